@@ -1,0 +1,41 @@
+"""Fixtures that all tests share."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from mmseg_uvpt.torchvision_schema import declare_missing_operators
+
+declare_missing_operators()  # before anything imports torchvision, timm or mmseg
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / 'shared'
+
+
+def _shared(folder: str) -> Path:
+    path = SHARED / folder
+    if not path.is_dir():
+        pytest.skip(f'{path} is absent: the fixtures it holds are not part of the repository')
+    return path
+
+
+@pytest.fixture(scope='session')
+def shared_samples() -> Path:
+    """Folder with a few real frames of each data set."""
+    return _shared('samples')
+
+
+@pytest.fixture(scope='session')
+def shared_parity() -> Path:
+    """Folder with numbers that the published implementation gives."""
+    return _shared('parity')
+
+
+@pytest.fixture(scope='session')
+def parity_weights(shared_parity):
+    """The module that makes weights and images from tensor names."""
+    spec = importlib.util.spec_from_file_location('parity_weights', shared_parity / 'weights.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
