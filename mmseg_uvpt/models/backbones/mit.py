@@ -1,0 +1,171 @@
+"""Mix Transformer (Xie et al., "SegFormer", NeurIPS 2021) as a staged backbone.
+
+Written from the paper; parameters are named as in SegFormer's weight files.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from timm.layers import DropPath, trunc_normal_
+from torch import Tensor, nn
+
+from mmseg_uvpt.models.backbones.staged import Size, StagedBackbone, as_map, as_tokens
+
+# two different eps: the weight files were trained with them, and each shows in the features
+BLOCK_EPS = 1e-6
+EMBEDDING_EPS = 1e-5
+
+
+class OverlapPatchEmbed(nn.Module):
+    """Overlapping patches by a strided convolution (section 3.1)."""
+
+    def __init__(self, in_channels: int, dim: int, kernel: int, stride: int):
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, kernel, stride, kernel // 2)
+        self.norm = nn.LayerNorm(dim, eps=EMBEDDING_EPS)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Size]:
+        x = self.proj(x)
+        return self.norm(as_tokens(x)), (x.shape[2], x.shape[3])
+
+
+class ReducedAttention(nn.Module):
+    """Self-attention whose keys and values are taken at a lower resolution (equation 2)."""
+
+    def __init__(self, dim: int, heads: int, reduction: int):
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.reduction = reduction
+        if reduction > 1:
+            self.sr = nn.Conv2d(dim, dim, reduction, reduction)
+            self.norm = nn.LayerNorm(dim, eps=EMBEDDING_EPS)
+
+    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        batch, count, dim = tokens.shape
+        context = tokens
+        if self.reduction > 1:
+            context = self.norm(as_tokens(self.sr(self._at_least_one_window(tokens, size))))
+        query = self.q(tokens).view(batch, count, self.heads, -1).transpose(1, 2)
+        key, value = self.kv(context).view(batch, -1, 2, self.heads, dim // self.heads).unbind(2)
+        x = F.scaled_dot_product_attention(query, key.transpose(1, 2), value.transpose(1, 2))
+        return self.proj(x.transpose(1, 2).reshape(batch, count, dim))
+
+    def _at_least_one_window(self, tokens: Tensor, size: Size) -> Tensor:
+        """Return the map, zero-padded where it is smaller than one reduction window."""
+        missing = [max(0, self.reduction - s) for s in size]
+        return F.pad(as_map(tokens, size), (0, missing[1], 0, missing[0]))
+
+
+class DepthwiseConv(nn.Module):
+    """3x3 depthwise convolution on tokens; it is what tells them their positions."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.dwconv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+
+    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        return as_tokens(self.dwconv(as_map(tokens, size)))
+
+
+class MixFFN(nn.Module):
+    """Feed-forward layer with a depthwise convolution inside (equation 3)."""
+
+    def __init__(self, dim: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.dwconv = DepthwiseConv(hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        return self.fc2(F.gelu(self.dwconv(self.fc1(tokens), size)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, dim: int, heads: int, reduction: int, mlp_ratio: float, drop_path: float):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=BLOCK_EPS)
+        self.attn = ReducedAttention(dim, heads, reduction)
+        self.norm2 = nn.LayerNorm(dim, eps=BLOCK_EPS)
+        self.mlp = MixFFN(dim, int(dim * mlp_ratio))
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens), size))
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens), size))
+
+
+@MODELS.register_module()
+class StagedMiT(StagedBackbone):
+    """Mix Transformer, stage by stage.
+
+    Args:
+        widths: channels a stage.
+        depths: blocks a stage.
+        num_heads: attention heads a stage.
+        reductions: side of the window that is reduced to one key and value, a stage.
+        mlp_ratio: hidden width of the feed-forward layers, as a multiple of the stage's width.
+        drop_path_rate: stochastic depth of the last block, rising linearly from 0.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` for an ImageNet file.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (64, 128, 320, 512),
+        depths: tuple[int, ...] = (3, 6, 40, 3),
+        num_heads: tuple[int, ...] = (1, 2, 5, 8),
+        reductions: tuple[int, ...] = (8, 4, 2, 1),
+        mlp_ratio: float = 4,
+        drop_path_rate: float = 0.1,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        self.widths = tuple(widths)
+        self.drop_path_rate = drop_path_rate
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        in_channels = 3
+        for i, dim in enumerate(widths):
+            kernel, stride = (3, 2) if i else (7, 4)
+            blocks = nn.ModuleList(
+                Block(dim, num_heads[i], reductions[i], mlp_ratio, next(rates))
+                for _ in range(depths[i])
+            )
+            self.add_module(
+                f'patch_embed{i + 1}', OverlapPatchEmbed(in_channels, dim, kernel, stride)
+            )
+            self.add_module(f'block{i + 1}', blocks)
+            self.add_module(f'norm{i + 1}', nn.LayerNorm(dim, eps=BLOCK_EPS))
+            in_channels = dim
+
+    def init_random(self) -> None:
+        self.apply(_init_layer)
+
+    def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:
+        return getattr(self, f'patch_embed{stage + 1}')(x)
+
+    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
+        for block in getattr(self, f'block{stage + 1}'):
+            tokens = block(tokens, size)
+        return tokens
+
+    def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+        # unlike in Swin, the next stage embeds the map as it is after this norm
+        feature = as_map(getattr(self, f'norm{stage + 1}')(tokens), size).contiguous()
+        return feature, feature
+
+
+def _init_layer(module: nn.Module) -> None:
+    """Truncated normal for linear layers, normal by fan-out for convolutions."""
+    if isinstance(module, nn.Linear):
+        trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d):
+        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+        nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_out))
+        nn.init.zeros_(module.bias)

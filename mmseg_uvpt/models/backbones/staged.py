@@ -1,0 +1,82 @@
+"""What a backbone must offer so that prompt adapters can be put between its stages."""
+
+from abc import abstractmethod
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmseg_uvpt.models.checkpoints import load_imagenet_weights
+
+Size = tuple[int, int]
+
+
+def as_map(tokens: Tensor, size: Size) -> Tensor:
+    """Turn tokens (B, height * width, C) into a map (B, C, height, width)."""
+    return tokens.transpose(1, 2).unflatten(2, size)
+
+
+def as_tokens(feature_map: Tensor) -> Tensor:
+    """Turn a map (B, C, height, width) into tokens (B, height * width, C)."""
+    return feature_map.flatten(2).transpose(1, 2)
+
+
+class StagedBackbone(BaseModule):
+    """A hierarchical backbone that can be run stage by stage.
+
+    A subclass sets ``widths``, the channels of each stage, and defines `enter`, `blocks` and
+    `output`. What `output` returns as its second value is what the next stage's `enter` receives;
+    its type is the subclass's own affair.
+
+    With ``init_cfg=dict(type='Pretrained', checkpoint=FILE)``, `init_weights` loads an ImageNet
+    classifier's weights strictly; ``classifier_parts`` and ``output_norms`` name what such a file
+    may hold in excess and may lack.
+    """
+
+    widths: tuple[int, ...]
+    drop_path_rate: float
+    classifier_parts: tuple[str, ...] = ('head.',)
+    output_norms: tuple[str, ...] = ()
+
+    @abstractmethod
+    def enter(self, stage: int, x: Any) -> tuple[Tensor, Size]:
+        """Embed the image (stage 0) or merge the previous stage's patches.
+
+        Args:
+            stage: number of the stage, from 0.
+            x: image (B, 3, H, W) for stage 0, else what `output` of the stage before passed on.
+
+        Returns:
+            tuple: tokens (B, height * width, widths[stage]) and (height, width).
+        """
+
+    @abstractmethod
+    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
+        """Run the transformer blocks of a stage on its tokens; the shape stays the same."""
+
+    @abstractmethod
+    def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Any]:
+        """Normalise a stage's tokens.
+
+        Returns:
+            tuple: feature map (B, widths[stage], height, width) for the decode head, and what the
+            next stage's `enter` receives.
+        """
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature map of each stage for an image (B, 3, H, W) of any size."""
+        features, x = [], image
+        for stage in range(len(self.widths)):
+            tokens, size = self.enter(stage, x)
+            feature, x = self.output(stage, self.blocks(stage, tokens, size), size)
+            features.append(feature)
+        return tuple(features)
+
+    def init_random(self) -> None:
+        """Fill the parameters at random, as the backbone's paper does."""
+
+    def init_weights(self) -> None:
+        """Initialise at random, then load the ImageNet file of ``init_cfg`` if there is one."""
+        self.init_random()
+        if self.init_cfg:
+            load_imagenet_weights(self, self.init_cfg['checkpoint'])

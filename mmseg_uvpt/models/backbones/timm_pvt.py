@@ -1,0 +1,49 @@
+"""PVTv2 (Wang et al., "PVT v2", CVMJ 2022) from timm as a staged backbone.
+
+The third backbone, beyond the two of the paper: what it takes to bring one's own.
+"""
+
+from mmseg.registry import MODELS
+from timm.models.pvt_v2 import PyramidVisionTransformerV2
+from torch import Tensor
+
+from mmseg_uvpt.models.backbones.staged import Size, StagedBackbone, as_map
+
+
+@MODELS.register_module()
+class StagedPVT(StagedBackbone):
+    """PVTv2, stage by stage; below ``net`` the parameter names are timm's.
+
+    Args:
+        widths: channels a stage.
+        drop_path_rate: stochastic depth of the last block.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` for an ImageNet file.
+        **kwargs: passed to `timm.models.pvt_v2.PyramidVisionTransformerV2`.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (32, 64, 160, 256),
+        drop_path_rate: float = 0.0,
+        init_cfg: dict | None = None,
+        **kwargs,
+    ):
+        super().__init__(init_cfg)
+        self.widths, self.drop_path_rate = tuple(widths), drop_path_rate
+        self.net = PyramidVisionTransformerV2(
+            embed_dims=widths, drop_path_rate=drop_path_rate, num_classes=0, **kwargs
+        )
+
+    def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:
+        embed = self.net.stages[stage].downsample if stage else self.net.patch_embed
+        x = embed(x)  # (B, height, width, C)
+        return x.flatten(1, 2), (x.shape[1], x.shape[2])
+
+    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
+        for block in self.net.stages[stage].blocks:
+            tokens = block(tokens, size)
+        return tokens
+
+    def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+        feature = as_map(self.net.stages[stage].norm(tokens), size).contiguous()
+        return feature, feature

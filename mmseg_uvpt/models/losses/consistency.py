@@ -1,0 +1,87 @@
+"""Losses that compare the views of an image, and the mixture of their predictions.
+
+From "When Visual Prompt Tuning Meets Source-Free Domain Adaptive Semantic Segmentation"
+(NeurIPS 2023), sections on multiscale consistency and self-training.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FLOOR = 1e-3  # probabilities and prompts are kept within FLOOR..1 - FLOOR
+CONFIDENT = 0.8
+
+
+def mix(probabilities: Sequence[Tensor], scale_weights: Tensor) -> Tensor:
+    """Average the views' probabilities by the softmax of the scale weights.
+
+    Args:
+        probabilities: per view (B, C, H, W).
+        scale_weights: (views,), before the softmax.
+
+    Returns:
+        Tensor: (B, C, H, W), clamped to 1e-3..1 - 1e-3.
+    """
+    weights = scale_weights.softmax(0)
+    mixture = sum(w * p for w, p in zip(weights, probabilities, strict=True))
+    return mixture.clamp(FLOOR, 1 - FLOOR)
+
+
+def prediction_consistency(
+    log_probabilities: Sequence[Tensor],
+    mixture: Tensor,
+    labels: Tensor,
+    ignore_index: int = 255,
+) -> Tensor:
+    """Pull each view's prediction towards the mixture where that is confident.
+
+    Args:
+        log_probabilities: per view (B, C, H, W).
+        mixture: (B, C, H, W) from `mix`.
+        labels: (B, H, W); pixels of ``ignore_index`` add 0.
+        ignore_index: label of pixels that do not count.
+
+    Returns:
+        Tensor: scalar, the sum over views of KL(view || mixture), averaged over *all* pixels,
+        those that add 0 included.
+    """
+    counted = (mixture.amax(1) >= CONFIDENT) & (labels != ignore_index)
+    log_mixture = mixture.log()
+    divergence = sum((lp.exp() * (lp - log_mixture)).sum(1) for lp in log_probabilities)
+    return (divergence * counted).mean()
+
+
+def prompt_consistency(prompts: Sequence[Tensor]) -> Tensor:
+    """Mean squared distance of the views' prompts of one stage to their average.
+
+    Args:
+        prompts: per view (B, C, h, w) of the view's own size; view 1 comes first and gives the
+            size at which they are compared.
+
+    Returns:
+        Tensor: scalar, the average over the views.
+    """
+    size = prompts[0].shape[2:]
+    resized = [
+        F.interpolate(p, size=size, mode='bilinear', align_corners=True).clamp(FLOOR, 1 - FLOOR)
+        for p in prompts
+    ]
+    average = torch.stack(resized).mean(0)
+    return torch.stack([F.mse_loss(p, average) for p in resized]).mean()
+
+
+def entropy_regulariser(log_probabilities: Tensor) -> Tensor:
+    """Penalise uncertain pixels: the mean of ((E / ln C)^2 + 1e-8)^2, E a pixel's entropy.
+
+    Args:
+        log_probabilities: (B, C, H, W).
+
+    Returns:
+        Tensor: scalar in 0..1, over all pixels, ignored ones included.
+    """
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(1)
+    relative = entropy / round(math.log(log_probabilities.shape[1]), 4)
+    return ((relative**2 + 1e-8) ** 2).mean()

@@ -1,0 +1,11 @@
+"""The source model: a staged backbone and a head, trained on labelled source images."""
+
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+
+from mmseg_uvpt.models.checkpoints import CheckedLoading
+
+
+@MODELS.register_module()
+class SourceSegmentor(CheckedLoading, EncoderDecoder):
+    """mmseg's `EncoderDecoder` that reads released checkpoints and refuses what does not fit."""

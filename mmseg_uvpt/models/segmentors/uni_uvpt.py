@@ -1,0 +1,134 @@
+"""The model that is adapted: three views, pseudo labels, and consistency between the views."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.losses import accuracy
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
+from mmseg_uvpt.models.losses.consistency import (
+    entropy_regulariser,
+    mix,
+    prediction_consistency,
+    prompt_consistency,
+)
+from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
+
+VIEW_SCALES = (1.0, 0.5, 2.0)
+TUNED = ('prompts', 'head', 'all')
+
+
+class Prediction(NamedTuple):
+    """What the label correction is handed after an iteration.
+
+    ``label`` (B, H, W) uint8 and ``confidence`` (B, H, W) in 1e-3..1 - 1e-3, as the network saw
+    the images: cropped, and flipped where they were.
+    """
+
+    label: Tensor
+    confidence: Tensor
+
+
+@MODELS.register_module()
+class UniUVPT(CheckedLoading, EncoderDecoder):
+    """Uni-UVPT: a frozen source model with prompts, tuned on its own pseudo labels.
+
+    Args:
+        source_checkpoint: source model that `init_weights` starts from; None for none.
+        tune: what is trained: ``'prompts'`` (the method: prompts, head, scale weights), ``'head'``
+            or ``'all'``. Frozen parts still run in train mode, drop path included.
+        entropy_weight: of the entropy regulariser within the self-training loss.
+        prediction_weight: of the prediction consistency.
+        prompt_weight: of the prompt consistency of each stage.
+        **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
+
+    Raises:
+        ValueError: ``tune`` is none of the three.
+    """
+
+    def __init__(
+        self,
+        source_checkpoint: str | None = None,
+        tune: str = 'prompts',
+        entropy_weight: float = 5e-3,
+        prediction_weight: float = 1.0,
+        prompt_weight: float = 1e-3,
+        **kwargs,
+    ):
+        if tune not in TUNED:
+            raise ValueError(f'tune={tune!r}: must be one of {", ".join(TUNED)}')
+        super().__init__(**kwargs)
+        self.source_checkpoint = source_checkpoint
+        self.entropy_weight = entropy_weight
+        self.prediction_weight = prediction_weight
+        self.prompt_weight = prompt_weight
+        self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
+        self.last_prediction: Prediction | None = None
+        if tune == 'prompts':
+            self.backbone.staged.requires_grad_(False)
+        elif tune == 'head':
+            self.backbone.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """Initialise, then take backbone and head from the source model.
+
+        Raises:
+            UserError: the source checkpoint is missing or does not fit.
+        """
+        super().init_weights()
+        if self.source_checkpoint:
+            load_source_model(self, self.source_checkpoint)
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """Compute the losses of the three views (DESIGN 5, paper section 3).
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+            data_samples: B samples whose ``gt_sem_seg`` (1, H, W) is the bank's current label.
+
+        Returns:
+            dict: ``loss_self_training``, ``loss_prediction_consistency``,
+            ``loss_prompt_consistency_{stage}`` and, for the log, ``acc_seg``: the percentage of
+            labelled pixels where view 1 agrees with the label. ``last_prediction`` is set.
+        """
+        labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
+        logits, prompts = zip(*(self._view(inputs, scale) for scale in VIEW_SCALES), strict=True)
+        self.last_prediction = self._predict_for_correction(logits, labels.shape[1:])
+        resized = [_resize(x, labels.shape[1:]).float() for x in logits]
+        log_probabilities = [x.log_softmax(1) for x in resized]
+        mixture = mix([x.exp() for x in log_probabilities], self.scale_weights)
+        losses = {
+            'loss_self_training': lovasz_softmax(log_probabilities[0].exp(), labels)
+            + self.entropy_weight * entropy_regulariser(log_probabilities[0]),
+            'loss_prediction_consistency': self.prediction_weight
+            * prediction_consistency(log_probabilities, mixture, labels),
+            'acc_seg': accuracy(resized[0], labels, ignore_index=255),
+        }
+        for stage, views in enumerate(zip(*prompts, strict=True)):
+            losses[f'loss_prompt_consistency_{stage}'] = self.prompt_weight * prompt_consistency(
+                views
+            )
+        return losses
+
+    def _view(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run one view; return its logits (at the head's size) and its prompts."""
+        if scale != 1:
+            size = [max(1, int(side * scale)) for side in image.shape[2:]]
+            image = _resize(image, size)
+        features, prompts = self.backbone.features_and_prompts(image)
+        return self.decode_head(features), prompts
+
+    @torch.no_grad()
+    def _predict_for_correction(self, logits: tuple[Tensor, ...], size: torch.Size) -> Prediction:
+        """Mix the views at the label's size, resized as at test time."""
+        views = [_resize(x, size, align_corners=False).float().softmax(1) for x in logits]
+        confidence, label = mix(views, self.scale_weights).max(1)
+        return Prediction(label.to(torch.uint8), confidence)
+
+
+def _resize(x: Tensor, size, align_corners: bool = True) -> Tensor:
+    return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=align_corners)
