@@ -1,0 +1,35 @@
+# `make help` lists what can be made. Each target does its own set-up first: see install.sh.
+
+PY = "$$(bash install.sh --python)"
+SEED ?= 0
+BACKBONE ?= swin
+
+.PHONY: help install demo test lint format gpu-check clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /  \1 \t/p' Makefile | expand -t 14
+
+install:  ## make or reuse an environment and install the project in it
+	@bash install.sh
+
+demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=swin or mit)
+	$(PY) tools/demo.py --seed $(SEED) --backbone $(BACKBONE)
+
+test: install  ## run the test suite
+	$(PY) -m pytest
+
+lint: install  ## check style and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: install  ## mend what `make lint` can mend itself
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+gpu-check: install  ## run the tests that need a GPU
+	@$(PY) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: torch sees no GPU here; the tests marked gpu need one")'
+	$(PY) -m pytest -m gpu
+
+clean:  ## remove what builds and tools leave, but no data, checkpoints, runs or environment
+	rm -rf build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
