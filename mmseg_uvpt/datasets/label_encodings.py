@@ -1,0 +1,208 @@
+"""The raw label encodings of GTA, SYNTHIA and Cityscapes, and the 19 train ids they become.
+
+Importing this module loads neither torch nor mmseg, so that the converters start at once.
+
+Sources: the Cityscapes label definition (cityscapesscripts, ``labels.py``); GTA ("Playing for
+Data") stores Cityscapes ids as palette indices; SYNTHIA-RAND-CITYSCAPES stores its own ids in the
+first of three 16-bit channels, and instance numbers in the second.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.png_files import check_whole_png, read_png
+
+IGNORE = 255
+
+
+class _Class(NamedTuple):
+    name: str
+    cityscapes: int
+    synthia: int
+    colour: tuple[int, int, int]
+
+
+_TABLE = (  # the train id is the position
+    _Class('road', 7, 3, (128, 64, 128)),
+    _Class('sidewalk', 8, 4, (244, 35, 232)),
+    _Class('building', 11, 2, (70, 70, 70)),
+    _Class('wall', 12, 21, (102, 102, 156)),
+    _Class('fence', 13, 5, (190, 153, 153)),
+    _Class('pole', 17, 7, (153, 153, 153)),
+    _Class('traffic light', 19, 15, (250, 170, 30)),
+    _Class('traffic sign', 20, 9, (220, 220, 0)),
+    _Class('vegetation', 21, 6, (107, 142, 35)),
+    _Class('terrain', 22, 16, (152, 251, 152)),
+    _Class('sky', 23, 1, (70, 130, 180)),
+    _Class('person', 24, 10, (220, 20, 60)),
+    _Class('rider', 25, 17, (255, 0, 0)),
+    _Class('car', 26, 8, (0, 0, 142)),
+    _Class('truck', 27, 18, (0, 0, 70)),
+    _Class('bus', 28, 19, (0, 60, 100)),
+    _Class('train', 31, 20, (0, 80, 100)),
+    _Class('motorcycle', 32, 12, (0, 0, 230)),
+    _Class('bicycle', 33, 11, (119, 11, 32)),
+)
+
+CLASSES = tuple(row.name for row in _TABLE)
+PALETTE = tuple(row.colour for row in _TABLE)
+
+_LAST_CITYSCAPES_ID = 33
+_LAST_GTA_ID = 34  # the licence plate, which Cityscapes calls -1 and does not draw
+_LAST_SYNTHIA_ID = 22
+
+
+def _table_of(ids: list[int]) -> np.ndarray:
+    lut = np.full(256, IGNORE, np.uint8)
+    lut[ids] = np.arange(len(ids), dtype=np.uint8)
+    return lut
+
+
+CITYSCAPES_TO_TRAIN_ID = _table_of([row.cityscapes for row in _TABLE])
+SYNTHIA_TO_TRAIN_ID = _table_of([row.synthia for row in _TABLE])
+_TRAIN_IDS_AND_IGNORE = np.isin(np.arange(256), [*range(len(_TABLE)), IGNORE]).astype(np.uint8)
+
+
+def to_train_ids(raw: np.ndarray, lut: np.ndarray) -> np.ndarray:
+    """Translate raw ids by table.
+
+    Args:
+        raw: uint8 (H, W).
+        lut: uint8 (256,), one of the tables above.
+
+    Returns:
+        np.ndarray: uint8 (H, W), values 0..18 and 255.
+    """
+    return cv2.LUT(raw, lut)
+
+
+def read_gta_label(path: str | Path) -> np.ndarray:
+    """Read a GTA label: a palette PNG whose indices are Cityscapes ids.
+
+    OpenCV would unfold the palette into colours, so Pillow reads it. The palette is compared too:
+    a program that re-saves such a file may number its colours anew, and the indices then mean
+    other classes.
+
+    Returns:
+        np.ndarray: uint8 (H, W), values 0..34.
+
+    Raises:
+        DataError: unreadable, no palette PNG, other indices, or another palette.
+    """
+    check_whole_png(path)
+    with Image.open(path) as image:
+        if image.mode != 'P':
+            raise DataError(
+                f'{path}: a GTA label is a palette PNG (mode P), this one has mode {image.mode}. '
+                'Colours do not tell ids apart: unpack the original label files again, without '
+                're-saving them.'
+            )
+        label = np.array(image)
+        palette = np.array(image.getpalette()).reshape(-1, 3)
+    found = _values(label)
+    _refuse_ids_above(_LAST_GTA_ID, found, path, 'a GTA label')
+    for value in found:
+        train_id = CITYSCAPES_TO_TRAIN_ID[value]
+        if train_id != IGNORE and tuple(palette[value].tolist()) != PALETTE[train_id]:
+            raise DataError(
+                f'{path}: palette index {value} should be {CLASSES[train_id]} with the colour '
+                f'{PALETTE[train_id]}, but has the colour {tuple(palette[value].tolist())}; the '
+                'file was re-saved with another palette. Unpack the original label files again.'
+            )
+    return label
+
+
+def read_synthia_label(path: str | Path) -> np.ndarray:
+    """Read a SYNTHIA label: a 16-bit three-channel PNG with the class in the first channel.
+
+    Pillow and imageio open these as all zeros without an error; OpenCV reads them right.
+
+    Returns:
+        np.ndarray: uint8 (H, W), values 0..22.
+
+    Raises:
+        DataError: unreadable, another encoding, other ids, or zero (void) everywhere.
+    """
+    pixels = read_png(path)
+    if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise DataError(
+            f'{path}: a SYNTHIA label has three channels of 16 bits, this one has '
+            f'{_describe(pixels)}. Take the files of GT/LABELS as they are in the archive; GT/COLOR '
+            'holds pictures.'
+        )
+    label = pixels[..., 2]
+    _refuse_ids_above(_LAST_SYNTHIA_ID, np.unique(label).tolist(), path, 'a SYNTHIA label')
+    if not label.any():
+        raise DataError(
+            f'{path}: every pixel is 0 (void), as when Pillow has read and saved a 16-bit label. '
+            'Unpack the original label files again.'
+        )
+    return label.astype(np.uint8)
+
+
+def read_cityscapes_label(path: str | Path) -> np.ndarray:
+    """Read a Cityscapes ``labelIds`` file: an 8-bit grey PNG.
+
+    Returns:
+        np.ndarray: uint8 (H, W), values 0..33.
+
+    Raises:
+        DataError: unreadable, another encoding, or other ids.
+    """
+    label = _read_grey(path, 'a Cityscapes labelIds file')
+    _refuse_ids_above(_LAST_CITYSCAPES_ID, _values(label), path, 'a Cityscapes labelIds file')
+    return label
+
+
+def read_train_ids(path: str | Path) -> np.ndarray:
+    """Read a ``*_labelTrainIds.png``, a converted label or a pseudo label.
+
+    Returns:
+        np.ndarray: uint8 (H, W), values 0..18 and 255.
+
+    Raises:
+        DataError: unreadable, another encoding, or other values.
+    """
+    label = _read_grey(path, 'a train id label')
+    if not to_train_ids(label, _TRAIN_IDS_AND_IGNORE).all():
+        wrong = [value for value in _values(label) if not _TRAIN_IDS_AND_IGNORE[value]]
+        raise DataError(
+            f'{path}: label values {wrong} are outside 0..18 and 255. Make the file again: '
+            'tools/convert_datasets with --force for a ground truth, generate_pseudo_label.py for '
+            'a pseudo label.'
+        )
+    return label
+
+
+def _read_grey(path: str | Path, what: str) -> np.ndarray:
+    pixels = read_png(path)
+    if pixels.dtype != np.uint8 or pixels.ndim != 2:
+        raise DataError(
+            f'{path}: {what} has one channel of 8 bits, this one has {_describe(pixels)}. Put '
+            'the original file there, or make it again if a tool of this project wrote it.'
+        )
+    return pixels
+
+
+def _refuse_ids_above(last: int, found: list[int], path: str | Path, what: str) -> None:
+    wrong = [value for value in found if value > last]
+    if wrong:
+        raise DataError(
+            f'{path}: {what} holds ids 0..{last}, this one also {wrong}. It is another kind of '
+            'file: put the original label there.'
+        )
+
+
+def _values(label: np.ndarray) -> list[int]:
+    """Return the values that occur in a uint8 array, ascending."""
+    return np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
+
+
+def _describe(pixels: np.ndarray) -> str:
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    return f'{channels} of {8 * pixels.itemsize} bits'

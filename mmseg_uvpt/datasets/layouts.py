@@ -1,0 +1,119 @@
+"""Where each data set keeps its images and labels, and which command mends what is missing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmseg_uvpt.datasets.label_encodings import (
+    CITYSCAPES_TO_TRAIN_ID,
+    SYNTHIA_TO_TRAIN_ID,
+    read_cityscapes_label,
+    read_gta_label,
+    read_synthia_label,
+    to_train_ids,
+)
+from mmseg_uvpt.datasets.png_files import png_size
+from mmseg_uvpt.datasets.polygons import polygons_size, read_cityscapes_polygons
+
+TRAIN_IDS = '_labelTrainIds.png'
+
+
+def _gta(path: Path) -> np.ndarray:
+    return to_train_ids(read_gta_label(path), CITYSCAPES_TO_TRAIN_ID)
+
+
+def _synthia(path: Path) -> np.ndarray:
+    return to_train_ids(read_synthia_label(path), SYNTHIA_TO_TRAIN_ID)
+
+
+def _cityscapes(path: Path) -> np.ndarray:
+    read = read_cityscapes_polygons if path.suffix == '.json' else read_cityscapes_label
+    return to_train_ids(read(path), CITYSCAPES_TO_TRAIN_ID)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tree of one data set.
+
+    Attributes:
+        name: as in the names of the converter and of the folder under ``data/``.
+        title: for people.
+        images: folder of the images, relative to the root.
+        labels: folder of the raw labels and of the converted ones beside them.
+        image_suffix: what follows a frame's name.
+        raw_suffixes: the same for raw labels, the preferred kind first.
+        train_ids_suffix: the same for converted labels.
+        splits: folders below ``images`` and ``labels``; the first is what statistics are for.
+        read: raw label file to train ids, uint8 (H, W).
+        labels_needed: whether the first split is of no use without labels.
+    """
+
+    name: str
+    title: str
+    images: str
+    labels: str
+    image_suffix: str
+    raw_suffixes: tuple[str, ...]
+    train_ids_suffix: str
+    splits: tuple[str, ...]
+    read: Callable[[Path], np.ndarray]
+    labels_needed: bool
+
+    def image_frames(self, root: Path, split: str) -> dict[str, Path]:
+        """Return the images of a split by frame name, sorted."""
+        return _by_frame(root / self.images / split, self.image_suffix)
+
+    def raw_labels(self, root: Path, split: str) -> dict[str, Path]:
+        """Return the raw labels of a split by frame name, sorted."""
+        folder = root / self.labels / split
+        found: dict[str, Path] = {}
+        for suffix in reversed(self.raw_suffixes):
+            found |= _by_frame(folder, suffix)
+        return dict(sorted(found.items()))
+
+    def train_ids(self, root: Path, split: str, frame: str) -> Path:
+        """Return where a frame's converted label belongs."""
+        return root / self.labels / split / f'{frame}{self.train_ids_suffix}'
+
+    def convert_command(self, root: str | Path) -> str:
+        """Return the command that converts the labels under ``root``."""
+        return f'python tools/convert_datasets/{self.name}.py {root}'
+
+
+def _by_frame(folder: Path, suffix: str) -> dict[str, Path]:
+    paths = (p for p in folder.rglob(f'*{suffix}') if not p.name.startswith('.'))
+    frames = {p.relative_to(folder).as_posix().removesuffix(suffix): p for p in paths}
+    # Where raw labels end in plain '.png', converted ones in the same folder do so too.
+    return {f: frames[f] for f in sorted(frames) if not frames[f].name.endswith(TRAIN_IDS)}
+
+
+def raw_label_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of a raw label without decoding its pixels.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return polygons_size(path) if path.suffix == '.json' else png_size(path)
+
+
+GTA = Layout(
+    'gta', 'GTA', 'images', 'labels', '.png', ('.png',), TRAIN_IDS, ('',), _gta, True
+)  # fmt: skip
+SYNTHIA = Layout(
+    'synthia', 'SYNTHIA', 'RGB', 'GT/LABELS', '.png', ('.png',), TRAIN_IDS, ('',), _synthia, True
+)  # fmt: skip
+CITYSCAPES = Layout(
+    'cityscapes',
+    'Cityscapes',
+    'leftImg8bit',
+    'gtFine',
+    '_leftImg8bit.png',
+    ('_gtFine_labelIds.png', '_gtFine_polygons.json'),
+    '_gtFine_labelTrainIds.png',
+    ('train', 'val'),
+    _cityscapes,
+    labels_needed=False,  # adaptation to the train split loads no label
+)
+LAYOUTS = {layout.name: layout for layout in (GTA, SYNTHIA, CITYSCAPES)}

@@ -1,0 +1,63 @@
+"""Cityscapes labels from their polygons, for downloads that hold no ``labelIds``."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mmseg_uvpt.datasets.data_error import DataError
+
+
+def read_cityscapes_polygons(path: str | Path) -> np.ndarray:
+    """Draw a ``_gtFine_polygons.json`` with the data set's own program.
+
+    Args:
+        path: the annotation.
+
+    Returns:
+        np.ndarray: uint8 (H, W), label ids 0..33.
+
+    Raises:
+        DataError: no annotation of polygons, or one with an unknown label. (cityscapesscripts
+            ends the process there, which is why labels are looked up beforehand.)
+    """
+    from cityscapesscripts.helpers.labels import name2label
+    from cityscapesscripts.preparation.json2labelImg import createLabelImage
+
+    annotation = _read(path)
+    for item in annotation.objects:
+        if item.label not in name2label and item.label.removesuffix('group') not in name2label:
+            raise DataError(
+                f'{path}: no Cityscapes label is called {item.label!r}. Put the original there.'
+            )
+    try:
+        return np.array(createLabelImage(annotation, 'ids'))
+    except (TypeError, ValueError) as error:
+        raise _unusable(path, error) from error
+
+
+def polygons_size(path: str | Path) -> tuple[int, int]:
+    """Return (height, width) of the annotated image.
+
+    Raises:
+        DataError: no annotation of polygons.
+    """
+    annotation = _read(path)
+    return annotation.imgHeight, annotation.imgWidth
+
+
+def _read(path: str | Path):
+    from cityscapesscripts.helpers.annotation import Annotation
+
+    annotation = Annotation()
+    try:
+        annotation.fromJsonText(Path(path).read_text())
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise _unusable(path, error) from error
+    return annotation
+
+
+def _unusable(path: str | Path, error: Exception) -> DataError:
+    return DataError(
+        f'{path} is not an annotation of polygons ({type(error).__name__}: {error}): truncated or '
+        'another kind of file. Put it there again from where it came from.'
+    )

@@ -1,0 +1,7 @@
+"""Convert the labels of GTA to train ids, and count the pixels of each class."""
+
+from mmseg_uvpt.datasets.converter_cli import main
+from mmseg_uvpt.errors import run_cli
+
+if __name__ == '__main__':
+    run_cli(lambda: main('gta', __doc__))
