@@ -63,12 +63,12 @@ class LabelCorrectionRule:
         queue_length: int = 1000,
         slope: float = 0.95,
     ) -> None:
-        whole = dict(
-            num_classes=num_classes,
-            epoch_length=epoch_length,
-            interval=interval,
-            queue_length=queue_length,
-        )
+        whole = {
+            'num_classes': num_classes,
+            'epoch_length': epoch_length,
+            'interval': interval,
+            'queue_length': queue_length,
+        }
         for name, value in whole.items():
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'{name} must be a whole number of at least 1, not {value!r}')
@@ -133,9 +133,7 @@ class LabelCorrectionRule:
             prediction: (H, W) uint8 classes.
             label: (H, W) uint8 labels of the same crop, 255 = ignore.
         """
-        self._queue.append(
-            np.stack(intersection_and_union(prediction, label, self.num_classes))
-        )
+        self._queue.append(np.stack(intersection_and_union(prediction, label, self.num_classes)))
 
     def decide(self, iteration: int, thresholds: np.ndarray) -> Decision:
         """Extend the curve, stop and start classes, take over the thresholds (step 2).
@@ -178,15 +176,15 @@ class LabelCorrectionRule:
     def state_dict(self) -> dict[str, Any]:
         """Return everything that must survive, as tensors and numbers (``weights_only`` safe)."""
         queue = np.reshape(np.array(self._queue, np.int64), (-1, 2, self.num_classes))
-        return dict(
-            settings=dict(self._settings),
-            correcting=torch.tensor(self.correcting),
-            thresholds=torch.tensor(self.thresholds),
-            started_at=torch.tensor(self._started_at),
-            curve=torch.tensor(self.curve),
-            curve_start=torch.tensor(self._curve_start),
-            queue=torch.tensor(queue),
-        )
+        return {
+            'settings': dict(self._settings),
+            'correcting': torch.tensor(self.correcting),
+            'thresholds': torch.tensor(self.thresholds),
+            'started_at': torch.tensor(self._started_at),
+            'curve': torch.tensor(self.curve),
+            'curve_start': torch.tensor(self._curve_start),
+            'queue': torch.tensor(queue),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned.

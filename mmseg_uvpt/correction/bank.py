@@ -1,0 +1,237 @@
+"""The label bank: current labels of all target images, and what was last predicted of them."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mmseg_uvpt.correction.identity import BankIdentity
+from mmseg_uvpt.correction.layout import (
+    CONFIDENCES,
+    DTYPES,
+    INDEX,
+    INDEX_COLUMNS,
+    LABELS,
+    PREDICTIONS,
+    BankLayout,
+    Size,
+)
+from mmseg_uvpt.correction.mapped_file import MappedFile, allocate
+from mmseg_uvpt.correction.quantile import ConfidenceHistogram
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_json
+
+META = 'meta.json'
+
+
+class Box(NamedTuple):
+    """Part of a frame in pixels; bottom and right are exclusive."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def size(self) -> Size:
+        return self.bottom - self.top, self.right - self.left
+
+
+class Kept(NamedTuple):
+    """The last prediction of an image, in the frame as it is (not flipped).
+
+    Attributes:
+        box: where the crop was.
+        prediction: (H, W) uint8 classes.
+        confidence: (H, W) float16 in 0..1.
+    """
+
+    box: Box
+    prediction: np.ndarray
+    confidence: np.ndarray
+
+
+class LabelBank:
+    """Labels, predictions and confidences of a data set, in memory-mapped files.
+
+    On disk Cityscapes takes 3.9 GB (`BankLayout` has the sum). Resident are the counts of the
+    confidences (2.3 MB), the index (0.1 MB) and, during a call, the pages of one image (3 MB).
+    Every change of the files goes through `write_label` and `keep`.
+
+    Args:
+        folder: an existing bank.
+        identity: what the bank must belong to.
+
+    Raises:
+        UserError: the bank is missing, damaged, or belongs to something else.
+    """
+
+    def __init__(self, folder: Path, identity: BankIdentity) -> None:
+        self.folder = folder
+        meta = _read_meta(folder)
+        identity.check_same(meta['identity'], folder)
+        self.layout = BankLayout([tuple(s) for s in meta['frame_sizes']], identity.crop_size)
+        for name, size in self.layout.file_bytes.items():
+            found = (folder / name).stat().st_size if (folder / name).is_file() else 'no file'
+            if found != size:
+                raise _damaged(folder, f'{name} has {found} instead of {size} bytes')
+        self._files = {name: MappedFile(folder / name, dtype) for name, dtype in DTYPES.items()}
+        self._index = self._files[INDEX].array.reshape(-1, INDEX_COLUMNS)
+        self._histogram = ConfidenceHistogram(identity.num_classes)
+        for i in range(len(self)):
+            kept = self.kept(i)
+            if kept:
+                self._histogram.add(kept.prediction, kept.confidence)
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        identity: BankIdentity,
+        frame_sizes: Sequence[Size],
+        labels: Iterable[np.ndarray],
+    ) -> 'LabelBank':
+        """Make a bank, whole or not at all, and open it.
+
+        Args:
+            folder: must not exist; its parent is created if need be.
+            identity: what the bank belongs to.
+            frame_sizes: (height, width) of each frame.
+            labels: (height, width) uint8 labels of each frame, in the same order.
+
+        Raises:
+            UserError: it cannot be written; nothing is left behind.
+        """
+        layout = BankLayout(frame_sizes, identity.crop_size)
+        part = folder.with_name(f'.{folder.name}.part')
+        try:
+            if part.exists():  # of a run that was killed here
+                shutil.rmtree(part)
+            part.mkdir(parents=True)
+            for name, size in layout.file_bytes.items():
+                allocate(part / name, size)
+            _fill(part, layout, labels)
+            sizes = [list(size) for size in frame_sizes]
+            write_json(part / META, {'identity': identity.as_json(), 'frame_sizes': sizes})
+            os.rename(part, folder)
+        except OSError as error:
+            needed = sum(layout.file_bytes.values()) / 1e9
+            raise UserError(
+                f'cannot write the label bank {folder} ({needed:.1f} GB): {error.strerror}. Free '
+                'some space or choose another --work-dir, then run the same command again.'
+            ) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return cls(folder, identity)
+
+    def __len__(self) -> int:
+        return len(self.layout.frame_sizes)
+
+    @property
+    def iteration(self) -> int:
+        """The last iteration whose predictions were kept, -1 before the first."""
+        return int(self._index[:, 4].max())
+
+    def read_label(self, i: int, box: Box) -> np.ndarray:
+        """Return a copy of the labels of frame ``i`` within ``box``: (H, W) uint8."""
+        label = self._frame(i, box)[box.top : box.bottom, box.left : box.right].copy()
+        self._files[LABELS].release()
+        return label
+
+    def write_label(self, i: int, box: Box, label: np.ndarray) -> None:
+        """Replace the labels of frame ``i`` within ``box``."""
+        self._frame(i, box)[box.top : box.bottom, box.left : box.right] = label
+        self._files[LABELS].release()
+
+    def kept(self, i: int) -> Kept | None:
+        """Return what was last kept of frame ``i``, copied; None if nothing was."""
+        *corners, iteration = self._index[i].tolist()
+        if iteration < 0:
+            return None
+        box = Box(*corners)
+        arrays = []
+        for name in (PREDICTIONS, CONFIDENCES):
+            arrays.append(self._slot(name, i, box).copy())
+            self._files[name].release()
+        return Kept(box, *arrays)
+
+    def keep(self, i: int, iteration: int, kept: Kept) -> None:
+        """Keep a prediction of frame ``i`` in place of the one before.
+
+        Raises:
+            ValueError: the box does not fit the frame or the arrays, or a value is out of range.
+        """
+        self._frame(i, kept.box)  # checks the box
+        if not kept.box.size == kept.prediction.shape == kept.confidence.shape:
+            raise ValueError(
+                f'frame {i}: box {tuple(kept.box)}, prediction {kept.prediction.shape} and '
+                f'confidence {kept.confidence.shape} differ in size'
+            )
+        before = self.kept(i)
+        self._histogram.add(kept.prediction, kept.confidence)
+        if before:
+            self._histogram.remove(before.prediction, before.confidence)
+        for name, array in ((PREDICTIONS, kept.prediction), (CONFIDENCES, kept.confidence)):
+            self._slot(name, i, kept.box)[:] = array
+            self._files[name].release()
+        self._index[i] = (*kept.box, iteration)
+
+    def thresholds(self, quantile: float) -> np.ndarray:
+        """Return each class's quantile of all kept confidences: (C,) float32, see `quantile`."""
+        return self._histogram.quantiles(quantile)
+
+    def flush(self) -> None:
+        """Wait until all changes are on the disk."""
+        for file in self._files.values():
+            file.flush()
+
+    def close(self) -> None:
+        """Flush and let go of the files."""
+        self.flush()
+        del self._index
+        for file in self._files.values():
+            file.close()
+
+    def _frame(self, i: int, box: Box) -> np.ndarray:
+        height, width = self.layout.frame_sizes[i]
+        if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
+            raise ValueError(f'box {tuple(box)} is outside of frame {i}, {height} x {width}')
+        start, end = self.layout.label_offsets[i : i + 2]
+        return self._files[LABELS].array[start:end].reshape(height, width)
+
+    def _slot(self, name: str, i: int, box: Box) -> np.ndarray:
+        start, end = self.layout.kept_offsets[i : i + 2]
+        height, width = box.size
+        if height * width > end - start:
+            raise ValueError(f'a crop of {height} x {width} is larger than {end - start} pixels')
+        return self._files[name].array[start : start + height * width].reshape(height, width)
+
+
+def _fill(part: Path, layout: BankLayout, labels: Iterable[np.ndarray]) -> None:
+    file = MappedFile(part / LABELS, DTYPES[LABELS])
+    offsets = layout.label_offsets
+    for start, end, label in zip(offsets[:-1], offsets[1:], labels, strict=True):
+        file.array[start:end] = label.ravel()
+        file.release()
+    file.close()
+    index = MappedFile(part / INDEX, DTYPES[INDEX])
+    index.array[:] = -1
+    index.close()
+
+
+def _read_meta(folder: Path) -> dict[str, object]:
+    try:
+        return json.loads((folder / META).read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, f'{META}: {error}') from error
+
+
+def _damaged(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f'the label bank {folder} is damaged: {reason}. The corrected labels in it are lost: '
+        'delete the folder and start the run again without --resume.'
+    )

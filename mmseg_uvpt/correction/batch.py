@@ -1,0 +1,96 @@
+"""Between a batch of the runner, which may be flipped and padded, and frames of the bank."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmseg_uvpt.correction.bank import Box
+from mmseg_uvpt.errors import UserError
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which part of which frame a sample shows.
+
+    Attributes:
+        index: number of the frame in the data set.
+        frame_size: (height, width) of the frame after resizing.
+        box: the crop within the resized frame.
+        flipped: whether the image is mirrored left to right.
+    """
+
+    index: int
+    frame_size: tuple[int, int]
+    box: Box
+    flipped: bool
+
+    def set_label(self, sample: SegDataSample, label: np.ndarray) -> None:
+        """Give a sample its training label.
+
+        Args:
+            sample: receives ``gt_sem_seg``, (1, H, W) int64, flipped with the image.
+            label: (H, W) uint8, not flipped.
+        """
+        data = torch.from_numpy(self._turn(label).astype(np.int64))
+        sample.gt_sem_seg = PixelData(data=data[None])
+
+    def from_network(self, array: np.ndarray) -> np.ndarray:
+        """Cut a map to the crop and turn it back if the image is flipped.
+
+        Args:
+            array: (h, w) as the network saw it, padded below and on the right or not at all.
+
+        Returns:
+            (H, W) in the frame as it is, contiguous.
+
+        Raises:
+            ValueError: the map is smaller than the crop.
+        """
+        height, width = self.box.size
+        if array.shape[0] < height or array.shape[1] < width:
+            raise ValueError(
+                f'a prediction of {array.shape} cannot cover a crop of {self.box.size}'
+            )
+        return np.ascontiguousarray(self._turn(array[:height, :width]))
+
+    def _turn(self, array: np.ndarray) -> np.ndarray:
+        return array[:, ::-1] if self.flipped else array
+
+
+def read_crop(sample: SegDataSample, image: torch.Tensor) -> Crop:
+    """Read where the image of a sample comes from.
+
+    Args:
+        sample: metainfo ``sample_idx``, ``crop_box`` (top, bottom, left, right),
+            ``frame_shape`` (height, width), and ``flip`` with ``flip_direction`` if flipped.
+        image: (C, H, W) of the same sample.
+
+    Raises:
+        UserError: the training pipeline does not record this, or flips other than horizontally.
+    """
+    meta = sample.metainfo
+    missing = [key for key in ('sample_idx', 'crop_box', 'frame_shape', 'flip') if key not in meta]
+    if missing:
+        raise UserError(
+            f'the training pipeline does not hand on {", ".join(missing)}: it needs CropWithBox, '
+            "RandomFlip, and PackSegInputs with 'crop_box', 'frame_shape', 'sample_idx' and "
+            "'flip' among its meta_keys"
+        )
+    flipped = bool(meta['flip'])
+    direction = meta.get('flip_direction')
+    if flipped and direction != 'horizontal':
+        raise UserError(
+            f'label correction knows horizontal flips only, not {direction!r}: use '
+            "dict(type='RandomFlip', prob=0.5, direction='horizontal')"
+        )
+    box = Box(*(int(v) for v in meta['crop_box']))
+    if box.size != tuple(image.shape[-2:]):
+        raise UserError(
+            f'{meta.get("img_path", "an image")}: the crop box {tuple(box)} is {box.size}, its '
+            f'image {tuple(image.shape[-2:])}: nothing after CropWithBox may change the size'
+        )
+    height, width = meta['frame_shape'][:2]
+    return Crop(int(meta['sample_idx']), (int(height), int(width)), box, flipped)

@@ -1,0 +1,218 @@
+"""The hook that joins label bank and correction rule to a training run."""
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_uvpt.correction.bank import Kept, LabelBank
+from mmseg_uvpt.correction.batch import Crop, read_crop
+from mmseg_uvpt.correction.record import CorrectionRecord
+from mmseg_uvpt.correction.rule import LabelCorrectionRule
+from mmseg_uvpt.correction.source import BankSource
+from mmseg_uvpt.errors import UserError
+
+BANK = 'label_bank'
+CHECKPOINT_KEY = 'label_correction'
+
+
+@HOOKS.register_module()
+class LabelCorrectionHook(Hook):
+    """Give each batch its labels from the bank, and correct the bank as training goes on.
+
+    The data loader loads no label. The model leaves ``last_prediction`` with ``label``
+    (B, h, w) uint8 and ``confidence`` (B, h, w) after each iteration. The defaults are the
+    published recipe. What happens is logged, written to the visualizer, and to two tables in
+    the work folder (`record`).
+
+    Args:
+        pseudo_label_dir: folder of the pseudo labels that the bank begins with.
+        interval: iterations between two decisions.
+        queue_length: images over which an IoU is taken.
+        slope: share by which a class's curve must have flattened before it is corrected.
+        quantile: of a class's confidences, above which its predictions are trusted; 0..1.
+        num_classes: number of classes.
+
+    Raises:
+        ValueError: ``quantile`` is out of its range.
+    """
+
+    def __init__(
+        self,
+        pseudo_label_dir: str,
+        interval: int = 200,
+        queue_length: int = 1000,
+        slope: float = 0.95,
+        quantile: float = 0.80,
+        num_classes: int = 19,
+    ) -> None:
+        if not 0 <= quantile <= 1:
+            raise ValueError(f'quantile must be in 0..1, not {quantile!r}')
+        self.pseudo_label_dir = pseudo_label_dir
+        self.interval = interval
+        self.queue_length = queue_length
+        self.slope = slope
+        self.quantile = quantile
+        self.num_classes = num_classes
+        self.bank: LabelBank | None = None
+        self._iteration = -1  # the last one whose predictions were kept
+        self._saved: dict[str, Any] | None = None  # state of a checkpoint, until training begins
+
+    def before_train(self, runner: Runner) -> None:
+        """Create the bank, or open that of the run being resumed."""
+        if get_world_size() > 1:
+            raise UserError(
+                f'label correction in {get_world_size()} processes is not supported yet: '
+                'start train.py in one process, without --launcher'
+            )
+        loader = runner.train_dataloader
+        epoch = math.ceil(len(loader.dataset) / loader.batch_size)
+        self.rule = LabelCorrectionRule(
+            self.num_classes, epoch, self.interval, self.queue_length, self.slope
+        )
+        folder = Path(runner.work_dir)
+        source = BankSource(loader.dataset, self.pseudo_label_dir, self.num_classes)
+        self.record = CorrectionRecord(folder, loader.dataset.metainfo['classes'])
+        if runner.iter > 0:
+            self._resume(runner, folder / BANK, source)
+        else:
+            self._begin(runner, folder / BANK, source)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict[str, Sequence] | None = None
+    ) -> None:
+        """Correct the labels of the batch's images, then hand them out."""
+        crops = self._crops(data_batch)
+        if self.rule.is_past_first_epoch(runner.iter):
+            for crop in crops:
+                self._correct(crop.index)
+        for crop, sample in zip(crops, data_batch['data_samples'], strict=True):
+            crop.set_label(sample, self.bank.read_label(crop.index, crop.box))
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict[str, Sequence] | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Keep what was predicted; at every interval decide what is corrected."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        confidences = model.last_prediction.confidence
+        if not torch.isfinite(confidences).all():
+            raise UserError(
+                f'the network gives no finite numbers after iteration {runner.iter}: training '
+                'has diverged. Resume from the last checkpoint with a lower learning rate.'
+            )
+        confidences = confidences.to(torch.float16).cpu().numpy()
+        predictions = model.last_prediction.label.cpu().numpy()
+        crops = self._crops(data_batch)
+        for crop, prediction, confidence in zip(crops, predictions, confidences, strict=True):
+            prediction = crop.from_network(prediction)
+            self.rule.observe(prediction, self.bank.read_label(crop.index, crop.box))
+            kept = Kept(crop.box, prediction, crop.from_network(confidence))
+            self.bank.keep(crop.index, runner.iter, kept)
+        self._iteration = runner.iter
+        if self.rule.is_due(runner.iter):
+            self._decide(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Write down what changed since the last decision, and close the bank."""
+        self.record.ended(self._iteration)
+        self.bank.close()
+        self.bank = None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the state beside the weights, the bank being on the disk up to here."""
+        if self.bank is None:
+            return
+        self.bank.flush()
+        checkpoint[CHECKPOINT_KEY] = {
+            'iteration': self._iteration,
+            'rule': self.rule.state_dict(),
+            'pixels_changed': torch.from_numpy(self.record.pixels_changed.copy()),
+        }
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the state until `before_train`, where it is clear whether a run is resumed."""
+        self._saved = checkpoint.get(CHECKPOINT_KEY)
+
+    def _begin(self, runner: Runner, folder: Path, source: BankSource) -> None:
+        if folder.exists():
+            if not runner.cfg.get('resume', False):
+                raise UserError(
+                    f'{folder} holds the corrected labels of another run. Go on with it by '
+                    '--resume, choose another --work-dir, or delete the folder.'
+                )
+            # That run ended before its first checkpoint. Opening tells whether it was this one.
+            LabelBank(folder, source.identity).close()
+            shutil.rmtree(folder)
+        self.bank = source.make_bank(folder)
+        self.record.begin()
+        runner.logger.info(f'label bank: {len(self.bank)} frames in {folder}')
+
+    def _resume(self, runner: Runner, folder: Path, source: BankSource) -> None:
+        if self._saved is None:
+            raise UserError(
+                'the checkpoint to resume from holds no state of the label correction: it was '
+                'not written by this training. Start the run again without --resume.'
+            )
+        try:
+            self.rule.load_state_dict(self._saved['rule'])
+        except ValueError as error:
+            raise UserError(
+                f'label correction cannot go on: {error}. Resume with the settings the run began '
+                'with, or choose another --work-dir.'
+            ) from error
+        self.bank = LabelBank(folder, source.identity)
+        self._iteration = self._saved['iteration']
+        if self.bank.iteration != self._iteration:
+            runner.logger.warning(
+                f'the label bank {folder} is that of iteration {self.bank.iteration}, the '
+                f'checkpoint that of iteration {self._iteration}: the run goes on with labels and '
+                'predictions other than it had then, so its result may differ slightly from an '
+                'uninterrupted run.'
+            )
+        self.record.resume(self._iteration)
+        self.record.pixels_changed[:] = self._saved['pixels_changed'].cpu().numpy()
+
+    def _crops(self, data_batch: dict[str, Sequence]) -> list[Crop]:
+        samples = zip(data_batch['data_samples'], data_batch['inputs'], strict=True)
+        crops = [read_crop(sample, image) for sample, image in samples]
+        for crop in crops:
+            expected = self.bank.layout.frame_sizes[crop.index]
+            if crop.frame_size != expected:
+                raise UserError(
+                    f'frame {crop.index} is {crop.frame_size} in training and {expected} in the '
+                    f'label bank {self.bank.folder}: the training pipeline must resize with '
+                    "mmseg's Resize only, and images must not change"
+                )
+        return crops
+
+    def _correct(self, index: int) -> None:
+        kept = self.bank.kept(index)
+        if kept is None:
+            return
+        old = self.bank.read_label(index, kept.box)
+        new = self.rule.correct(old, kept.prediction, kept.confidence)
+        if new is not None:
+            self.bank.write_label(index, kept.box, new)
+            changed = np.bincount(new[new != old], minlength=self.num_classes)
+            self.record.pixels_changed += changed
+
+    def _decide(self, runner: Runner) -> None:
+        decision = self.rule.decide(runner.iter, self.bank.thresholds(self.quantile))
+        correcting = self.rule.correcting
+        runner.visualizer.add_scalars(self.record.scalars(decision, correcting), runner.iter)
+        sentence = self.record.decided(runner.iter, decision, correcting, self.rule.thresholds)
+        if sentence:
+            runner.logger.info(sentence)

@@ -1,0 +1,57 @@
+"""What a label bank belongs to: it must not be used for anything else."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mmseg_uvpt.correction.layout import Size
+from mmseg_uvpt.errors import UserError
+
+
+@dataclass(frozen=True)
+class BankIdentity:
+    """The run a label bank was made for.
+
+    Attributes:
+        pseudo_label_dir: folder whose pseudo labels the bank began with, resolved.
+        num_classes: number of classes.
+        crop_size: (height, width) of the training crops.
+        resize: the resizing of the training pipeline, in words.
+        frames: image paths relative to the image folder, in the order of the data set.
+    """
+
+    pseudo_label_dir: str
+    num_classes: int
+    crop_size: Size
+    resize: str
+    frames: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the fields as JSON would give them back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def check_same(self, saved: dict[str, object], folder: Path) -> None:
+        """Compare with what a bank says of itself.
+
+        Args:
+            saved: `as_json` of the identity that the bank was made with.
+            folder: the bank, for the message.
+
+        Raises:
+            UserError: they differ; the message says in what.
+        """
+        cure = 'Resume with the settings it was made with, or choose another --work-dir.'
+        mine = self.as_json()
+        for name in ('pseudo_label_dir', 'num_classes', 'crop_size', 'resize'):
+            if saved[name] != mine[name]:
+                raise UserError(
+                    f'{folder} belongs to another run: its {name} is {saved[name]}, this run has '
+                    f'{mine[name]}. {cure}'
+                )
+        theirs, ours = list(saved['frames']), list(self.frames)
+        if theirs != ours:
+            differing = sorted(set(theirs) ^ set(ours))
+            example = f', for example {differing[0]}' if differing else ' in another order'
+            raise UserError(
+                f'{folder} belongs to another data set: it holds {len(theirs)} frames, the data '
+                f'set {len(ours)}, and they differ{example}. {cure}'
+            )

@@ -1,0 +1,176 @@
+"""What the label correction did, in tables that a report can plot.
+
+``label_correction.csv`` has a row for each class that something happened to, at each decision:
+
+- ``iteration``: counted from 0; the decision was taken after it.
+- ``class``: its name.
+- ``event``: ``start``, ``stop``, ``restart`` (stopped and started at once), empty for a class
+  that goes on as it was, and ``end`` for what changed between the last decision and the end.
+- ``threshold``: confidence at which a prediction of this class is trusted from now on.
+- ``pixels_changed``: pixels of the bank that became this class since the row before.
+- ``iou``: IoU of predictions and labels, empty where the curve has no point.
+
+``label_correction_curve.csv`` has a row for each point of each class's curve: ``iteration``,
+``class``, ``iou``.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmseg_uvpt.correction.rule import Decision
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_whole
+
+EVENTS = 'label_correction.csv'
+CURVE = 'label_correction_curve.csv'
+COLUMNS = {
+    EVENTS: ('iteration', 'class', 'event', 'threshold', 'pixels_changed', 'iou'),
+    CURVE: ('iteration', 'class', 'iou'),
+}
+
+
+class CorrectionRecord:
+    """Writes both tables, and sums up each decision in words and as scalars.
+
+    Args:
+        folder: the work folder.
+        classes: names of the classes.
+
+    Attributes:
+        pixels_changed: (C,) int64, pixels that became each class since the last rows.
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+        self._folder = folder
+        self._classes = classes
+        self.pixels_changed = np.zeros(len(classes), np.int64)
+
+    def begin(self) -> None:
+        """Begin both tables anew."""
+        self._rewrite({name: [] for name in COLUMNS})
+
+    def resume(self, iteration: int) -> None:
+        """Drop rows of later iterations than ``iteration``: they will be written again.
+
+        So is the ``end`` of a run that now goes on.
+        """
+        rows = {}
+        for name, columns in COLUMNS.items():
+            rows[name] = []
+            path = self._folder / name
+            if path.is_file():
+                with path.open(newline='') as file:
+                    rows[name] = [
+                        [row[column] for column in columns]
+                        for row in csv.DictReader(file)
+                        if row['iteration'].isdigit()
+                        and int(row['iteration']) <= iteration
+                        and row.get('event') != 'end'
+                    ]
+        self._rewrite(rows)
+
+    def decided(
+        self, iteration: int, decision: Decision, correcting: np.ndarray, thresholds: np.ndarray
+    ) -> str | None:
+        """Write the rows of a decision.
+
+        Args:
+            iteration: counted from 0.
+            decision: what was decided after it.
+            correcting: (C,) bool, classes that are corrected from now on.
+            thresholds: (C,) confidences from now on.
+
+        Returns:
+            The decision in one sentence, or None if nothing changed and nothing is corrected.
+        """
+        point = decision.point
+        if point is not None:
+            self._append(CURVE, [(iteration, c, v) for c, v in self._named(point)])
+        events = self._events(decision)
+        rows = []
+        for i, name in enumerate(self._classes):
+            if name in events or correcting[i] or self.pixels_changed[i]:
+                iou = '' if point is None or np.isnan(point[i]) else f'{point[i]:.6f}'
+                threshold = f'{thresholds[i]:.6f}'
+                changed = self.pixels_changed[i]
+                rows.append((iteration, name, events.get(name, ''), threshold, changed, iou))
+        if not rows:
+            return None
+        self._append(EVENTS, rows)
+        sentence = self._sentence(iteration, events, correcting, thresholds)
+        self.pixels_changed[:] = 0
+        return sentence
+
+    def ended(self, iteration: int) -> None:
+        """Write what changed after the last decision."""
+        rows = [
+            (iteration, name, 'end', '', changed, '')
+            for name, changed in zip(self._classes, self.pixels_changed, strict=True)
+            if changed
+        ]
+        self._append(EVENTS, rows)
+
+    def scalars(self, decision: Decision, correcting: np.ndarray) -> dict[str, float]:
+        """Return the numbers to plot after a decision; call it before `decided`."""
+        scalars = {
+            'label_correction/classes_correcting': int(correcting.sum()),
+            'label_correction/pixels_changed': int(self.pixels_changed.sum()),
+        }
+        if decision.point is not None:
+            named = self._named(decision.point)
+            scalars.update({f'label_correction_iou/{c}': float(v) for c, v in named})
+        return scalars
+
+    def _named(self, point: np.ndarray) -> list[tuple[str, float]]:
+        pairs = zip(self._classes, point.round(6).tolist(), strict=True)
+        return [(name, value) for name, value in pairs if not np.isnan(value)]
+
+    def _events(self, decision: Decision) -> dict[str, str]:
+        events = {self._classes[i]: 'stop' for i in decision.stopped}
+        for i in decision.started:
+            events[self._classes[i]] = 'restart' if i in decision.stopped else 'start'
+        return events
+
+    def _sentence(
+        self,
+        iteration: int,
+        events: dict[str, str],
+        correcting: np.ndarray,
+        thresholds: np.ndarray,
+    ) -> str:
+        parts = [f'{event} {name}' for name, event in events.items()]
+        active = [
+            f'{name} (confidence >= {threshold:.3f})'
+            for name, on, threshold in zip(self._classes, correcting, thresholds, strict=True)
+            if on
+        ]
+        changed = [
+            f'{pixels} became {name}'
+            for name, pixels in zip(self._classes, self.pixels_changed, strict=True)
+            if pixels
+        ]
+        return (
+            f'label correction after iteration {iteration}: {", ".join(parts) or "no change"}; '
+            f'correcting {", ".join(active) or "nothing"}; '
+            f'{self.pixels_changed.sum()} pixels changed since the last decision'
+            + (f' ({", ".join(changed)})' if changed else '')
+        )
+
+    def _append(self, name: str, rows: Sequence[Sequence[object]]) -> None:
+        path = self._folder / name
+        try:
+            with path.open('a', newline='') as file:
+                csv.writer(file).writerows(rows)
+        except OSError as error:
+            raise UserError(
+                f'cannot write {path}: {error.strerror}. Free some space, then resume the run '
+                'with --resume.'
+            ) from error
+
+    def _rewrite(self, tables: dict[str, list]) -> None:
+        for name, rows in tables.items():
+            with write_whole(self._folder / name, 'w') as file:
+                csv.writer(file).writerows([COLUMNS[name], *rows])

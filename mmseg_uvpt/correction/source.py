@@ -1,0 +1,79 @@
+"""Making the label bank of a training data set from its pseudo labels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import Resize
+from mmseg.datasets import BaseSegDataset
+from tqdm import tqdm
+
+from mmseg_uvpt.correction.bank import LabelBank
+from mmseg_uvpt.correction.identity import BankIdentity
+from mmseg_uvpt.correction.pseudo_labels import check_frames, list_frames, read_pseudo_labels
+from mmseg_uvpt.errors import UserError
+
+
+class BankSource:
+    """A target training set and its pseudo labels.
+
+    Args:
+        dataset: its pipeline resizes each image in a fixed way (``Resize`` transforms, or none)
+            and crops it with ``CropWithBox``.
+        pseudo_label_dir: folder with a tree like that of the images.
+        num_classes: number of classes.
+
+    Raises:
+        UserError: the data set or its pipeline cannot be used for label correction.
+    """
+
+    def __init__(
+        self, dataset: BaseSegDataset, pseudo_label_dir: str | Path, num_classes: int
+    ) -> None:
+        if not isinstance(dataset, BaseSegDataset):
+            raise UserError(
+                f'label correction needs a plain data set, not the wrapper '
+                f'{type(dataset).__name__}: name the data set itself in train_dataloader.dataset'
+            )
+        self._folder = Path(pseudo_label_dir).resolve()
+        self._frames = list_frames(dataset, self._folder)
+        transforms = dataset.pipeline.transforms
+        self._resizes = [t for t in transforms if isinstance(t, Resize)]
+        crop_sizes = [tuple(t.crop_size) for t in transforms if hasattr(t, 'crop_size')]
+        if len(crop_sizes) != 1:
+            raise UserError(
+                f'label correction needs one cropping transform in the training pipeline, found '
+                f"{len(crop_sizes)}: use dict(type='CropWithBox', crop_size=(512, 512))"
+            )
+        self.identity = BankIdentity(
+            pseudo_label_dir=str(self._folder),
+            num_classes=num_classes,
+            crop_size=crop_sizes[0],
+            resize=' '.join(map(repr, self._resizes)) or 'none',
+            frames=tuple(frame.name for frame in self._frames),
+        )
+
+    def make_bank(self, folder: Path) -> LabelBank:
+        """Create the bank ``folder``, whole or not at all; see `LabelBank.create`.
+
+        Raises:
+            UserError: a pseudo label cannot be used, or the bank cannot be written.
+        """
+        sizes = check_frames(self._frames, self._folder)
+        resized = {size: self._resize(np.zeros(size, np.uint8)).shape for size in set(sizes)}
+        return LabelBank.create(
+            folder, self.identity, [resized[size] for size in sizes], self._labels()
+        )
+
+    def _labels(self) -> Iterator[np.ndarray]:
+        labels = read_pseudo_labels(self._frames, self._folder, self.identity.num_classes)
+        # disable=None: no bar where the output is no terminal
+        for label in tqdm(labels, 'label bank', len(self._frames), unit='frame', disable=None):
+            yield self._resize(label)
+
+    def _resize(self, label: np.ndarray) -> np.ndarray:
+        """Resize as the training pipeline resizes labels (nearest): (H, W) to (h, w)."""
+        results = {'img': label, 'gt_seg_map': label, 'seg_fields': ['gt_seg_map']}
+        for resize in self._resizes:
+            results = resize.transform(results)
+        return results['gt_seg_map']

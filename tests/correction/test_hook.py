@@ -1,0 +1,295 @@
+"""The hook in real training runs: the bank against the log, resume, and what it refuses."""
+
+import csv
+import logging
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmseg_uvpt.correction import hook as hook_module
+from mmseg_uvpt.correction.bank import Box, LabelBank
+from mmseg_uvpt.correction.hook import LabelCorrectionHook
+from mmseg_uvpt.errors import UserError
+
+from .conftest import CLASSES, CROP, FRAME_SIZES
+
+ITERATIONS = 30
+BATCH = 2
+EPOCH = 3  # five images in batches of two
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def hook_of(runner) -> LabelCorrectionHook:
+    return next(h for h in runner.hooks if isinstance(h, LabelCorrectionHook))
+
+
+def all_labels(runner, folder: Path) -> list[np.ndarray]:
+    """Read the labels of a bank file without the bank's code."""
+    flat = np.fromfile(folder / 'label_bank' / 'labels.u8', np.uint8)
+    labels = []
+    for size in resized_sizes():
+        labels.append(flat[: size[0] * size[1]].reshape(size))
+        flat = flat[size[0] * size[1] :]
+    assert flat.size == 0
+    return labels
+
+
+def resized_sizes() -> list[tuple[int, int]]:
+    """Sizes within 64 x 48 (or 48 x 64) with the same aspect ratio, frames sorted by path."""
+    sizes = []
+    for _, (h, w) in sorted(FRAME_SIZES.items()):
+        scale = min(64 / max(h, w), 48 / min(h, w))
+        sizes.append((int(h * scale + 0.5), int(w * scale + 0.5)))
+    return sizes
+
+
+def nearest(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Nearest resize as OpenCV does it: the pixel whose area the target's corner falls into."""
+    rows, columns = (
+        np.minimum((np.arange(n) * (o / n)).astype(int), o - 1)
+        for n, o in zip(size, label.shape, strict=True)
+    )
+    return label[rows][:, columns]
+
+
+def quantile_of_kept(kept: dict, c: int) -> np.float16:
+    values = sorted(v for _, p, q in kept.values() for v in np.float16(q[p == c]).tolist())
+    return np.float16(values[min(round(0.6 * len(values)), len(values) - 1)])
+
+
+def test_bank_agrees_with_log(make_runner, target: Path) -> None:
+    """Replay the whole run from the tables alone, by another implementation of step 3."""
+    runner = make_runner('run', ITERATIONS)
+    runner.train()
+    rows = read_table(target / 'run' / 'label_correction.csv')
+    names = sorted((target / 'pseudo').glob('*/*.png'))
+    labels = [
+        nearest(np.array(Image.open(path)), size)
+        for path, size in zip(names, resized_sizes(), strict=True)
+    ]
+    first = [label.copy() for label in labels]
+    kept, correcting, changed = {}, {}, Counter()
+    flips, small, decided = Counter(), 0, 0
+    for iteration, batch in enumerate(runner.model.seen):
+        for meta, given, _, _ in batch:
+            i = meta['sample_idx']
+            if iteration >= EPOCH and i in kept:
+                (top, bottom, left, right), prediction, confidence = kept[i]
+                part = labels[i][top:bottom, left:right]
+                if set(np.unique(part).tolist()) & set(correcting):
+                    for y, x in np.ndindex(part.shape):
+                        c = int(prediction[y, x])
+                        if c in correcting and np.float16(confidence[y, x]) >= correcting[c]:
+                            changed[CLASSES[c]] += int(part[y, x] != c)
+                            part[y, x] = c
+            top, bottom, left, right = meta['crop_box']
+            expected = labels[i][top:bottom, left:right]
+            height, width = expected.shape
+            flips[meta['flip']] += 1
+            small += (height, width) != (CROP, CROP)
+            if meta['flip']:
+                expected = np.fliplr(expected)
+            np.testing.assert_array_equal(given[:height, :width], expected)
+            assert (given[height:] == 255).all()
+            assert (given[:, width:] == 255).all()
+        for meta, _, prediction, confidence in batch:
+            top, bottom, left, right = meta['crop_box']
+            cut = [a[: bottom - top, : right - left] for a in (prediction, confidence)]
+            if meta['flip']:
+                cut = [np.fliplr(a) for a in cut]
+            kept[meta['sample_idx']] = meta['crop_box'], *cut
+        for row in (r for r in rows if int(r['iteration']) == iteration):
+            decided += 1
+            c = CLASSES.index(row['class'])
+            assert int(row['pixels_changed']) == changed.pop(row['class'], 0)
+            if row['event'] == 'stop':
+                correcting.pop(c)
+            elif row['event'] in ('start', 'restart') or c in correcting:
+                if row['event'] != 'end':
+                    # six digits are enough to tell one float16 from the next
+                    correcting[c] = np.float16(row['threshold'])
+                    assert correcting[c] == quantile_of_kept(kept, c)
+        if iteration % 2 == 0:
+            assert not changed, f'pixels changed without a row at iteration {iteration}'
+    for got, expected in zip(all_labels(runner, target / 'run'), labels, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+    assert any((a != b).any() for a, b in zip(first, labels, strict=True))
+    assert {'start', 'stop'} <= {row['event'] for row in rows}
+    assert decided == len(rows)
+    assert flips[True] and flips[False] and small
+
+
+def test_curve_agrees_with_predictions(make_runner, target: Path) -> None:
+    """Each point is the sum of intersections over the sum of unions of the last three images."""
+    runner = make_runner('run', 9)
+    runner.train()
+    images = [image for batch in runner.model.seen for image in batch]
+    expected = []
+    for iteration in range(2, 9, 2):
+        last = images[: (iteration + 1) * BATCH][-3:]
+        for c, name in enumerate(CLASSES):
+            intersection = union = 0
+            for _, label, prediction, _ in last:
+                counts = label != 255
+                intersection += (counts & (label == c) & (prediction == c)).sum()
+                union += (counts & ((label == c) | (prediction == c))).sum()
+            expected.append((iteration, name, intersection / union))
+    rows = read_table(target / 'run' / 'label_correction_curve.csv')
+    assert [(int(r['iteration']), r['class']) for r in rows] == [e[:2] for e in expected]
+    np.testing.assert_allclose([float(r['iou']) for r in rows], [e[2] for e in expected], atol=1e-6)
+
+
+def test_visualizer_gets_the_curve(make_runner, target: Path, monkeypatch) -> None:
+    runner = make_runner('run', 5)
+    scalars = {}
+
+    def note(values: dict, step: int, **kwargs: object) -> None:
+        if any(name.startswith('label_correction') for name in values):
+            scalars[step] = values
+
+    monkeypatch.setattr(runner.visualizer, 'add_scalars', note)
+    runner.train()
+    assert sorted(scalars) == [0, 2, 4]
+    row = read_table(target / 'run' / 'label_correction_curve.csv')[-1]
+    assert scalars[4]['label_correction_iou/tree'] == float(row['iou'])
+
+
+def test_resumed_right_after_a_checkpoint_goes_on_identically(make_runner, target: Path) -> None:
+    """Stopped after 15 of 30 iterations: bank, predictions, state and tables come out the same."""
+    whole = make_runner('whole', ITERATIONS)
+    whole.train()
+    make_runner('halves', 15).train()
+    halves = make_runner('halves', ITERATIONS, resume=True)
+    halves.train()
+    assert len(halves.model.seen) == 15
+    for a, b in zip(whole.model.seen[15:], halves.model.seen, strict=True):
+        for (meta_a, label_a, *_), (meta_b, label_b, *_) in zip(a, b, strict=True):
+            assert meta_a['crop_box'] == meta_b['crop_box']  # or the comparison proves nothing
+            np.testing.assert_array_equal(label_a, label_b)
+    files = ['label_bank/' + f for f in ('labels.u8', 'predictions.u8', 'confidences.f16')]
+    for name in [
+        *files,
+        'label_bank/index.i64',
+        'label_correction.csv',
+        'label_correction_curve.csv',
+    ]:
+        a, b = ((target / run / name).read_bytes() for run in ('whole', 'halves'))
+        assert a == b, name
+    states = [
+        torch.load(target / run / 'iter_30.pth', weights_only=False)['label_correction']
+        for run in ('whole', 'halves')
+    ]
+    torch.testing.assert_close(*states, rtol=0, atol=0, equal_nan=True)
+    # mmengine's own part of the file needs a pickle, ours must not
+    torch.save(states[0], target / 'state.pth')
+    loaded = torch.load(target / 'state.pth', weights_only=True)
+    torch.testing.assert_close(loaded, states[0], rtol=0, atol=0, equal_nan=True)
+
+
+def test_resume_from_an_older_checkpoint_says_so(make_runner, target: Path) -> None:
+    make_runner('run', 19).train()
+    (target / 'run' / 'last_checkpoint').write_text(str(target / 'run' / 'iter_15.pth'))
+    runner = make_runner('run', 21, resume=True)
+    warnings = []
+    runner.logger.addHandler(_Collector(warnings))
+    runner.train()
+    message = next(w for w in warnings if 'label bank' in w)
+    assert 'iteration 18' in message
+    assert 'iteration 14' in message
+    iterations = [int(r['iteration']) for r in read_table(target / 'run' / 'label_correction.csv')]
+    assert iterations == sorted(iterations)
+
+
+class _Collector(logging.Handler):
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
+def test_resume_before_the_first_checkpoint_begins_again(make_runner, target: Path) -> None:
+    make_runner('run', 9).train()
+    (target / 'run' / 'last_checkpoint').unlink()
+    (target / 'run' / 'iter_9.pth').unlink()
+    again = make_runner('run', 9, resume=True)
+    again.train()
+    assert len(again.model.seen) == 9
+    make_runner('other', 9).train()
+    for name in ('label_bank/labels.u8', 'label_correction.csv'):
+        assert (target / 'run' / name).read_bytes() == (target / 'other' / name).read_bytes()
+
+
+def test_second_run_in_a_work_folder_is_refused(make_runner, target: Path) -> None:
+    make_runner('run', 9).train()
+    before = (target / 'run' / 'label_bank' / 'labels.u8').read_bytes()
+    with pytest.raises(UserError, match=r'run/label_bank .*--resume.*--work-dir'):
+        make_runner('run', 10).train()
+    assert (target / 'run' / 'label_bank' / 'labels.u8').read_bytes() == before
+
+
+def test_resume_with_another_recipe_is_refused(make_runner, target: Path) -> None:
+    make_runner('run', 15).train()
+    with pytest.raises(UserError, match='interval was 2 .* is 5 now'):
+        make_runner('run', 16, resume=True, interval=5).train()
+
+
+def test_resume_with_other_pseudo_labels_is_refused(make_runner, target: Path) -> None:
+    make_runner('run', 15).train()
+    with pytest.raises(UserError, match=r'pseudo_label_dir is .*/pseudo, this run has .*/other'):
+        make_runner('run', 16, resume=True, pseudo_label_dir=str(target / 'other')).train()
+
+
+def test_resume_without_the_bank_is_refused(make_runner, target: Path) -> None:
+    make_runner('run', 15).train()
+    (target / 'run' / 'label_bank').rename(target / 'moved')
+    with pytest.raises(UserError, match='run/label_bank is damaged'):
+        make_runner('run', 16, resume=True).train()
+
+
+def test_several_processes_are_refused(make_runner, monkeypatch) -> None:
+    monkeypatch.setattr(hook_module, 'get_world_size', lambda: 2)
+    with pytest.raises(UserError, match='2 processes is not supported yet'):
+        make_runner('run', 1).train()
+
+
+def test_diverged_network_is_named(make_runner) -> None:
+    runner = make_runner('run', 5)
+    forward = runner.model.forward
+
+    def diverge(*args, **kwargs):
+        losses = forward(*args, **kwargs)
+        runner.model.last_prediction.confidence[0, 0, 0] = float('nan')
+        return losses
+
+    runner.model.forward = diverge
+    with pytest.raises(UserError, match='after iteration 0: training has diverged'):
+        runner.train()
+
+
+def test_first_epoch_shorter_than_queue(make_runner, target: Path) -> None:
+    """Without a full queue there is no curve, and nothing starts; nothing fails either."""
+    make_runner('run', 10, queue_length=1000).train()
+    assert read_table(target / 'run' / 'label_correction_curve.csv') == []
+    assert read_table(target / 'run' / 'label_correction.csv') == []
+
+
+def test_bank_can_be_opened_after_the_run(make_runner, target: Path) -> None:
+    runner = make_runner('run', 7)
+    runner.train()
+    loader = runner.train_dataloader
+    source = hook_module.BankSource(loader.dataset, target / 'pseudo', len(CLASSES))
+    bank = LabelBank(target / 'run' / 'label_bank', source.identity)
+    assert bank.iteration == 6
+    assert bank.read_label(0, Box(0, 5, 0, 5)).shape == (5, 5)
+    bank.close()
