@@ -5,28 +5,29 @@ Importing this module makes `load_file` the loader of local files for all of mme
 """
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer, MMLogger
+from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.released_names import COMPUTED, to_ours
 
-# what a checkpoint of an unfinished run holds beside tensors: the log's history, and the numpy
-# arrays and random states in it; none of them can run code
+# what a checkpoint of an unfinished run holds beside tensors; none of them can run code
 _PLAIN_TYPES = [
-    HistoryBuffer,
     np._core.multiarray._reconstruct,
     np._core.multiarray.scalar,
     np.ndarray,
     np.dtype,
     *{type(np.dtype(code)) for code in np.typecodes['All']},
 ]
+# how torch says that a file needs an object that it does not allow
+_FORBIDDEN = re.compile(r'Unsupported (global|class)|Trying to (instantiate|load|call)|blocked')
 
 
 def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
@@ -53,7 +54,7 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
-        if 'Unsupported' in reason or 'GLOBAL' in reason or 'global' in reason:
+        if _FORBIDDEN.search(reason):
             raise UserError(
                 f'checkpoint {path} is refused: it holds more than tensors and plain values, and '
                 f'opening it could run code ({_global_in(reason)}). Get it from a source that you '
@@ -68,9 +69,8 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
 
 
 def _global_in(reason: str) -> str:
-    """Return the sentence of torch's message that names the forbidden object."""
-    lines = [line.strip() for line in reason.splitlines() if 'GLOBAL' in line or 'lobal' in line]
-    return lines[0][:200] if lines else 'torch.load(weights_only=True) refuses it'
+    """Return the line of torch's message that names the forbidden object."""
+    return next(line.strip() for line in reason.splitlines() if _FORBIDDEN.search(line))[:160]
 
 
 def _damaged(path: Path, reason: str) -> str:

@@ -1,0 +1,112 @@
+"""The losses against direct computations."""
+
+import math
+
+import pytest
+import torch
+
+from mmseg_uvpt.models.losses.consistency import (
+    entropy_regulariser,
+    mix,
+    prediction_consistency,
+    prompt_consistency,
+)
+from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def lovasz_by_loops(probabilities, labels):
+    """Algorithm 1 of the paper, a class and a pixel at a time."""
+    pixels = probabilities.permute(0, 2, 3, 1).reshape(-1, probabilities.shape[1])
+    pixels = pixels[labels.flatten() != 255]
+    kept = labels.flatten()[labels.flatten() != 255]
+    losses = []
+    for c in kept.unique().tolist():
+        truth = kept == c
+        errors = torch.where(truth, 1 - pixels[:, c], pixels[:, c])
+        order = errors.argsort(descending=True)
+        before, total = 0.0, 0.0
+        for rank in range(len(order)):
+            wrong = order[: rank + 1]
+            missed = int(truth[wrong].sum())
+            jaccard = 1 - (int(truth.sum()) - missed) / (
+                int(truth.sum()) + int((~truth[wrong]).sum())
+            )
+            total += errors[order[rank]] * (jaccard - before)
+            before = jaccard
+        losses.append(total)
+    return sum(losses) / len(losses)
+
+
+def test_lovasz_against_loops():
+    probabilities = torch.randn(2, 5, 6, 7, dtype=torch.float64).softmax(1).requires_grad_()
+    labels = torch.randint(0, 4, (2, 6, 7))  # class 4 is absent
+    labels[:, :2] = 255
+    loss = lovasz_softmax(probabilities, labels)
+    expected = lovasz_by_loops(probabilities, labels)
+    torch.testing.assert_close(loss, expected)
+    grads = [torch.autograd.grad(x, probabilities)[0] for x in (loss, expected)]
+    torch.testing.assert_close(*grads)
+
+
+def test_lovasz_of_a_hard_prediction_is_the_jaccard_loss():
+    labels = torch.tensor([[[0, 0, 0, 1]]])
+    predicted = torch.tensor([[[0, 0, 1, 1]]])
+    probabilities = torch.nn.functional.one_hot(predicted, 2).permute(0, 3, 1, 2).double()
+    expected = 1 - (2 / 3 + 1 / 2) / 2
+    assert lovasz_softmax(probabilities, labels).item() == pytest.approx(expected)
+
+
+def test_lovasz_where_all_is_ignored():
+    probabilities = torch.rand(1, 3, 2, 2, requires_grad=True)
+    loss = lovasz_softmax(probabilities, torch.full((1, 2, 2), 255))
+    loss.backward()
+    assert loss.item() == 0
+    assert probabilities.grad.abs().max() == 0
+
+
+def test_prediction_consistency_counts_confident_labelled_pixels_only():
+    logits = [torch.randn(1, 3, 2, 2, dtype=torch.float64) for _ in range(3)]
+    logits[0][:, 0, 0] += 40
+    logits[1][:, 0, 0] += 40  # the first row is confident
+    logs = [x.log_softmax(1) for x in logits]
+    weights = torch.tensor([0.3, 1.0, -0.5], dtype=torch.float64)
+    mixture = mix([x.exp() for x in logs], weights)
+    labels = torch.zeros(1, 2, 2, dtype=torch.long)
+    labels[0, 0, 1] = 255
+    share = weights.exp() / weights.exp().sum()
+    total = 0.0
+    for y in range(2):
+        for x in range(2):
+            p = [log.exp()[0, :, y, x] for log in logs]
+            m = sum(w * v for w, v in zip(share, p, strict=True)).clamp(1e-3, 1 - 1e-3)
+            if m.max() >= 0.8 and labels[0, y, x] != 255:
+                total += sum((v * (v / m).log()).sum() for v in p)
+    assert total > 0
+    torch.testing.assert_close(prediction_consistency(logs, mixture, labels), total / 4)
+
+
+def test_prompt_consistency():
+    first, half, double = torch.rand(1, 2, 4, 4), torch.rand(1, 2, 2, 2), torch.rand(1, 2, 8, 8)
+    assert prompt_consistency([first, first, first]).item() < 1e-12
+    views = [
+        torch.nn.functional.interpolate(v, size=(4, 4), mode='bilinear', align_corners=True)
+        for v in (first, half, double)
+    ]
+    average = sum(v.clamp(1e-3, 1 - 1e-3) for v in views) / 3
+    expected = sum(((v.clamp(1e-3, 1 - 1e-3) - average) ** 2).mean() for v in views) / 3
+    torch.testing.assert_close(prompt_consistency([first, half, double]), expected)
+
+
+def test_entropy_regulariser_ends():
+    uniform = torch.zeros(1, 19, 2, 2).log_softmax(1)
+    assert entropy_regulariser(uniform).item() == pytest.approx(
+        ((math.log(19) / 2.9444) ** 2 + 1e-8) ** 2, rel=1e-5
+    )
+    certain = torch.zeros(1, 19, 2, 2)
+    certain[:, 3] = 1e3
+    assert entropy_regulariser(certain.log_softmax(1)).item() == pytest.approx(1e-16, rel=1e-3)

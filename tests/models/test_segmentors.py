@@ -1,0 +1,60 @@
+"""What the adapted model trains, and what it hands to the label correction."""
+
+import pytest
+import torch
+
+PARTS = {
+    'prompts': (
+        'backbone.generator',
+        'backbone.level_embedding',
+        'backbone.adapters',
+        'decode_head',
+        'scale_weights',
+    ),
+    'head': ('decode_head', 'scale_weights'),
+    'all': ('backbone', 'decode_head', 'scale_weights'),
+}
+
+
+@pytest.mark.parametrize('tune', PARTS)
+def test_only_the_named_parts_change(tune, build, labelled):
+    torch.manual_seed(0)
+    model = build('swin-nano_uni-uvpt', {'tune': tune}).train()
+    for adapter in model.backbone.adapters:
+        adapter.injector.gamma.data.fill_(0.1)
+    model.decode_head.conv_seg.weight.data.normal_()  # confident, so that the views compare
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    labels = torch.randint(0, 19, (2, 64, 64))
+    losses = model.loss(torch.randn(2, 3, 64, 64), labelled(labels))
+    model.parse_losses(losses)[0].backward()
+    optimiser.step()
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed
+    assert all(name.startswith(PARTS[tune]) for name in changed)
+    for part in PARTS[tune]:
+        assert any(name.startswith(part) for name in changed), part
+
+
+def test_unknown_tune(build):
+    with pytest.raises(ValueError, match="tune='prompt': must be one of prompts, head, all"):
+        build('swin-nano_uni-uvpt', {'tune': 'prompt'})
+
+
+@pytest.mark.parametrize('size', [(64, 64), (45, 77)])
+def test_prediction_for_the_correction(size, build, labelled):
+    torch.manual_seed(0)
+    model = build('mit-nano_uni-uvpt').train()
+    labels = torch.full((2, *size), 255)
+    model.loss(torch.randn(2, 3, *size), labelled(labels))
+    label, confidence = model.last_prediction
+    assert label.shape == confidence.shape == (2, *size)
+    assert label.dtype == torch.uint8
+    assert not confidence.requires_grad
+    assert confidence.min() >= 1 / 19
+    assert confidence.max() <= 1 - 1e-3
+
+
+def test_frozen_parts_run_in_train_mode(build):
+    model = build('swin-nano_uni-uvpt').train()
+    assert all(module.training for module in model.backbone.staged.modules())
