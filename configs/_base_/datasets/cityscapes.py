@@ -1,0 +1,55 @@
+# The target: Cityscapes val for evaluation, Cityscapes train without labels for pseudo labels.
+# Images are seen at 1024 x 512; labels and scores are at the original size.
+load_and_resize = [
+    dict(type='LoadImageChecked'),
+    dict(type='Resize', scale=(1024, 512), keep_ratio=True),
+]
+test_pipeline = [*load_and_resize, dict(type='LoadLabelChecked'), dict(type='PackSegInputs')]
+
+target_train_dataloader = dict(
+    batch_size=4,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CityscapesDataset',
+        data_root='data/cityscapes',
+        data_prefix=dict(img_path='leftImg8bit/train'),
+        pipeline=[*load_and_resize, dict(type='PackSegInputs')],
+        test_mode=True,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CityscapesDataset',
+        data_root='data/cityscapes',
+        data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='DomainIoUMetric')
+test_evaluator = val_evaluator
+
+# --aug-test: three sizes, each as it is and flipped
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [
+    dict(type='LoadImageChecked'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(768, 384), keep_ratio=True),
+                dict(type='Resize', scale=(1024, 512), keep_ratio=True),
+                dict(type='Resize', scale=(1280, 640), keep_ratio=True),
+            ],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+            [dict(type='LoadLabelChecked')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]

@@ -1,0 +1,25 @@
+# What every run shares: imports, seed, logging, checkpoints written whole.
+custom_imports = dict(imports=['mmseg_uvpt.register'], allow_failed_imports=False)
+default_scope = 'mmseg'
+data_root = 'data'  # a leading 'data' in any data_root or pseudo_label_dir stands for this
+randomness = dict(seed=0)
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='WholeCheckpointHook', by_epoch=False, max_keep_ckpts=2, save_best='mIoU19'
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+)
+log_processor = dict(by_epoch=False)
+log_level = 'INFO'
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+load_from = None
+resume = False

@@ -1,0 +1,36 @@
+# Adaptation: AdamW on prompts (x5), head (x10) and scale weights (x1), cosine to 1e-5 of the start.
+# The learning rate depends on the backbone and stands in each recipe.
+_base_ = '../default_runtime.py'
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='FewGroupsConstructor',
+    optimizer=dict(type='AdamW', betas=(0.9, 0.999), weight_decay=0.01),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        custom_keys={
+            'backbone.generator': dict(lr_mult=5.0),
+            'backbone.level_embedding': dict(lr_mult=5.0),
+            'backbone.adapters': dict(lr_mult=5.0),
+            'decode_head': dict(lr_mult=10.0),
+        },
+    ),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, end=80000, by_epoch=False)
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=2000)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+default_hooks = dict(
+    checkpoint=dict(interval=2000),
+    label_correction=dict(
+        type='LabelCorrectionHook',
+        interval=200,
+        queue_length=1000,
+        slope=0.95,
+        quantile=0.80,
+        num_classes=19,
+    ),
+)

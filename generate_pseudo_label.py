@@ -1,0 +1,7 @@
+"""Label the target train images with a source model (see ``--help``)."""
+
+from mmseg_uvpt.engine.pseudo_label import main
+from mmseg_uvpt.errors import run_cli
+
+if __name__ == '__main__':
+    run_cli(main)

@@ -1,0 +1,70 @@
+"""Command line options that the scripts share. Only argparse is imported: ``--help`` is instant."""
+
+import argparse
+from pathlib import Path
+
+
+def make_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """Return a parser whose help ends with ``example``, a command to copy."""
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=f'example:\n{example}',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that change the config."""
+    parser.add_argument(
+        '--data-root', metavar='DIR', help="folder that holds the data sets (the config's: data)"
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        type=_key_and_value,
+        default=[],
+        metavar='KEY=VALUE',
+        help='override entries of the config, e.g. train_cfg.max_iters=10',
+    )
+
+
+def add_runner_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the scripts that have a work folder."""
+    parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<config name>')
+    parser.add_argument('--seed', type=int, metavar='N', help="random seed (the config's: 0)")
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started this process, where several work together (default: none)',
+    )
+    # torch.distributed.launch passes it; torchrun sets the environment variable instead
+    parser.add_argument(
+        '--local_rank', '--local-rank', dest='local_rank', type=int, help=argparse.SUPPRESS
+    )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the two scripts that train."""
+    parser.add_argument(
+        '--resume', action='store_true', help='continue from the last checkpoint of the work folder'
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
+
+
+def _key_and_value(text: str) -> str:
+    if '=' not in text.strip('='):
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
+    return text
+
+
+def default_work_dir(config: str) -> str:
+    """Return the work folder of a config that names none."""
+    return str(Path('work_dirs') / Path(config).stem)
+
+
+def positive(text: str) -> int:
+    """Return an argument as an integer above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
+    return int(text)

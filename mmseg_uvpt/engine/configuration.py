@@ -1,0 +1,151 @@
+"""From arguments to the resolved config: the file, the overrides, the data root."""
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from mmseg_uvpt.engine.cli import default_work_dir
+from mmseg_uvpt.errors import UserError
+
+DATA = 'data'  # what stands for the data root in config files
+_IN_DATA_ROOT = ('data_root', 'pseudo_label_dir')
+
+
+def resolve(args: argparse.Namespace) -> Config:
+    """Read the config that a script's arguments name and apply ``--cfg-options``, ``--data-root``.
+
+    Args:
+        args: has ``config`` and the options of `cli.add_config_options`.
+
+    Returns:
+        Config: with every data set below the ``data_root`` asked for.
+
+    Raises:
+        UserError: the file is missing or cannot be read.
+    """
+    cfg = read(args.config)
+    stated = cfg.get('data_root', DATA)
+    cfg.merge_from_dict(_parsed(args.cfg_options))
+    chosen = args.data_root or cfg.get('data_root', DATA)
+    relocate(cfg._cfg_dict, {DATA, stated}, chosen)
+    cfg.data_root = chosen
+    return cfg
+
+
+def resolve_run(args: argparse.Namespace) -> Config:
+    """Do as `resolve`, and apply the options of `cli.add_runner_options`.
+
+    Returns:
+        Config: with ``work_dir``, ``launcher`` and the seed as asked for.
+
+    Raises:
+        UserError: see `resolve`.
+    """
+    cfg = resolve(args)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
+    cfg.launcher = args.launcher
+    if args.seed is not None:
+        cfg.merge_from_dict({'randomness.seed': args.seed})
+    if args.local_rank is not None:
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return cfg
+
+
+def read(path: str | Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        UserError: it is missing, or is no config; the reason is named.
+    """
+    if not Path(path).is_file():
+        raise UserError(
+            f'config {path} does not exist; the published recipes are '
+            'configs/pretrain/*.py and configs/uni_uvpt/*.py'
+        )
+    try:
+        return Config.fromfile(path)
+    except UserError:
+        raise
+    except Exception as error:  # a config is a program: anything can happen in it
+        raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+
+
+def _parsed(options: Iterable[str]) -> dict:
+    """Turn ``key=value`` texts into a dict of dotted keys, as mmengine's own tools do."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='*', action=DictAction, default={})
+    return parser.parse_args(['--cfg-options', *options]).cfg_options or {}
+
+
+def relocate(node: object, roots: Iterable[str], chosen: str) -> None:
+    """Put every data set below ``chosen``, in place.
+
+    Args:
+        node: config, or part of one: dicts and lists.
+        roots: leading folders to replace, as they stand in ``data_root`` and
+            ``pseudo_label_dir`` entries.
+        chosen: folder to put there.
+    """
+    entries = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in list(entries):
+        if isinstance(value, dict | list | tuple):
+            relocate(value, roots, chosen)
+        elif key in _IN_DATA_ROOT and isinstance(value, str):
+            node[key] = _moved(value, roots, chosen)
+
+
+def _moved(path: str, roots: Iterable[str], chosen: str) -> str:
+    for root in roots:
+        root = root.rstrip('/')
+        if path.rstrip('/') == root:
+            return chosen
+        if path.startswith(f'{root}/'):
+            return str(Path(chosen) / path[len(root) + 1 :])
+    return path
+
+
+def parts_of_type(node: object, name: str) -> list[dict]:
+    """Return every dict below ``node`` whose ``type`` is ``name``."""
+    found = []
+    if isinstance(node, dict):
+        if node.get('type') == name:
+            found.append(node)
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for value in node:
+            found.extend(parts_of_type(value, name))
+    return found
+
+
+def require_data(cfg: Config, *loaders: str) -> None:
+    """Make sure that the data roots of the named dataloaders exist.
+
+    Raises:
+        UserError: one does not; or the config has no such dataloader.
+    """
+    for loader in loaders:
+        if loader not in cfg:
+            raise UserError(f'config {cfg.filename} has no {loader}, which this script needs')
+        dataset = cfg[loader].dataset
+        root = dataset.get('data_root')
+        if root and not Path(root).is_dir():
+            raise UserError(
+                f'data root {root} of {dataset.type} ({loader}) does not exist: put or link the '
+                'data set there (data/README.md), or name the folder that holds all data sets '
+                'with --data-root'
+            )
+
+
+def require_file(path: str | Path | None, what: str, cure: str) -> None:
+    """Raise a `UserError` unless ``path`` is a file."""
+    if not path or not Path(path).is_file():
+        raise UserError(f'{what} {path} does not exist: {cure}')
+
+
+def require_folder(path: str | Path | None, what: str, cure: str) -> None:
+    """Raise a `UserError` unless ``path`` is a folder."""
+    if not path or not Path(path).is_dir():
+        raise UserError(f'{what} {path} does not exist: {cure}')

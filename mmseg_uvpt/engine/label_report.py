@@ -1,0 +1,142 @@
+"""What the pseudo labels in a folder are: who made them, class frequencies, confidences."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from prettytable import PrettyTable
+
+from mmseg_uvpt.engine.provenance import now
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_json
+
+REPORT = 'pseudo_labels.json'
+JOURNAL = 'pseudo_label_confidences.jsonl'
+
+
+class LabelReport:
+    """The report beside a folder's pseudo labels, kept over several runs that fill it.
+
+    ``pseudo_labels.json`` says which config and checkpoint made them and, once all are there, how
+    frequent each class is and how confident the model was of it. Frequencies are counted on the
+    files. Confidences are lost once a label is written, so a line a frame of
+    ``pseudo_label_confidences.jsonl`` keeps their sums.
+
+    Args:
+        folder: of the pseudo labels.
+        classes: names, in the order of the label values.
+        facts: what made them; ``checkpoint_sha256`` is compared with that of labels made before.
+        force: whether labels of another checkpoint may be replaced.
+
+    Raises:
+        UserError: the folder holds labels of another checkpoint, and ``force`` is not set.
+    """
+
+    def __init__(self, folder: str | Path, classes: Sequence[str], facts: dict, force: bool):
+        self.folder = Path(folder)
+        self.classes = list(classes)
+        self.facts = facts
+        self.pixels = np.zeros(len(self.classes), np.int64)
+        self.images = 0
+        self._confidences: dict[str, dict] = {}
+        if not force:
+            self._refuse_other_checkpoint()
+
+    def _refuse_other_checkpoint(self) -> None:
+        path = self.folder / REPORT
+        if not path.is_file():
+            return
+        try:
+            found = json.loads(path.read_text())
+            made_by, name = found['checkpoint_sha256'], found['checkpoint']
+        except (ValueError, KeyError) as error:
+            raise UserError(f'{path} cannot be read: delete it, or add --force') from error
+        if made_by != self.facts['checkpoint_sha256']:
+            raise UserError(
+                f'{self.folder} holds pseudo labels of another checkpoint, {name}: choose another '
+                '--pseudo_label_dir, or replace them with --force'
+            )
+
+    def begin(self, anew: bool) -> None:
+        """Write who makes the labels; take up what earlier runs noted unless ``anew``."""
+        journal = self.folder / JOURNAL
+        if anew:
+            journal.unlink(missing_ok=True)
+        write_json(self.folder / REPORT, {**self.facts, 'started': now(), 'finished': None})
+        if journal.is_file():
+            for line in journal.read_text().splitlines():
+                self._take_up(line)
+
+    def _take_up(self, line: str) -> None:
+        try:
+            entry = json.loads(line)
+        except ValueError:  # the last line of a killed run
+            return
+        self._confidences[entry['frame']] = entry
+
+    def add_label(self, label: np.ndarray) -> None:
+        """Count the classes of a label file (H, W), uint8."""
+        self.pixels += np.bincount(label.ravel(), minlength=256)[: len(self.classes)]
+        self.images += 1
+
+    def add_confidence(self, frame: str, label: np.ndarray, confidence: np.ndarray) -> None:
+        """Note how confident the model was of a frame.
+
+        Args:
+            frame: its name; noted again, it replaces what was noted before.
+            label: (h, w) uint8 class at the size the network saw.
+            confidence: (h, w) probability of that class, 0..1.
+        """
+        number = len(self.classes)
+        sums = np.bincount(label.ravel(), confidence.ravel(), minlength=number)
+        pixels = np.bincount(label.ravel(), minlength=number)
+        entry = {'frame': frame, 'pixels': pixels.tolist(), 'confidence': sums.round(3).tolist()}
+        self._confidences[frame] = entry
+        with open(self.folder / JOURNAL, 'a') as file:
+            file.write(json.dumps(entry) + '\n')
+
+    @property
+    def frequency(self) -> np.ndarray:
+        """Share of each class among all pixels of the label files, 0..1."""
+        return self.pixels / max(1, self.pixels.sum())
+
+    @property
+    def mean_confidence(self) -> np.ndarray:
+        """Mean probability of each class where it was predicted; NaN where it never was."""
+        pixels, sums = self._sums()
+        return np.divide(sums, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+
+    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+        zeros = [np.zeros(len(self.classes))]
+        entries = self._confidences.values()
+        pixels = np.sum(zeros + [np.array(e['pixels']) for e in entries], axis=0)
+        sums = np.sum(zeros + [np.array(e['confidence']) for e in entries], axis=0)
+        return pixels, sums
+
+    def end(self) -> None:
+        """Write the report of a complete folder."""
+        pixels, sums = self._sums()
+        per_class = {
+            name: {'frequency': float(f), 'mean_confidence': None if np.isnan(c) else float(c)}
+            for name, f, c in zip(self.classes, self.frequency, self.mean_confidence, strict=True)
+        }
+        report = {
+            **self.facts,
+            'finished': now(),
+            'images': self.images,
+            'images_with_confidence': len(self._confidences),
+            'mean_confidence': float(sums.sum() / pixels.sum()) if pixels.any() else None,
+            'classes': per_class,
+        }
+        write_json(self.folder / REPORT, report)
+
+    def table(self) -> str:
+        """Return class frequencies and mean confidences as text."""
+        table = PrettyTable(['class', 'pixels %', 'mean confidence'], align='r')
+        for name, f, c in zip(self.classes, self.frequency, self.mean_confidence, strict=True):
+            table.add_row([name, f'{100 * f:.2f}', '-' if np.isnan(c) else f'{c:.3f}'])
+        lines = [table.get_string(), f'{self.images} pseudo labels in {self.folder}']
+        if len(self._confidences) < self.images:
+            lines.append(f'confidences of {len(self._confidences)} of them are known')
+        return '\n'.join(lines)

@@ -1,0 +1,169 @@
+"""Pseudo labels of the target train images, made by a source model."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS, MODELS
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.correction.pseudo_labels import TargetFrame, list_frames
+from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.png_files import png_size, read_png
+from mmseg_uvpt.engine import provenance
+from mmseg_uvpt.engine.configuration import require_data, require_file
+from mmseg_uvpt.engine.failures import readable_failures
+from mmseg_uvpt.engine.label_report import LabelReport
+from mmseg_uvpt.files import write_png
+from mmseg_uvpt.models.checkpoints import fit, is_prompted, load_file, state_dict_of
+from mmseg_uvpt.models.released_names import to_ours
+
+LOADER = 'target_train_dataloader'
+_SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
+
+
+def label_target(
+    cfg: Config, checkpoint: str, folder: str, command: str, force: bool = False
+) -> None:
+    """Write a pseudo label for every image of the config's ``target_train_dataloader``.
+
+    Args:
+        cfg: resolved config of a pretraining or of an adaptation.
+        checkpoint: the source model.
+        folder: files are ``<folder>/<city>/<frame>_gtFine_labelTrainIds.png``.
+        command: the command line, for the record.
+        force: make all anew instead of skipping whole files.
+
+    Raises:
+        UserError: data or checkpoint are missing; the checkpoint does not fit the config; the
+            folder holds pseudo labels of another checkpoint.
+    """
+    require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
+    require_data(cfg, LOADER)
+    facts = {
+        'config': str(cfg.filename),
+        'checkpoint': str(checkpoint),
+        'checkpoint_sha256': file_hash(checkpoint),
+        'command': command,
+        'git': provenance.git_revision(),
+        'environment': provenance.environment(),
+    }
+    init_default_scope('mmseg')
+    with readable_failures(folder):
+        dataset = DATASETS.build(cfg[LOADER].dataset)
+        report = LabelReport(folder, dataset.metainfo['classes'], facts, force)
+        model = source_model(cfg, checkpoint).to(get_device())
+        frames = list_frames(dataset, Path(folder))
+        if force:  # before the report names the new checkpoint: no mixture is taken for its work
+            for frame in frames:
+                frame.pseudo_label.unlink(missing_ok=True)
+        report.begin(anew=force)
+        open_frames = [
+            i
+            for i, frame in enumerate(tqdm(frames, desc='looking for whole files', unit='frame'))
+            if not _count_if_whole(frame, report)
+        ]
+        with tqdm(total=len(frames), initial=len(frames) - len(open_frames), unit='frame') as bar:
+            for index, label, confidence in _predictions(cfg, dataset, open_frames, model):
+                frame = frames[index]
+                height, width = png_size(frame.image)
+                full = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
+                write_png(frame.pseudo_label, full)
+                report.add_label(full)
+                report.add_confidence(frame.name, label, confidence)
+                bar.update()
+        report.end()
+    print(report.table())
+
+
+def source_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """Build the segmentor and load the checkpoint.
+
+    The config of an adaptation describes the adapted model; if the checkpoint has no prompts, the
+    source model within it is built instead.
+
+    Raises:
+        UserError: the checkpoint does not fit.
+    """
+    state_dict = state_dict_of(load_file(checkpoint), checkpoint)
+    described = cfg.model
+    if 'staged' in described.backbone and not is_prompted(to_ours(state_dict, prompted=True)):
+        described = {key: described[key] for key in _SHARED if key in described}
+        described |= {'type': 'SourceSegmentor', 'backbone': cfg.model.backbone.staged}
+    model = MODELS.build(described)
+    model.load_state_dict(fit(model, state_dict, f'checkpoint {checkpoint}'), strict=False)
+    return model.eval()
+
+
+def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
+    """Tell whether a frame has a whole label of the right size; if so, count its classes."""
+    try:
+        label = read_png(frame.pseudo_label)
+    except DataError:
+        return False
+    if label.dtype != np.uint8 or label.shape != png_size(frame.image):
+        return False
+    report.add_label(label)
+    return True
+
+
+def _predictions(
+    cfg: Config, dataset: BaseSegDataset, indices: list[int], model: nn.Module
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield (index, label, confidence) of frames at the size the network sees."""
+    if not indices:
+        return
+    loader = Runner.build_dataloader({**cfg[LOADER], 'dataset': dataset.get_subset(indices)})
+    remaining = iter(indices)
+    for batch in loader:
+        for inputs, samples in _of_equal_size(batch['inputs'], batch['data_samples']):
+            labels, confidences = predict(model, inputs, samples)
+            for label, confidence in zip(labels, confidences, strict=True):
+                yield next(remaining), label, confidence
+
+
+def _of_equal_size(inputs: list[Tensor], samples: list) -> Iterator[tuple[list, list]]:
+    """Split a batch into runs of images of one size, which the network can take at once."""
+    start = 0
+    for end in range(1, len(inputs) + 1):
+        if end == len(inputs) or inputs[end].shape != inputs[start].shape:
+            yield inputs[start:end], samples[start:end]
+            start = end
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, inputs: list[Tensor], samples: list) -> tuple[np.ndarray, np.ndarray]:
+    """Label images as wholes.
+
+    Args:
+        model: segmentor in eval mode.
+        inputs: uint8 images (3, h, w) of one size.
+        samples: their data samples.
+
+    Returns:
+        tuple: (B, h, w) uint8 class of the highest logit, and (B, h, w) float32 its probability.
+    """
+    batch = model.data_preprocessor({'inputs': inputs, 'data_samples': samples}, False)
+    metas = [sample.metainfo for sample in batch['data_samples']]
+    logits = model.whole_inference(batch['inputs'], metas)
+    confidence, label = logits.float().softmax(1).max(1)
+    return label.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
+
+
+def file_hash(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

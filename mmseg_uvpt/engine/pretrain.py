@@ -1,0 +1,35 @@
+"""``pretrain.py``: train a source model and score it on the target's validation split."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from mmseg_uvpt.engine import cli
+
+EXAMPLE = '  python pretrain.py configs/pretrain/sss_swin-b_gta5.py --data-root data'
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script.
+
+    Args:
+        argv: arguments; those of the process by default.
+
+    Raises:
+        UserError: see `training.train`.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = cli.make_parser(
+        'Train a source model on labelled source images; evaluate it on the target.', EXAMPLE
+    )
+    parser.add_argument('config', help='e.g. configs/pretrain/sss_swin-b_gta5.py')
+    cli.add_config_options(parser)
+    cli.add_runner_options(parser)
+    cli.add_training_options(parser)
+    args = parser.parse_args(argv)
+
+    from mmseg_uvpt.engine.configuration import resolve_run
+    from mmseg_uvpt.engine.training import train
+
+    command = f'python pretrain.py {shlex.join(argv)}'
+    train(resolve_run(args), command, resume=args.resume, amp=args.amp)

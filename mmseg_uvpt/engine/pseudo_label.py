@@ -1,0 +1,54 @@
+"""``generate_pseudo_label.py``: label the target train images with a source model."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from mmseg_uvpt.engine import cli
+
+EXAMPLE = """\
+  python generate_pseudo_label.py --config configs/pretrain/sss_swin-b_gta5.py \\
+      --checkpoint model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth \\
+      --pseudo_label_dir data/cityscapes/pretrain/SSS_Swin-B_GTAV_Cityscapes_50.5/train"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script.
+
+    Args:
+        argv: arguments; those of the process by default.
+
+    Raises:
+        UserError: see `labelling.label_target`.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = cli.make_parser(
+        'Write <city>/<frame>_gtFine_labelTrainIds.png for every target train image: the class '
+        'that a source model finds most likely at each pixel. Frames that have a whole file are '
+        'skipped, so that a run can be stopped and started again.',
+        EXAMPLE,
+    )
+    parser.add_argument('--config', required=True, help='of the pretraining or of the adaptation')
+    parser.add_argument('--checkpoint', required=True, help='the source model')
+    parser.add_argument(
+        '--pseudo_label_dir',
+        '--pseudo-label-dir',
+        required=True,
+        metavar='DIR',
+        help='folder to write to; train.py reads it',
+    )
+    parser.add_argument('--batch-size', type=cli.positive, metavar='N', help='images at a time')
+    parser.add_argument(
+        '--force', action='store_true', help='make all anew, also those of another checkpoint'
+    )
+    cli.add_config_options(parser)
+    args = parser.parse_args(argv)
+
+    from mmseg_uvpt.engine.configuration import resolve
+    from mmseg_uvpt.engine.labelling import label_target
+
+    cfg = resolve(args)
+    if args.batch_size:
+        cfg.merge_from_dict({'target_train_dataloader.batch_size': args.batch_size})
+    command = f'python generate_pseudo_label.py {shlex.join(argv)}'
+    label_target(cfg, args.checkpoint, args.pseudo_label_dir, command, force=args.force)

@@ -1,0 +1,78 @@
+"""Scoring one checkpoint."""
+
+import json
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from mmseg_uvpt.engine import provenance
+from mmseg_uvpt.engine.configuration import parts_of_type, require_data, require_file
+from mmseg_uvpt.engine.failures import readable_failures
+from mmseg_uvpt.engine.prediction_files import PredictionFilesHook
+from mmseg_uvpt.engine.runner import build_runner
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_json
+
+
+def score(
+    cfg: Config,
+    checkpoint: str,
+    command: str,
+    out: str | None = None,
+    show_dir: str | None = None,
+    aug_test: bool = False,
+) -> dict[str, float]:
+    """Score ``checkpoint`` with the test data, metric and model of ``cfg``.
+
+    The result goes to ``out`` as JSON; environment, config and command go into this start's own
+    folder of the work folder, beside its log, so that a training's are not touched.
+
+    Args:
+        cfg: resolved config.
+        checkpoint: file to score.
+        command: the command line, for the record.
+        out: JSON file; by default in the work folder, named after the checkpoint.
+        show_dir: folder for coloured predictions.
+        aug_test: average over the config's ``tta_pipeline``.
+
+    Returns:
+        dict: what the metric reports.
+
+    Raises:
+        UserError: checkpoint or data are missing, or the checkpoint does not fit the config.
+    """
+    require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
+    require_data(cfg, 'test_dataloader')
+    if out and Path(out).suffix != '.json':
+        raise UserError(f'--out {out}: the result is written as JSON, name a file *.json')
+    suffix = '_aug' if aug_test else ''
+    out = out or str(Path(cfg.work_dir) / f'test_{Path(checkpoint).stem}{suffix}.json')
+    for metric in parts_of_type(cfg.test_evaluator, 'DomainIoUMetric'):
+        metric['out_json'] = out
+    if aug_test:
+        _augment(cfg)
+    cfg.load_from, cfg.resume = checkpoint, False
+    with readable_failures(cfg.work_dir):
+        runner = build_runner(cfg)
+        if show_dir:
+            runner.register_hook(PredictionFilesHook(show_dir))
+        start = provenance.start_of(cfg, command, runner.seed)
+        provenance.write(runner._log_dir, cfg, start)
+        metrics = runner.test()
+        if is_main_process():
+            result = json.loads(Path(out).read_text())
+            write_json(out, {**start, 'checkpoint': checkpoint, 'aug_test': aug_test, **result})
+    return metrics
+
+
+def _augment(cfg: Config) -> None:
+    """Wrap the model and replace the test pipeline for test-time augmentation, in place."""
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise UserError(
+            f'--aug-test needs tta_model and tta_pipeline, which {cfg.filename} lacks; '
+            'configs/_base_/datasets/cityscapes.py has them'
+        )
+    cfg.tta_model.module = cfg.model
+    cfg.model = cfg.tta_model
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline

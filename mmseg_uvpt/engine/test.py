@@ -1,0 +1,64 @@
+"""``test.py``: score a checkpoint on the target's validation split."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+
+from mmseg_uvpt.engine import cli
+
+EXAMPLE = """\
+  python test.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
+      model/Uni-UVPT_models/SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth --eval mIoU"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script.
+
+    Args:
+        argv: arguments; those of the process by default.
+
+    Raises:
+        UserError: see `scoring.score`.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = _parser().parse_args(argv)
+
+    from mmseg_uvpt.engine.configuration import resolve_run
+    from mmseg_uvpt.engine.scoring import score
+
+    score(
+        resolve_run(args),
+        args.checkpoint,
+        f'python test.py {shlex.join(argv)}',
+        out=args.out,
+        show_dir=args.show_dir,
+        aug_test=args.aug_test,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.make_parser(
+        'Report the mean IoU over 19, 16 and 13 classes and the IoU of each class, as a table and '
+        'as JSON.',
+        EXAMPLE,
+    )
+    parser.add_argument('config', help='e.g. configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py')
+    parser.add_argument('checkpoint', help='released file, or one of a work folder')
+    parser.add_argument(
+        '--eval', nargs='+', choices=['mIoU'], default=['mIoU'], help='what to report: mIoU'
+    )
+    parser.add_argument(
+        '--out',
+        metavar='FILE.json',
+        help='where the result goes (default: test_<checkpoint name>.json in the work folder)',
+    )
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='write the predictions there as coloured PNG files'
+    )
+    parser.add_argument(
+        '--aug-test', action='store_true', help='average over three sizes, each also flipped'
+    )
+    cli.add_config_options(parser)
+    cli.add_runner_options(parser)
+    return parser

@@ -1,0 +1,46 @@
+"""One training run in its work folder, for source models and for adaptation alike."""
+
+
+import torch
+from mmengine.config import Config
+
+from mmseg_uvpt.engine import run_folder
+from mmseg_uvpt.engine.configuration import require_data
+from mmseg_uvpt.engine.failures import readable_failures
+from mmseg_uvpt.engine.provenance import ProvenanceHook
+from mmseg_uvpt.engine.runner import build_runner
+from mmseg_uvpt.errors import UserError
+
+
+def train(cfg: Config, command: str, resume: bool = False, amp: bool = False) -> None:
+    """Train what ``cfg`` describes; evaluations and checkpoints go into ``cfg.work_dir``.
+
+    Args:
+        cfg: resolved config.
+        command: the command line, for the record.
+        resume: continue from the last checkpoint of the work folder.
+        amp: use mixed precision.
+
+    Raises:
+        UserError: data, checkpoints or pseudo labels are missing; the work folder holds another
+            run; there is no GPU for ``amp``; no space is left.
+    """
+    if amp:
+        _mixed_precision(cfg)
+    require_data(cfg, 'train_dataloader', 'val_dataloader')
+    checkpoint = run_folder.claim(cfg, resume)
+    record = Config.fromstring(cfg.pretty_text, '.py')
+    record._filename = cfg.filename
+    cfg.resume = resume
+    cfg.load_from = checkpoint and str(checkpoint)
+    with readable_failures(cfg.work_dir):
+        runner = build_runner(cfg)
+        runner.register_hook(ProvenanceHook(record, command, checkpoint))
+        runner.train()
+
+
+def _mixed_precision(cfg: Config) -> None:
+    if not torch.cuda.is_available():
+        raise UserError('--amp needs a GPU, and torch finds none here: run without --amp')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
