@@ -108,11 +108,12 @@ def read_gta_label(path: str | Path) -> np.ndarray:
     _refuse_ids_above(_LAST_GTA_ID, found, path, 'a GTA label')
     for value in found:
         train_id = CITYSCAPES_TO_TRAIN_ID[value]
-        if train_id != IGNORE and tuple(palette[value].tolist()) != PALETTE[train_id]:
+        colour = tuple(palette[value : value + 1].ravel().tolist())  # () past the palette's end
+        if train_id != IGNORE and colour != PALETTE[train_id]:
             raise DataError(
                 f'{path}: palette index {value} should be {CLASSES[train_id]} with the colour '
-                f'{PALETTE[train_id]}, but has the colour {tuple(palette[value].tolist())}; the '
-                'file was re-saved with another palette. Unpack the original label files again.'
+                f'{PALETTE[train_id]}, but has the colour {colour}; the file was re-saved with '
+                'another palette. Unpack the original label files again.'
             )
     return label
 
@@ -132,7 +133,7 @@ def read_synthia_label(path: str | Path) -> np.ndarray:
     if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise DataError(
             f'{path}: a SYNTHIA label has three channels of 16 bits, this one has '
-            f'{_describe(pixels)}. Take the files of GT/LABELS as they are in the archive; GT/COLOR '
+            f'{_describe(pixels)}. Take the files of GT/LABELS as the archive has them; GT/COLOR '
             'holds pictures.'
         )
     label = pixels[..., 2]

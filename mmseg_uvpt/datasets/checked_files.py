@@ -1,0 +1,66 @@
+"""A data set that says at once, and how to mend it, when its files are not there."""
+
+from pathlib import Path
+
+from mmcv.transforms import LoadAnnotations
+
+from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.layouts import Layout
+
+
+class CheckedFiles:
+    """Mixin in front of mmseg's `BaseSegDataset`: its file list is checked when it is made.
+
+    Labels are asked for only if the pipeline loads them: adaptation trains on the target's images
+    alone.
+
+    Attributes:
+        layout: where the data set keeps its files.
+    """
+
+    layout: Layout
+
+    def load_data_list(self) -> list[dict]:
+        """Return mmseg's list of image and label paths.
+
+        Raises:
+            DataError: no folder of images, none in it, or images without a label.
+        """
+        images = Path(self.data_prefix['img_path'])
+        if not images.is_dir():
+            raise DataError(f'{images}: there is no such folder. {self._where_from()}')
+        frames = super().load_data_list()
+        if not frames:
+            raise DataError(
+                f'{images}: no image there ends in {self.img_suffix!r}. {self._where_from()}'
+            )
+        if _loads_labels(self.pipeline):
+            self._check_labels(frames)
+        return frames
+
+    def _check_labels(self, frames: list[dict]) -> None:
+        missing = [f for f in frames if not Path(f['seg_map_path']).is_file()]
+        if missing:
+            first = missing[0]
+            raise DataError(
+                f'{len(missing)} of {len(frames)} images of {self.layout.title} have no label, the '
+                f'first is {first["img_path"]}: there is no {first["seg_map_path"]}. Convert the '
+                f'labels: {self.layout.convert_command(self._root())}'
+            )
+
+    def _where_from(self) -> str:
+        layout, root = self.layout, self._root()
+        return (
+            f'data/README.md shows where to get {layout.title} and how its tree looks. With it in '
+            f'place, convert its labels: {layout.convert_command(root)} and check it: '
+            f'python tools/check_data.py {root}'
+        )
+
+    def _root(self) -> str:
+        return self.data_root or f'data/{self.layout.name}'
+
+
+def _loads_labels(transform: object) -> bool:
+    """Return whether a transform, or one within it, loads labels."""
+    within = (*getattr(transform, 'transforms', ()), *getattr(transform, 'subroutines', ()))
+    return isinstance(transform, LoadAnnotations) or any(map(_loads_labels, within))

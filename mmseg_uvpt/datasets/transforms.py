@@ -1,0 +1,41 @@
+"""Transforms of the adaptation pipeline."""
+
+from mmseg.datasets.transforms import RandomCrop
+from mmseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class CropWithBox(RandomCrop):
+    """Random crop that remembers where it was cut, for labels that are kept elsewhere.
+
+    The label bank holds labels of whole frames; the label of a crop is read at ``crop_box``, and a
+    prediction is written back to it. Fields in ``seg_fields``, if there are any, are cut alike.
+
+    A frame smaller than the crop gives a smaller box, never one that reaches past the frame: image
+    and label then have the box's size. mmseg's data preprocessor pads both at the right and the
+    bottom, after the flip, so they stay aligned; the prediction of such a crop has padding there,
+    and its first ``bottom - top`` rows and ``right - left`` columns are the box.
+
+    Args:
+        crop_size: (height, width) in pixels.
+
+    Added keys:
+        crop_box (tuple[int, int, int, int]): (top, bottom, left, right) in the frame as it came
+            in, ends excluded, before any flip.
+        frame_shape (tuple[int, int]): (height, width) of that frame.
+    """
+
+    def __init__(self, crop_size: tuple[int, int]) -> None:
+        super().__init__(crop_size)
+
+    def transform(self, results: dict) -> dict:
+        """Cut ``img`` and update ``img_shape``."""
+        height, width = results['img'].shape[:2]
+        top, bottom, left, right = map(int, self.crop_bbox(results))
+        box = top, min(bottom, height), left, min(right, width)
+        for key in ('img', *results.get('seg_fields', ())):
+            results[key] = self.crop(results[key], box)
+        results['img_shape'] = results['img'].shape[:2]
+        results['crop_box'] = box
+        results['frame_shape'] = height, width
+        return results

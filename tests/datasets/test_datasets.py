@@ -1,0 +1,99 @@
+import shutil
+
+import mmseg.datasets
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+from PIL import Image
+from raw_labels import write_grey, write_rgb
+
+from mmseg_uvpt.datasets import cityscapes, loading, source  # noqa: F401
+from mmseg_uvpt.datasets.conversion import convert_data_set
+from mmseg_uvpt.datasets.label_encodings import CLASSES
+from mmseg_uvpt.datasets.layouts import LAYOUTS
+from mmseg_uvpt.errors import UserError
+
+IMAGE = {'type': 'LoadImageChecked'}
+LABEL = {'type': 'LoadLabelChecked'}
+CITYSCAPES_VAL = {'img_path': 'leftImg8bit/val', 'seg_map_path': 'gtFine/val'}
+KINDS = {
+    'gta': {'type': 'GTADataset'},
+    'synthia': {'type': 'SynthiaDataset'},
+    'cityscapes': {'type': 'CityscapesDataset', 'data_prefix': CITYSCAPES_VAL},
+}
+FILES = {
+    'gta': ('images/a.png', 'labels/a_labelTrainIds.png'),
+    'synthia': ('RGB/a.png', 'GT/LABELS/a_labelTrainIds.png'),
+    'cityscapes': (
+        'leftImg8bit/val/x/a_leftImg8bit.png',
+        'gtFine/val/x/a_gtFine_labelTrainIds.png',
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmseg')
+
+
+def build(kind, root, pipeline=(IMAGE, LABEL)):
+    return DATASETS.build({**KINDS[kind], 'data_root': str(root), 'pipeline': list(pipeline)})
+
+
+def add_image(kind, root):
+    path = root / FILES[kind][0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_rgb(path, np.zeros((4, 6, 3)))
+
+
+@pytest.mark.parametrize(('kind', 'frames'), [('gta', 2), ('synthia', 1), ('cityscapes', 3)])
+def test_real_frames(tmp_path, shared_samples, kind, frames):
+    root = tmp_path / kind
+    shutil.copytree(shared_samples / kind, root, copy_function=shutil.copyfile)
+    convert_data_set(LAYOUTS[kind], root, nproc=1)
+    data_set = build(kind, root)
+    assert len(data_set) == frames
+    assert tuple(data_set.metainfo['classes']) == CLASSES
+    results = data_set[0]
+    assert results['img'].shape[:2] == results['gt_seg_map'].shape
+    with Image.open(results['seg_map_path']) as label:
+        np.testing.assert_array_equal(results['gt_seg_map'], np.array(label))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_missing_and_empty_folders_say_what_mends_them(tmp_path, kind):
+    command = f'python tools/convert_datasets/{kind}.py {tmp_path}'
+    folder = (tmp_path / FILES[kind][0]).parent
+    with pytest.raises(UserError, match='there is no such folder') as caught:
+        build(kind, tmp_path)
+    assert command in str(caught.value)
+    folder.mkdir(parents=True)
+    (folder / 'a.txt').touch()
+    with pytest.raises(UserError, match='no image there ends in') as caught:
+        build(kind, tmp_path)
+    assert command in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_image_without_label_says_what_mends_it(tmp_path, kind):
+    add_image(kind, tmp_path)
+    with pytest.raises(UserError, match='1 of 1 images') as caught:
+        build(kind, tmp_path)
+    assert str(tmp_path / FILES[kind][1]) in str(caught.value)
+    assert f'python tools/convert_datasets/{kind}.py {tmp_path}' in str(caught.value)
+    (tmp_path / FILES[kind][1]).parent.mkdir(parents=True)
+    write_grey(tmp_path / FILES[kind][1], np.zeros((4, 6)))
+    assert len(build(kind, tmp_path)) == 1
+
+
+def test_labels_are_asked_for_only_where_they_are_loaded(tmp_path):
+    add_image('cityscapes', tmp_path)
+    assert len(build('cityscapes', tmp_path, [IMAGE])) == 1
+    views = {'type': 'TestTimeAug', 'transforms': [[{'type': 'Resize', 'scale': (6, 4)}], [LABEL]]}
+    with pytest.raises(UserError, match='1 of 1 images'):
+        build('cityscapes', tmp_path, [IMAGE, views])
+
+
+def test_cityscapes_in_the_registry_is_mmsegs():
+    assert issubclass(DATASETS.get('CityscapesDataset'), mmseg.datasets.CityscapesDataset)

@@ -1,0 +1,96 @@
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS, TRANSFORMS
+from PIL import Image
+from raw_labels import write_grey, write_rgb
+from torch.utils.data import DataLoader
+
+from mmseg_uvpt.datasets import loading, source  # noqa: F401
+from mmseg_uvpt.datasets.data_error import DataError
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmseg')
+
+
+def load_image(path):
+    return TRANSFORMS.build({'type': 'LoadImageChecked'})({'img_path': str(path)})
+
+
+def load_label(path, **results):
+    results = {'seg_map_path': str(path), 'img_path': 'image.png', 'seg_fields': [], **results}
+    return TRANSFORMS.build({'type': 'LoadLabelChecked'})(results)
+
+
+def test_real_image_is_loaded_as_it_is(shared_samples):
+    path = shared_samples / 'synthia/RGB/0000000.png'
+    results = load_image(path)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(results['img'][..., ::-1], np.array(image))
+    assert results['img_shape'] == results['ori_shape'] == (760, 1280)
+
+
+@pytest.mark.parametrize('part', [0.0, 0.3, 0.9, 0.9999])
+def test_truncated_image_is_named(tmp_path, shared_samples, part):
+    whole = (shared_samples / 'gta/images/00162.png').read_bytes()
+    (tmp_path / 'cut.png').write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(DataError, match=r'cut\.png is not a whole PNG'):
+        load_image(tmp_path / 'cut.png')
+
+
+def test_truncated_image_is_refused_where_opencv_would_fill_it(tmp_path, monkeypatch):
+    """OpenCV 4 decodes what is there and reports success."""
+    write_rgb(tmp_path / 'cut.png', np.full((8, 8, 3), 70))
+    whole = (tmp_path / 'cut.png').read_bytes()
+    (tmp_path / 'cut.png').write_bytes(whole[:-12])
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DataError, match=r'cut\.png is not a whole PNG'):
+        load_image(tmp_path / 'cut.png')
+
+
+def test_other_unreadable_images_are_named(tmp_path):
+    with pytest.raises(DataError, match=r'none\.png does not exist'):
+        load_image(tmp_path / 'none.png')
+    (tmp_path / 'a.jpg').write_bytes(b'no picture')
+    with pytest.raises(DataError, match=r'a\.jpg cannot be read as an image'):
+        load_image(tmp_path / 'a.jpg')
+
+
+def test_label_is_loaded(tmp_path):
+    label = np.array([[0, 18, 255], [3, 4, 5]])
+    write_grey(tmp_path / 'a.png', label)
+    results = load_label(tmp_path / 'a.png', ori_shape=(2, 3))
+    assert results['gt_seg_map'].dtype == np.uint8
+    np.testing.assert_array_equal(results['gt_seg_map'], label)
+    assert results['seg_fields'] == ['gt_seg_map']
+
+
+def test_label_values_outside_the_classes_are_named(tmp_path):
+    write_grey(tmp_path / 'a.png', np.array([[0, 19], [33, 255]]))
+    with pytest.raises(DataError, match=r'a\.png: label values \[19, 33\]'):
+        load_label(tmp_path / 'a.png')
+
+
+def test_label_of_another_size_is_named(tmp_path):
+    write_grey(tmp_path / 'a.png', np.zeros((4, 6)))
+    with pytest.raises(DataError, match=r'a\.png is 6 x 4, its image image\.png 8 x 4'):
+        load_label(tmp_path / 'a.png', ori_shape=(4, 8))
+
+
+def test_error_of_a_loader_worker_is_the_message_alone(tmp_path):
+    write_rgb(tmp_path / 'images/a.png', np.zeros((4, 6, 3)))
+    write_grey(tmp_path / 'labels/a_labelTrainIds.png', np.full((4, 6), 77))
+    pipeline = [{'type': 'LoadImageChecked'}, {'type': 'LoadLabelChecked'}]
+    data_set = DATASETS.build(
+        {'type': 'GTADataset', 'data_root': str(tmp_path), 'pipeline': pipeline}
+    )
+    with pytest.raises(DataError) as caught:
+        next(iter(DataLoader(data_set, num_workers=1)))
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / 'labels/a_labelTrainIds.png'))
+    assert '[77]' in message
+    assert 'Traceback' not in message
+    assert '\n' not in message

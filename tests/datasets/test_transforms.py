@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import TRANSFORMS
+
+from mmseg_uvpt.datasets import transforms  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmseg')
+
+
+def frame(height, width):
+    """Return pipeline results whose pixels tell where they are: channels (row, column, 0)."""
+    rows, columns = np.mgrid[:height, :width]
+    image = np.stack([rows, columns, np.zeros_like(rows)], -1).astype(np.uint8)
+    return {'img': image, 'img_shape': (height, width), 'ori_shape': (height, width)}
+
+
+def crop(results, size):
+    return TRANSFORMS.build({'type': 'CropWithBox', 'crop_size': size})(results)
+
+
+def test_box_says_where_the_crop_was_cut():
+    np.random.seed(0)  # noqa: NPY002 - mmseg's crop draws from the global generator
+    seen = set()
+    for _ in range(30):
+        results = crop(frame(60, 100), (32, 48))
+        top, bottom, left, right = results['crop_box']
+        assert (bottom - top, right - left) == (32, 48)
+        assert results['frame_shape'] == (60, 100)
+        assert results['img_shape'] == results['img'].shape[:2] == (32, 48)
+        np.testing.assert_array_equal(results['img'][0, 0], [top, left, 0])
+        np.testing.assert_array_equal(results['img'][-1, -1], [bottom - 1, right - 1, 0])
+        assert all(type(end) is int for end in results['crop_box'])
+        seen.add((top, left))
+    assert len(seen) > 20  # places are random
+
+
+def test_label_is_cut_alike():
+    results = frame(60, 100)
+    results['gt_seg_map'] = results['img'][..., 1]
+    results['seg_fields'] = ['gt_seg_map']
+    results = crop(results, (32, 48))
+    np.testing.assert_array_equal(results['gt_seg_map'], results['img'][..., 1])
+
+
+def test_box_ends_at_the_frame():
+    results = crop(frame(20, 100), (32, 48))
+    top, bottom, left, right = results['crop_box']
+    assert (top, bottom, right - left) == (0, 20, 48)
+    assert results['img'].shape[:2] == results['img_shape'] == (20, 48)
+
+
+@pytest.mark.parametrize('size', [(20, 100), (20, 30), (60, 30)])
+def test_label_read_at_the_box_fits_after_flip_and_padding(size):
+    height, width = size
+    bank = np.arange(width)[None].repeat(height, 0).astype(np.uint8)  # label = column
+    results = crop(frame(height, width), (32, 48))
+    results = TRANSFORMS.build({'type': 'RandomFlip', 'prob': 1.0})(results)
+    meta = ('crop_box', 'frame_shape', 'flip', 'img_shape')
+    packed = TRANSFORMS.build({'type': 'PackSegInputs', 'meta_keys': meta})(results)
+    sample = packed['data_samples']
+    top, bottom, left, right = sample.crop_box
+    label = bank[top:bottom, left:right][:, ::-1]
+    packed_label = TRANSFORMS.build({'type': 'PackSegInputs'})({'gt_seg_map': label})
+    sample.gt_sem_seg = packed_label['data_samples'].gt_sem_seg
+
+    preprocessor = SegDataPreProcessor(size=(32, 48), pad_val=77, seg_pad_val=255)
+    data = preprocessor({'inputs': [packed['inputs']], 'data_samples': [sample]}, training=True)
+    image, label = data['inputs'][0], data['data_samples'][0].gt_sem_seg.data[0]
+    assert tuple(image.shape[1:]) == tuple(label.shape) == (32, 48)
+    inside = label != 255
+    assert inside[: bottom - top, : right - left].all()
+    assert inside.sum() == (bottom - top) * (right - left)
+    assert (image[1][inside] == label[inside]).all()
