@@ -3,13 +3,30 @@
 Configs name it in ``custom_imports``, so that any program that reads them can build the models.
 """
 
+import warnings
+
 from mmseg_uvpt.torchvision_schema import declare_missing_operators
 
 declare_missing_operators()
+# mmcv without compiled operators is what this project asks for; deformable attention is its own
+warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+warnings.filterwarnings('ignore', message='`torch.jit.*is deprecated', category=DeprecationWarning)
 
-import mmseg.models  # noqa: E402, F401
+import mmseg.datasets  # noqa: E402
+import mmseg.models  # noqa: E402
 
-from mmseg_uvpt.models.backbones import mit, swin, timm_pvt  # noqa: E402, F401
-from mmseg_uvpt.models.decode_heads import daformer_head  # noqa: E402, F401
-from mmseg_uvpt.models.prompts import prompted_backbone  # noqa: E402, F401
-from mmseg_uvpt.models.segmentors import source, uni_uvpt  # noqa: E402, F401
+import mmseg_uvpt.correction.hook  # noqa: E402
+import mmseg_uvpt.datasets.cityscapes  # noqa: E402
+import mmseg_uvpt.datasets.loading  # noqa: E402
+import mmseg_uvpt.datasets.source  # noqa: E402
+import mmseg_uvpt.datasets.transforms  # noqa: E402
+import mmseg_uvpt.engine.checkpoint_hook  # noqa: E402
+import mmseg_uvpt.engine.optimizer  # noqa: E402
+import mmseg_uvpt.evaluation.iou_metric  # noqa: E402
+import mmseg_uvpt.models.backbones.mit  # noqa: E402
+import mmseg_uvpt.models.backbones.swin  # noqa: E402
+import mmseg_uvpt.models.backbones.timm_pvt  # noqa: E402
+import mmseg_uvpt.models.decode_heads.daformer_head  # noqa: E402
+import mmseg_uvpt.models.prompts.prompted_backbone  # noqa: E402
+import mmseg_uvpt.models.segmentors.source  # noqa: E402
+import mmseg_uvpt.models.segmentors.uni_uvpt  # noqa: E402, F401

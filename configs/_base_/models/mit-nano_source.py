@@ -9,5 +9,5 @@ model = dict(
         drop_path_rate=0.1,
         init_cfg=None,
     ),
-    decode_head=dict(in_channels=(32, 64, 160, 256), channels=64),
+    decode_head=dict(in_channels=(32, 64, 160, 256), channels=32),
 )

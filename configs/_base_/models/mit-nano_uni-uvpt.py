@@ -12,5 +12,5 @@ model = dict(
         heads=4,
         generator_channels=16,
     ),
-    decode_head=dict(in_channels=(32, 64, 160, 256), channels=64),
+    decode_head=dict(in_channels=(32, 64, 160, 256), channels=32),
 )

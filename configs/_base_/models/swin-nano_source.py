@@ -10,5 +10,5 @@ model = dict(
         drop_path_rate=0.1,
         init_cfg=None,
     ),
-    decode_head=dict(in_channels=(32, 64, 128, 256), channels=64),
+    decode_head=dict(in_channels=(32, 64, 128, 256), channels=32),
 )

@@ -13,5 +13,5 @@ model = dict(
         heads=4,
         generator_channels=16,
     ),
-    decode_head=dict(in_channels=(32, 64, 128, 256), channels=64),
+    decode_head=dict(in_channels=(32, 64, 128, 256), channels=32),
 )

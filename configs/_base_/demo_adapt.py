@@ -1,0 +1,41 @@
+# The demo's adaptation to MiniCity's photographic look, in Cityscapes' format and without labels.
+# The rule of the label correction is the published one; interval and queue are cut to a run of a
+# few epochs.
+_base_ = [
+    'datasets/cityscapes_adaptation.py',
+    'datasets/minicity.py',
+    'schedules/adapt_80k.py',
+]
+
+data_root = 'data/minicity'
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=1,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageChecked'),
+            dict(type='Resize', scale=(320, 160), keep_ratio=True),
+            dict(type='CropWithBox', crop_size=(128, 192)),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PhotoMetricDistortion'),
+            *_base_.train_dataloader.dataset.pipeline[-1:],
+        ]
+    ),
+)
+target_train_dataloader = dict(num_workers=1, dataset=dict(pipeline=_base_.minicity_unlabelled))
+val_dataloader = dict(batch_size=5, num_workers=1, dataset=dict(pipeline=_base_.minicity_labelled))
+test_dataloader = val_dataloader
+
+iterations = 300
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, end=iterations, by_epoch=False)
+]
+train_cfg = dict(max_iters=iterations, val_interval=iterations)
+default_hooks = dict(
+    checkpoint=dict(interval=iterations),
+    logger=dict(interval=10),
+    label_correction=dict(
+        pseudo_label_dir='data/cityscapes/pretrain/demo/train', interval=10, queue_length=60
+    ),
+)

@@ -1,0 +1,37 @@
+# The demo's source training, from scratch on MiniCity's rendered look in GTA's format.
+_base_ = [
+    'datasets/gta.py',
+    'datasets/cityscapes.py',
+    'datasets/minicity.py',
+    'schedules/pretrain_400k.py',
+]
+
+data_root = 'data/minicity'
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageChecked'),
+            dict(type='LoadLabelChecked'),
+            dict(type='Resize', scale=(320, 160), keep_ratio=True),
+            dict(type='RandomCrop', crop_size=(128, 256), cat_max_ratio=0.75),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackSegInputs'),
+        ]
+    ),
+)
+target_train_dataloader = dict(num_workers=1, dataset=dict(pipeline=_base_.minicity_unlabelled))
+val_dataloader = dict(batch_size=5, num_workers=1, dataset=dict(pipeline=_base_.minicity_labelled))
+test_dataloader = val_dataloader
+
+iterations = 700
+optim_wrapper = dict(
+    optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys={'decode_head': dict(lr_mult=2.0)})
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=50, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=iterations, by_epoch=False),
+]
+train_cfg = dict(max_iters=iterations, val_interval=iterations)
+default_hooks = dict(checkpoint=dict(interval=iterations), logger=dict(interval=20))

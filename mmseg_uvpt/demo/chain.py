@@ -1,0 +1,199 @@
+"""The demo's chain: the project's own commands, one stage after the other.
+
+Nothing here trains or scores: each stage is a command that a user could type. A stage that is
+done is not done again; a training that was interrupted is resumed.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmseg_uvpt.engine.run_folder import CONFIG, last_checkpoint
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_json
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+STAGES = 7
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a demo run is made with; the recipe itself stands in configs/demo.
+
+    Attributes:
+        seed: of the rendered data and of both trainings.
+        backbone: ``'swin'`` or ``'mit'``.
+        train_frames: frames of each training set.
+        val_frames: labelled target frames for the score.
+        tune: what the adaptation tunes: ``'prompts'``, ``'head'`` or ``'all'``.
+        iterations: of both trainings, for a quick look; None for the recipe's.
+    """
+
+    seed: int = 0
+    backbone: str = 'swin'
+    train_frames: int = 300
+    val_frames: int = 60
+    tune: str = 'prompts'
+    iterations: int | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the demo.
+
+    Attributes:
+        name: names the step in the summary.
+        title: says to the person who waits what it does.
+        commands: arguments of Python, a tuple a command.
+        training: the work folder if the stage is a training.
+    """
+
+    name: str
+    title: str
+    commands: tuple[Command, ...]
+    training: Path | None = None
+
+
+def stages(settings: Settings, root: Path) -> Iterator[Stage]:
+    """Yield the stages in their order; run each before asking for the next.
+
+    Args:
+        settings: of the run.
+        root: the run's folder.
+    """
+    data = root / 'data'
+    pseudo_labels = data / 'cityscapes/pretrain/demo/train'
+    pretrain = f'configs/demo/pretrain_{settings.backbone}-nano.py'
+    adapt = f'configs/demo/uni-uvpt_{settings.backbone}-nano.py'
+    place = ('--data-root', str(data))
+    training = (*place, '--seed', str(settings.seed))
+    short = (
+        ('--cfg-options', f'train_cfg.max_iters={settings.iterations}')
+        if settings.iterations
+        else ()
+    )
+
+    yield Stage(
+        'render',
+        'rendering MiniCity in two looks',
+        (
+            (
+                *('tools/make_demo_data.py', str(data), '--seed', str(settings.seed)),
+                *('--train-frames', str(settings.train_frames)),
+                *('--val-frames', str(settings.val_frames)),
+            ),
+        ),
+    )
+    yield Stage(
+        'convert',
+        'converting the labels of all three formats to train ids',
+        tuple(
+            (f'tools/convert_datasets/{name}.py', str(data / name), '--nproc', '2')
+            for name in ('gta', 'synthia', 'cityscapes')
+        ),
+    )
+    yield Stage(
+        'pretrain',
+        'training the source model on the rendered look',
+        (('pretrain.py', pretrain, '--work-dir', str(root / 'pretrain'), *training, *short),),
+        root / 'pretrain',
+    )
+    source = str(last_checkpoint(root / 'pretrain'))
+    yield Stage(
+        'test_source',
+        'scoring the source model on the photographic look',
+        (_test(pretrain, source, root / 'source-only', place),),
+    )
+    yield Stage(
+        'pseudo_labels',
+        'labelling the photographic training frames with the source model',
+        (
+            (
+                *('generate_pseudo_label.py', '--config', adapt, '--checkpoint', source, *place),
+                *('--pseudo_label_dir', str(pseudo_labels)),
+            ),
+        ),
+    )
+    adapted = adapted_folder(settings, root)
+    tuned = () if settings.tune == 'prompts' else (f'model.tune={settings.tune}',)
+    changes = (*(short or ('--cfg-options',)), *tuned) if short or tuned else ()
+    yield Stage(
+        adapted.name,
+        f'adapting to the photographic look without labels, tuning {settings.tune}',
+        (
+            (
+                *('train.py', adapt, '--work-dir', str(adapted), '--source-checkpoint', source),
+                *('--pseudo-label-dir', str(pseudo_labels), *training, *changes),
+            ),
+        ),
+        adapted,
+    )
+    yield Stage(
+        f'test_{adapted.name}',
+        'scoring the adapted model',
+        (_test(adapt, str(last_checkpoint(adapted)), adapted, place),),
+    )
+
+
+def adapted_folder(settings: Settings, root: Path) -> Path:
+    """Return the work folder of the adaptation."""
+    return root / ('adapt' if settings.tune == 'prompts' else f'adapt-{settings.tune}')
+
+
+def _test(config: str, checkpoint: str, folder: Path, place: Command) -> Command:
+    return (
+        *('test.py', config, checkpoint, '--eval', 'mIoU', *place),
+        *('--work-dir', str(folder / 'test'), '--out', str(folder / 'score.json')),
+        *('--show-dir', str(folder / 'predictions')),
+    )
+
+
+def run(stage: Stage, root: Path, position: str) -> float:
+    """Run a stage unless it is done.
+
+    Args:
+        stage: to run.
+        root: the demo run's folder; ``done/<stage>.json`` in it says that a stage is done.
+        position: such as ``3/7``, for the person who waits.
+
+    Returns:
+        float: seconds the stage took, now or when it was done.
+
+    Raises:
+        UserError: a command failed, or what is done was done by other commands.
+    """
+    record = root / 'done' / f'{stage.name}.json'
+    commands = [list(command) for command in stage.commands]
+    if record.is_file():
+        done = json.loads(record.read_text())
+        if done['commands'] != commands:
+            raise UserError(
+                f'{root} holds a demo of other settings: its stage "{stage.name}" was made by '
+                f'`python {shlex.join(done["commands"][0])}`. Choose another --work-dir, or '
+                'delete the folder.'
+            )
+        print(f'[{position}] {stage.title}: done before', flush=True)
+        return done['seconds']
+    print(f'[{position}] {stage.title}', flush=True)
+    begin = time.monotonic()
+    for command in commands:
+        if stage.training and (stage.training / CONFIG).is_file():
+            command = [*command, '--resume']
+        print(f'$ python {shlex.join(command)}', flush=True)
+        status = subprocess.run([sys.executable, *command], cwd=REPOSITORY).returncode
+        if status:
+            raise UserError(
+                f'the demo stopped at "{stage.title}" (exit status {status}, see above). '
+                'Run the same command again to go on from here.'
+            )
+    seconds = round(time.monotonic() - begin, 1)
+    write_json(record, {'commands': commands, 'seconds': seconds})
+    return seconds

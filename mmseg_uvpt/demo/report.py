@@ -1,0 +1,217 @@
+"""What the demo ends with: a table, ``summary.json`` and ``report.png``, from the stages' files."""
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from prettytable import PrettyTable
+
+from mmseg_uvpt.correction.record import CURVE, EVENTS
+from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
+from mmseg_uvpt.demo.chain import Settings, adapted_folder
+from mmseg_uvpt.files import write_whole
+
+FRAMES = 4
+
+
+def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict:
+    """Collect what a demo run found.
+
+    Args:
+        settings: of the run.
+        root: the run's folder.
+        seconds: stage names to seconds.
+
+    Returns:
+        dict: ``source_miou`` and ``adapted_miou`` in percent over 19 classes, the same over 16
+        and 13, the IoU of each class, what the label correction did, and how it was made.
+    """
+    adapted = adapted_folder(settings, root)
+    scores = {
+        'source': json.loads((root / 'source-only/score.json').read_text()),
+        'adapted': json.loads((adapted / 'score.json').read_text()),
+    }
+    start = json.loads((adapted / 'run.json').read_text())['starts'][-1]
+    changed = [row for row in _rows(adapted / EVENTS) if int(row['pixels_changed'])]
+    return {
+        'source_miou': scores['source']['mIoU19'],
+        'adapted_miou': scores['adapted']['mIoU19'],
+        'gain': scores['adapted']['mIoU19'] - scores['source']['mIoU19'],
+        **{
+            f'{name}_{mean}': score[mean]
+            for name, score in scores.items()
+            for mean in ('mIoU16', 'mIoU13')
+        },
+        'per_class': {
+            name: {kind: score['IoU'][name] for kind, score in scores.items()} for name in CLASSES
+        },
+        'label_correction': {
+            'pixels_changed': sum(int(row['pixels_changed']) for row in changed),
+            'classes_changed': sorted({row['class'] for row in changed}),
+        },
+        'settings': vars(settings),
+        'seed': settings.seed,
+        'git_revision': start['git'],
+        'seconds': seconds,
+        'total_seconds': round(sum(seconds.values()), 1),
+    }
+
+
+def table(summary: dict) -> str:
+    """Return the summary as two tables to print."""
+    classes = PrettyTable(['class', 'source-only', 'adapted', 'gain'], align='r')
+    classes.align['class'] = 'l'
+    for name, iou in summary['per_class'].items():
+        pair = [iou['source'], iou['adapted']]
+        gain = '' if None in pair else f'{pair[1] - pair[0]:+.1f}'
+        classes.add_row([name, *('absent' if v is None else f'{v:.1f}' for v in pair), gain])
+    classes.add_divider()
+    for label, keys in (
+        ('mIoU, 19 classes', ('source_miou', 'adapted_miou')),
+        ('mIoU, 16 classes', ('source_mIoU16', 'adapted_mIoU16')),
+        ('mIoU, 13 classes', ('source_mIoU13', 'adapted_mIoU13')),
+    ):
+        before, after = (summary[key] for key in keys)
+        classes.add_row([label, f'{before:.1f}', f'{after:.1f}', f'{after - before:+.1f}'])
+    return classes.get_string()
+
+
+def sentence(summary: dict) -> str:
+    """Say what was trained, on what, for how long, and what came of it."""
+    made, correction, seconds = (
+        summary[key] for key in ('settings', 'label_correction', 'seconds')
+    )
+    trained = sum(t for name, t in seconds.items() if name == 'pretrain' or name[:5] == 'adapt')
+    return (
+        f'{made["backbone"].capitalize()}-nano, seed {made["seed"]}, tuned: {made["tune"]}. '
+        f'{made["train_frames"]} rendered frames with labels, {made["train_frames"]} photographic '
+        f'ones without, scored on {made["val_frames"]} others. Trained for {trained / 60:.1f} '
+        f'minutes of {summary["total_seconds"] / 60:.1f}. The label correction changed '
+        f'{correction["pixels_changed"]} pixels of {len(correction["classes_changed"])} classes. '
+        f'mIoU {summary["source_miou"]:.1f} -> {summary["adapted_miou"]:.1f} '
+        f'({summary["gain"]:+.1f}).'
+    )
+
+
+def draw(root: Path, adapted: Path, path: Path) -> None:
+    """Draw some val frames (image, truth, source-only, adapted), a legend, and the curves.
+
+    Args:
+        root: the demo run's folder.
+        adapted: the adaptation's folder.
+        path: the PNG to write.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch
+
+    images = sorted((root / 'data/cityscapes/leftImg8bit/val').rglob('*.png'))
+    images = images[:: max(1, len(images) // FRAMES)][:FRAMES]
+    figure = plt.figure(figsize=(20, 3.1 * FRAMES), facecolor='white')
+    grid = figure.add_gridspec(
+        FRAMES,
+        5,
+        width_ratios=[1, 1, 1, 1, 0.95],
+        wspace=0.03,
+        hspace=0.04,
+        left=0.01,
+        right=0.985,
+        top=0.96,
+        bottom=0.09,
+    )
+    titles = ('image', 'truth', 'source-only', 'adapted')
+    for row, image in enumerate(images):
+        panels = (
+            _read(image),
+            _coloured_truth(image),
+            _read(_prediction(root / 'source-only', image)),
+            _read(_prediction(adapted, image)),
+        )
+        for column, (title, panel) in enumerate(zip(titles, panels, strict=True)):
+            axes = figure.add_subplot(grid[row, column])
+            axes.imshow(panel)
+            axes.set_axis_off()
+            if row == 0:
+                axes.set_title(title, fontsize=15)
+    half = FRAMES // 2
+    _plot_curves(figure.add_subplot(grid[:half, 4]), adapted)
+    _plot_changes(figure.add_subplot(grid[half:, 4]), adapted)
+    patches = [
+        Patch(color=np.array(colour) / 255, label=name)
+        for name, colour in zip(CLASSES, PALETTE, strict=True)
+    ]
+    figure.legend(handles=patches, loc='lower center', ncols=10, frameon=False, fontsize=12)
+    with write_whole(path) as file:
+        figure.savefig(file, format='png', dpi=80)
+    plt.close(figure)
+
+
+def _plot_curves(axes, adapted: Path) -> None:
+    """Draw each class's IoU between predictions and current labels, and where it is corrected."""
+    curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for row in _rows(adapted / CURVE):
+        curves[row['class']].append((int(row['iteration']), float(row['iou'])))
+    for name, points in curves.items():
+        axes.plot(*zip(*points, strict=True), color=_colour(name), lw=1.5)
+    for row in _rows(adapted / EVENTS):
+        if row['event'] in ('start', 'restart') and row['iou']:
+            axes.plot(
+                int(row['iteration']),
+                float(row['iou']),
+                'o',
+                color=_colour(row['class']),
+                mec='black',
+                ms=6,
+            )
+    axes.set_title('IoU of prediction and label bank; dots: correction starts', fontsize=11)
+    axes.set_ylim(0, 1)
+    _to_the_right(axes)
+
+
+def _plot_changes(axes, adapted: Path) -> None:
+    """Draw how many pixels of the bank became each class."""
+    totals: dict[str, int] = defaultdict(int)
+    for row in _rows(adapted / EVENTS):
+        totals[row['class']] += int(row['pixels_changed'])
+    totals = {name: n for name, n in sorted(totals.items(), key=lambda item: item[1]) if n}
+    axes.barh(list(totals), list(totals.values()), color=[_colour(n) for n in totals])
+    axes.set_title('pixels of the label bank that became ...', fontsize=11)
+    axes.set_xscale('symlog')
+    _to_the_right(axes)
+
+
+def _to_the_right(axes) -> None:
+    axes.yaxis.tick_right()
+    axes.tick_params(labelsize=10)
+
+
+def _colour(name: str) -> np.ndarray:
+    return np.array(PALETTE[CLASSES.index(name)]) / 255
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def _read(path: Path) -> np.ndarray:
+    return cv2.imread(str(path))[..., ::-1]
+
+
+def _prediction(folder: Path, image: Path) -> Path:
+    return folder / 'predictions' / image.parent.name / image.name
+
+
+def _coloured_truth(image: Path) -> np.ndarray:
+    """Return the label of a val image in the palette's colours, ignored pixels black."""
+    folder = image.parents[3] / 'gtFine/val' / image.parent.name
+    name = image.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
+    label = cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(PALETTE)] = PALETTE
+    return colours[label]
