@@ -18,7 +18,7 @@ from mmseg_uvpt.datasets.png_files import check_whole_png
 
 @TRANSFORMS.register_module()
 class LoadImageChecked(LoadImageFromFile):
-    """mmcv's `LoadImageFromFile`; a PNG's checksums are verified first (2 to 4 ms a frame)."""
+    """mmcv's `LoadImageFromFile`; a PNG's checksums are verified first (1 ms for 2048 x 1024)."""
 
     def transform(self, results: dict) -> dict:
         """Add ``img`` (uint8, (H, W, 3), BGR), ``img_shape`` and ``ori_shape``.
