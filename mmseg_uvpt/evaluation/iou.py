@@ -1,0 +1,83 @@
+"""Intersection over union from exact pixel counts, and its means over some of the classes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+def confusion_matrix(
+    prediction: torch.Tensor, truth: torch.Tensor, num_classes: int, ignore_index: int = 255
+) -> np.ndarray:
+    """Count pixels by true and predicted class.
+
+    The counts are integers: sums over any number of frames stay exact, where float32 histograms
+    lose pixels of a class once it has more than 2**24 of them (eight Cityscapes frames).
+
+    Args:
+        prediction: integer class ids, (H, W), each in 0..num_classes-1.
+        truth: integer class ids or ``ignore_index``, (H, W), on any device.
+        num_classes: number of classes C.
+        ignore_index: pixels with this true id count nowhere.
+
+    Returns:
+        int64 array (C, C), rows are true classes, columns predicted ones.
+
+    Raises:
+        ValueError: the shapes differ, or a value is no class id.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(
+            f'the prediction is {_size(prediction)}, the ground truth is {_size(truth)}'
+        )
+    truth = truth.to(prediction.device)
+    counted = truth != ignore_index
+    truth, prediction = truth[counted].long(), prediction[counted].long()
+    _check_ids('the ground truth', truth, num_classes, f' and {ignore_index}')
+    _check_ids('the prediction', prediction, num_classes)
+    counts = torch.bincount(truth * num_classes + prediction, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes).cpu().numpy()
+
+
+def _size(label: torch.Tensor) -> str:
+    return ' x '.join(map(str, label.shape))
+
+
+def _check_ids(name: str, ids: torch.Tensor, num_classes: int, also: str = '') -> None:
+    """Raise ValueError, naming the values, if some id is outside 0..num_classes-1."""
+    wrong = ids[(ids < 0) | (ids >= num_classes)].unique().tolist()
+    if wrong:
+        values = ', '.join(map(str, wrong[:5])) + (', ...' if len(wrong) > 5 else '')
+        raise ValueError(f'{name} has values {values}; only 0..{num_classes - 1}{also} are allowed')
+
+
+def iou_from_counts(intersection: np.ndarray, union: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Divide intersections by unions, class by class.
+
+    Args:
+        intersection: pixels of a class predicted as that class, integer (C,).
+        union: pixels that are that class in truth or in prediction, integer (C,).
+        present: whether the ground truth has a pixel of the class, bool (C,).
+
+    Returns:
+        float64 (C,) in 0..1; NaN where the class is not present, because a class that the ground
+        truth lacks can be got wrong, but not right.
+    """
+    iou = np.full(len(present), np.nan)
+    np.divide(intersection, union, out=iou, where=present)
+    return iou
+
+
+def mean_iou(iou: np.ndarray, present: np.ndarray, subset: Sequence[int]) -> float:
+    """Average the IoU of those classes of ``subset`` that are present.
+
+    Args:
+        iou: (C,), as `iou_from_counts` gives it.
+        present: whether the ground truth has a pixel of the class, bool (C,).
+        subset: ids of the classes that the mean is over.
+
+    Returns:
+        The mean, in 0..1; NaN if none of these classes is present.
+    """
+    counted = [i for i in subset if present[i]]
+    return float(np.mean(iou[counted])) if counted else float('nan')

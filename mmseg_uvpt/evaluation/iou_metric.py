@@ -1,0 +1,91 @@
+"""The metric that validation and test use."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmseg.registry import METRICS
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.iou import confusion_matrix
+from mmseg_uvpt.evaluation.score import Score
+from mmseg_uvpt.files import write_json
+
+
+@METRICS.register_module()
+class DomainIoUMetric(BaseMetric):
+    """IoU of each class and its mean over 19, 16 and 13 classes, side by side.
+
+    Results, in percent: ``mIoU`` (over 19 classes, for ``save_best='mIoU'``), ``mIoU19``,
+    ``mIoU16``, ``mIoU13``, ``aAcc`` and ``IoU.<class>``. Classes without a pixel of ground truth
+    have no ``IoU.<class>`` and are left out of the means; the log says which.
+
+    Args:
+        out_json: file that takes the result, counts included; written anew by each evaluation.
+        ignore_index: pixels with this true id count nowhere.
+        **kwargs: as for ``mmengine.evaluator.BaseMetric``.
+    """
+
+    def __init__(self, out_json: str | None = None, ignore_index: int = 255, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.out_json = out_json
+        self.ignore_index = ignore_index
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of each frame.
+
+        Args:
+            data_batch: not used; predictions carry their ground truth.
+            data_samples: one dict a frame; ``pred_sem_seg`` and ``gt_sem_seg`` each hold ``data``,
+                integer class ids (1, H, W).
+
+        Raises:
+            UserError: a frame has no ground truth, one of another size, or values that are no
+                train ids.
+        """
+        num_classes = len(self.dataset_meta['classes'])
+        for sample in data_samples:
+            image = sample.get('img_path', 'a frame')
+            label = sample.get('seg_map_path') or image
+            if 'gt_sem_seg' not in sample:
+                raise UserError(
+                    f'{image}: no ground truth was loaded for it, so it cannot be scored. Evaluate '
+                    'a split that has labels, or take the frame out of the data set.'
+                )
+            prediction = sample['pred_sem_seg']['data'].squeeze(0)
+            truth = sample['gt_sem_seg']['data'].squeeze(0)
+            try:
+                confusion = confusion_matrix(prediction, truth, num_classes, self.ignore_index)
+            except ValueError as error:
+                raise UserError(
+                    f'{label}: {error}. If the label is at fault, convert the data set again: '
+                    'python tools/convert_datasets/cityscapes.py <root> --force '
+                    '(or gta.py, synthia.py).'
+                ) from error
+            self.results.append(confusion)
+
+    def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
+        """Add up the frames, log the table, write the JSON file.
+
+        Args:
+            results: a confusion matrix a frame, of all processes.
+
+        Returns:
+            Name to percent; see the class.
+
+        Raises:
+            UserError: there is no frame, or no pixel of ground truth in any.
+        """
+        confusion = np.sum(results, axis=0, dtype=np.int64)
+        if not confusion.any():
+            raise UserError(
+                f'{len(results)} frames were evaluated and none has a pixel of ground truth: look '
+                'at the data with: python tools/check_data.py <data root>'
+            )
+        score = Score(tuple(self.dataset_meta['classes']), confusion, frames=len(results))
+        print_log('\n' + score.table(), logger='current')
+        if self.out_json is not None:
+            write_json(self.out_json, score.to_json())
+            print_log(f'wrote {self.out_json}', logger='current')
+        return score.metrics()

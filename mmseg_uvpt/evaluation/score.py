@@ -1,0 +1,157 @@
+"""All that one evaluation found, ready to be shown or stored."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from prettytable import PrettyTable
+
+from mmseg_uvpt.evaluation.class_subsets import class_subsets
+from mmseg_uvpt.evaluation.iou import iou_from_counts, mean_iou
+
+DEFINITION = (
+    'IoU of a class: intersection / union of pixels summed over all frames, in percent, pixels '
+    'without ground truth (255) left out. mIoU19, mIoU16, mIoU13: mean of the IoU of the classes '
+    'listed under classes_of_mean; predictions are among all 19 classes in each case. Classes '
+    'without a pixel of ground truth have no IoU and are left out of the means.'
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Scores of one evaluation over the 19 Cityscapes classes.
+
+    Args:
+        classes: the class names in train id order.
+        confusion: int64 (19, 19), pixels by true (row) and predicted (column) class.
+        frames: number of frames counted.
+    """
+
+    classes: Sequence[str]
+    confusion: np.ndarray
+    frames: int
+
+    @cached_property
+    def intersection(self) -> np.ndarray:
+        """Rightly predicted pixels of each class."""
+        return self.confusion.diagonal()
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """Ground-truth pixels of each class."""
+        return self.confusion.sum(axis=1)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Pixels predicted as each class, where there is ground truth."""
+        return self.confusion.sum(axis=0)
+
+    @cached_property
+    def union(self) -> np.ndarray:
+        """Pixels of each class in ground truth or prediction."""
+        return self.truth + self.predicted - self.intersection
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """Whether the ground truth has a pixel of the class."""
+        return self.truth > 0
+
+    @cached_property
+    def iou(self) -> np.ndarray:
+        """IoU of each class in percent, NaN where the class is not present."""
+        return 100 * iou_from_counts(self.intersection, self.union, self.present)
+
+    @cached_property
+    def subsets(self) -> dict[int, list[int]]:
+        """Size of each class set to the ids in it."""
+        return class_subsets(self.classes)
+
+    @cached_property
+    def means(self) -> dict[int, float]:
+        """Size of each class set to the mean IoU of its classes, in percent."""
+        return {size: mean_iou(self.iou, self.present, ids) for size, ids in self.subsets.items()}
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Rightly predicted share of all pixels with ground truth, in percent."""
+        return 100 * float(self.intersection.sum() / self.truth.sum())
+
+    @property
+    def absent(self) -> list[str]:
+        """Classes without a pixel of ground truth."""
+        return [name for name, here in zip(self.classes, self.present, strict=True) if not here]
+
+    @property
+    def absent_but_predicted(self) -> list[str]:
+        """Classes without a pixel of ground truth that are predicted somewhere all the same."""
+        wrong = ~self.present & (self.predicted > 0)
+        return [name for name, here in zip(self.classes, wrong, strict=True) if here]
+
+    def metrics(self) -> dict[str, float]:
+        """Return the scalars that mmengine logs; classes that are not present have none."""
+        scalars = {'mIoU': self.means[19]}
+        scalars |= {f'mIoU{size}': mean for size, mean in self.means.items()}
+        scalars['aAcc'] = self.pixel_accuracy
+        scalars |= {
+            f'IoU.{name}': float(iou)
+            for name, iou in zip(self.classes, self.iou, strict=True)
+            if not math.isnan(iou)
+        }
+        return scalars
+
+    def table(self) -> str:
+        """Return per-class IoU and the means side by side, as text for the console."""
+        table = PrettyTable(['Class', *(f'IoU ({size})' for size in self.subsets)], align='r')
+        table.align['Class'] = 'l'
+        for i, name in enumerate(self.classes):
+            cells = [_percent(self.iou[i]) if i in ids else '' for ids in self.subsets.values()]
+            table.add_row([name, *cells], divider=i == len(self.classes) - 1)
+        table.add_row(['mean', *map(_percent, self.means.values())])
+        counted = [sum(self.present[ids]) for ids in self.subsets.values()]
+        table.add_row(['classes counted', *counted])
+        return '\n'.join([table.get_string(), *self.remarks()])
+
+    def remarks(self) -> list[str]:
+        """Say which classes the means leave out; nothing where all are present."""
+        lines = []
+        if self.absent:
+            lines.append(
+                f'absent: {", ".join(self.absent)} (no pixel of ground truth in '
+                f'{self.frames} frames; left out of the means, not counted as 0)'
+            )
+        if self.absent_but_predicted:
+            lines.append(f'absent, yet predicted somewhere: {", ".join(self.absent_but_predicted)}')
+        return lines
+
+    def to_json(self) -> dict:
+        """Return everything as plain JSON values; what has no value is null."""
+        means = {f'mIoU{size}': _or_none(mean) for size, mean in self.means.items()}
+        return {
+            'mIoU': means['mIoU19'],
+            **means,
+            'aAcc': self.pixel_accuracy,
+            'frames': self.frames,
+            'classes': list(self.classes),
+            'IoU': dict(zip(self.classes, map(_or_none, self.iou), strict=True)),
+            'intersection': self.intersection.tolist(),
+            'union': self.union.tolist(),
+            'ground_truth_pixels': self.truth.tolist(),
+            'predicted_pixels': self.predicted.tolist(),
+            'absent': self.absent,
+            'absent_but_predicted': self.absent_but_predicted,
+            'classes_of_mean': {
+                f'mIoU{size}': [self.classes[i] for i in ids if self.present[i]]
+                for size, ids in self.subsets.items()
+            },
+            'definition': DEFINITION,
+        }
+
+
+def _percent(value: float) -> str:
+    return '-' if math.isnan(value) else f'{value:.2f}'
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
