@@ -8,6 +8,7 @@ import argparse
 import os
 from pathlib import Path
 
+from mmseg_uvpt.datasets.converter_cli import positive_int
 from mmseg_uvpt.errors import UserError, run_cli
 
 NAMES = ('gta', 'synthia', 'cityscapes')
@@ -23,11 +24,9 @@ def main() -> int:
     parser.add_argument('root', type=Path, help='root of a data set, or a folder of such roots')
     parser.add_argument('--dataset', choices=NAMES, help='which data set root is [by its folders]')
     parser.add_argument(
-        '--nproc', type=int, default=os.cpu_count() or 1, help='processes [%(default)s]'
+        '--nproc', type=positive_int, default=os.cpu_count() or 1, help='processes [%(default)s]'
     )
     arguments = parser.parse_args()
-    if arguments.nproc < 1:
-        parser.error(f'--nproc {arguments.nproc}: at least 1')
 
     from mmseg_uvpt.datasets.inspection import inspect  # after --help: takes a moment
     from mmseg_uvpt.datasets.inspection_report import report_text
@@ -37,7 +36,7 @@ def main() -> int:
         for report in inspect(layout, root, arguments.nproc):
             print(report_text(layout, root, report), end='\n\n')
             problems += sum(map(len, report.problems.values()))
-    print(f'{problems} problems found' if problems else 'no problems found')
+    print(f'problems found: {problems}')
     return 1 if problems else 0
 
 

@@ -22,7 +22,7 @@ def main(name: str, about: str) -> int:
     )
     parser.add_argument('root', type=Path, help='root of the data set; data/README.md shows trees')
     parser.add_argument(
-        '--nproc', type=_positive, default=os.cpu_count() or 1, help='processes [%(default)s]'
+        '--nproc', type=positive_int, default=os.cpu_count() or 1, help='processes [%(default)s]'
     )
     parser.add_argument('--force', action='store_true', help='convert also what is done')
     arguments = parser.parse_args()
@@ -32,16 +32,17 @@ def main(name: str, about: str) -> int:
 
     layout = LAYOUTS[name]
     report = convert_data_set(layout, arguments.root, arguments.nproc, arguments.force)
-    print(f'{layout.title}: {report.written} labels converted, {report.kept} were done already.')
+    print(f'{layout.title}: labels converted: {report.written}, done already: {report.kept}')
     if report.errors:
-        print(f'error: {len(report.errors)} labels could not be converted:', file=sys.stderr)
+        print(f'error: labels that could not be converted: {len(report.errors)}', file=sys.stderr)
         for error in report.errors:
             print(f'  {error}', file=sys.stderr)
         return 1
     return 0
 
 
-def _positive(text: str) -> int:
+def positive_int(text: str) -> int:
+    """Read a command-line argument that must be 1 or more."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'{text} is not a positive number')

@@ -42,7 +42,7 @@ def test_data_in_order(data):
         assert ['0', 'road', '87.500', '2', '100.0'] in rows
         assert ['1', 'sidewalk', '0.000', '0', '0.0'] in rows
         assert ['255', 'ignored', '12.500'] in rows
-        assert 'no problems found' in done.stdout
+        assert 'problems found: 0' in done.stdout
 
 
 def test_real_samples_lack_the_conversion(shared_samples):
@@ -51,7 +51,7 @@ def test_real_samples_lack_the_conversion(shared_samples):
     for name, frames in (('gta', 2), ('synthia', 1), ('cityscapes', 4)):
         cure = f'python tools/convert_datasets/{name}.py {shared_samples / name}'
         assert f'problem: label not converted ({frames}). Cure: {cure}\n' in done.stdout
-    assert done.stdout.endswith('10 problems found\n')
+    assert done.stdout.endswith('problems found: 10\n')
 
 
 def _remove(path):
@@ -90,7 +90,7 @@ def test_problem_is_named_with_its_cure(data, kind):
     assert done.returncode == 1
     assert f'problem: {kind} (1). Cure: ' in done.stdout
     assert str(data / 'gta/labels/a.png') in done.stdout or str(data / 'gta' / file) in done.stdout
-    assert done.stdout.endswith('1 problems found\n')
+    assert done.stdout.endswith('problems found: 1\n')
 
 
 def test_image_without_label(data):

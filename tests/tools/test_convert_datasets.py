@@ -87,13 +87,13 @@ def test_real_frames_with_statistics(tmp_path, shared_samples):
 
 def test_second_run_skips_what_is_done_and_whole(gta):
     labels = {n: gta / f'labels/{n}_labelTrainIds.png' for n in 'abc'}
-    assert '3 labels converted, 0 were done' in convert('gta', gta, '--nproc', '1').stdout
+    assert 'labels converted: 3, done already: 0' in convert('gta', gta, '--nproc', '1').stdout
     statistics = (gta / 'sample_class_stats.json').read_text()
     assert 'a_labelTrainIds.png' in statistics
     before = {n: p.stat().st_mtime_ns for n, p in labels.items()}
 
     done = convert('gta', gta, '--nproc', '1')
-    assert '0 labels converted, 3 were done' in done.stdout
+    assert 'labels converted: 0, done already: 3' in done.stdout
     assert {n: p.stat().st_mtime_ns for n, p in labels.items()} == before
     assert (gta / 'sample_class_stats.json').read_text() == statistics
 
@@ -101,20 +101,20 @@ def test_second_run_skips_what_is_done_and_whole(gta):
     write_grey(labels['b'], np.zeros((4, 4)))  # of another size
     (gta / 'sample_class_stats.json').unlink()
     done = convert('gta', gta, '--nproc', '1')
-    assert '2 labels converted, 1 were done' in done.stdout
+    assert 'labels converted: 2, done already: 1' in done.stdout
     assert labels['c'].stat().st_mtime_ns == before['c']
     for path in labels.values():
         np.testing.assert_array_equal(read(path), expected_gta(PATCHES))
     assert (gta / 'sample_class_stats.json').read_text() == statistics
 
-    assert '3 labels converted' in convert('gta', gta, '--nproc', '1', '--force').stdout
+    assert 'labels converted: 3' in convert('gta', gta, '--nproc', '1', '--force').stdout
     assert labels['c'].stat().st_mtime_ns > before['c']
 
 
 def test_label_that_changed_is_converted_again(gta):
     convert('gta', gta, '--nproc', '1')
     write_gta(gta / 'labels/b.png', np.full(PATCHES.shape, 8))
-    assert '1 labels converted, 2 were done' in convert('gta', gta, '--nproc', '1').stdout
+    assert 'labels converted: 1, done already: 2' in convert('gta', gta, '--nproc', '1').stdout
     assert (read(gta / 'labels/b_labelTrainIds.png') == 1).all()
     per_file = json.loads((gta / 'sample_class_stats.json').read_text())
     assert per_file[1] == {'1': PATCHES.size, 'file': 'labels/b_labelTrainIds.png'}
@@ -129,7 +129,9 @@ def test_unusable_labels_are_named_and_the_others_converted(tmp_path):
     (folder / 'cut.png').write_bytes((folder / 'cut.png').read_bytes()[:90])
     done = convert('synthia', tmp_path, '--nproc', '2')
     assert done.returncode == 1
-    end = done.stderr[done.stderr.index('error: 3 labels could not be converted') :].splitlines()
+    end = done.stderr[
+        done.stderr.index('error: labels that could not be converted: 3') :
+    ].splitlines()
     assert len(end) == 4
     for line, (name, reason) in zip(
         end[1:],
@@ -250,7 +252,7 @@ def test_stopped_run_leaves_no_half_file(tmp_path, how):
     half.write_bytes(b'half')
     done = convert('gta', tmp_path, '--nproc', '2')
     assert done.returncode == 0, done.stderr
-    assert f'{len(labels)} were done' in done.stdout
+    assert f'done already: {len(labels)}' in done.stdout
     assert len(list(tmp_path.glob('labels/*_labelTrainIds.png'))) == 40
     assert not list(tmp_path.rglob('*.part'))
 
