@@ -72,9 +72,9 @@ class LabelBank:
 
     def __init__(self, folder: Path, identity: BankIdentity) -> None:
         self.folder = folder
-        meta = _read_meta(folder)
-        identity.check_same(meta['identity'], folder)
-        self.layout = BankLayout([tuple(s) for s in meta['frame_sizes']], identity.crop_size)
+        saved, frame_sizes = _read_meta(folder)
+        identity.check_same(saved, folder)
+        self.layout = BankLayout(frame_sizes, identity.crop_size)
         for name, size in self.layout.file_bytes.items():
             found = (folder / name).stat().st_size if (folder / name).is_file() else 'no file'
             if found != size:
@@ -82,10 +82,11 @@ class LabelBank:
         self._files = {name: MappedFile(folder / name, dtype) for name, dtype in DTYPES.items()}
         self._index = self._files[INDEX].array.reshape(-1, INDEX_COLUMNS)
         self._histogram = ConfidenceHistogram(identity.num_classes)
-        for i in range(len(self)):
-            kept = self.kept(i)
-            if kept:
+        try:
+            for kept in filter(None, map(self.kept, range(len(self)))):
                 self._histogram.add(kept.prediction, kept.confidence)
+        except ValueError as error:
+            raise _damaged(folder, str(error)) from error
 
     @classmethod
     def create(
@@ -153,6 +154,7 @@ class LabelBank:
         if iteration < 0:
             return None
         box = Box(*corners)
+        self._frame(i, box)  # checks the box
         arrays = []
         for name in (PREDICTIONS, CONFIDENCES):
             arrays.append(self._slot(name, i, box).copy())
@@ -223,11 +225,16 @@ def _fill(part: Path, layout: BankLayout, labels: Iterable[np.ndarray]) -> None:
     index.close()
 
 
-def _read_meta(folder: Path) -> dict[str, object]:
+def _read_meta(folder: Path) -> tuple[BankIdentity, list[Size]]:
     try:
-        return json.loads((folder / META).read_text())
-    except (OSError, ValueError) as error:
+        meta = json.loads((folder / META).read_text())
+        identity = BankIdentity.from_json(meta['identity'])
+        frame_sizes = [(int(height), int(width)) for height, width in meta['frame_sizes']]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(folder, f'{META}: {error}') from error
+    if len(frame_sizes) != len(identity.frames):
+        raise _damaged(folder, f'{META} has {len(frame_sizes)} sizes for {len(identity.frames)}')
+    return identity, frame_sizes
 
 
 def _damaged(folder: Path, reason: str) -> UserError:

@@ -29,29 +29,33 @@ class BankIdentity:
         """Return the fields as JSON would give them back."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
-    def check_same(self, saved: dict[str, object], folder: Path) -> None:
-        """Compare with what a bank says of itself.
+    @classmethod
+    def from_json(cls, value: dict[str, object]) -> 'BankIdentity':
+        """Take back what `as_json` returned; raises TypeError for anything else."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+
+    def check_same(self, saved: 'BankIdentity', folder: Path) -> None:
+        """Compare with the identity that a bank was made with.
 
         Args:
-            saved: `as_json` of the identity that the bank was made with.
+            saved: identity of the bank.
             folder: the bank, for the message.
 
         Raises:
             UserError: they differ; the message says in what.
         """
         cure = 'Resume with the settings it was made with, or choose another --work-dir.'
-        mine = self.as_json()
         for name in ('pseudo_label_dir', 'num_classes', 'crop_size', 'resize'):
-            if saved[name] != mine[name]:
+            theirs, ours = getattr(saved, name), getattr(self, name)
+            if theirs != ours:
                 raise UserError(
-                    f'{folder} belongs to another run: its {name} is {saved[name]}, this run has '
-                    f'{mine[name]}. {cure}'
+                    f'{folder} belongs to another run: its {name} is {theirs}, this run has '
+                    f'{ours}. {cure}'
                 )
-        theirs, ours = list(saved['frames']), list(self.frames)
-        if theirs != ours:
-            differing = sorted(set(theirs) ^ set(ours))
+        if saved.frames != self.frames:
+            differing = sorted(set(saved.frames) ^ set(self.frames))
             example = f', for example {differing[0]}' if differing else ' in another order'
             raise UserError(
-                f'{folder} belongs to another data set: it holds {len(theirs)} frames, the data '
-                f'set {len(ours)}, and they differ{example}. {cure}'
+                f'{folder} belongs to another data set: it holds {len(saved.frames)} frames, the '
+                f'data set {len(self.frames)}, and they differ{example}. {cure}'
             )

@@ -2,20 +2,21 @@
 
 from collections import namedtuple
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
+from mmseg.registry import DATASETS, HOOKS, MODELS
 from PIL import Image
 
 import mmseg_uvpt.correction.hook
+import mmseg_uvpt.datasets.transforms  # noqa: F401, registers CropWithBox
 
 CLASSES = ('road', 'car', 'sky', 'tree')
 CROP = 32
@@ -33,25 +34,7 @@ Prediction = namedtuple('Prediction', ['label', 'confidence'])
 
 @DATASETS.register_module()
 class TinyTarget(BaseSegDataset):
-    METAINFO = {'classes': CLASSES, 'palette': [[i, i, i] for i in range(len(CLASSES))]}
-
-
-@TRANSFORMS.register_module()
-class TinyCropWithBox(BaseTransform):
-    """A crop that records where it was."""
-
-    def __init__(self, crop_size: tuple[int, int]) -> None:
-        self.crop_size = crop_size
-
-    def transform(self, results: dict) -> dict:
-        height, width = results['img'].shape[:2]
-        h, w = min(height, self.crop_size[0]), min(width, self.crop_size[1])
-        top, left = np.random.randint(height - h + 1), np.random.randint(width - w + 1)  # noqa: NPY002
-        results['crop_box'] = (top, top + h, left, left + w)
-        results['frame_shape'] = (height, width)
-        results['img'] = results['img'][top : top + h, left : left + w]
-        results['img_shape'] = (h, w)
-        return results
+    METAINFO: ClassVar = {'classes': CLASSES, 'palette': [[i, i, i] for i in range(len(CLASSES))]}
 
 
 @HOOKS.register_module()
@@ -128,7 +111,7 @@ def make_runner(target: Path):
             'pipeline': [
                 {'type': 'LoadImageFromFile'},
                 {'type': 'Resize', 'scale': (64, 48), 'keep_ratio': True},
-                {'type': 'TinyCropWithBox', 'crop_size': (CROP, CROP)},
+                {'type': 'CropWithBox', 'crop_size': (CROP, CROP)},
                 {'type': 'RandomFlip', 'prob': 0.5},
                 {'type': 'PackSegInputs', 'meta_keys': meta_keys},
             ],
@@ -173,6 +156,3 @@ def make_runner(target: Path):
         )
 
     return make
-
-
-__all__ = ['mmseg_uvpt']  # imported for the registration of the hook

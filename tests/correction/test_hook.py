@@ -112,11 +112,10 @@ def test_bank_agrees_with_log(make_runner, target: Path) -> None:
             assert int(row['pixels_changed']) == changed.pop(row['class'], 0)
             if row['event'] == 'stop':
                 correcting.pop(c)
-            elif row['event'] in ('start', 'restart') or c in correcting:
-                if row['event'] != 'end':
-                    # six digits are enough to tell one float16 from the next
-                    correcting[c] = np.float16(row['threshold'])
-                    assert correcting[c] == quantile_of_kept(kept, c)
+            elif row['event'] != 'end' and (row['event'] or c in correcting):
+                # six digits are enough to tell one float16 from the next
+                correcting[c] = np.float16(row['threshold'])
+                assert correcting[c] == quantile_of_kept(kept, c)
         if iteration % 2 == 0:
             assert not changed, f'pixels changed without a row at iteration {iteration}'
     for got, expected in zip(all_labels(runner, target / 'run'), labels, strict=True):
@@ -125,7 +124,7 @@ def test_bank_agrees_with_log(make_runner, target: Path) -> None:
     assert any((a != b).any() for a, b in zip(first, labels, strict=True))
     assert {'start', 'stop'} <= {row['event'] for row in rows}
     assert decided == len(rows)
-    assert flips[True] and flips[False] and small
+    assert min(flips[True], flips[False], small) > 0
 
 
 def test_curve_agrees_with_predictions(make_runner, target: Path) -> None:
@@ -240,7 +239,7 @@ def test_second_run_in_a_work_folder_is_refused(make_runner, target: Path) -> No
 
 def test_resume_with_another_recipe_is_refused(make_runner, target: Path) -> None:
     make_runner('run', 15).train()
-    with pytest.raises(UserError, match='interval was 2 .* is 5 now'):
+    with pytest.raises(UserError, match=r'interval was 2 .* is 5 now'):
         make_runner('run', 16, resume=True, interval=5).train()
 
 
