@@ -60,7 +60,7 @@ def test_label_and_prediction_go_opposite_ways(flipped: bool) -> None:
 
 def test_prediction_smaller_than_the_crop_is_refused() -> None:
     crop = Crop(0, (10, 12), Box(1, 5, 2, 8), flipped=False)
-    with pytest.raises(ValueError, match=r'a prediction of \(4, 5\) does not cover'):
+    with pytest.raises(ValueError, match=r'a prediction of \(4, 5\) cannot cover'):
         crop.from_network(np.zeros((4, 5), np.uint8))
 
 
@@ -73,7 +73,7 @@ def test_data_set_in_a_wrapper_is_refused(make_runner, target) -> None:
 def test_pipeline_without_a_crop_is_refused(make_runner, target) -> None:
     dataset = make_runner('run', 1).train_dataloader.dataset
     del dataset.pipeline.transforms[2]
-    with pytest.raises(UserError, match='one cropping transform .* found 0: use .*CropWithBox'):
+    with pytest.raises(UserError, match=r'one cropping transform .* found 0: use .*CropWithBox'):
         BankSource(dataset, target / 'pseudo', 4)
 
 
