@@ -68,6 +68,8 @@ choose_interpreter() {
 
 make_environment() {
     local interpreter version
+    [ "$environment" != "${VIRTUAL_ENV:-}" ] ||
+        fail "VIRTUAL_ENV=$environment holds no environment: run deactivate, or unset VIRTUAL_ENV"
     interpreter=$(choose_interpreter)
     version=$(version_of "$interpreter")
     "$interpreter" -c 'import ensurepip, venv' 2>/dev/null ||

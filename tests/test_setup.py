@@ -1,0 +1,214 @@
+"""Set-up: the lists of requirements agree, and install.sh does what its head says.
+
+install.sh runs here with an interpreter that only notes what pip would be asked to do.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SCRIPTS = ['install.sh', '.ci/run']
+LISTS = ['requirements.txt', 'requirements-nodeps.txt']
+
+FAKE_PYTHON = """#!/usr/bin/env bash
+echo "$@" >>"$CALLS"
+case "$1 $2" in
+    '-m pip') [ -z "${FAIL_PIP:-}" ] || [ "$3" != install ] ;;
+    '-m venv') mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    '-c import cv2') [ -z "${NO_DESKTOP:-}" ] || grep -q opencv-python-headless "$CALLS" ;;
+    *) exec {real} "$@" ;;
+esac
+"""
+
+
+def requirement_lines(name: str) -> list[str]:
+    lines = (REPOSITORY / name).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+def read_requirements(names: list[str]) -> dict[str, Requirement]:
+    lines = [line.split(' #')[0] for name in names for line in requirement_lines(name)]
+    return {canonicalize_name(one.name): one for one in map(Requirement, lines)}
+
+
+def declared(field: str) -> list[Requirement]:
+    """Return the requirements of a list in pyproject.toml (Python 3.10 has no TOML reader)."""
+    text = (REPOSITORY / 'pyproject.toml').read_text()
+    block = re.search(rf'^{field} = \[(.*?)\]', text, re.DOTALL | re.MULTILINE)[1]
+    return [Requirement(one) for one in re.findall(r'"(.+?)"', block)]
+
+
+@pytest.mark.parametrize('name', LISTS)
+def test_each_requirement_has_a_reason(name):
+    for line in requirement_lines(name):
+        assert re.fullmatch(r'\S+ +# \S.{15,}', line), line
+
+
+def test_pins_satisfy_what_the_package_declares():
+    pinned = read_requirements(['requirements.txt'])
+    for requirement in declared('dependencies') + declared('dev'):
+        ours = pinned[canonicalize_name(requirement.name)]
+        for bound in ours.specifier:
+            if bound.operator in ('==', '>='):
+                assert bound.version in requirement.specifier, f'{ours} against {requirement}'
+
+
+def test_no_list_takes_the_typing_backport_in():
+    for requirements in (read_requirements(LISTS), declared('dependencies')):
+        assert 'typing' not in map(str, requirements)
+    assert 'cityscapesscripts' not in read_requirements(['requirements.txt'])
+    assert 'cityscapesscripts' not in [one.name for one in declared('dependencies')]
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_shell_scripts_parse(script):
+    subprocess.run(['bash', '-n', REPOSITORY / script], check=True)
+
+
+@pytest.mark.parametrize('target', ['install', 'demo', 'test', 'lint', 'gpu-check'])
+def test_make_targets_set_up_first(target):
+    planned = subprocess.run(
+        ['make', '-n', target], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    ).stdout
+    assert planned.splitlines()[0] == 'bash install.sh'
+    listed = subprocess.run(
+        ['make', 'help'], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    ).stdout
+    assert f'  {target} ' in listed
+
+
+class Clone:
+    """A clone whose installs are only noted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / 'clone'
+        self.folder.mkdir()
+        for name in ['install.sh', 'pyproject.toml', *LISTS]:
+            shutil.copy(REPOSITORY / name, self.folder)
+        self.python = folder / 'python'
+        real = getattr(sys, '_base_executable', sys.executable)  # lies in no environment
+        self.python.write_text(FAKE_PYTHON.replace('{real}', real))
+        self.python.chmod(0o755)
+        self.environment = self.folder / '.venv'
+        self.calls = folder / 'calls'
+
+    def install(self, *arguments: str, **variables: str) -> tuple[int, str, list[str]]:
+        """Run install.sh; return its status, what it printed and what pip and venv were asked."""
+        self.calls.write_text('')
+        kept = {k: v for k, v in os.environ.items() if k not in ('UVPT_ENV', 'VIRTUAL_ENV')}
+        done = subprocess.run(
+            ['bash', self.folder / 'install.sh', *arguments],
+            env={**kept, 'CALLS': str(self.calls), 'PYTHON': str(self.python), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        calls = re.findall(r'-m (pip (?:un)?install .*|venv .*)', self.calls.read_text())
+        return done.returncode, done.stdout, calls
+
+
+@pytest.fixture
+def clone(tmp_path):
+    return Clone(tmp_path)
+
+
+def test_first_run_makes_an_environment_second_does_nothing(clone):
+    status, printed, calls = clone.install()
+    assert status == 0, printed
+    assert [call.split()[0] for call in calls] == ['venv', 'pip', 'pip', 'pip']
+    assert calls[0] == f'venv {clone.environment}'
+    assert calls[1].endswith('requirements.txt')
+    assert '--no-deps' in calls[2]
+    assert calls[2].endswith('requirements-nodeps.txt')
+    assert calls[3].endswith(f'--editable {clone.folder}')
+    assert clone.install() == (0, '', [])
+
+
+def test_changed_requirements_are_installed_without_a_new_environment(clone):
+    clone.install()
+    with open(clone.folder / 'requirements.txt', 'a') as file:
+        file.write('six==1.16.0  # a new need\n')
+    status, _, calls = clone.install()
+    assert status == 0
+    assert [call.split()[0] for call in calls] == ['pip', 'pip', 'pip']
+
+
+def test_changed_metadata_reinstall_only_the_package(clone):
+    clone.install()
+    with open(clone.folder / 'pyproject.toml', 'a') as file:
+        file.write('# changed\n')
+    _, _, calls = clone.install()
+    assert len(calls) == 1
+    assert '--editable' in calls[0]
+
+
+def test_an_environment_that_was_never_finished_is_made_anew(clone):
+    status, printed, _ = clone.install(FAIL_PIP='1')
+    assert status == 1
+    assert 'error: pip could not install' in printed
+    (clone.environment / 'half').touch()
+    status, _, calls = clone.install()
+    assert status == 0
+    assert calls[0].startswith('venv')
+    assert not (clone.environment / 'half').exists()
+    assert sorted(path.name for path in clone.folder.iterdir() if 'venv' in path.name) == ['.venv']
+
+
+@pytest.mark.parametrize('variable', ['VIRTUAL_ENV', 'UVPT_ENV', None])
+def test_an_environment_that_was_there_is_used_and_kept(clone, tmp_path, variable):
+    environment = tmp_path / 'mine' if variable else clone.environment
+    (environment / 'bin').mkdir(parents=True)
+    shutil.copy(clone.python, environment / 'bin/python')
+    (environment / 'mine').touch()
+    variables = {variable: str(environment)} if variable else {}
+    assert clone.install(FAIL_PIP='1', **variables)[0] == 1
+    status, printed, calls = clone.install(**variables)
+    assert status == 0, printed
+    assert [call.split()[0] for call in calls] == ['pip', 'pip', 'pip']
+    assert (environment / 'mine').exists()
+    assert clone.install('--python', **variables)[1].strip() == f'{environment}/bin/python'
+
+
+def test_python_of_an_environment_means_that_environment(clone, tmp_path):
+    interpreter = f'{sys.prefix}/bin/python'
+    if sys.prefix == sys.base_prefix:
+        pytest.skip('the tests run in no environment')
+    assert clone.install('--python', PYTHON=interpreter)[1].strip() == interpreter
+
+
+def test_opencv_without_a_desktop_falls_back_to_the_headless_build(clone):
+    status, printed, calls = clone.install(NO_DESKTOP='1')
+    assert status == 0, printed
+    version = read_requirements(['requirements.txt'])['opencv-python'].specifier
+    assert calls[3] == 'pip uninstall --quiet --yes opencv-python'
+    assert calls[4].endswith(f'--no-deps opencv-python-headless{version}')
+
+
+def test_folders_with_other_things_are_not_touched(clone, tmp_path):
+    (tmp_path / 'home').mkdir()
+    (tmp_path / 'home/thesis.tex').touch()
+    status, printed, calls = clone.install(UVPT_ENV=str(tmp_path / 'home'))
+    assert (status, calls) == (1, [])
+    assert printed.strip().endswith('home is neither empty nor an environment')
+    assert (tmp_path / 'home/thesis.tex').exists()
+
+
+@pytest.mark.parametrize('python', ['/nowhere/python', 'false'])
+def test_an_unsuitable_python_is_named(clone, python):
+    status, printed, calls = clone.install(PYTHON=python)
+    assert (status, calls) == (1, [])
+    assert printed == f'error: PYTHON={python} is not a Python 3.10 to 3.12; set PYTHON to one\n'
+
+
+def test_a_stale_active_environment_is_not_made(clone, tmp_path):
+    status, printed, calls = clone.install(VIRTUAL_ENV=str(tmp_path / 'gone'))
+    assert (status, calls) == (1, [])
+    assert 'VIRTUAL_ENV' in printed
