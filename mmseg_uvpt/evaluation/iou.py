@@ -11,8 +11,8 @@ def confusion_matrix(
 ) -> np.ndarray:
     """Count pixels by true and predicted class.
 
-    The counts are integers: sums over any number of frames stay exact, where float32 histograms
-    lose pixels of a class once it has more than 2**24 of them (eight Cityscapes frames).
+    The counts are integers, so that sums over any number of frames stay exact; float32 sums are
+    rounded above 2**24 pixels, as many as eight Cityscapes frames have.
 
     Args:
         prediction: integer class ids, (H, W), each in 0..num_classes-1.
