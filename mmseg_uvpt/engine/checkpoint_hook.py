@@ -1,9 +1,12 @@
-"""Checkpoints that appear whole, and replace older ones only then."""
+"""Checkpoints that appear whole, replace older ones only then, and hold no code."""
 
 from pathlib import Path
 
+import numpy as np
+import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import HistoryBuffer
 from mmseg.registry import HOOKS
 
 from mmseg_uvpt.files import write_whole
@@ -41,19 +44,43 @@ class WholeCheckpointHook(CheckpointHook):
     """mmengine's `CheckpointHook` that never leaves half a file, nor less than it found.
 
     mmengine writes in place and removes the old checkpoint before it writes the new one: a full
-    disk or a killed process would cost the best or the only checkpoint.
+    disk or a killed process would cost the best or the only checkpoint. It also pickles the log's
+    history as objects that refer to functions, which no safe loader accepts; here they are saved
+    as tensors.
 
     Args:
+        save_best: name of the one metric by which the best checkpoint is kept; None for none.
         **kwargs: as `CheckpointHook` takes them; ``backend_args`` is given by this class.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(backend_args={'backend': 'whole_file'}, **kwargs)
+    best_ckpt_path: str | None = None
+
+    def __init__(self, save_best: str | None = None, **kwargs):
+        super().__init__(save_best=save_best, backend_args={'backend': 'whole_file'}, **kwargs)
 
     def before_train(self, runner) -> None:
         """Prepare the folder, with removals put off."""
         super().before_train(runner)
         self.file_backend = _LateRemoval()
+        if self.best_ckpt_path:  # a copied or moved run must not remove the other folder's file
+            self.best_ckpt_path = str(Path(self.out_dir) / Path(self.best_ckpt_path).name)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Replace each history of the log by its values and counts, numpy's numbers by Python's."""
+        info = checkpoint['message_hub']['runtime_info']
+        info.update({k: v.item() for k, v in info.items() if isinstance(v, np.generic)})
+        scalars = checkpoint['message_hub']['log_scalars']
+        for name, history in scalars.items():
+            values, counts = history.data
+            scalars[name] = torch.from_numpy(values), torch.from_numpy(counts)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Put histories in the place of their values and counts."""
+        scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
+        for name, history in scalars.items():
+            if isinstance(history, tuple):
+                values, counts = (tensor.cpu().numpy() for tensor in history)
+                scalars[name] = HistoryBuffer(values, counts)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         super()._save_checkpoint_with_step(runner, step, meta)
@@ -64,5 +91,4 @@ class WholeCheckpointHook(CheckpointHook):
         self._tidy()
 
     def _tidy(self) -> None:
-        best = getattr(self, 'best_ckpt_path_dict', {}).values()
-        self.file_backend.remove_due({self.last_ckpt, getattr(self, 'best_ckpt_path', None), *best})
+        self.file_backend.remove_due({self.last_ckpt, self.best_ckpt_path})

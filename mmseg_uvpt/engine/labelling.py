@@ -73,7 +73,8 @@ def label_target(
             for i, frame in enumerate(tqdm(frames, desc='looking for whole files', unit='frame'))
             if not _count_if_whole(frame, report)
         ]
-        with tqdm(total=len(frames), initial=len(frames) - len(open_frames), unit='frame') as bar:
+        done = len(frames) - len(open_frames)
+        with tqdm(total=len(frames), initial=done, desc='labelling', unit='frame') as bar:
             for index, label, confidence in _predictions(cfg, dataset, open_frames, model):
                 frame = frames[index]
                 height, width = png_size(frame.image)

@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     from mmseg_uvpt.engine.configuration import resolve_run
-    from mmseg_uvpt.engine.training import train
+
+    cfg = resolve_run(args)
+    from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python pretrain.py {shlex.join(argv)}'
-    train(resolve_run(args), command, resume=args.resume, amp=args.amp)
+    train(cfg, command, resume=args.resume, amp=args.amp)

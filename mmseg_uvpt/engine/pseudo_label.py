@@ -45,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     from mmseg_uvpt.engine.configuration import resolve
-    from mmseg_uvpt.engine.labelling import label_target
 
     cfg = resolve(args)
     if args.batch_size:
         cfg.merge_from_dict({'target_train_dataloader.batch_size': args.batch_size})
+    from mmseg_uvpt.engine.labelling import label_target  # seconds: after the arguments
+
     command = f'python generate_pseudo_label.py {shlex.join(argv)}'
     label_target(cfg, args.checkpoint, args.pseudo_label_dir, command, force=args.force)

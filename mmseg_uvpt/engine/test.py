@@ -25,10 +25,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
 
     from mmseg_uvpt.engine.configuration import resolve_run
-    from mmseg_uvpt.engine.scoring import score
+
+    cfg = resolve_run(args)
+    from mmseg_uvpt.engine.scoring import score  # seconds, which a wrong argument does not cost
 
     score(
-        resolve_run(args),
+        cfg,
         args.checkpoint,
         f'python test.py {shlex.join(argv)}',
         out=args.out,

@@ -46,7 +46,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         require_folder,
         resolve_run,
     )
-    from mmseg_uvpt.engine.training import train
 
     cfg = resolve_run(args)
     hooks = parts_of_type(cfg._cfg_dict, 'LabelCorrectionHook')
@@ -73,5 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f'make it with: python generate_pseudo_label.py --config {args.config} --checkpoint '
             f'{cfg.model.source_checkpoint} --pseudo_label_dir {hook["pseudo_label_dir"]}',
         )
+    from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
+
     command = f'python train.py {shlex.join(argv)}'
     train(cfg, command, resume=args.resume, amp=args.amp)

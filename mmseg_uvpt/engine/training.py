@@ -1,5 +1,6 @@
 """One training run in its work folder, for source models and for adaptation alike."""
 
+import copy
 
 import torch
 from mmengine.config import Config
@@ -29,8 +30,7 @@ def train(cfg: Config, command: str, resume: bool = False, amp: bool = False) ->
         _mixed_precision(cfg)
     require_data(cfg, 'train_dataloader', 'val_dataloader')
     checkpoint = run_folder.claim(cfg, resume)
-    record = Config.fromstring(cfg.pretty_text, '.py')
-    record._filename = cfg.filename
+    record = copy.deepcopy(cfg)
     cfg.resume = resume
     cfg.load_from = checkpoint and str(checkpoint)
     with readable_failures(cfg.work_dir):

@@ -1,0 +1,133 @@
+"""The four scripts one after the other, in miniature."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmseg_uvpt.engine import pseudo_label, test, train
+
+
+def test_four_steps(tmp_path, finished, adaptation_config, data_root):
+    options = ['--data-root', str(data_root)]
+    adapted = tmp_path / 'adapted'
+    labels = data_root / 'cityscapes/pretrain/tiny/train'
+    checkpoint = str(finished / 'iter_4.pth')
+    pseudo_label.main(
+        [
+            '--config',
+            str(adaptation_config),
+            '--checkpoint',
+            checkpoint,
+            '--pseudo_label_dir',
+            str(labels),
+            *options,
+        ]
+    )
+    files = sorted(str(p.relative_to(labels)) for p in labels.rglob('*.png'))
+    assert files == [
+        'aachen/aachen_0_gtFine_labelTrainIds.png',
+        'aachen/aachen_1_gtFine_labelTrainIds.png',
+        'ulm/ulm_0_gtFine_labelTrainIds.png',
+    ]
+    train.main(
+        [
+            str(adaptation_config),
+            '--source-checkpoint',
+            checkpoint,
+            '--work-dir',
+            str(adapted),
+            *options,
+        ]
+    )
+    tuned = torch.load(adapted / 'iter_4.pth', weights_only=True)
+    frozen = torch.load(checkpoint, weights_only=True)
+    name = 'patch_embed.projection.weight'
+    assert torch.equal(
+        tuned['state_dict'][f'backbone.staged.{name}'], frozen['state_dict'][f'backbone.{name}']
+    )
+    head = 'decode_head.conv_seg.weight'
+    assert not torch.equal(tuned['state_dict'][head], frozen['state_dict'][head])
+
+    before = {p: p.read_bytes() for p in adapted.iterdir() if p.is_file()}
+    shown = tmp_path / 'shown'
+    test.main(
+        [
+            str(adaptation_config),
+            str(adapted / 'iter_4.pth'),
+            '--eval',
+            'mIoU',
+            '--work-dir',
+            str(adapted),
+            '--show-dir',
+            str(shown),
+            *options,
+        ]
+    )
+    assert all(path.read_bytes() == content for path, content in before.items())
+    result = json.loads((adapted / 'test_iter_4.json').read_text())
+    expected = mean_iou_of_colours(shown, data_root / 'cityscapes/gtFine/val')
+    assert result['mIoU19'] == pytest.approx(expected)
+    assert result['checkpoint'].endswith('iter_4.pth')
+
+
+def mean_iou_of_colours(shown, truth_folder) -> float:
+    """Read the coloured predictions back and average the IoU over the classes of the truth."""
+    from mmseg.datasets import CityscapesDataset
+
+    intersection, union, present = np.zeros(19), np.zeros(19), np.zeros(19, bool)
+    files = sorted(shown.rglob('*.png'))
+    assert len(files) == 2
+    for file in files:
+        colours = cv2.imread(str(file))[..., ::-1]
+        name = str(file.relative_to(shown)).replace('_leftImg8bit', '_gtFine_labelTrainIds')
+        truth = cv2.imread(str(truth_folder / name), cv2.IMREAD_UNCHANGED)
+        for i, colour in enumerate(CityscapesDataset.METAINFO['palette']):
+            predicted = (colours == colour).all(-1)
+            intersection[i] += (predicted & (truth == i)).sum()
+            union[i] += (predicted | (truth == i)).sum()
+            present[i] |= (truth == i).any()
+    return float(100 * (intersection[present] / union[present]).mean())
+
+
+def test_augmented_test(tmp_path, finished, source_config, data_root):
+    out = tmp_path / 'augmented.json'
+    test.main(
+        [
+            str(source_config),
+            str(finished / 'iter_4.pth'),
+            '--aug-test',
+            '--out',
+            str(out),
+            '--work-dir',
+            str(tmp_path / 'work'),
+            '--data-root',
+            str(data_root),
+        ]
+    )
+    result = json.loads(out.read_text())
+    assert result['aug_test'] is True
+    assert result['frames'] == 2
+
+
+def test_provenance(finished, miniature):
+    cfg = Config.fromfile(finished / 'config.py')
+    assert cfg.randomness.seed == 0
+    assert cfg.train_dataloader.dataset.data_root == str(miniature / 'data/gta')
+    environment = json.loads((finished / 'environment.json').read_text())
+    assert environment['PyTorch'] == torch.__version__
+    (start,) = json.loads((finished / 'run.json').read_text())['starts']
+    assert start['seed'] == 0
+    assert start['resumed_from'] is None
+    assert start['command'].startswith('python pretrain.py ')
+    (log,) = finished.glob('*/*.log')
+    trained = sum(
+        tensor.numel()
+        for state in torch.load(finished / 'iter_4.pth')['optimizer']['state'].values()
+        for name, tensor in state.items()
+        if name == 'exp_avg'
+    )
+    assert f'trainable {trained / 1e6:.2f} M, frozen 0.00 M' in log.read_text()

@@ -1,0 +1,131 @@
+"""Who may start in a work folder, and how an interrupted run goes on."""
+
+import errno
+import json
+import resource
+import shutil
+
+import pytest
+import torch
+
+from mmseg_uvpt.engine import pretrain
+from mmseg_uvpt.engine.checkpoint_hook import WholeFileBackend
+from mmseg_uvpt.errors import UserError
+
+
+@pytest.fixture
+def run(tmp_path, source_config, miniature):
+    """Start a pretraining in one work folder; return the folder."""
+    folder = tmp_path / 'run'
+
+    def start(*options: str):
+        data = ['--data-root', str(miniature / 'data')]
+        pretrain.main([str(source_config), '--work-dir', str(folder), *data, *options])
+        return folder
+
+    return start
+
+
+@pytest.fixture
+def folder(tmp_path, finished):
+    """A copy of a finished run, at the place where ``run`` starts."""
+    return shutil.copytree(finished, tmp_path / 'run')
+
+
+def losses(folder) -> list[float]:
+    """Return the logged losses of all starts of a run."""
+    lines = [
+        json.loads(line)
+        for file in sorted(folder.glob('*/vis_data/scalars.json'))
+        for line in file.read_text().splitlines()
+    ]
+    return [line['loss'] for line in lines if 'loss' in line]
+
+
+def contents(folder) -> dict:
+    return {p: p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
+def test_seed_repeats_a_run(run, finished):
+    first = losses(finished)
+    assert len(first) == 4
+    folder = run('--seed', '0')
+    assert losses(folder) == first
+    folder.rename(folder.with_name('first'))
+    assert losses(run('--seed', '4')) != first
+
+
+def test_finished_run_is_not_overwritten(run, folder):
+    before = contents(folder)
+    with pytest.raises(UserError, match=r'already holds a run of this config, up to iter_4\.pth'):
+        run()
+    with pytest.raises(UserError, match=r'optim_wrapper\.optimizer\.lr is 0\.001 there, 0\.5 here'):
+        run('--cfg-options', 'optim_wrapper.optimizer.lr=0.5')
+    with pytest.raises(UserError, match=r'randomness\.seed is 0 there, 1 here'):
+        run('--seed', '1', '--resume')
+    with pytest.raises(UserError, match='already holds a run of this config'):
+        run('--cfg-options', 'train_dataloader.num_workers=1')  # no other run for that
+    assert contents(folder) == before
+
+
+def test_resume_continues(run, folder, finished):
+    (folder / 'iter_4.pth').unlink()
+    (folder / 'last_checkpoint').write_text('')  # as a full disk would leave it
+    original = contents(finished)
+    run('--resume')
+    first, second = json.loads((folder / 'run.json').read_text())['starts']
+    assert (first['first_iteration'], second['first_iteration']) == (0, 2)
+    assert second['resumed_from'].endswith('iter_2.pth')
+    assert len(losses(folder)) == 6
+    checkpoint = torch.load(folder / 'iter_4.pth', weights_only=True)
+    assert checkpoint['meta']['iter'] == 4
+    values, counts = checkpoint['message_hub']['log_scalars']['train/loss']
+    assert len(values) == len(counts) == 4
+    steps = {int(state['step']) for state in checkpoint['optimizer']['state'].values()}
+    assert steps == {4}
+    assert contents(finished) == original
+
+
+def test_nothing_to_resume(run):
+    with pytest.raises(UserError, match='nothing to resume'):
+        run('--resume')
+
+
+def test_checkpoints_without_config(run, folder):
+    (folder / 'config.py').unlink()
+    with pytest.raises(UserError, match=r'holds iter_4\.pth but no config\.py'):
+        run()
+
+
+def test_file_too_large_for_the_disk(run, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
+    try:
+        with pytest.raises(UserError, match=r'cannot write .*iter_2\.pth: File too large'):
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    folder = tmp_path / 'run'
+    assert not list(folder.glob('*.pth')) + list(folder.glob('.*'))
+    run('--resume')  # the cure: the run had no checkpoint yet and begins again
+    assert (folder / 'iter_4.pth').is_file()
+
+
+def test_full_disk_keeps_older_checkpoints(run, tmp_path, monkeypatch):
+    put = WholeFileBackend.put
+
+    def put_until_full(self, obj, filepath):
+        if '4' in str(filepath).rpartition('/')[2]:
+            raise OSError(errno.ENOSPC, 'No space left on device', str(filepath))
+        put(self, obj, filepath)
+
+    monkeypatch.setattr(WholeFileBackend, 'put', put_until_full)
+    one = 'default_hooks.checkpoint.max_keep_ckpts=1'
+    with pytest.raises(UserError, match=r'cannot write .*iter_4\.pth: No space left'):
+        run('--cfg-options', one)
+    names = {path.name for path in (tmp_path / 'run').glob('*.pth')}
+    assert names == {'iter_2.pth', 'best_mIoU19_iter_2.pth'}
+    monkeypatch.undo()
+    run('--resume', '--cfg-options', one)
+    names = {path.name for path in (tmp_path / 'run').glob('iter*.pth')}
+    assert names == {'iter_4.pth'}
