@@ -83,3 +83,11 @@ def test_subsets_are_the_published_ones():
 def test_other_classes_have_no_such_subsets(classes):
     with pytest.raises(ValueError, match='19 Cityscapes classes'):
         class_subsets(classes)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU')
+def test_counts_on_the_gpu_equal_those_on_the_cpu():
+    prediction, truth = random_labels(0, (512, 1024))
+    on_cpu = confusion_matrix(prediction, truth, 19)
+    np.testing.assert_array_equal(confusion_matrix(prediction.cuda(), truth, 19), on_cpu)
