@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.correction import hook  # noqa: F401
-from mmseg_uvpt.datasets import cityscapes, loading, source, transforms  # noqa: F401
 from mmseg_uvpt.engine import pretrain
-from mmseg_uvpt.evaluation import iou_metric  # noqa: F401
 
 BASES = Path(__file__).resolve().parents[2] / 'configs/_base_'
 SWIN = 'embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8)'

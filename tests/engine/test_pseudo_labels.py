@@ -1,0 +1,129 @@
+"""Pseudo labels against the model's own argmax; what is skipped, made again and refused."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmseg.apis import init_model
+
+from mmseg_uvpt.engine import pseudo_label
+from mmseg_uvpt.errors import UserError
+
+FRAMES = ('aachen/aachen_0', 'aachen/aachen_1', 'ulm/ulm_0')
+MEAN, DEVIATION = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+
+
+@pytest.fixture
+def label(tmp_path, finished, source_config, miniature):
+    """Make the pseudo labels; return their folder."""
+
+    def run(*options: str, checkpoint=finished / 'iter_4.pth', data=miniature / 'data'):
+        folder = tmp_path / 'labels'
+        files = ['--checkpoint', str(checkpoint), '--pseudo_label_dir', str(folder)]
+        data = ['--data-root', str(data)]
+        pseudo_label.main(['--config', str(source_config), *files, *data, *options])
+        return folder
+
+    return run
+
+
+def read(folder, frame) -> np.ndarray:
+    return cv2.imread(str(path(folder, frame)), cv2.IMREAD_UNCHANGED)
+
+
+def path(folder, frame):
+    return folder / f'{frame}_gtFine_labelTrainIds.png'
+
+
+def test_argmax_frequencies_and_confidences(label, finished, source_config, miniature, capsys):
+    folder = label('--batch-size', '3')
+    model = init_model(str(source_config), str(finished / 'iter_4.pth'), device='cpu')
+    pixels, sums, counts = np.zeros(19), np.zeros(19), np.zeros(19)
+    for frame in FRAMES:
+        image = cv2.imread(
+            str(miniature / f'data/cityscapes/leftImg8bit/train/{frame}_leftImg8bit.png')
+        )
+        seen = cv2.resize(image, (64, 32), interpolation=cv2.INTER_LINEAR)[..., ::-1]
+        x = torch.from_numpy((seen - MEAN) / DEVIATION).permute(2, 0, 1)[None].float()
+        with torch.no_grad():
+            logits = model.encode_decode(x, [{'img_shape': (32, 64), 'pad_shape': (32, 64)}])
+        confidence, expected = logits.softmax(1).max(1)
+        expected = expected[0].numpy()
+        found = read(folder, frame)
+        assert found.dtype == np.uint8
+        # logits of neighbouring classes may tie in the last bit
+        assert (found == expected.repeat(2, 0).repeat(2, 1)).mean() > 0.999
+        pixels += np.bincount(found.ravel(), minlength=19)
+        counts += np.bincount(expected.ravel(), minlength=19)
+        sums += np.bincount(expected.ravel(), confidence[0].numpy().ravel(), minlength=19)
+    report = json.loads((folder / 'pseudo_labels.json').read_text())
+    frequencies = [entry['frequency'] for entry in report['classes'].values()]
+    np.testing.assert_allclose(frequencies, pixels / pixels.sum())
+    confidences = [entry['mean_confidence'] for entry in report['classes'].values()]
+    for found, total, count in zip(confidences, sums, counts, strict=True):
+        assert found is None if count == 0 else found == pytest.approx(total / count, abs=1e-3)
+    assert report['images'] == report['images_with_confidence'] == 3
+    assert '3 pseudo labels in' in capsys.readouterr().out
+
+
+def test_whole_files_are_skipped_others_made_again(label):
+    folder = label()
+    made = {frame: read(folder, frame) for frame in FRAMES}
+    confidence = json.loads((folder / 'pseudo_labels.json').read_text())['mean_confidence']
+    own = np.full((64, 128), 7, np.uint8)
+    cv2.imwrite(str(path(folder, FRAMES[0])), own)
+    whole = path(folder, FRAMES[1]).read_bytes()
+    path(folder, FRAMES[1]).write_bytes(whole[:-20])
+    cv2.imwrite(str(path(folder, FRAMES[2])), own[:32])
+    label()
+    np.testing.assert_array_equal(read(folder, FRAMES[0]), own)
+    np.testing.assert_array_equal(read(folder, FRAMES[1]), made[FRAMES[1]])
+    np.testing.assert_array_equal(read(folder, FRAMES[2]), made[FRAMES[2]])
+    report = json.loads((folder / 'pseudo_labels.json').read_text())
+    assert report['mean_confidence'] == pytest.approx(confidence)  # nothing counted twice
+    label('--force')
+    np.testing.assert_array_equal(read(folder, FRAMES[0]), made[FRAMES[0]])
+
+
+def test_another_checkpoint_is_refused(label, finished):
+    folder = label()
+    before = {p: p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+    other = finished / 'iter_2.pth'
+    with pytest.raises(UserError, match=r'pseudo labels of another checkpoint.*iter_4\.pth'):
+        label(checkpoint=other)
+    assert {p: p.read_bytes() for p in folder.rglob('*') if p.is_file()} == before
+    label('--force', checkpoint=other)
+    report = json.loads((folder / 'pseudo_labels.json').read_text())
+    assert report['checkpoint'] == str(other)
+    assert report['images_with_confidence'] == 3
+
+
+def test_frames_of_different_sizes_in_a_batch(label, data_root):
+    train = data_root / 'cityscapes/leftImg8bit/train'
+    file = train / f'{FRAMES[1]}_leftImg8bit.png'
+    cv2.imwrite(str(file), cv2.imread(str(file))[:, :100])
+    folder = label('--batch-size', '3', data=data_root)
+    assert [read(folder, frame).shape for frame in FRAMES] == [(64, 128), (64, 100), (64, 128)]
+
+
+def test_missing_and_damaged_images(label, data_root):
+    file = data_root / f'cityscapes/leftImg8bit/train/{FRAMES[2]}_leftImg8bit.png'
+    file.write_bytes(file.read_bytes()[:-30])
+    workers = ('--cfg-options', 'target_train_dataloader.num_workers=1')
+    with pytest.raises(UserError, match=rf'^{file} is not a whole PNG') as error:
+        label('--batch-size', '1', *workers, data=data_root)
+    assert 'Traceback' not in str(error.value)
+    shutil.rmtree(data_root / 'cityscapes/leftImg8bit/train')
+    with pytest.raises(UserError, match='there is no such folder'):
+        label(data=data_root)
+
+
+def test_adapted_checkpoint_does_not_fit_a_source_config(label, tmp_path):
+    file = tmp_path / 'other.pth'
+    torch.save({'state_dict': {'decode_head.conv_seg.weight': torch.zeros(19, 16, 1, 1)}}, file)
+    with pytest.raises(UserError, match='missing: '):
+        label(checkpoint=file)
+    assert not (tmp_path / 'labels').exists()
