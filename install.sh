@@ -146,7 +146,7 @@ fi
 made=mmseg-uvpt.made                             # this script made the environment
 requirements_stamp=mmseg-uvpt.requirements       # written when the requirements were all installed
 package_stamp=mmseg-uvpt.package                 # written when the package was installed
-requirements=$(cat "$here"/requirements*.txt | sha256sum | cut -d' ' -f1)
+requirements=$(sed 's/ *#.*//' "$here"/requirements*.txt | sha256sum | cut -d' ' -f1)
 package="$here $(sha256sum <"$here/pyproject.toml" | cut -d' ' -f1)"
 check_interpreter
 is_current && exit
