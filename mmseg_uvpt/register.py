@@ -13,7 +13,7 @@ warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformable
 warnings.filterwarnings('ignore', message='`torch.jit.*is deprecated', category=DeprecationWarning)
 
 import mmseg.datasets  # noqa: E402
-import mmseg.models  # noqa: E402
+import mmseg.models  # noqa: E402, F401
 
 import mmseg_uvpt.correction.hook  # noqa: E402
 import mmseg_uvpt.datasets.cityscapes  # noqa: E402

@@ -20,9 +20,9 @@ from mmengine.config import Config
 from mmseg.apis import init_model
 from mmseg.datasets import CityscapesDataset
 from PIL import Image
+from raw_labels import classes_of_synthia
 
 from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
-from tests.raw_labels import classes_of_synthia
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CITYSCAPES = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
