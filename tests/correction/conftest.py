@@ -139,7 +139,7 @@ def make_runner(target: Path):
                     'train_cfg': {'type': 'IterBasedTrainLoop', 'max_iters': max_iters},
                     'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 0.1}},
                     'default_hooks': {
-                        'checkpoint': {'type': 'CheckpointHook', 'interval': 15, 'by_epoch': False},
+                        'checkpoint': {'type': 'CheckpointHook', 'interval': 16, 'by_epoch': False},
                         'logger': {'type': 'LoggerHook', 'interval': 100},
                     },
                     'custom_hooks': [
