@@ -10,14 +10,22 @@ from mmseg_uvpt.engine.parameters import parameter_counts
 
 
 class ProjectRunner(Runner):
-    """mmengine's `Runner`, which leaves the config file to `provenance.write`.
-
-    mmengine writes it into the work folder as soon as a runner is built, over what is there: a
-    test would replace the config of the training whose folder it uses.
-    """
+    """mmengine's `Runner` where our work folders follow other rules."""
 
     def dump_config(self) -> None:
-        """Write nothing."""
+        """Write nothing; `provenance.write` does.
+
+        mmengine writes the config as soon as a runner is built, over what is there: a test would
+        replace the config of the training whose folder it uses.
+        """
+
+    def load_or_resume(self) -> None:
+        """Load or resume from the file that `run_folder.claim` chose, if it chose one.
+
+        Without one mmengine would follow ``last_checkpoint``, which may name a file that is gone.
+        """
+        if self._load_from is not None:
+            super().load_or_resume()
 
 
 def build_runner(cfg: Config) -> ProjectRunner:

@@ -19,7 +19,7 @@ VAL = ('bonn/bonn_0', 'bonn/bonn_1')
 COMMON = """
 _base_ = [{bases}]
 train_cfg = dict(max_iters=4, val_interval=2)
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
+hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
 load = [dict(type='LoadImageChecked'), dict(type='Resize', scale=(64, 32), keep_ratio=True)]
 evaluation = dict(num_workers=0, persistent_workers=False, dataset=dict(
     pipeline=[*load, dict(type='LoadLabelChecked'), dict(type='PackSegInputs')]))
@@ -37,6 +37,7 @@ visualizer = dict(vis_backends=vis_backends)
 SOURCE = f"""
 model = dict(backbone=dict({SWIN}), decode_head=dict({HEAD}))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
+default_hooks = hooks
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=[
     dict(type='LoadImageChecked'), dict(type='LoadLabelChecked'),
     dict(type='Resize', scale=(96, 48), keep_ratio=True),
@@ -47,7 +48,7 @@ ADAPTATION = f"""
 model = dict(
     backbone=dict(staged=dict({SWIN}), heads=4, generator_channels=8), decode_head=dict({HEAD}))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-default_hooks = dict(label_correction=dict(
+default_hooks = dict(**hooks, label_correction=dict(
     pseudo_label_dir='data/cityscapes/pretrain/tiny/train', interval=2, queue_length=2))
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=[
     *load, dict(type='CropWithBox', crop_size=(32, 32)), dict(type='RandomFlip', prob=0.5),

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from mmseg_uvpt.engine import pseudo_label, test, train
+from mmseg_uvpt.files import write_png
 
 
 def test_four_steps(tmp_path, finished, adaptation_config, data_root):
@@ -33,16 +34,9 @@ def test_four_steps(tmp_path, finished, adaptation_config, data_root):
         'aachen/aachen_1_gtFine_labelTrainIds.png',
         'ulm/ulm_0_gtFine_labelTrainIds.png',
     ]
-    train.main(
-        [
-            str(adaptation_config),
-            '--source-checkpoint',
-            checkpoint,
-            '--work-dir',
-            str(adapted),
-            *options,
-        ]
-    )
+    arguments = [str(adaptation_config), '--source-checkpoint', checkpoint]
+    arguments += ['--work-dir', str(adapted), *options]
+    train.main(arguments)
     tuned = torch.load(adapted / 'iter_4.pth', weights_only=True)
     frozen = torch.load(checkpoint, weights_only=True)
     name = 'patch_embed.projection.weight'
@@ -72,6 +66,23 @@ def test_four_steps(tmp_path, finished, adaptation_config, data_root):
     expected = mean_iou_of_colours(shown, data_root / 'cityscapes/gtFine/val')
     assert result['mIoU19'] == pytest.approx(expected)
     assert result['checkpoint'].endswith('iter_4.pth')
+
+
+def test_adaptation_is_resumed(tmp_path, finished, adaptation_config, data_root):
+    labels = data_root / 'cityscapes/pretrain/tiny/train'
+    for frame in (data_root / 'cityscapes/leftImg8bit/train').rglob('*.png'):
+        name = frame.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
+        write_png(labels / frame.parent.name / name, np.full((64, 128), 3, np.uint8))
+    adapted = tmp_path / 'adapted'
+    arguments = [str(adaptation_config), '--source-checkpoint', str(finished / 'iter_4.pth')]
+    arguments += ['--work-dir', str(adapted), '--data-root', str(data_root)]
+    train.main(arguments)
+    for older in ('iter_2.pth', 'none'):  # killed before the first checkpoint, then after one
+        (adapted / 'iter_4.pth').unlink()
+        (adapted / older).unlink(missing_ok=True)
+        train.main([*arguments, '--resume'])
+    starts = json.loads((adapted / 'run.json').read_text())['starts']
+    assert [start['first_iteration'] for start in starts] == [0, 0, 2]
 
 
 def mean_iou_of_colours(shown, truth_folder) -> float:
