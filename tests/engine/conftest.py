@@ -70,10 +70,11 @@ def write_frame(image: Path, label: Path | None, seed: int) -> None:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def unformatted_configs():
-    """Spare the layout of config texts, a third of a second each time."""
+def no_waiting():
+    """Spare the layout of config texts (0.3 s each) and the wait for workers that failed (5 s)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
+        patch.setattr('torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.1)
         yield
 
 
