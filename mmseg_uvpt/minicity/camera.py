@@ -29,11 +29,12 @@ class Street:
 
     def world(self, u: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return world points (..., 3) of street points; ``y`` is the height over the road."""
-        u, y, z = np.broadcast_arrays(
-            np.asarray(u, float), np.asarray(y, float), np.asarray(z, float)
-        )
-        x = u + self.yaw * z + 0.5 * self.bend * z * z
-        return np.stack([x, y + self.elevation(z), z], axis=-1)
+        u, y, z = np.asarray(u, float), np.asarray(y, float), np.asarray(z, float)
+        points = np.empty((*np.broadcast_shapes(u.shape, y.shape, z.shape), 3))
+        points[..., 0] = u + self.yaw * z + 0.5 * self.bend * z * z
+        points[..., 1] = y + self.elevation(z)
+        points[..., 2] = z
+        return points
 
     def elevation(self, z: np.ndarray) -> np.ndarray:
         """Return the road's height in metres at distance ``z``."""
@@ -65,9 +66,10 @@ class Camera:
         """Return pixel coordinates (..., 2) of world points (..., 3); z is held at `NEAR`."""
         points = np.asarray(points, float)
         scale = self.focal / np.maximum(points[..., 2], NEAR)
-        column = self.width / 2 + points[..., 0] * scale
-        row = self.horizon + (self.eye - points[..., 1]) * scale
-        return np.stack([column, row], axis=-1)
+        pixels = np.empty((*points.shape[:-1], 2))
+        pixels[..., 0] = self.width / 2 + points[..., 0] * scale
+        pixels[..., 1] = self.horizon + (self.eye - points[..., 1]) * scale
+        return pixels
 
     def ground_depth(self, street: Street) -> np.ndarray:
         """Return, for the centre of each row (height,), the distance of the road seen there."""

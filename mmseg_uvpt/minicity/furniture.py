@@ -50,13 +50,18 @@ def draw_sign(stage: Stage, item: Item) -> None:
         (wide, yellow, yellow),
     )[kind]
     middle = outline.mean(0)
-    symbol = box(-size * 0.12, middle[1] - size * 0.4, size * 0.12, middle[1] + size * 0.4)
-    shapes = [board.pixels(s) for s in (outline, middle + (outline - middle) * 0.72, symbol)]
+    shapes = [board.pixels(s) for s in (outline, middle + (outline - middle) * 0.72)]
     stage.canvas.claim('traffic sign', shapes[:1], board.depth)
     stage.canvas.paint(shapes[:1], rim)
-    stage.canvas.paint(shapes[1:2], inner)
-    if kind != 3:
-        stage.canvas.paint(shapes[2:], white if inner == blue else (30, 30, 30))
+    stage.canvas.paint(shapes[1:], inner)
+    ink, (x, y) = white if inner == blue else (30, 30, 30), middle
+    if kind == 5:
+        bars = [box(-0.9, y + t, 0.35 - 0.3 * (t < 0), y + t + 0.16) for t in (-0.3, 0.14)]
+        arrow = np.array([(0.5, y - 0.1), (0.9, y - 0.1), (0.7, y + 0.35)])
+        stage.canvas.paint([board.pixels(shape) for shape in (*bars, arrow)], ink)
+    elif kind != 3:
+        symbol = box(x - size * 0.12, y - size * 0.4, x + size * 0.12, y + size * 0.4)
+        stage.canvas.paint([board.pixels(symbol)], ink)
 
 
 def draw_traffic_light(stage: Stage, item: Item) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from mmseg_uvpt.minicity.camera import FAR, NEAR
 from mmseg_uvpt.minicity.canvas import OVERSAMPLING
 from mmseg_uvpt.minicity.palettes import mix, shade
-from mmseg_uvpt.minicity.scene import Scene, Side
+from mmseg_uvpt.minicity.scene import LENGTHS, Scene, Side
 from mmseg_uvpt.minicity.stage import Stage, box, disc
 
 _SKY_DEPTH = 400.0
@@ -68,10 +68,9 @@ def draw_shadows(stage: Stage, scene: Scene) -> None:
     contact = np.zeros(canvas.colours.shape[:2], np.uint8)
     cast = np.zeros_like(contact)
     reach = -stage.sun[[0, 2]] / max(stage.sun[1], 0.2)
-    widths = {'car': (1.0, 2.3), 'truck': (1.3, 4.0), 'bus': (1.4, 6.2), 'train': (1.4, 13.0)}
     for item in scene.items:
-        if item.kind in widths:
-            half, long = widths[item.kind]
+        if item.kind in LENGTHS:
+            half, long = 0.95 if item.kind == 'car' else 1.3, LENGTHS[item.kind] / 2 + 0.1
             if abs(np.sin(item.heading)) > 0.7:
                 half, long = long, half
             quad = box(item.u - half, item.z - long, item.u + half, item.z + long)

@@ -72,7 +72,7 @@ def _ride(
     top, trousers = _pick(stage.palette.tops, rng), _pick(stage.palette.trousers, rng)
     shoulder = (seat[0] + 0.3, seat[1] + 0.52)
     knee = (seat[0] + 0.38, seat[1] - 0.22)
-    wide = 1.0 / max(abs(board._along), 0.6)
+    wide = 1.0 / max(abs(board.along), 0.6)
     parts: _Parts = [
         (limb(seat, knee, 0.2, 0.16), shade(trousers, 0.9)),
         (limb(knee, pedal, 0.16, 0.12), trousers),

@@ -21,7 +21,8 @@ def draw_tree(stage: Stage, item: Item) -> None:
         for side in (-1, 1)
     ]
     spread = np.array([height * 0.27, height * 0.22])
-    _leafy(stage, board, wood, np.array([0.0, crown_at + height * 0.1]), spread, 17, rng)
+    clusters = int(np.clip(board.scale * height * 0.25, 6, 17))
+    _leafy(stage, board, wood, np.array([0.0, crown_at + height * 0.1]), spread, clusters, rng)
 
 
 def draw_bush(stage: Stage, item: Item) -> None:
@@ -75,7 +76,7 @@ def _leafy(
     body = disc(*middle, spread[0] * 0.8, 16, spread[1] / spread[0])
     bumpy = rng.uniform(0.86, 1.12, (clusters, 13, 1))
     blobs = np.stack([disc(0, 0, size, 13) for size in sizes]) * bumpy + centres[:, None]
-    outlines = [board.pixels(shape) for shape in [*stems, body, *blobs]]
+    outlines = [*(board.pixels(shape) for shape in [*stems, body]), *board.pixels(blobs)]
     stage.canvas.claim('vegetation', outlines, board.depth)
     wood = palette.trunk if not leafy_stems else shade(leaves, 0.72)
     for stem in outlines[: len(stems)]:
@@ -86,10 +87,9 @@ def _leafy(
     tone = 0.86 + 0.14 * rise[:, 1] + 0.12 * side * rise[:, 0] + rng.normal(0, 0.03, clusters)
     for k in np.argsort(centres[:, 1]):
         stage.canvas.paint([outlines[len(stems) + 1 + k]], shade(leaves, tone[k] * 0.86))
+    if board.scale * sizes.max() < 3:
+        return
+    nudge = np.array([0.1 * side, 0.18]) * sizes[:, None]
+    lights = board.pixels((blobs - centres[:, None]) * 0.62 + (centres + nudge)[:, None])
     for k in np.argsort(centres[:, 1]):
-        if board.scale * sizes[k] < 3:
-            continue
-        light = (
-            (blobs[k] - centres[k]) * 0.62 + centres[k] + sizes[k] * np.array([0.1 * side, 0.18])
-        )
-        stage.canvas.paint([board.pixels(light)], shade(leaves, tone[k] * 1.06))
+        stage.canvas.paint([lights[k]], shade(leaves, tone[k] * 1.06))

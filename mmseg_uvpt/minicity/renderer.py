@@ -96,7 +96,8 @@ def _stage(look: Look, planning: np.random.Generator, shooting: np.random.Genera
     flat = np.cos(steep)
     sun = np.array([flat * np.sin(azimuth), np.sin(steep), flat * np.cos(azimuth)])
     street = Street(yaw, float(bend), float(rise))
-    return Stage(Canvas(HEIGHT, WIDTH), camera, street, look, sun, drawn(look.sun))
+    livery = int(planning.integers(100))
+    return Stage(Canvas(HEIGHT, WIDTH), camera, street, look, sun, drawn(look.sun), livery)
 
 
 def _draw_hood(stage: Stage) -> None:

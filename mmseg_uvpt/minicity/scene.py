@@ -10,6 +10,8 @@ import numpy as np
 from mmseg_uvpt.minicity.camera import FAR, NEAR
 
 LANE = 3.3
+LENGTHS = {'car': 4.4, 'truck': 7.0, 'bus': 11.0, 'train': 9.0}  # metres, of vehicles
+_COUPLING = 0.2  # between the cars of a tram
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,14 @@ class Item:
     def order(self) -> tuple[int, float, float]:
         """Painting order: far slices first, in a slice the outermost first.
 
-        Seen from the road, whatever is farther out on the same ray is farther away.
+        Seen from the road, whatever is farther out on the same ray is farther away. What stands
+        along the road counts by its far end, as things stand before it; a vehicle by its near
+        end, as things stand behind it.
         """
-        return (-int((self.z + self.length * 0.98) // 6), -abs(self.u), -self.z)
+        z = self.z + self.length * 0.98
+        if abs(np.cos(self.heading)) > 0.7:
+            z -= LENGTHS.get(self.kind, 0.0) / 2
+        return (-int(z // 6), -abs(self.u), -self.z)
 
 
 @dataclass(frozen=True)
@@ -255,15 +262,13 @@ class Planner:
             z = 9.0 + rng.exponential(14) + (4.0 if lane == 0 else 0.0)
             while z < FAR * 0.7:
                 kind = str(rng.choice(kinds, p=share / share.sum()))
-                length = {'bus': 13, 'truck': 9, 'train': 26}.get(kind, 5)
-                self._add(
-                    scene,
-                    kind,
-                    lane * LANE + (0.9 if ahead else -0.9) * kind.endswith('rider'),
-                    z + length / 2,
-                    heading=0.0 if ahead else np.pi,
-                )
-                z += length + 4 + rng.exponential(20)
+                length = LENGTHS.get(kind, 2.0)
+                u = lane * LANE + (0.9 if ahead else -0.9) * kind.endswith('rider')
+                for _ in range(int(rng.integers(2, 5)) if kind == 'train' else 1):
+                    heading = 0.0 if ahead else np.pi
+                    self._add(scene, kind, u, z + length / 2, heading=heading)
+                    z += length + _COUPLING
+                z += 5 + rng.exponential(20)
 
     def _crossing(self, scene: Scene) -> None:
         rng, (start, end) = self.rng, scene.crossing

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from mmseg_uvpt.minicity.camera import Camera, Street
 from mmseg_uvpt.minicity.canvas import Canvas
 from mmseg_uvpt.minicity.looks import Look
 from mmseg_uvpt.minicity.palettes import Colour, Palette, shade
+
+_DETAIL = 5.0  # pixels a metre below which paint on faces would not show
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Stage:
     Attributes:
         sun: unit vector towards the sun, world coordinates.
         shadows: strength of cast shadows, 0..1.
+        livery: number that tells all trams of the street how they are painted.
     """
 
     canvas: Canvas
@@ -26,6 +30,7 @@ class Stage:
     look: Look
     sun: np.ndarray
     shadows: float
+    livery: int
 
     @property
     def palette(self) -> Palette:
@@ -66,9 +71,8 @@ class Place:
     def world(self, points: np.ndarray) -> np.ndarray:
         """Turn and shift points (..., 3)."""
         cos, sin = np.cos(self.heading), np.sin(self.heading)
-        right, up, forward = np.moveaxis(np.asarray(points, float), -1, 0)
-        turned = np.stack([right * cos + forward * sin, up, forward * cos - right * sin], axis=-1)
-        return turned + self.origin
+        turn = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+        return np.asarray(points, float) @ turn + self.origin
 
 
 def draw_solid(stage: Stage, place: Place, faces: list[Face], label: str, centre: float) -> None:
@@ -85,8 +89,9 @@ def draw_solid(stage: Stage, place: Place, faces: list[Face], label: str, centre
     for face in faces:
         points = place.world(face.points)
         hub = points.mean(0)
-        normal = np.cross(points[1] - points[0], points[2] - points[0])
-        length = np.linalg.norm(normal)
+        (ax, ay, az), (bx, by, bz) = points[1] - points[0], points[2] - points[0]
+        normal = np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+        length = np.sqrt(normal @ normal)
         if length < 1e-9:
             continue
         normal = normal / length
@@ -98,11 +103,13 @@ def draw_solid(stage: Stage, place: Place, faces: list[Face], label: str, centre
         return
     visible.sort(key=lambda entry: -entry[0])
     outlines = [stage.camera.project(points) for *_, points in visible]
-    stage.canvas.claim(label, outlines, float(place.origin[2]))
+    depth = float(place.origin[2])
+    detailed = stage.camera.focal / max(depth, 0.8) > _DETAIL
+    stage.canvas.claim(label, outlines, depth)
     for (_, normal, face, _), outline in zip(visible, outlines, strict=True):
         light = stage.light(normal)
         stage.canvas.paint([outline], shade(face.colour, light))
-        for polygons, colour in face.details:
+        for polygons, colour in face.details if detailed else ():
             shapes = [stage.camera.project(place.world(polygon)) for polygon in polygons]
             stage.canvas.paint(shapes, shade(colour, 0.25 + 0.75 * light))
 
@@ -123,19 +130,24 @@ class Billboard:
         along = np.cos(place.heading)
         if abs(along) < least_width:
             along = np.copysign(least_width, along)
-        self._along = along
+        self.along = along
         self._foot = stage.camera.project(place.origin)
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
         """Return pixels (N, 2) of plane points (N, 2)."""
         points = np.asarray(points, float)
-        return self._foot + points * (self.scale * self._along, -self.scale)
+        return self._foot + points * (self.scale * self.along, -self.scale)
 
 
 def disc(x: float, y: float, radius: float, sides: int = 14, tall: float = 1.0) -> np.ndarray:
     """Return a circle's corners (sides, 2), or an ellipse ``tall`` times as high as wide."""
+    return _unit_circle(sides) * (radius, tall * radius) + (x, y)
+
+
+@lru_cache
+def _unit_circle(sides: int) -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
-    return np.stack([x + radius * np.cos(angle), y + tall * radius * np.sin(angle)], axis=-1)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
 def box(left: float, bottom: float, right: float, top: float) -> np.ndarray:

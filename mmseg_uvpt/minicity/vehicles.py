@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from mmseg_uvpt.minicity.palettes import Colour, shade
-from mmseg_uvpt.minicity.scene import Item
+from mmseg_uvpt.minicity.scene import LENGTHS, Item
 from mmseg_uvpt.minicity.stage import Face, Place, Stage, disc, draw_solid
 
 _TAIL_LIGHT: Colour = (206, 28, 30)
@@ -80,7 +80,7 @@ def draw_truck(stage: Stage, item: Item) -> None:
     rng = np.random.default_rng(item.seed)
     cab, box = _pick(stage.palette.trucks, rng), _pick(stage.palette.trucks, rng)
     place = Place.on(stage.street, item.u, item.z, item.heading)
-    load = _body(stage, -3.4, 1.4, 0.75, 3.2, 1.2, box)
+    load = _body(-3.4, 1.4, 0.75, 3.2, 1.2, box)
     load[0].details += [
         ([_cross(-0.03, 0.03, -3.4, 0.8, 3.1)], shade(box, 0.6)),
         ([_cross(s * 1.1 - 0.12, s * 1.1 + 0.12, -3.4, 0.8, 1.05) for s in (-1, 1)], _TAIL_LIGHT),
@@ -88,7 +88,7 @@ def draw_truck(stage: Stage, item: Item) -> None:
     stripe = shade(_pick(stage.palette.shops, rng), 1.0)
     for face, sign in zip(load[3:5], (-1, 1), strict=True):
         face.details.append(([_along(-2.6, 0.6, 1.6, 2.3, sign * 1.2)], stripe))
-    driver = _body(stage, 1.6, 3.4, 0.5, 2.6, 1.15, cab)
+    driver = _body(1.6, 3.4, 0.5, 2.6, 1.15, cab)
     glass = stage.palette.car_glass
     driver[1].details += [
         ([_cross(-1.0, 1.0, 3.4, 1.5, 2.4)], glass),
@@ -96,7 +96,7 @@ def draw_truck(stage: Stage, item: Item) -> None:
     ]
     for face, sign in zip(driver[3:5], (-1, 1), strict=True):
         face.details.append(([_along(2.2, 3.2, 1.5, 2.35, sign * 1.15)], glass))
-    frame = _body(stage, -3.3, 3.3, 0.4, 0.8, 0.9, (44, 44, 48))
+    frame = _body(-3.3, 3.3, 0.4, 0.8, 0.9, (44, 44, 48))
     for face, sign in zip(frame[3:5], (-1, 1), strict=True):
         face.details += _wheels(stage, (-2.4, 2.4), 0.5, sign * 1.15)
     ahead = np.cos(place.heading) * np.sign(place.origin[2]) > 0
@@ -111,37 +111,29 @@ def draw_bus(stage: Stage, item: Item) -> None:
     rng = np.random.default_rng(item.seed)
     colour = _pick(stage.palette.buses, rng)
     place = Place.on(stage.street, item.u, item.z, item.heading)
-    faces = _coach(stage, 11.0, 0.35, 3.1, 1.25, colour, lit=(240, 150, 40))
+    faces = _coach(stage, LENGTHS['bus'], 0.35, 3.1, 1.25, colour, lit=(240, 150, 40))
     for face, sign in zip(faces[3:5], (-1, 1), strict=True):
         face.details += _wheels(stage, (-3.4, 3.4), 0.48, sign * 1.25)
     draw_solid(stage, place, faces + _tyres(stage, (-3.4, 3.4), 0.48, 1.25), 'bus', 1.6)
 
 
 def draw_train(stage: Stage, item: Item) -> None:
-    """Draw a tram of two or three cars."""
-    rng = np.random.default_rng(item.seed)
-    colour = _pick(stage.palette.trams, rng)
-    count = int(rng.integers(2, 4))
-    places = []
-    for k in range(count):
-        shift = (k - (count - 1) / 2) * 9.2
-        u, z = item.u + shift * np.sin(item.heading), item.z + shift * np.cos(item.heading)
-        if z > 5.5 or abs(np.sin(item.heading)) > 0.7:
-            places.append(Place.on(stage.street, u, max(z, 2.0), item.heading))
-    for place in sorted(places, key=lambda p: -p.origin[2]):
-        faces = _coach(stage, 9.0, 0.3, 3.5, 1.2, colour, lit=(250, 200, 80))
-        for face in faces[3:5]:
-            band = face.points.copy()
-            band[:, 1] = np.where(band[:, 1] > 1, 0.75, 0.5)
-            face.details.append(([band], stage.palette.trim))
-        draw_solid(stage, place, faces, 'train', 1.8)
+    """Draw one car of a tram; all cars of a street have one livery."""
+    livery = stage.palette.trams[stage.livery % len(stage.palette.trams)]
+    faces = _coach(stage, LENGTHS['train'], 0.3, 3.5, 1.2, livery, lit=(250, 200, 80))
+    for face in faces[3:5]:
+        band = face.points.copy()
+        band[:, 1] = np.where(band[:, 1] > 1, 0.75, 0.5)
+        face.details.append(([band], stage.palette.trim))
+    place = Place.on(stage.street, item.u, item.z, item.heading)
+    draw_solid(stage, place, faces, 'train', 1.8)
 
 
 def _coach(
     stage: Stage, length: float, low: float, high: float, half: float, colour: Colour, lit: Colour
 ) -> list[Face]:
     """Return a long box with a row of windows, wind screens, lights and a destination board."""
-    faces = _body(stage, -length / 2, length / 2, low, high, half, colour)
+    faces = _body(-length / 2, length / 2, low, high, half, colour)
     glass, end = stage.palette.car_glass, length / 2
     for k, (z, light) in enumerate(((-end, _TAIL_LIGHT), (end, _HEAD_LIGHT))):
         lamps = [
@@ -163,7 +155,7 @@ def _coach(
 
 
 def _body(
-    stage: Stage, rear: float, front: float, low: float, high: float, half: float, colour: Colour
+    rear: float, front: float, low: float, high: float, half: float, colour: Colour
 ) -> list[Face]:
     """Return a box's faces: rear, front, roof, left, right."""
     return [
