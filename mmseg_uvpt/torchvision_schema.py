@@ -26,7 +26,7 @@ def declare_missing_operators() -> bool:
     """
     global _library
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if 'torchvision::nms' not in str(error):
             raise

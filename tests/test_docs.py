@@ -24,7 +24,9 @@ def test_links_lead_to_files_and_lines(page):
         elif line:
             name = re.escape(text.strip('`'))
             lines = path.read_text().splitlines()
-            defined = [i for i, s in enumerate(lines, 1) if re.match(rf'\s*(def|class) {name}\b', s)]
+            defined = [
+                i for i, s in enumerate(lines, 1) if re.match(rf'\s*(def|class) {name}\b', s)
+            ]
             if int(line) not in defined:
                 wrong.append(f'{target}#L{line}: {text} is at line {defined}')
     assert not wrong, '\n'.join(wrong)

@@ -1,6 +1,3 @@
 """The demo's adaptation with MiT-nano; see tools/demo.py, which names the source checkpoint."""
 
 _base_ = ['../_base_/models/mit-nano_uni-uvpt.py', '../_base_/demo_adapt.py']
-
-# describes the source model, for making pseudo labels with this config
-source_model = '{{ fileDirname }}/../_base_/models/mit-nano_source.py'

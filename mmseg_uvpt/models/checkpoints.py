@@ -60,7 +60,7 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
                 f'opening it could run code ({_global_in(reason)}). Get it from a source that you '
                 'trust and save its tensors alone: torch.save(state_dict, path).'
             ) from error
-        raise UserError(_damaged(path, reason)) from error
+        raise UserError(_damaged(path, 'torch.save did not write it')) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise UserError(_damaged(path, str(error))) from error
     if not isinstance(checkpoint, Mapping):

@@ -31,6 +31,6 @@ model = dict(
         dropout_ratio=0.1,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
-    train_cfg=dict(),
+    train_cfg=None,
     test_cfg=dict(mode='whole'),
 )
