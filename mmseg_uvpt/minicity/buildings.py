@@ -8,6 +8,7 @@ from mmseg_uvpt.minicity.scene import Item
 from mmseg_uvpt.minicity.stage import Billboard, Place, Stage, box
 
 _DEEP = 11.0  # metres from the street to a house's back
+_EAVES = 2.6  # metres from a wall to where its roof ends
 _STOREY = 3.1
 
 
@@ -17,6 +18,7 @@ def draw_building(stage: Stage, item: Item) -> None:
     palette = stage.palette
     colour = palette.facades[rng.integers(len(palette.facades))]
     townhouse = rng.random() < stage.look.townhouses
+    rise = float(rng.uniform(1.8, 3.6)) if townhouse else 0.0
     start, end = max(item.z, NEAR), item.z + item.length
     out = np.sign(item.u)
     corners = [stage.street.world(item.u, 0.0, z) for z in (start, end)]
@@ -25,8 +27,8 @@ def draw_building(stage: Stage, item: Item) -> None:
     out_normal /= np.linalg.norm(out_normal) + 1e-9
     front = shade(colour, stage.light(out_normal))
     back = shade(colour, stage.light(np.array([0.0, 0.0, -1.0])) * 0.94)
-    _end_wall(stage, item, corners[0], back, townhouse, rng)
-    _front(stage, item, corners, front, townhouse, rng)
+    _end_wall(stage, item, corners[0], back, rise, rng)
+    _front(stage, item, corners, front, rise, rng)
 
 
 def draw_far_building(stage: Stage, item: Item) -> None:
@@ -56,10 +58,11 @@ def _front(
     item: Item,
     corners: list[np.ndarray],
     colour: Colour,
-    townhouse: bool,
+    rise: float,
     rng: np.random.Generator,
 ) -> None:
-    """Draw the wall along the street with its storeys."""
+    """Draw the wall along the street with its storeys; ``rise`` is the roof's height or 0."""
+    townhouse = rise > 0
     palette, canvas = stage.palette, stage.canvas
 
     def wall(rectangles: np.ndarray) -> np.ndarray:
@@ -81,9 +84,8 @@ def _front(
 
     parts = [outline]
     if townhouse:
-        rise = rng.uniform(1.8, 3.6)
         ridge = np.stack([corners[0], corners[1]])
-        ridge = ridge + np.array([np.sign(item.u) * 2.6, item.height + rise, 0.0])
+        ridge = ridge + np.array([np.sign(item.u) * _EAVES, item.height + rise, 0.0])
         eaves = np.stack([corners[1], corners[0]]) + np.array([0.0, item.height, 0.0])
         parts.append(stage.camera.project(np.concatenate([ridge, eaves])))
     canvas.claim('building', parts, depth)
@@ -162,7 +164,7 @@ def _end_wall(
     item: Item,
     corner: np.ndarray,
     colour: Colour,
-    townhouse: bool,
+    rise: float,
     rng: np.random.Generator,
 ) -> None:
     """Draw the wall that faces the camera, gable included."""
@@ -171,9 +173,10 @@ def _end_wall(
     out = float(np.sign(item.u))
     board = Billboard(stage, Place(corner, 0.0))
     outlines = [board.pixels(box(0, -0.1, out * _DEEP, item.height))]
-    if townhouse:
-        ridge = [out * _DEEP / 2, item.height + 3.2]
-        gable = np.array([[0, item.height], [out * _DEEP, item.height], ridge])
+    if rise:
+        across = out * np.array([0.0, _EAVES, _DEEP - _EAVES, _DEEP])
+        up = item.height + np.array([0.0, rise, rise, 0.0])
+        gable = np.stack([across, up], axis=-1)
         outlines.append(board.pixels(gable))
     stage.canvas.claim('building', outlines, board.depth)
     for outline in outlines:

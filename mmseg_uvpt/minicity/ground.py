@@ -9,7 +9,7 @@ from mmseg_uvpt.minicity.palettes import mix, shade
 from mmseg_uvpt.minicity.scene import LENGTHS, Scene, Side
 from mmseg_uvpt.minicity.stage import Stage, box, disc
 
-_SKY_DEPTH = 400.0
+_SKY_DEPTH = 150.0  # metres of haze between the camera and the sky
 
 
 def draw_sky(stage: Stage, rng: np.random.Generator) -> None:

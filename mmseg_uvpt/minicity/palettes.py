@@ -45,7 +45,7 @@ class Palette:
 
 GAME = Palette(
     sky_top=(74, 144, 232),
-    sky_bottom=(186, 222, 250),
+    sky_bottom=(206, 228, 246),
     cloud=(246, 250, 254),
     road=(98, 100, 110),
     marking=(244, 244, 240),
@@ -119,8 +119,8 @@ SUNNY_GAME = replace(
 )
 
 STREET = Palette(
-    sky_top=(176, 192, 206),
-    sky_bottom=(226, 230, 230),
+    sky_top=(138, 176, 216),
+    sky_bottom=(212, 224, 234),
     cloud=(240, 242, 242),
     road=(92, 93, 93),
     marking=(204, 206, 200),

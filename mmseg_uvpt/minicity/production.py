@@ -124,7 +124,12 @@ def _claim(root: Path, train_frames: int, val_frames: int, seed: int, force: boo
             )
     else:
         held = _read(marker)
-        changed = [key for key in wanted if held.get(key) != wanted[key]]
+        grown = all(held.get(key, 0) <= wanted[key] for key in ('train_frames', 'val_frames'))
+        changed = [
+            key
+            for key in wanted
+            if held.get(key) != wanted[key] and not (grown and 'frames' in key)
+        ]
         if changed and not force:
             raise UserError(
                 f'{root} holds another MiniCity ({_differences(changed, held, wanted)}): name '

@@ -1,0 +1,20 @@
+"""Frames that several tests look at."""
+
+import cv2
+import pytest
+
+from mmseg_uvpt.minicity import CITYSCAPES, GTA, render
+
+
+@pytest.fixture(scope='session')
+def game():
+    """Twenty frames in the rendered look."""
+    cv2.setNumThreads(1)
+    return [render(3, index, GTA) for index in range(20)]
+
+
+@pytest.fixture(scope='session')
+def photo():
+    """The same twenty streets in the photographic look."""
+    cv2.setNumThreads(1)
+    return [render(3, index, CITYSCAPES) for index in range(20)]
