@@ -8,7 +8,7 @@ _base_ = [
 
 data_root = 'data/minicity'
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2,
     num_workers=1,
     dataset=dict(
         pipeline=[
@@ -25,12 +25,12 @@ target_train_dataloader = dict(num_workers=1, dataset=dict(pipeline=_base_.minic
 val_dataloader = dict(batch_size=5, num_workers=1, dataset=dict(pipeline=_base_.minicity_labelled))
 test_dataloader = val_dataloader
 
-iterations = 700
+iterations = 1000
 optim_wrapper = dict(
-    optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys={'decode_head': dict(lr_mult=2.0)})
+    optimizer=dict(lr=1e-3), paramwise_cfg=dict(custom_keys={'decode_head': dict(lr_mult=5.0)})
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, begin=0, end=50, by_epoch=False),
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=30, by_epoch=False),
     dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=iterations, by_epoch=False),
 ]
 train_cfg = dict(max_iters=iterations, val_interval=iterations)

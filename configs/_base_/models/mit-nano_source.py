@@ -6,8 +6,8 @@ model = dict(
         widths=(32, 64, 160, 256),
         depths=(2, 2, 2, 2),
         num_heads=(1, 2, 5, 8),
-        drop_path_rate=0.1,
+        drop_path_rate=0.0,
         init_cfg=None,
     ),
-    decode_head=dict(in_channels=(32, 64, 160, 256), channels=32),
+    decode_head=dict(in_channels=(32, 64, 160, 256), channels=32, dropout_ratio=0.0),
 )

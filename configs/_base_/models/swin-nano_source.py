@@ -7,8 +7,8 @@ model = dict(
         depths=(2, 2, 2, 2),
         num_heads=(2, 4, 8, 16),
         window_size=8,
-        drop_path_rate=0.1,
+        drop_path_rate=0.0,
         init_cfg=None,
     ),
-    decode_head=dict(in_channels=(32, 64, 128, 256), channels=32),
+    decode_head=dict(in_channels=(32, 64, 128, 256), channels=32, dropout_ratio=0.0),
 )
