@@ -35,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
         '--work-dir', metavar='DIR', default='work_dirs/demo', help='default: work_dirs/demo'
     )
     quick = parser.add_argument_group('for a quick look; the result then means nothing')
-    quick.add_argument('--train-frames', type=int, default=300, metavar='N', help='default: 300')
+    quick.add_argument('--train-frames', type=int, default=240, metavar='N', help='default: 240')
     quick.add_argument('--val-frames', type=int, default=60, metavar='N', help='default: 60')
     quick.add_argument('--iterations', type=int, metavar='N', help='of each of the two trainings')
     return parser.parse_args()

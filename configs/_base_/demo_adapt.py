@@ -26,7 +26,7 @@ target_train_dataloader = dict(num_workers=1, dataset=dict(pipeline=_base_.minic
 val_dataloader = dict(batch_size=5, num_workers=1, dataset=dict(pipeline=_base_.minicity_labelled))
 test_dataloader = val_dataloader
 
-iterations = 300
+iterations = 240
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, end=iterations, by_epoch=False)

@@ -39,7 +39,7 @@ class Settings:
 
     seed: int = 0
     backbone: str = 'swin'
-    train_frames: int = 300
+    train_frames: int = 240
     val_frames: int = 60
     tune: str = 'prompts'
     iterations: int | None = None

@@ -1,0 +1,55 @@
+"""The demo over several seeds, and what is tuned against what: the README's table.
+
+Runs `tools/demo.py` for each; what is done already is only read.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TUNED = {'prompts': 'prompts and head', 'head': 'head only', 'all': 'everything'}
+
+
+def main() -> None:
+    """Run the demos, then print a Markdown table of mIoU over 19 classes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='example: python benchmarks/demo_seeds.py --tune prompts'
+    )
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--tune', choices=TUNED, nargs='+', default=list(TUNED))
+    parser.add_argument('--backbone', choices=['swin', 'mit'], default='swin')
+    parser.add_argument('--work-dir', default='work_dirs/demo')
+    args = parser.parse_args()
+    found = {
+        tune: [_run(seed, tune, args.backbone, args.work_dir) for seed in args.seeds]
+        for tune in args.tune
+    }
+    sources = [summary['source_miou'] for summary in found[args.tune[0]]]
+    print('| |', ' | '.join(f'seed {seed}' for seed in args.seeds), '| mean | gain |')
+    print('|---' * (len(args.seeds) + 3) + '|')
+    print(_row('source only', sources, sources))
+    for tune, summaries in found.items():
+        print(_row(f'tuned: {TUNED[tune]}', [s['adapted_miou'] for s in summaries], sources))
+
+
+def _run(seed: int, tune: str, backbone: str, work_dir: str) -> dict:
+    options = ['--seed', str(seed), '--tune', tune, '--backbone', backbone, '--work-dir', work_dir]
+    subprocess.run([sys.executable, 'tools/demo.py', *options], cwd=REPOSITORY, check=True)
+    folder = 'adapt' if tune == 'prompts' else f'adapt-{tune}'
+    path = Path(work_dir) / f'{backbone}-seed{seed}' / folder / 'summary.json'
+    return json.loads((REPOSITORY / path).read_text())
+
+
+def _row(name: str, scores: list[float], sources: list[float]) -> str:
+    gains = [score - source for score, source in zip(scores, sources, strict=True)]
+    cells = [*(f'{score:.1f}' for score in scores), f'{statistics.mean(scores):.1f}']
+    gain = '' if scores is sources else f'{statistics.mean(gains):+.1f}'
+    return f'| {name} | {" | ".join(cells)} | {gain} |'
+
+
+if __name__ == '__main__':
+    main()

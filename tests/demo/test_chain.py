@@ -1,0 +1,85 @@
+"""The demo's chain: what is run, what is not run again, and how it stops."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmseg_uvpt.demo import chain
+from mmseg_uvpt.errors import UserError
+
+WRITE = "import sys; open(sys.argv[1], 'a').write(' '.join(sys.argv[2:]) + '|')"
+
+
+def stage(path: Path, *words: str, training: Path | None = None) -> chain.Stage:
+    return chain.Stage('one', 'writing', (('-c', WRITE, str(path), *words),), training)
+
+
+def test_a_stage_is_done_once(tmp_path):
+    out = tmp_path / 'out'
+    first = chain.run(stage(out, 'a'), tmp_path, '1/1')
+    again = chain.run(stage(out, 'a'), tmp_path, '1/1')
+    assert out.read_text() == 'a|'
+    assert first == again > 0
+
+
+def test_a_stage_of_other_settings_is_refused(tmp_path):
+    chain.run(stage(tmp_path / 'out', 'a'), tmp_path, '1/1')
+    with pytest.raises(UserError, match=r'demo of other settings.*Choose another --work-dir'):
+        chain.run(stage(tmp_path / 'out', 'b'), tmp_path, '1/1')
+    assert (tmp_path / 'out').read_text() == 'a|'
+
+
+def test_a_failed_stage_stops_the_chain_and_is_done_again(tmp_path):
+    failing = chain.Stage('one', 'failing', (('-c', 'raise SystemExit(3)'),))
+    with pytest.raises(UserError, match=r'stopped at "failing" \(exit status 3'):
+        chain.run(failing, tmp_path, '1/1')
+    assert not (tmp_path / 'done/one.json').exists()
+    chain.run(stage(tmp_path / 'out', 'a'), tmp_path, '1/1')
+    assert (tmp_path / 'out').read_text() == 'a|'
+
+
+def test_an_interrupted_training_is_resumed(tmp_path):
+    work = tmp_path / 'work'
+    chain.run(stage(tmp_path / 'fresh', 'a', training=work), tmp_path / '1', '1/1')
+    work.mkdir()
+    (work / 'config.py').touch()
+    chain.run(stage(tmp_path / 'resumed', 'a', training=work), tmp_path / '2', '1/1')
+    assert (tmp_path / 'fresh').read_text() == 'a|'
+    assert (tmp_path / 'resumed').read_text() == 'a --resume|'
+
+
+@pytest.mark.parametrize('backbone', ['swin', 'mit'])
+@pytest.mark.parametrize('tune', ['prompts', 'head', 'all'])
+def test_stages_are_commands_of_the_project(backbone, tune, tmp_path):
+    settings = chain.Settings(seed=5, backbone=backbone, tune=tune, iterations=3)
+    adapted = chain.adapted_folder(settings, tmp_path)
+    for folder in (tmp_path / 'pretrain', adapted):
+        folder.mkdir()
+        (folder / 'iter_3.pth').touch()
+    stages = list(chain.stages(settings, tmp_path))
+    assert len(stages) == chain.STAGES == len({s.name for s in stages})
+    commands = [command for s in stages for command in s.commands]
+    for command in commands:
+        assert (chain.REPOSITORY / command[0]).is_file(), command[0]
+        for word in command:
+            if word.startswith('configs/'):
+                assert f'{backbone}-nano' in word
+                assert (chain.REPOSITORY / word).is_file(), word
+    adapting = next(c for c in commands if c[0] == 'train.py')
+    assert ('model.tune=' + tune in adapting) == (tune != 'prompts')
+    assert 'train_cfg.max_iters=3' in adapting
+    seeds = [c[c.index('--seed') + 1] for c in commands if '--seed' in c]
+    assert seeds == ['5'] * 3
+
+
+def test_only_the_adaptation_differs_between_what_is_tuned(tmp_path):
+    """So that the head-only and full tunings share data, source model and pseudo labels."""
+    (tmp_path / 'pretrain').mkdir()
+    (tmp_path / 'pretrain/iter_3.pth').touch()
+    first, second = (
+        {s.name: json.dumps(s.commands) for s in chain.stages(chain.Settings(tune=t), tmp_path)}
+        for t in ('prompts', 'all')
+    )
+    same = {name for name in first if second.get(name) == first[name]}
+    assert same == {'render', 'convert', 'pretrain', 'test_source', 'pseudo_labels'}

@@ -1,0 +1,75 @@
+"""What the demo reports is what the stages' files say."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from mmseg_uvpt.datasets.label_encodings import CLASSES
+from mmseg_uvpt.demo import chain, report
+from mmseg_uvpt.files import write_json, write_png
+
+
+def score(value: float) -> dict:
+    """Make a score like `test.py`'s; ``train`` is absent."""
+    iou = {name: value + i for i, name in enumerate(CLASSES)}
+    return {'IoU': {**iou, 'train': None}, **{f'mIoU{n}': value + n for n in (19, 16, 13)}}
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A finished demo run of the smallest kind."""
+    frames, labels = (tmp_path / f'data/cityscapes/{n}/val/b' for n in ('leftImg8bit', 'gtFine'))
+    for i in range(5):
+        image = np.full((16, 32, 3), i, np.uint8)
+        write_png(frames / f'f{i}_leftImg8bit.png', image)
+        write_png(labels / f'f{i}_gtFine_labelTrainIds.png', np.full((16, 32), i, np.uint8))
+        for folder in ('source-only', 'adapt'):
+            write_png(tmp_path / folder / f'predictions/b/f{i}_leftImg8bit.png', image)
+    write_json(tmp_path / 'source-only/score.json', score(10.0))
+    write_json(tmp_path / 'adapt/score.json', score(13.5))
+    write_json(tmp_path / 'adapt/run.json', {'starts': [{'git': {'commit': 'abc'}}]})
+    (tmp_path / 'adapt/label_correction.csv').write_text(
+        'iteration,class,event,threshold,pixels_changed,iou\n'
+        '10,road,start,0.9,0,0.5\n20,road,,0.9,7,0.6\n29,sky,end,,5,\n'
+    )
+    (tmp_path / 'adapt/label_correction_curve.csv').write_text(
+        'iteration,class,iou\n10,road,0.5\n20,road,0.6\n'
+    )
+    return tmp_path
+
+
+def test_summary(finished):
+    seconds = {'render': 30.0, 'pretrain': 60.0, 'adapt': 90.0}
+    summary = report.summarise(chain.Settings(seed=3), finished, seconds)
+    assert summary['source_miou'] == 29
+    assert summary['adapted_miou'] == 32.5
+    assert summary['gain'] == 3.5
+    assert summary['per_class']['sidewalk'] == {'source': 11, 'adapted': 14.5}
+    assert summary['per_class']['train'] == {'source': None, 'adapted': None}
+    assert summary['label_correction'] == {
+        'pixels_changed': 12,
+        'classes_changed': ['road', 'sky'],
+    }
+    assert summary['seed'] == 3
+    assert summary['seconds'] == seconds
+    assert summary['total_seconds'] == 180
+    json.dumps(summary)
+
+    lines = report.table(summary).splitlines()
+    cells = next(s for s in lines if 'sidewalk' in s).split()
+    assert cells[1::2] == ['sidewalk', '11.0', '14.5', '+3.5']
+    assert '+3.5' in next(s for s in lines if '19 classes' in s)
+    assert 'absent' in next(s for s in lines if '| train' in s)
+    said = report.sentence(summary)
+    assert 'Trained for 2.5 minutes of 3.0' in said
+    assert '29.0 -> 32.5 (+3.5)' in said
+
+
+def test_picture(finished):
+    path = finished / 'report.png'
+    report.draw(finished, finished / 'adapt', path)
+    picture = cv2.imread(str(path))
+    assert picture.shape[1] > 1000
+    assert picture.std() > 10
