@@ -3,6 +3,8 @@
 Configs name it in ``custom_imports``, so that any program that reads them can build the models.
 """
 
+import contextlib
+import io
 import warnings
 
 from mmseg_uvpt.torchvision_schema import declare_missing_operators
@@ -11,8 +13,11 @@ declare_missing_operators()
 # mmcv without compiled operators is what this project asks for; deformable attention is its own
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 warnings.filterwarnings('ignore', message='`torch.jit.*is deprecated', category=DeprecationWarning)
+# the published recipes average the loss over all pixels, ignored ones included, as is the default
+warnings.filterwarnings('ignore', message='Default ``avg_non_ignore`` is False')
 
-import mmseg.datasets  # noqa: E402
+with contextlib.redirect_stdout(io.StringIO()):  # it prints a debugging message
+    import mmseg.datasets
 import mmseg.models  # noqa: E402, F401
 
 import mmseg_uvpt.correction.hook  # noqa: E402

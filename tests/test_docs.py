@@ -9,13 +9,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     p for p in (*REPOSITORY.glob('*.md'), *REPOSITORY.glob('*/*.md')) if '.venv' not in p.parts
 )
+CODE = re.compile(r'^ {4}[^\n]*$|^```.*?^```', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'(?<!!)\[([^\]]+)\]\(([^)#\s]+)(?:#L(\d+))?[^)]*\)')
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
 def test_links_lead_to_files_and_lines(page):
     wrong = []
-    for text, target, line in LINK.findall(page.read_text()):
+    for text, target, line in LINK.findall(CODE.sub('', page.read_text())):
         if target.startswith(('http:', 'https:', 'mailto:')):
             continue
         path = (page.parent / target).resolve()

@@ -18,12 +18,13 @@ def read_cityscapes_polygons(path: str | Path) -> np.ndarray:
 
     Raises:
         DataError: no annotation of polygons, or one with an unknown label. (cityscapesscripts
-            ends the process there, which is why labels are looked up beforehand.)
+            ends the process there, which is why labels are looked up beforehand.) Or
+            cityscapesscripts is not installed.
     """
+    annotation = _read(path)
     from cityscapesscripts.helpers.labels import name2label
     from cityscapesscripts.preparation.json2labelImg import createLabelImage
 
-    annotation = _read(path)
     for item in annotation.objects:
         if item.label not in name2label and item.label.removesuffix('group') not in name2label:
             raise DataError(
@@ -46,8 +47,13 @@ def polygons_size(path: str | Path) -> tuple[int, int]:
 
 
 def _read(path: str | Path):
-    from cityscapesscripts.helpers.annotation import Annotation
-
+    try:
+        from cityscapesscripts.helpers.annotation import Annotation
+    except ImportError as error:
+        raise DataError(
+            f'{path}: labels are drawn from polygons by cityscapesscripts, which is not installed. '
+            'Install it with `pip install --no-deps -r requirements-nodeps.txt`.'
+        ) from error
     annotation = Annotation()
     try:
         annotation.fromJsonText(Path(path).read_text())

@@ -8,29 +8,48 @@ import re
 
 from torch import Tensor
 
-# (pattern in a released name, pattern in ours); tried in this order, the first match counts
-_PROMPTED = [
-    (r'weight$', 'scale_weights'),
-    (r'backbone\.level_embed$', 'backbone.level_embedding'),
-    (r'backbone\.spm\.fc1\.', 'backbone.generator.projections.0.'),
-    (r'backbone\.spm\.fc2\.', 'backbone.generator.projections.1.'),
-    (r'backbone\.spm\.fc3\.', 'backbone.generator.projections.2.'),
-    (r'backbone\.spm\.', 'backbone.generator.'),
-    (r'backbone\.interactions\.(\d+)\.up_layer1\.', r'backbone.adapters.\1.carry.0.'),
-    (r'backbone\.interactions\.(\d+)\.up_layer2\.', r'backbone.adapters.\1.carry.1.'),
-    (r'backbone\.interactions\.(\d+)\.up_layer3\.', r'backbone.adapters.\1.carry.2.'),
+# Beginnings of names, released and ours, {} a number. The first that fits counts; one that ends
+# without a dot is a whole name.
+_BEGINNINGS = [
+    ('weight', 'scale_weights'),
+    ('backbone.level_embed', 'backbone.level_embedding'),
+    ('backbone.spm.fc1.', 'backbone.generator.projections.0.'),
+    ('backbone.spm.fc2.', 'backbone.generator.projections.1.'),
+    ('backbone.spm.fc3.', 'backbone.generator.projections.2.'),
+    ('backbone.spm.', 'backbone.generator.'),
+    ('backbone.interactions.{}.up_layer1.', 'backbone.adapters.{}.carry.0.'),
+    ('backbone.interactions.{}.up_layer2.', 'backbone.adapters.{}.carry.1.'),
+    ('backbone.interactions.{}.up_layer3.', 'backbone.adapters.{}.carry.2.'),
     (
-        r'backbone\.interactions\.(\d+)\.extractor\.ffn\.dwconv\.dwconv\.',
-        r'backbone.adapters.\1.extractor.ffn.dwconv.',
+        'backbone.interactions.{}.extractor.ffn.dwconv.dwconv.',
+        'backbone.adapters.{}.extractor.ffn.dwconv.',
     ),
-    (r'backbone\.interactions\.', 'backbone.adapters.'),
-    (r'backbone\.(?!staged\.|generator\.|adapters\.|level_embedding$)', 'backbone.staged.'),
+    ('backbone.interactions.', 'backbone.adapters.'),
+    ('backbone.', 'backbone.staged.'),
 ]
 
 # in released files but without effect on any output
 UNUSED = re.compile(r'decode_head_aug\d+\.|auxiliary_head\.')
 # computed when the model is built
 COMPUTED = re.compile(r'.*\.relative_position_index$|.*\.num_batches_tracked$')
+
+
+def _rule(found: str, wanted: str) -> tuple[re.Pattern, str]:
+    """Return a pattern for names that begin with ``found``, and what to put in its place."""
+    pattern = re.escape(found).replace(r'\{\}', r'(\d+)') + ('' if found.endswith('.') else '$')
+    return re.compile(pattern), wanted.replace('{}', r'\1')
+
+
+_TO_OURS = [_rule(released, ours) for released, ours in _BEGINNINGS]
+_TO_RELEASED = [_rule(ours, released) for released, ours in _BEGINNINGS]
+_OURS = re.compile(r'backbone\.(staged\.|generator\.|adapters\.|level_embedding$)')
+
+
+def _renamed(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
+    for pattern, replacement in rules:
+        if pattern.match(name):
+            return pattern.sub(replacement, name, count=1)
+    return name
 
 
 def to_ours(state_dict: dict[str, Tensor], prompted: bool) -> dict[str, Tensor]:
@@ -49,43 +68,11 @@ def to_ours(state_dict: dict[str, Tensor], prompted: bool) -> dict[str, Tensor]:
         name = name.removeprefix('module.')
         if UNUSED.match(name):
             continue
-        translated[_to_our_name(name) if prompted else name] = tensor
+        keep = not prompted or _OURS.match(name)
+        translated[name if keep else _renamed(name, _TO_OURS)] = tensor
     return translated
-
-
-def _to_our_name(name: str) -> str:
-    for pattern, ours in _PROMPTED:
-        if re.match(pattern, name):
-            return re.sub(pattern, ours, name, count=1)
-    return name
-
-
-_TO_RELEASED = [
-    (r'scale_weights$', 'weight'),
-    (r'backbone\.staged\.', 'backbone.'),
-    (r'backbone\.level_embedding$', 'backbone.level_embed'),
-    (r'backbone\.generator\.projections\.0\.', 'backbone.spm.fc1.'),
-    (r'backbone\.generator\.projections\.1\.', 'backbone.spm.fc2.'),
-    (r'backbone\.generator\.projections\.2\.', 'backbone.spm.fc3.'),
-    (r'backbone\.generator\.', 'backbone.spm.'),
-    (r'backbone\.adapters\.(\d+)\.carry\.0\.', r'backbone.interactions.\1.up_layer1.'),
-    (r'backbone\.adapters\.(\d+)\.carry\.1\.', r'backbone.interactions.\1.up_layer2.'),
-    (r'backbone\.adapters\.(\d+)\.carry\.2\.', r'backbone.interactions.\1.up_layer3.'),
-    (
-        r'backbone\.adapters\.(\d+)\.extractor\.ffn\.dwconv\.',
-        r'backbone.interactions.\1.extractor.ffn.dwconv.dwconv.',
-    ),
-    (r'backbone\.adapters\.', 'backbone.interactions.'),
-]
 
 
 def to_released(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Translate our state dict, of a source or an adapted model, to released names."""
-    return {_to_released_name(name): tensor for name, tensor in state_dict.items()}
-
-
-def _to_released_name(name: str) -> str:
-    for pattern, released in _TO_RELEASED:
-        if re.match(pattern, name):
-            return re.sub(pattern, released, name, count=1)
-    return name
+    return {_renamed(name, _TO_RELEASED): tensor for name, tensor in state_dict.items()}

@@ -158,5 +158,7 @@ class DeformableAttention(nn.Module):
         locations = centres + self.sampling_offsets(query).view(*split, 2) / scale
         weights = self.attention_weights(query).view(*split[:3], -1).softmax(-1).view(split)
         values = self.value_proj(value).view(batch, value.shape[1], self.heads, -1)
-        locations, weights = locations.to(values.dtype), weights.to(values.dtype)
-        return self.output_proj(deformable_attention(values, value_sizes, locations, weights))
+        # in half precision neighbouring places of a map would fall together: sample in float32
+        values, weights = values.to(locations.dtype), weights.to(locations.dtype)
+        sampled = deformable_attention(values, value_sizes, locations, weights)
+        return self.output_proj(sampled.to(query.dtype))

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -59,4 +60,12 @@ def test_file_that_is_no_annotation_is_refused(tmp_path, text):
     path = tmp_path / 'a.json'
     path.write_text(text)
     with pytest.raises(DataError, match=r'a\.json is not an annotation'):
+        read_cityscapes_polygons(path)
+
+
+def test_missing_cityscapesscripts_names_the_command(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'cityscapesscripts.helpers.annotation', None)
+    path = tmp_path / 'a_gtFine_polygons.json'
+    path.write_text('{}')
+    with pytest.raises(DataError, match=r'requirements-nodeps\.txt'):
         read_cityscapes_polygons(path)

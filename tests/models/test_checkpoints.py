@@ -138,14 +138,14 @@ def test_keys_that_do_not_fit_are_named(build):
     state = {k: v.clone() for k, v in model.state_dict().items()}
     del state['backbone.norm0.weight']
     state['backbone.extra'] = torch.zeros(1)
-    state['decode_head.embed_layers.0.proj.weight'] = torch.zeros(64, 31)
+    state['decode_head.embed_layers.0.proj.weight'] = torch.zeros(32, 31)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     with pytest.raises(UserError) as error:
         model.load_state_dict(state, strict=False)
     message = str(error.value)
     assert '1 missing: backbone.norm0.weight' in message
     assert '1 unexpected: backbone.extra' in message
-    assert 'decode_head.embed_layers.0.proj.weight (64, 31) instead of (64, 32)' in message
+    assert 'decode_head.embed_layers.0.proj.weight (32, 31) instead of (32, 32)' in message
     assert_same(model.state_dict(), before)
 
 

@@ -58,3 +58,22 @@ def test_prediction_for_the_correction(size, build, labelled):
 def test_frozen_parts_run_in_train_mode(build):
     model = build('swin-nano_uni-uvpt').train()
     assert all(module.training for module in model.backbone.staged.modules())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
+def test_mixed_precision_stays_close(name, dtype, build, labelled):
+    torch.manual_seed(0)
+    model = build(f'{name}_uni-uvpt').cuda().eval()
+    image = torch.randn(1, 3, 96, 128, device='cuda')
+    samples = [s.to('cuda') for s in labelled(torch.randint(0, 19, (1, 96, 128)))]
+    expected = model.parse_losses(model.loss(image, samples))[0]
+    with torch.autocast('cuda', dtype=dtype):
+        found = model.parse_losses(model.loss(image, samples))[0]
+    found.backward()
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=1e-3)
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert grads
+    assert all(torch.isfinite(g).all() for g in grads)
