@@ -112,18 +112,11 @@ def draw(root: Path, adapted: Path, path: Path) -> None:
 
     images = sorted((root / 'data/cityscapes/leftImg8bit/val').rglob('*.png'))
     images = images[:: max(1, len(images) // FRAMES)][:FRAMES]
-    figure = plt.figure(figsize=(20, 3.1 * FRAMES), facecolor='white')
+    figure = plt.figure(figsize=(20, 2.1 * FRAMES + 1), facecolor='white')
     grid = figure.add_gridspec(
-        FRAMES,
-        5,
-        width_ratios=[1, 1, 1, 1, 0.95],
-        wspace=0.03,
-        hspace=0.04,
-        left=0.01,
-        right=0.985,
-        top=0.96,
-        bottom=0.09,
+        FRAMES, 4, left=0.005, right=0.76, top=0.95, bottom=0.1, wspace=0.02, hspace=0.02
     )
+    curves = figure.add_gridspec(2, 1, left=0.78, right=0.925, top=0.95, bottom=0.13, hspace=0.2)
     titles = ('image', 'truth', 'source-only', 'adapted')
     for row, image in enumerate(images):
         panels = (
@@ -138,9 +131,8 @@ def draw(root: Path, adapted: Path, path: Path) -> None:
             axes.set_axis_off()
             if row == 0:
                 axes.set_title(title, fontsize=15)
-    half = FRAMES // 2
-    _plot_curves(figure.add_subplot(grid[:half, 4]), adapted)
-    _plot_changes(figure.add_subplot(grid[half:, 4]), adapted)
+    _plot_curves(figure.add_subplot(curves[0]), adapted)
+    _plot_changes(figure.add_subplot(curves[1]), adapted)
     patches = [
         Patch(color=np.array(colour) / 255, label=name)
         for name, colour in zip(CLASSES, PALETTE, strict=True)
@@ -168,7 +160,7 @@ def _plot_curves(axes, adapted: Path) -> None:
                 mec='black',
                 ms=6,
             )
-    axes.set_title('IoU of prediction and label bank; dots: correction starts', fontsize=11)
+    axes.set_title('IoU of prediction and label bank\n(dots: correction starts)', fontsize=11)
     axes.set_ylim(0, 1)
     _to_the_right(axes)
 
@@ -180,8 +172,8 @@ def _plot_changes(axes, adapted: Path) -> None:
         totals[row['class']] += int(row['pixels_changed'])
     totals = {name: n for name, n in sorted(totals.items(), key=lambda item: item[1]) if n}
     axes.barh(list(totals), list(totals.values()), color=[_colour(n) for n in totals])
-    axes.set_title('pixels of the label bank that became ...', fontsize=11)
-    axes.set_xscale('symlog')
+    axes.set_title('pixels of the label bank corrected to', fontsize=11)
+    axes.ticklabel_format(axis='x', style='sci', scilimits=(3, 3))
     _to_the_right(axes)
 
 
