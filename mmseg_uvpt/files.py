@@ -44,8 +44,8 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(
-            f'cannot write {path}: {error.strerror or error}. Free some space or choose another '
-            'folder, then run the same command again; nothing was overwritten.'
+            f'cannot write {path}: {error.strerror or error}. Nothing was overwritten: free some '
+            'space, or choose another folder'
         ) from error
     finally:
         if os.path.exists(temporary):
@@ -75,7 +75,12 @@ def write_png(path: str | Path, array: np.ndarray, compression: int = 1) -> None
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write ``value`` as indented JSON, whole."""
+    """Write ``value`` as indented JSON, whole.
+
+    Raises:
+        UserError: the file could not be written.
+        ValueError: a number is not finite, which JSON cannot say.
+    """
     with write_whole(path, 'w') as file:
-        json.dump(value, file, indent=2)
+        json.dump(value, file, indent=2, allow_nan=False)
         file.write('\n')

@@ -3,6 +3,7 @@ custom_imports = dict(imports=['mmseg_uvpt.register'], allow_failed_imports=Fals
 default_scope = 'mmseg'
 data_root = 'data'  # a leading 'data' in any data_root or pseudo_label_dir stands for this
 randomness = dict(seed=0)
+sync_bn = 'torch'  # batch norm over all processes, where several train
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

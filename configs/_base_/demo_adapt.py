@@ -25,6 +25,8 @@ train_dataloader = dict(
 target_train_dataloader = dict(num_workers=1, dataset=dict(pipeline=_base_.minicity_unlabelled))
 val_dataloader = dict(batch_size=5, num_workers=1, dataset=dict(pipeline=_base_.minicity_labelled))
 test_dataloader = val_dataloader
+test_pipeline = _base_.minicity_labelled
+tta_pipeline = _base_.minicity_augmented
 
 iterations = 240
 optim_wrapper = dict(optimizer=dict(lr=1e-4))

@@ -45,6 +45,13 @@ class LoadLabelChecked(LoadAnnotations):
     def __init__(self) -> None:
         super().__init__()
 
+    def transform(self, results: dict) -> dict:
+        """Load the label; a photograph that belongs to no data set has none and passes as it is.
+
+        ``mmseg.apis.inference_model`` drops mmseg's own transform for such images, by its name.
+        """
+        return super().transform(results) if 'seg_map_path' in results else results
+
     def _load_seg_map(self, results: dict) -> None:
         """Add ``gt_seg_map``: uint8 (H, W), values 0..18 and 255.
 

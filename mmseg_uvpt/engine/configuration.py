@@ -30,7 +30,8 @@ def resolve(args: argparse.Namespace) -> Config:
     stated = cfg.get('data_root', DATA)
     cfg.merge_from_dict(_parsed(args.cfg_options))
     chosen = args.data_root or cfg.get('data_root', DATA)
-    relocate(cfg._cfg_dict, {DATA, stated}, chosen)
+    # the stated root first: in a resolved config it may itself begin with 'data'
+    relocate(cfg._cfg_dict, (stated, DATA), chosen)
     cfg.data_root = chosen
     return cfg
 

@@ -19,11 +19,13 @@ from tqdm import tqdm
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.correction.pseudo_labels import TargetFrame, list_frames
 from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.png_files import png_size, read_png
+from mmseg_uvpt.datasets.label_encodings import read_train_ids
+from mmseg_uvpt.datasets.png_files import png_size
 from mmseg_uvpt.engine import provenance
 from mmseg_uvpt.engine.configuration import require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.label_report import LabelReport
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
 from mmseg_uvpt.models.checkpoints import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.models.released_names import to_ours
@@ -109,10 +111,10 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
 def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
     """Tell whether a frame has a whole label of the right size; if so, count its classes."""
     try:
-        label = read_png(frame.pseudo_label)
+        label = read_train_ids(frame.pseudo_label)
     except DataError:
         return False
-    if label.dtype != np.uint8 or label.shape != png_size(frame.image):
+    if label.shape != png_size(frame.image):
         return False
     report.add_label(label)
     return True
@@ -153,11 +155,19 @@ def predict(model: nn.Module, inputs: list[Tensor], samples: list) -> tuple[np.n
 
     Returns:
         tuple: (B, h, w) uint8 class of the highest logit, and (B, h, w) float32 its probability.
+
+    Raises:
+        UserError: the model's numbers are not finite.
     """
     batch = model.data_preprocessor({'inputs': inputs, 'data_samples': samples}, False)
     metas = [sample.metainfo for sample in batch['data_samples']]
     logits = model.whole_inference(batch['inputs'], metas)
     confidence, label = logits.float().softmax(1).max(1)
+    if not confidence.isfinite().all():
+        raise UserError(
+            f'the model gives no finite numbers for {samples[0].img_path}: its training has '
+            'diverged. Use an earlier checkpoint.'
+        )
     return label.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
 
 

@@ -60,9 +60,9 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
                 f'opening it could run code ({_global_in(reason)}). Get it from a source that you '
                 'trust and save its tensors alone: torch.save(state_dict, path).'
             ) from error
-        raise UserError(_damaged(path, 'torch.save did not write it')) from error
+        raise UserError(_damaged(path)) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise UserError(_damaged(path, str(error))) from error
+        raise UserError(_damaged(path)) from error
     if not isinstance(checkpoint, Mapping):
         raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint (a dict)')
     return checkpoint
@@ -73,9 +73,11 @@ def _global_in(reason: str) -> str:
     return next(line.strip() for line in reason.splitlines() if _FORBIDDEN.search(line))[:160]
 
 
-def _damaged(path: Path, reason: str) -> str:
-    first = reason.strip().splitlines()[0][:200] if reason.strip() else 'unexpected end'
-    return f'checkpoint {path} is damaged or no checkpoint ({first}). Get or make it anew.'
+def _damaged(path: Path) -> str:
+    return (
+        f'checkpoint {path} is damaged or no checkpoint: torch.load cannot read it. Get or make it '
+        'anew.'
+    )
 
 
 CheckpointLoader.register_scheme('', load_file, force=True)

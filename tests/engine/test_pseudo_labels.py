@@ -127,3 +127,18 @@ def test_adapted_checkpoint_does_not_fit_a_source_config(label, tmp_path):
     with pytest.raises(UserError, match='missing: '):
         label(checkpoint=file)
     assert not (tmp_path / 'labels').exists()
+
+
+def test_a_diverged_model_labels_nothing(tmp_path, finished, adaptation_config, data_root):
+    checkpoint = torch.load(finished / 'iter_4.pth', weights_only=True)
+    checkpoint['state_dict']['decode_head.conv_seg.bias'][3] = float('nan')
+    torch.save(checkpoint, tmp_path / 'nan.pth')
+    folder = tmp_path / 'labels'
+    with pytest.raises(UserError, match=r'no finite numbers for .*aachen_0'):
+        pseudo_label.main(
+            [
+                *('--config', str(adaptation_config), '--checkpoint', str(tmp_path / 'nan.pth')),
+                *('--pseudo_label_dir', str(folder), '--data-root', str(data_root)),
+            ]
+        )
+    assert not list(folder.rglob('*.png'))

@@ -1,5 +1,11 @@
 """Checkpoints load alike everywhere, or are refused with the reason."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +17,7 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.checkpoints import load_file
 from mmseg_uvpt.models.released_names import to_released
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 NANO = ['swin-nano', 'mit-nano']
 
 
@@ -230,3 +237,24 @@ def test_an_imagenet_file_of_another_model_is_refused(build, tmp_path):
         UserError, match=r'ImageNet file .*mit\.pth does not fit.*missing.*unexpected'
     ):
         model.init_weights()
+
+
+def test_the_page_of_the_models_shows_code_that_runs(build, tmp_path):
+    """model/README.md: import, load, label a photograph of any size; in a process of its own."""
+    page = (REPOSITORY / 'model/README.md').read_text()
+    code = page.split('```python')[1].split('```')[0]
+    path = save_released(randomised(build('swin-nano_uni-uvpt')), tmp_path / 'released.pth')
+    photo = tmp_path / 'photo.png'
+    pixels = np.random.default_rng(0).integers(0, 255, (45, 77, 3)).astype(np.uint8)
+    cv2.imwrite(str(photo), pixels)
+    for written, meant in {
+        'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py': 'configs/demo/uni-uvpt_swin-nano.py',
+        "'model/Uni-UVPT_models/...'": repr(str(path)),
+        "'photo.png'": repr(str(photo)),
+    }.items():
+        assert written in code
+        code = code.replace(written, meant)
+    run = [sys.executable, '-c', f'{code}\nprint(tuple(label.shape))']
+    environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
+    done = subprocess.run(run, capture_output=True, text=True, cwd=REPOSITORY, env=environment)
+    assert done.stdout.strip().endswith('(1, 45, 77)'), done.stderr

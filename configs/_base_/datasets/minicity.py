@@ -10,6 +10,21 @@ minicity_labelled = [
     dict(type='LoadLabelChecked'),
     dict(type='PackSegInputs'),
 ]
+minicity_augmented = [
+    dict(type='LoadImageChecked'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=scale, keep_ratio=True)
+                for scale in ((320, 160), (400, 200))
+            ],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+            [dict(type='LoadLabelChecked')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
 
 # One over the root of each class's share of the rendered pixels: a thousand iterations from scratch
 # are too few for rare classes otherwise. The published recipes have no class weights.
