@@ -97,6 +97,13 @@ def test_checkpoints_without_config(run, folder):
         run()
 
 
+def test_broken_config_of_a_run(run, folder):
+    stored = folder / 'config.py'
+    stored.write_text(stored.read_text()[:500])
+    with pytest.raises(UserError, match=r'run/config\.py, .* cannot be read .* --work-dir$'):
+        run('--resume')
+
+
 def test_file_too_large_for_the_disk(run, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
