@@ -123,6 +123,16 @@ def test_source_config_is_no_adaptation(source_config):
         train.main([str(source_config)])
 
 
+def test_adaptation_is_no_source_config(adaptation_config):
+    with pytest.raises(UserError, match=r'is an adaptation.*: python train\.py .*adapted\.py$'):
+        pretrain.main([str(adaptation_config)])
+
+
+def test_no_source_checkpoint(adaptation_config):
+    with pytest.raises(UserError, match=r'^no source checkpoint given; .*--source-checkpoint FILE'):
+        train.main([str(adaptation_config)])
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='mixed precision works here')
 def test_amp_needs_a_gpu(start):
     with pytest.raises(UserError, match='--amp needs a GPU'):
