@@ -63,10 +63,3 @@ def _key_and_value(text: str) -> str:
 def default_work_dir(config: str) -> str:
     """Return the work folder of a config that names none."""
     return str(Path('work_dirs') / Path(config).stem)
-
-
-def positive(text: str) -> int:
-    """Return an argument as an integer above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
-    return int(text)
