@@ -247,5 +247,5 @@ def _read_meta(folder: Path) -> tuple[BankIdentity, list[Size]]:
 def _damaged(folder: Path, reason: str) -> UserError:
     return UserError(
         f'the label bank {folder} is damaged: {reason}. The corrected labels in it are lost: '
-        'delete the folder and start again in another --work-dir.'
+        'start the run again in another --work-dir.'
     )

@@ -167,7 +167,7 @@ class LabelCorrectionHook(Hook):
         if self._saved is None:
             raise UserError(
                 'the checkpoint to resume from holds no state of the label correction: it was '
-                'not written by this training. Start the run again without --resume.'
+                'not written by this training. Start the run again in another --work-dir.'
             )
         try:
             self.rule.load_state_dict(self._saved['rule'])

@@ -180,7 +180,7 @@ def test_damaged_description_is_refused(bank: LabelBank, text: str | None) -> No
     bank.close()
     meta = bank.folder / 'meta.json'
     meta.unlink() if text is None else meta.write_text(text)
-    with pytest.raises(UserError, match=f'{bank.folder} is damaged: .*delete the folder'):
+    with pytest.raises(UserError, match=f'{bank.folder} is damaged: .*another --work-dir'):
         LabelBank(bank.folder, IDENTITY)
 
 
