@@ -8,7 +8,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmseg_uvpt.datasets.converter_cli import positive_int
+from mmseg_uvpt.arguments import positive_int
 from mmseg_uvpt.errors import UserError, run_cli
 
 NAMES = ('gta', 'synthia', 'cityscapes')

@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmseg_uvpt.arguments import positive_int, seed
 from mmseg_uvpt.errors import run_cli
 
 EXAMPLE = """\
@@ -22,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--seed', type=int, default=0, help='of data and trainings (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of data and trainings (default: 0)')
     parser.add_argument('--backbone', choices=['swin', 'mit'], default='swin', help='default: swin')
     parser.add_argument(
         '--tune',
@@ -35,9 +36,15 @@ def parse_arguments() -> argparse.Namespace:
         '--work-dir', metavar='DIR', default='work_dirs/demo', help='default: work_dirs/demo'
     )
     quick = parser.add_argument_group('for a quick look; the result then means nothing')
-    quick.add_argument('--train-frames', type=int, default=240, metavar='N', help='default: 240')
-    quick.add_argument('--val-frames', type=int, default=60, metavar='N', help='default: 60')
-    quick.add_argument('--iterations', type=int, metavar='N', help='of each of the two trainings')
+    quick.add_argument(
+        '--train-frames', type=positive_int, default=240, metavar='N', help='default: 240'
+    )
+    quick.add_argument(
+        '--val-frames', type=positive_int, default=60, metavar='N', help='default: 60'
+    )
+    quick.add_argument(
+        '--iterations', type=positive_int, metavar='N', help='of each of the two trainings'
+    )
     return parser.parse_args()
 
 

@@ -120,9 +120,9 @@ class LabelBank:
             write_json(part / META, {'identity': identity.as_json(), 'frame_sizes': sizes})
             os.rename(part, folder)
         except OSError as error:
-            needed = sum(layout.file_bytes.values()) / 1e9
+            needed = _size_text(sum(layout.file_bytes.values()))
             raise UserError(
-                f'cannot write the label bank {folder} ({needed:.1f} GB): {error.strerror}. Free '
+                f'cannot write the label bank {folder} ({needed}): {error.strerror}. Free '
                 'some space or choose another --work-dir, then run the same command again.'
             ) from error
         finally:
@@ -213,6 +213,13 @@ class LabelBank:
         return self._files[name].array[start : start + height * width].reshape(height, width)
 
 
+def _size_text(size: int) -> str:
+    for unit, name in ((1e9, 'GB'), (1e6, 'MB'), (1e3, 'kB')):
+        if size >= unit:
+            return f'{size / unit:.1f} {name}'
+    return f'{size} bytes'
+
+
 def _fill(part: Path, layout: BankLayout, labels: Iterable[np.ndarray]) -> None:
     file = MappedFile(part / LABELS, DTYPES[LABELS])
     offsets = layout.label_offsets
@@ -240,5 +247,5 @@ def _read_meta(folder: Path) -> tuple[BankIdentity, list[Size]]:
 def _damaged(folder: Path, reason: str) -> UserError:
     return UserError(
         f'the label bank {folder} is damaged: {reason}. The corrected labels in it are lost: '
-        'delete the folder and start the run again without --resume.'
+        'start the run again in another --work-dir.'
     )

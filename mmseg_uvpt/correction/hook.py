@@ -148,13 +148,16 @@ class LabelCorrectionHook(Hook):
 
     def _begin(self, runner: Runner, folder: Path, source: BankSource) -> None:
         if folder.exists():
-            if not runner.cfg.get('resume', False):
-                raise UserError(
-                    f'{folder} holds the corrected labels of another run. Go on with it by '
-                    '--resume, choose another --work-dir, or delete the folder.'
-                )
             # That run ended before its first checkpoint. Opening tells whether it was this one.
-            LabelBank(folder, source.identity).close()
+            bank = LabelBank(folder, source.identity)
+            used = bank.iteration >= 0
+            bank.close()
+            # An unused bank holds no work: its run was killed before it wrote what it was.
+            if used and not runner.cfg.get('resume', False):
+                raise UserError(
+                    f'{folder} holds labels that an earlier run has trained with and may have '
+                    'corrected. Go on with that run by --resume, or choose another --work-dir.'
+                )
             shutil.rmtree(folder)
         self.bank = source.make_bank(folder)
         self.record.begin()
@@ -164,7 +167,7 @@ class LabelCorrectionHook(Hook):
         if self._saved is None:
             raise UserError(
                 'the checkpoint to resume from holds no state of the label correction: it was '
-                'not written by this training. Start the run again without --resume.'
+                'not written by this training. Start the run again in another --work-dir.'
             )
         try:
             self.rule.load_state_dict(self._saved['rule'])

@@ -44,7 +44,7 @@ class BankIdentity:
         Raises:
             UserError: they differ; the message says in what.
         """
-        cure = 'Resume with the settings it was made with, or choose another --work-dir.'
+        cure = 'Use the settings it was made with, or choose another --work-dir.'
         for name in ('pseudo_label_dir', 'num_classes', 'crop_size', 'resize'):
             theirs, ours = getattr(saved, name), getattr(self, name)
             if theirs != ours:

@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from mmseg_uvpt.arguments import positive_int
+
 
 def main(name: str, about: str) -> int:
     """Read the arguments, convert, report.
@@ -39,11 +41,3 @@ def main(name: str, about: str) -> int:
             print(f'  {error}', file=sys.stderr)
         return 1
     return 0
-
-
-def positive_int(text: str) -> int:
-    """Read a command-line argument that must be 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not a positive number')
-    return value

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mmseg_uvpt.arguments import seed
+
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
     """Return a parser whose help ends with ``example``, a command to copy."""
@@ -31,7 +33,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 def add_runner_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the scripts that have a work folder."""
     parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<config name>')
-    parser.add_argument('--seed', type=int, metavar='N', help="random seed (the config's: 0)")
+    parser.add_argument('--seed', type=seed, metavar='N', help="random seed (the config's: 0)")
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -61,10 +63,3 @@ def _key_and_value(text: str) -> str:
 def default_work_dir(config: str) -> str:
     """Return the work folder of a config that names none."""
     return str(Path('work_dirs') / Path(config).stem)
-
-
-def positive(text: str) -> int:
-    """Return an argument as an integer above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
-    return int(text)

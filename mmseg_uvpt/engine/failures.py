@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mmseg_uvpt.errors import UserError
@@ -10,33 +10,49 @@ from mmseg_uvpt.errors import UserError
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def _again() -> str:
+    return 'run the same command again'
+
+
 @contextmanager
-def readable_failures(work_dir: str) -> Iterator[None]:
-    """Raise a `UserError` where a run fails for want of space or because of a file it reads.
+def readable_failures(folder: str, cure: Callable[[], str] = _again) -> Iterator[None]:
+    """Raise a `UserError` where a run fails because of a file or folder.
 
     Args:
-        work_dir: named in the error where the failing write does not name its file.
+        folder: of the run; named in the error where the failing call does not name its file.
+        cure: called after a failure; returns how the run is taken up once that is mended.
 
     Raises:
-        UserError: no space is left; or a `UserError` was raised in a worker of a data loader,
-            which torch wraps in that worker's traceback.
+        UserError: no space is left; a file or folder cannot be used; or a `UserError` was raised
+            in a worker of a data loader, which torch wraps in that worker's traceback.
     """
     raise_exceptions = logging.raiseExceptions
     logging.raiseExceptions = False  # a full disk would else print a traceback a log line
     try:
         yield
     except UserError as error:
-        raise UserError(_innermost(str(error))) from error
+        message = _innermost(str(error))
+        if _lacks_cure(message, error.__cause__):
+            message = f'{message.rstrip(".")}. {_first(error.__cause__)} and {cure()}'
+        raise UserError(message) from error
     except OSError as error:
-        if error.errno not in _NO_SPACE:
-            raise
-        raise UserError(
-            f'cannot write {error.filename or "below " + work_dir}: {error.strerror}. Free some '
-            'space and run the same command with --resume, or choose another --work-dir; '
-            'checkpoints written so far are whole'
-        ) from error
+        verb = 'write' if error.errno in _NO_SPACE else 'use'
+        name = error.filename or f'a file of the run in {folder}'
+        # an error of a worker has no strerror; its last line is what the worker raised
+        reason = error.strerror or (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise UserError(f'cannot {verb} {name}: {reason}. {_first(error)} and {cure()}') from error
     finally:
         logging.raiseExceptions = raise_exceptions
+
+
+def _first(error: OSError) -> str:
+    return 'Free some space' if error.errno in _NO_SPACE else 'Mend that or choose another folder'
+
+
+def _lacks_cure(message: str, cause: BaseException | None) -> bool:
+    """Tell whether a file was not written and the error (`files.write_whole`) only says so."""
+    unwritten = isinstance(cause, OSError) and message.startswith('cannot write ')
+    return unwritten and 'ree some space' not in message
 
 
 def _innermost(message: str) -> str:

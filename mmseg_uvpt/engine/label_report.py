@@ -65,8 +65,11 @@ class LabelReport:
             journal.unlink(missing_ok=True)
         write_json(self.folder / REPORT, {**self.facts, 'started': now(), 'finished': None})
         if journal.is_file():
-            for line in journal.read_text().splitlines():
+            text = journal.read_text()
+            for line in text.splitlines():
                 self._take_up(line)
+            if not text.endswith('\n'):  # half a line: the next one must not become part of it
+                self._note('')
 
     def _take_up(self, line: str) -> None:
         try:
@@ -87,14 +90,26 @@ class LabelReport:
             frame: its name; noted again, it replaces what was noted before.
             label: (h, w) uint8 class at the size the network saw.
             confidence: (h, w) probability of that class, 0..1.
+
+        Raises:
+            UserError: the note cannot be written.
         """
         number = len(self.classes)
         sums = np.bincount(label.ravel(), confidence.ravel(), minlength=number)
         pixels = np.bincount(label.ravel(), minlength=number)
         entry = {'frame': frame, 'pixels': pixels.tolist(), 'confidence': sums.round(3).tolist()}
         self._confidences[frame] = entry
-        with open(self.folder / JOURNAL, 'a') as file:
-            file.write(json.dumps(entry) + '\n')
+        self._note(json.dumps(entry))
+
+    def _note(self, line: str) -> None:
+        journal = self.folder / JOURNAL
+        try:
+            with open(journal, 'a') as file:
+                file.write(f'{line}\n')
+        except OSError as error:  # a failed write does not name its file
+            raise UserError(
+                f'cannot write {journal}: {error.strerror}; labels written so far are whole'
+            ) from error
 
     @property
     def frequency(self) -> np.ndarray:

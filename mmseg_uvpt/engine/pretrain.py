@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from mmseg_uvpt.engine import cli
+from mmseg_uvpt.errors import UserError
 
 EXAMPLE = '  python pretrain.py configs/pretrain/sss_swin-b_gta5.py --data-root data'
 
@@ -16,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: arguments; those of the process by default.
 
     Raises:
-        UserError: see `training.train`.
+        UserError: see `training.train`; or the config is that of an adaptation.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = cli.make_parser(
@@ -28,9 +29,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_training_options(parser)
     args = parser.parse_args(argv)
 
-    from mmseg_uvpt.engine.configuration import resolve_run
+    from mmseg_uvpt.engine.configuration import parts_of_type, resolve_run
 
     cfg = resolve_run(args)
+    if 'source_checkpoint' in cfg.get('model', {}) or parts_of_type(
+        cfg._cfg_dict, 'LabelCorrectionHook'
+    ):
+        raise UserError(
+            f'{args.config} is an adaptation, which starts from a source model: python train.py '
+            f'{args.config}'
+        )
     from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python pretrain.py {shlex.join(argv)}'

@@ -18,7 +18,10 @@ from mmseg_uvpt.engine.run_folder import CONFIG
 from mmseg_uvpt.files import write_json, write_whole
 
 REPOSITORY = Path(mmseg_uvpt.__file__).resolve().parents[1]
-_PACKAGES = ('numpy', 'timm', 'onedl-mmcv', 'onedl-mmsegmentation', 'opencv-python-headless')
+_PACKAGES = (
+    *('numpy', 'timm', 'onedl-mmcv', 'onedl-mmsegmentation'),
+    *('opencv-python', 'opencv-python-headless'),  # either may be what is installed, or both
+)
 
 
 def git_revision(repository: Path = REPOSITORY) -> dict[str, str | bool | None]:

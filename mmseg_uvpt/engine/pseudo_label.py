@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from mmseg_uvpt.arguments import positive_int
 from mmseg_uvpt.engine import cli
 
 EXAMPLE = """\
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar='DIR',
         help='folder to write to; train.py reads it',
     )
-    parser.add_argument('--batch-size', type=cli.positive, metavar='N', help='images at a time')
+    parser.add_argument('--batch-size', type=positive_int, metavar='N', help='images at a time')
     parser.add_argument(
         '--force', action='store_true', help='make all anew, also those of another checkpoint'
     )

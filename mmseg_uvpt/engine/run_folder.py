@@ -68,7 +68,14 @@ def claim(cfg: Config, resume: bool) -> Path | None:
 
 
 def _refuse_other(folder: Path, stored: Path, cfg: Config) -> None:
-    lines = list(differences(Config.fromfile(stored, import_custom_modules=False), cfg))
+    try:
+        there = Config.fromfile(stored, import_custom_modules=False)
+    except Exception as error:  # a config is a program: anything can happen in it
+        raise UserError(
+            f'{stored}, which says what run work folder {folder} holds, cannot be read '
+            f'({type(error).__name__}: {error}): restore the file, or choose another --work-dir'
+        ) from error
+    lines = list(differences(there, cfg))
     if lines:
         more = f'; and {len(lines) - 4} more' if len(lines) > 4 else ''
         raise UserError(

@@ -1,5 +1,8 @@
 """The runner that all scripts use."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -7,6 +10,7 @@ import mmseg_uvpt.engine.checkpoint_hook
 import mmseg_uvpt.engine.optimizer
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.engine.parameters import parameter_counts
+from mmseg_uvpt.errors import UserError
 
 
 class ProjectRunner(Runner):
@@ -27,10 +31,64 @@ class ProjectRunner(Runner):
         if self._load_from is not None:
             super().load_or_resume()
 
+    # what mmengine builds only when training or testing starts
+
+    def build_train_loop(self, *args, **kwargs):
+        """Build the loop and its data loader; a config that is wrong there is a `UserError`."""
+        with _building(self.cfg):
+            return super().build_train_loop(*args, **kwargs)
+
+    def build_val_loop(self, *args, **kwargs):
+        """Do as `build_train_loop`."""
+        with _building(self.cfg):
+            return super().build_val_loop(*args, **kwargs)
+
+    def build_test_loop(self, *args, **kwargs):
+        """Do as `build_train_loop`."""
+        with _building(self.cfg):
+            return super().build_test_loop(*args, **kwargs)
+
+    def build_optim_wrapper(self, *args, **kwargs):
+        """Build the optimizer; a config that is wrong there is a `UserError`."""
+        with _building(self.cfg):
+            return super().build_optim_wrapper(*args, **kwargs)
+
+    def build_param_scheduler(self, *args, **kwargs):
+        """Build the schedule; a config that is wrong there is a `UserError`."""
+        with _building(self.cfg):
+            return super().build_param_scheduler(*args, **kwargs)
+
+
+@contextmanager
+def _building(cfg: Config) -> Iterator[None]:
+    """Raise a `UserError` where a part refuses what the config says. Nothing runs in here."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError, AssertionError) as error:
+        reason = str(error.args[0] if error.args else '').strip()
+        raise UserError(
+            f'config {cfg.filename} cannot be built: {type(error).__name__}: '
+            f'{" ".join(reason.split())}. Mend it, or what --cfg-options overrides in it'
+        ) from error
+
+
+def _without_workers(cfg: Config) -> None:
+    """Drop what torch refuses of a data loader without workers, in place."""
+    for name, loader in cfg.items():
+        if name.endswith('_dataloader') and loader and loader.get('num_workers') == 0:
+            loader.pop('persistent_workers', None)
+            loader.pop('prefetch_factor', None)
+
 
 def build_runner(cfg: Config) -> ProjectRunner:
-    """Build the runner that ``cfg`` describes and log its model's numbers of parameters."""
-    runner = ProjectRunner.from_cfg(cfg)
+    """Build the runner that ``cfg`` describes and log its model's numbers of parameters.
+
+    Raises:
+        UserError: a part of it cannot be built as the config says.
+    """
+    _without_workers(cfg)
+    with _building(cfg):
+        runner = ProjectRunner.from_cfg(cfg)
     model = runner.model
     while hasattr(model, 'module'):  # distributed or test-time augmentation
         model = model.module

@@ -32,7 +32,8 @@ def score(
         cfg: resolved config.
         checkpoint: file to score.
         command: the command line, for the record.
-        out: JSON file; by default in the work folder, named after the checkpoint.
+        out: JSON file; by default in the work folder, named after the checkpoint and
+            its folder.
         show_dir: folder for coloured predictions.
         aug_test: average over the config's ``tta_pipeline``.
 
@@ -47,7 +48,9 @@ def score(
     if out and Path(out).suffix != '.json':
         raise UserError(f'--out {out}: the result is written as JSON, name a file *.json')
     suffix = '_aug' if aug_test else ''
-    out = out or str(Path(cfg.work_dir) / f'test_{Path(checkpoint).stem}{suffix}.json')
+    file = Path(checkpoint).resolve()  # two runs have an iter_80000.pth each
+    name = f'test_{file.parent.name}_{file.stem}{suffix}.json'
+    out = out or str(Path(cfg.work_dir) / name)
     for metric in parts_of_type(cfg.test_evaluator, 'DomainIoUMetric'):
         metric['out_json'] = out
     if aug_test:

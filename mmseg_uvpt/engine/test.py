@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out',
         metavar='FILE.json',
-        help='where the result goes (default: test_<checkpoint name>.json in the work folder)',
+        help='where the result goes (default: test_<folder>_<checkpoint>.json in the work folder)',
     )
     parser.add_argument(
         '--show-dir', metavar='DIR', help='write the predictions there as coloured PNG files'

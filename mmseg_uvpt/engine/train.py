@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     if args.source_checkpoint:
         cfg.model.source_checkpoint = args.source_checkpoint
+    if not cfg.model.source_checkpoint:
+        raise UserError('no source checkpoint given; name it with --source-checkpoint FILE')
     require_file(
         cfg.model.source_checkpoint,
         'source checkpoint',

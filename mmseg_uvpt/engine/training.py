@@ -1,6 +1,7 @@
 """One training run in its work folder, for source models and for adaptation alike."""
 
 import copy
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -29,14 +30,20 @@ def train(cfg: Config, command: str, resume: bool = False, amp: bool = False) ->
     if amp:
         _mixed_precision(cfg)
     require_data(cfg, 'train_dataloader', 'val_dataloader')
-    checkpoint = run_folder.claim(cfg, resume)
-    record = copy.deepcopy(cfg)
-    cfg.resume = resume
-    cfg.load_from = checkpoint and str(checkpoint)
-    with readable_failures(cfg.work_dir):
+    with readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
+        checkpoint = run_folder.claim(cfg, resume)
+        record = copy.deepcopy(cfg)
+        cfg.resume = resume
+        cfg.load_from = checkpoint and str(checkpoint)
         runner = build_runner(cfg)
         runner.register_hook(ProvenanceHook(record, command, checkpoint))
         runner.train()
+
+
+def _cure(folder: str) -> str:
+    if (Path(folder) / run_folder.CONFIG).is_file():
+        return 'run the same command with --resume; checkpoints written so far are whole'
+    return 'run the same command again'  # there is nothing to resume yet
 
 
 def _mixed_precision(cfg: Config) -> None:

@@ -180,7 +180,7 @@ def test_damaged_description_is_refused(bank: LabelBank, text: str | None) -> No
     bank.close()
     meta = bank.folder / 'meta.json'
     meta.unlink() if text is None else meta.write_text(text)
-    with pytest.raises(UserError, match=f'{bank.folder} is damaged: .*delete the folder'):
+    with pytest.raises(UserError, match=f'{bank.folder} is damaged: .*another --work-dir'):
         LabelBank(bank.folder, IDENTITY)
 
 
@@ -198,9 +198,17 @@ def test_no_space_leaves_nothing_behind(tmp_path: Path, labels, monkeypatch) -> 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, 'posix_fallocate', full)
-    with pytest.raises(UserError, match=r'bank \(0.0 GB\): No space left on device.*--work-dir'):
+    with pytest.raises(UserError, match=r'bank \(\d.* kB\): No space left on device.*--work-dir'):
         LabelBank.create(tmp_path / 'bank', IDENTITY, SIZES, labels)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('size', 'text'),
+    [(9, '9 bytes'), (4_200, '4.2 kB'), (98_304_000, '98.3 MB'), (3_900_000_000, '3.9 GB')],
+)
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert bank_module._size_text(size) == text
 
 
 def test_failure_while_filling_leaves_nothing_behind(tmp_path: Path, labels) -> None:

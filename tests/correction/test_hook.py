@@ -239,6 +239,30 @@ def test_second_run_in_a_work_folder_is_refused(make_runner, target: Path) -> No
     assert (target / 'run' / 'label_bank' / 'labels.u8').read_bytes() == before
 
 
+def test_bank_that_no_iteration_used_is_made_anew(make_runner, target: Path, monkeypatch) -> None:
+    """As left by a run that was killed before its first iteration, and before its provenance."""
+
+    class Killed(BaseException):
+        pass
+
+    runner = make_runner('run', 9)
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(runner.model, 'train_step', kill)
+    with pytest.raises(Killed):
+        runner.train()
+    label = next((target / 'pseudo').glob('*/*.png'))
+    Image.fromarray(np.array(Image.open(label)) * 0).save(label)
+    with pytest.raises(UserError, match=r'pseudo_label_dir is .*another --work-dir'):
+        make_runner('run', 9, pseudo_label_dir=str(target / 'other')).train()
+    make_runner('run', 9).train()
+    make_runner('other', 9).train()
+    for name in ('label_bank/labels.u8', 'label_correction.csv'):
+        assert (target / 'run' / name).read_bytes() == (target / 'other' / name).read_bytes()
+
+
 def test_resume_with_another_recipe_is_refused(make_runner, target: Path) -> None:
     make_runner('run', 15).train()
     with pytest.raises(UserError, match=r'interval was 2 .* is 5 now'):

@@ -123,6 +123,16 @@ def test_source_config_is_no_adaptation(source_config):
         train.main([str(source_config)])
 
 
+def test_adaptation_is_no_source_config(adaptation_config):
+    with pytest.raises(UserError, match=r'is an adaptation.*: python train\.py .*adapted\.py$'):
+        pretrain.main([str(adaptation_config)])
+
+
+def test_no_source_checkpoint(adaptation_config):
+    with pytest.raises(UserError, match=r'^no source checkpoint given; .*--source-checkpoint FILE'):
+        train.main([str(adaptation_config)])
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='mixed precision works here')
 def test_amp_needs_a_gpu(start):
     with pytest.raises(UserError, match='--amp needs a GPU'):
@@ -170,6 +180,87 @@ def test_error_of_a_worker_is_unwrapped():
     with pytest.raises(UserError) as error, readable_failures('work'):
         list(DataLoader(Refusing(), num_workers=1))
     assert str(error.value) == 'frame.png is damaged:\nget it again'
+
+
+def refusal(source_config, data_root, folder, *more: str) -> str:
+    """Return the one error with which a pretraining ends."""
+    data = ['--data-root', str(data_root), '--work-dir', str(folder)]
+    with pytest.raises(UserError) as error:
+        pretrain.main([str(source_config), *data, *more])
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+def test_work_folder_that_cannot_be_made(source_config, data_root):
+    message = refusal(source_config, data_root, '/proc/nothing/here')
+    assert message.startswith('cannot use /proc/nothing')
+    assert '--resume' not in message
+
+
+@pytest.mark.parametrize(
+    ('option', 'reason'),
+    [
+        ('train_cfg.max_iter=2', "unexpected keyword argument 'max_iter'"),
+        ('model.backbone.foo=1', "unexpected keyword argument 'foo'"),
+        ('train_dataloader.dataset.type=Nothing', 'Nothing is not in the'),
+        ('optim_wrapper.optimizer.foo=1', "unexpected keyword argument 'foo'"),
+    ],
+)
+def test_config_that_cannot_be_built(source_config, data_root, tmp_path, option, reason):
+    message = refusal(source_config, data_root, tmp_path / 'run', '--cfg-options', option)
+    assert message.startswith(f'config {source_config} cannot be built: ')
+    assert reason in message
+
+
+def test_error_while_training_keeps_its_traceback(source_config, data_root, tmp_path, monkeypatch):
+    def fail(self, data_batch):
+        raise TypeError('a mistake of ours')
+
+    monkeypatch.setattr('mmengine.runner.IterBasedTrainLoop.run_iter', fail)
+    data = ['--data-root', str(data_root), '--work-dir', str(tmp_path / 'run')]
+    with pytest.raises(TypeError, match='a mistake of ours'):
+        pretrain.main([str(source_config), *data])
+
+
+def test_no_workers_that_persist():
+    from mmseg_uvpt.engine.runner import _without_workers
+
+    loader = {'num_workers': 0, 'persistent_workers': True, 'prefetch_factor': 2}
+    other = {'num_workers': 1, 'persistent_workers': True}
+    cfg = Config({'train_dataloader': dict(loader), 'val_dataloader': other})
+    cfg.test_dataloader = None
+    _without_workers(cfg)
+    assert cfg.train_dataloader == {'num_workers': 0}
+    assert cfg.val_dataloader == other
+
+
+@pytest.mark.parametrize('seed', ['-1', '4294967296', 'x'])
+def test_seed_that_numpy_refuses(seed, capsys):
+    with pytest.raises(SystemExit):
+        pretrain.main(['no.py', '--seed', seed])
+    assert f"argument --seed: '{seed}' is not a whole number from 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (PermissionError(13, 'Permission denied', 'a.log'), 'cannot use a.log: Permission denied'),
+        (OSError(28, 'No space left on device'), 'cannot write a file of the run in work: No spa'),
+        (FileNotFoundError('Caught\nTraceback\nlast line'), 'cannot use .* in work: last line'),
+    ],
+)
+def test_failing_file_is_one_line_with_a_cure(error, message):
+    ends = pytest.raises(UserError, match=f'^{message}.* and run the same command again$')
+    with ends, readable_failures('work'):
+        raise error
+
+
+def test_unwritten_file_gets_the_cure_of_the_script():
+    refused = UserError('cannot write x: File too large; nothing was lost')
+    refused.__cause__ = OSError(27, 'File too large')
+    with pytest.raises(UserError) as error, readable_failures('work', lambda: 'resume'):
+        raise refused
+    assert str(error.value) == f'{refused}. Free some space and resume'
 
 
 def test_data_root_replaces_the_leading_folder(finished, miniature):

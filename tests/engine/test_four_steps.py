@@ -62,7 +62,7 @@ def test_four_steps(tmp_path, finished, adaptation_config, data_root):
         ]
     )
     assert all(path.read_bytes() == content for path, content in before.items())
-    result = json.loads((adapted / 'test_iter_4.json').read_text())
+    result = json.loads((adapted / 'test_adapted_iter_4.json').read_text())
     expected = mean_iou_of_colours(shown, data_root / 'cityscapes/gtFine/val')
     assert result['mIoU19'] == pytest.approx(expected)
     assert result['checkpoint'].endswith('iter_4.pth')

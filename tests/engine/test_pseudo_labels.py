@@ -88,6 +88,26 @@ def test_whole_files_are_skipped_others_made_again(label):
     np.testing.assert_array_equal(read(folder, FRAMES[0]), made[FRAMES[0]])
 
 
+def test_full_disk_while_noting_confidences(label, monkeypatch):
+    folder = label()
+    journal = folder / 'pseudo_label_confidences.jsonl'
+    lines = journal.read_text().splitlines()
+    journal.write_text('\n'.join(lines[:2]) + '\n' + lines[2][:20])
+
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr('mmseg_uvpt.engine.label_report.open', full, raising=False)
+        with pytest.raises(UserError, match=r'^cannot write .*jsonl: No space') as error:
+            label()
+    assert str(error.value).endswith('Free some space and run the same command again')
+    path(folder, FRAMES[2]).unlink()
+    label()  # the half line has not swallowed the new one
+    report = json.loads((folder / 'pseudo_labels.json').read_text())
+    assert report['images_with_confidence'] == 3
+
+
 def test_another_checkpoint_is_refused(label, finished):
     folder = label()
     before = {p: p.read_bytes() for p in folder.rglob('*') if p.is_file()}

@@ -97,6 +97,13 @@ def test_checkpoints_without_config(run, folder):
         run()
 
 
+def test_broken_config_of_a_run(run, folder):
+    stored = folder / 'config.py'
+    stored.write_text(stored.read_text()[:500])
+    with pytest.raises(UserError, match=r'run/config\.py, .* cannot be read .* --work-dir$'):
+        run('--resume')
+
+
 def test_file_too_large_for_the_disk(run, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
@@ -121,7 +128,7 @@ def test_full_disk_keeps_older_checkpoints(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(WholeFileBackend, 'put', put_until_full)
     one = 'default_hooks.checkpoint.max_keep_ckpts=1'
-    with pytest.raises(UserError, match=r'cannot write .*iter_4\.pth: No space left'):
+    with pytest.raises(UserError, match=r'cannot write .*iter_4\.pth: No space left.* --resume; '):
         run('--cfg-options', one)
     names = {path.name for path in (tmp_path / 'run').glob('*.pth')}
     assert names == {'iter_2.pth', 'best_mIoU19_iter_2.pth'}

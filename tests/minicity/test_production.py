@@ -121,4 +121,4 @@ def test_command_shows_errors_in_one_line(tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert '--train-frames 0: at least 1' in done.stderr
+    assert "--train-frames: '0' is not a whole number above 0" in done.stderr

@@ -1,0 +1,17 @@
+"""Types of command-line arguments. Only argparse is imported: ``--help`` is instant."""
+
+import argparse
+
+
+def positive_int(text: str) -> int:
+    """Return an argument as an integer above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Return an argument as an integer that numpy takes as a seed: 32 bits, not negative."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 0 to {2**32 - 1}')
+    return int(text)
