@@ -44,8 +44,7 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(
-            f'cannot write {path}: {error.strerror or error}. Nothing was overwritten: free some '
-            'space, or choose another folder'
+            f'cannot write {path}: {error.strerror or error}; nothing was overwritten'
         ) from error
     finally:
         if os.path.exists(temporary):

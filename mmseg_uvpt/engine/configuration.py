@@ -142,6 +142,8 @@ def require_data(cfg: Config, *loaders: str) -> None:
 
 def require_file(path: str | Path | None, what: str, cure: str) -> None:
     """Raise a `UserError` unless ``path`` is a file."""
+    if path and Path(path).is_dir():
+        raise UserError(f'{what} {path} is a folder, not a file: {cure}')
     if not path or not Path(path).is_file():
         raise UserError(f'{what} {path} does not exist: {cure}')
 

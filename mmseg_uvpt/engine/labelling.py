@@ -81,9 +81,10 @@ def label_target(
                 frame = frames[index]
                 height, width = png_size(frame.image)
                 full = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
+                # noted first: a frame whose label is there is never predicted again
+                report.add_confidence(frame.name, label, confidence)
                 write_png(frame.pseudo_label, full)
                 report.add_label(full)
-                report.add_confidence(frame.name, label, confidence)
                 bar.update()
         report.end()
     print(report.table())

@@ -16,7 +16,7 @@ from mmseg.registry import DATASETS, HOOKS, MODELS
 from PIL import Image
 
 import mmseg_uvpt.correction.hook
-import mmseg_uvpt.datasets.transforms  # noqa: F401, registers CropWithBox
+import mmseg_uvpt.register  # noqa: F401
 
 CLASSES = ('road', 'car', 'sky', 'tree')
 CROP = 32
@@ -139,7 +139,11 @@ def make_runner(target: Path):
                     'train_cfg': {'type': 'IterBasedTrainLoop', 'max_iters': max_iters},
                     'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 0.1}},
                     'default_hooks': {
-                        'checkpoint': {'type': 'CheckpointHook', 'interval': 16, 'by_epoch': False},
+                        'checkpoint': {
+                            'type': 'WholeCheckpointHook',
+                            'interval': 16,
+                            'by_epoch': False,
+                        },
                         'logger': {'type': 'LoggerHook', 'interval': 100},
                     },
                     'custom_hooks': [

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.engine.configuration import require_file, resolve
+from mmseg_uvpt.errors import UserError
 
 DEMO = 'configs/demo/uni-uvpt_swin-nano.py'
 
@@ -27,3 +28,8 @@ def test_a_resolved_config_resolves_to_the_same(chosen, tmp_path):
     assert moved.val_dataloader.dataset.data_root == '/new/cityscapes'
     hook = moved.default_hooks.label_correction
     assert hook.pseudo_label_dir == '/new/cityscapes/pretrain/demo/train'
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(UserError, match=r'checkpoint .* is a folder, not a file: get it'):
+        require_file(tmp_path, 'checkpoint', 'get it')
