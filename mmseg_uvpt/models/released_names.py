@@ -1,11 +1,13 @@
 """The one place that translates parameter names of released checkpoints to ours, and back.
 
 Released names of the staged backbones are kept inside `StagedSwin` and `StagedMiT`, so only the
-prompts, their place beside the backbone, and the scale weights are named anew.
+prompts, their place beside the backbone, and the scale weights are named anew. And two released
+layers are one of ours: what computes the sampling offsets, and what computes the attention weights.
 """
 
 import re
 
+import torch
 from torch import Tensor
 
 # Beginnings of names, released and ours, {} a number. The first that fits counts; one that ends
@@ -32,6 +34,8 @@ _BEGINNINGS = [
 UNUSED = re.compile(r'decode_head_aug\d+\.|auxiliary_head\.')
 # computed when the model is built
 COMPUTED = re.compile(r'.*\.relative_position_index$|.*\.num_batches_tracked$')
+
+_OFFSETS, _LOGITS, _MERGED = '.sampling_offsets.', '.attention_weights.', '.sampling.'
 
 
 def _rule(found: str, wanted: str) -> tuple[re.Pattern, str]:
@@ -70,9 +74,38 @@ def to_ours(state_dict: dict[str, Tensor], prompted: bool) -> dict[str, Tensor]:
             continue
         keep = not prompted or _OURS.match(name)
         translated[name if keep else _renamed(name, _TO_OURS)] = tensor
-    return translated
+    return _merged(translated)
 
 
 def to_released(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Translate our state dict, of a source or an adapted model, to released names."""
-    return {_renamed(name, _TO_RELEASED): tensor for name, tensor in state_dict.items()}
+    return {_renamed(name, _TO_RELEASED): tensor for name, tensor in _split(state_dict).items()}
+
+
+def _merged(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Join each layer of sampling offsets (x, y of each sample) with that of its logits."""
+    merged = {}
+    for name, tensor in state_dict.items():
+        offsets = name.replace(_LOGITS, _OFFSETS)
+        logits = name.replace(_OFFSETS, _LOGITS)
+        both = offsets != logits and offsets in state_dict and logits in state_dict
+        if both and state_dict[offsets].shape[0] == 2 * state_dict[logits].shape[0]:
+            pairs = state_dict[offsets].unflatten(0, (-1, 2))
+            threes = torch.cat([pairs, state_dict[logits].unsqueeze(1)], dim=1)
+            merged[offsets.replace(_OFFSETS, _MERGED)] = threes.flatten(0, 1)
+        else:
+            merged[name] = tensor
+    return merged
+
+
+def _split(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Undo `_merged`."""
+    split = {}
+    for name, tensor in state_dict.items():
+        if _MERGED in name:
+            threes = tensor.unflatten(0, (-1, 3))
+            split[name.replace(_MERGED, _OFFSETS)] = threes[:, :2].flatten(0, 1)
+            split[name.replace(_MERGED, _LOGITS)] = threes[:, 2]
+        else:
+            split[name] = tensor
+    return split

@@ -119,7 +119,7 @@ def test_training(adapted, device, labelled, parity_weights):
     squares: dict[str, float] = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
-            parts = next(iter(to_released({name: None}))).split('.')
+            parts = next(iter(to_released({name: parameter}))).split('.')
             group = '.'.join(parts[: 4 if parts[1:2] == ['interactions'] else 2])
             squares[group] = squares.get(group, 0) + float(parameter.grad.double().pow(2).sum())
     groups = {key.removeprefix('grad.') for key in expected.files if key.startswith('grad.')}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import Size, as_map, as_tokens
 from mmseg_uvpt.models.prompts.generator import STRIDES, init_convolution
-from mmseg_uvpt.ops.deformable_attention import DeformableAttention
+from mmseg_uvpt.ops import DeformableAttention
 
 LEVELS = len(STRIDES)
 NORM_EPS = 1e-6

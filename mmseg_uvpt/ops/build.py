@@ -1,0 +1,240 @@
+"""Building the compiled backends: ``python -m mmseg_uvpt.ops build``, which install.sh calls.
+
+Each backend is one shared library that registers itself with torch when it is loaded. It needs a
+C++ compiler, and for CUDA nvcc; it uses no Python headers, so one build serves any Python version.
+Libraries lie in a folder named by a hash of sources, torch and flags: beside the environment's
+packages, so that clones that share an environment share them too.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mmseg_uvpt.files import write_json
+
+COMMAND = 'python -m mmseg_uvpt.ops build'
+
+_SOURCES = Path(__file__).with_name('csrc')
+_TORCH = Path(torch.__file__).parent
+# CUDA code for these; newer GPUs compile the last one's intermediate code when it is first loaded
+_ARCHITECTURES = '8.0 9.0+PTX'
+
+
+class BuildError(Exception):
+    """A backend cannot be built here; the message is one line."""
+
+
+def _torch_flags() -> list[str]:
+    major, minor = (int(part) for part in torch.__version__.split('.')[:2])
+    return [
+        f'-std=c++{20 if (major, minor) >= (2, 9) else 17}',  # as torch's own headers need
+        f'-D_GLIBCXX_USE_CXX11_ABI={int(torch._C._GLIBCXX_USE_CXX11_ABI)}',
+        f'-DUVPT_TORCH={100 * major + minor}',
+        *('-isystem', str(_TORCH / 'include')),
+        *('-isystem', str(_TORCH / 'include/torch/csrc/api/include')),
+    ]
+
+
+_CXX_FLAGS = (
+    *('-O3', '-fPIC', '-fvisibility=hidden'),
+    *('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-Wno-psabi'),
+)
+_NVCC_FLAGS = ('-O3', '-std=c++17', '-Xcompiler=-fPIC,-fvisibility=hidden', '--threads=2')
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A source file and what compiles it."""
+
+    source: str
+    with_torch: bool = False
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.source.endswith('.cu')
+
+
+_UNITS = {
+    'cpp': (
+        Unit('cpu.cpp', with_torch=True),
+        Unit('cpu_baseline.cpp'),
+        Unit('cpu_avx2.cpp'),
+        Unit('cpu_avx512.cpp'),
+    ),
+    'cuda': (Unit('cuda.cpp', with_torch=True), Unit('cuda_kernels.cu')),
+}
+
+
+def architectures() -> list[str]:
+    """Return nvcc's flags for ``TORCH_CUDA_ARCH_LIST``, such as ``8.0 9.0+PTX``.
+
+    Raises:
+        BuildError: an entry is no compute capability.
+    """
+    flags = []
+    for entry in os.environ.get('TORCH_CUDA_ARCH_LIST', _ARCHITECTURES).replace(';', ' ').split():
+        number, _, ptx = entry.partition('+')
+        digits = number.replace('.', '')
+        if not digits[:-1].isdigit() or ptx not in ('', 'PTX'):
+            raise BuildError(
+                f'TORCH_CUDA_ARCH_LIST: {entry!r} is not like 9.0 or 9.0+PTX (numbers, no names)'
+            )
+        kinds = ['sm', 'compute'] if ptx else ['sm']
+        flags += [f'-gencode=arch=compute_{digits},code={kind}_{digits}' for kind in kinds]
+    return flags
+
+
+def _key() -> str:
+    """Return the name of the folder for these sources, this torch and these flags."""
+    digest = hashlib.sha256()
+    for path in sorted(_SOURCES.iterdir()):
+        digest.update(path.name.encode() + b'\0' + path.read_bytes())
+    arches = os.environ.get('TORCH_CUDA_ARCH_LIST', _ARCHITECTURES)
+    digest.update(repr((torch.__version__, _CXX_FLAGS, _NVCC_FLAGS, arches)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _folders() -> list[Path]:
+    """Return where libraries may lie, the preferred place first."""
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    return [root / 'mmseg-uvpt-ops' / _key() for root in (Path(sys.prefix) / 'lib', cache)]
+
+
+def library(name: str) -> Path | None:
+    """Return a backend's library if it was built."""
+    files = (folder / f'uvpt_{name}.so' for folder in _folders())
+    return next((file for file in files if file.is_file()), None)
+
+
+def why_missing(name: str) -> str:
+    """Return in one line why a backend has no library."""
+    for folder in _folders():
+        record = folder / f'uvpt_{name}.json'
+        if record.is_file():
+            return json.loads(record.read_text())['missing']
+    return f'not built; {COMMAND} builds it'
+
+
+def _compiler() -> list[str]:
+    """Return the command of the C++ compiler.
+
+    Raises:
+        BuildError: there is none.
+    """
+    if os.environ.get('CXX'):
+        return shlex.split(os.environ['CXX'])
+    for name in ('c++', 'g++', 'clang++'):
+        if shutil.which(name):
+            return [name]
+    raise BuildError('no C++ compiler (c++, g++, clang++ or $CXX): sudo apt-get install g++')
+
+
+def _nvcc() -> Path:
+    """Return the CUDA compiler.
+
+    Raises:
+        BuildError: there is none.
+    """
+    for root in (os.environ.get('CUDA_HOME'), os.environ.get('CUDA_PATH')):
+        if root and (Path(root) / 'bin/nvcc').is_file():
+            return Path(root) / 'bin/nvcc'
+    found = shutil.which('nvcc') or '/usr/local/cuda/bin/nvcc'
+    if not Path(found).is_file():
+        raise BuildError(
+            'no CUDA compiler: nvcc is neither on PATH nor below $CUDA_HOME or /usr/local/cuda'
+        )
+    return Path(found)
+
+
+def _commands(name: str, folder: Path) -> Iterator[list[str]]:
+    """Yield the commands that compile a backend's units into ``folder``, then the one that links.
+
+    Raises:
+        BuildError: a compiler is missing.
+    """
+    compiler = _compiler()
+    nvcc = [str(_nvcc()), '-ccbin', compiler[0]] if name == 'cuda' else []
+    objects = []
+    for unit in _UNITS[name]:
+        objects.append(str(folder / f'{unit.source}.o'))
+        flags = (
+            [*nvcc, *_NVCC_FLAGS, *architectures()] if unit.is_cuda else [*compiler, *_CXX_FLAGS]
+        )
+        if unit.with_torch:
+            flags += _torch_flags()
+        elif not unit.is_cuda:
+            flags.append('-std=c++17')
+        if name == 'cuda' and not unit.is_cuda:
+            flags += ['-isystem', str(_nvcc().resolve().parents[1] / 'include')]
+        yield [*flags, '-c', str(_SOURCES / unit.source), '-o', objects[-1]]
+    libraries = [f'-L{_TORCH / "lib"}', '-lc10', '-ltorch_cpu']
+    if name == 'cuda' and (_TORCH / 'lib/libc10_cuda.so').is_file():
+        libraries.append('-lc10_cuda')
+    yield [*(nvcc or compiler), '-shared', *objects, '-o', str(folder / 'library.so'), *libraries]
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        lines = [line for line in done.stdout.splitlines() if 'error' in line.lower()]
+        log = Path(tempfile.gettempdir()) / f'uvpt-build-{os.getuid()}.log'
+        log.write_text(f'{shlex.join(command)}\n{done.stdout}')
+        first = (lines or done.stdout.splitlines() or ['no message'])[0].strip()
+        raise BuildError(f'{Path(command[0]).name} failed: {first[:160]} (all of it in {log})')
+
+
+def build(name: str) -> Path:
+    """Build a backend, unless it was built before from the same sources for the same torch.
+
+    Args:
+        name: ``'cpp'`` or ``'cuda'``.
+
+    Returns:
+        Path: the library, which appears whole or not at all.
+
+    Raises:
+        BuildError: it cannot be built here; the reason is kept for `why_missing`.
+    """
+    found = library(name)
+    if found:
+        return found
+    home = _writable(_folders())
+    try:
+        with tempfile.TemporaryDirectory(dir=home) as scratch:
+            *compilations, link = _commands(name, Path(scratch))
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(_run, compilations))
+            _run(link)
+            os.replace(Path(scratch) / 'library.so', home / f'uvpt_{name}.so')
+    except BuildError as error:
+        write_json(home / f'uvpt_{name}.json', {'missing': str(error)})
+        raise
+    (home / f'uvpt_{name}.json').unlink(missing_ok=True)
+    return home / f'uvpt_{name}.so'
+
+
+def _writable(folders: list[Path]) -> Path:
+    """Return the first folder that can be made and written to.
+
+    Raises:
+        BuildError: none can.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise BuildError(f'none of {", ".join(map(str, folders))} can be written to')

@@ -1,0 +1,73 @@
+// Sizes as the operators receive them, and the checks that keep a kernel inside its tensors.
+// Python checks first and with more words (functional.py); these serve whoever calls torch.ops.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include <limits>
+
+#include "geometry.h"
+
+namespace uvpt {
+
+// Heights and widths in turn.
+inline Maps maps_of(at::IntArrayRef sizes) {
+  TORCH_CHECK(sizes.size() % 2 == 0 && sizes.size() <= 2 * MAX_MAPS, "sizes: expected 1 to ",
+              MAX_MAPS, " pairs of height and width, got ", sizes.size(), " numbers");
+  Maps maps;
+  for (size_t i = 0; i < sizes.size(); i += 2) {
+    TORCH_CHECK(sizes[i] >= 0 && sizes[i + 1] >= 0, "sizes: negative size in ", sizes);
+    maps.add(sizes[i], sizes[i + 1]);
+  }
+  return maps;
+}
+
+inline Maps one_row(int64_t queries) {
+  Maps maps;
+  maps.add(1, queries);
+  return maps;
+}
+
+inline void check_value(const at::Tensor& value, const Maps& levels) {
+  TORCH_CHECK(value.dim() == 4 && value.size(1) == levels.pixels, "value has shape ",
+              value.sizes(), "; the sizes need (B, ", levels.pixels, ", heads, D)");
+  // a place within one head's plane is an int
+  TORCH_CHECK(levels.plane_pixels * (value.size(3) + 3) < std::numeric_limits<int>::max(),
+              "value: a head has ", levels.pixels, " x ", value.size(3), " numbers, too many");
+}
+
+inline void check_like(const at::Tensor& value, const at::Tensor& other, const char* name) {
+  TORCH_CHECK(other.device() == value.device(), name, " is on ", other.device(), ", value on ",
+              value.device());
+  TORCH_CHECK(other.size(0) == value.size(0) && other.size(2) == value.size(2), name,
+              " has shape ", other.sizes(), ", value ", value.sizes());
+}
+
+inline void check_fused(const at::Tensor& value, const Maps& levels, const at::Tensor& raw,
+                        const Maps& queries) {
+  check_value(value, levels);
+  TORCH_CHECK(raw.dim() == 6 && raw.size(1) == queries.pixels && raw.size(3) == levels.count &&
+                  raw.size(4) > 0 && raw.size(5) == 3,
+              "raw has shape ", raw.sizes(), ", expected (B, ", queries.pixels, ", heads, ",
+              levels.count, ", points, 3)");
+  check_like(value, raw, "raw");
+  TORCH_CHECK(raw.scalar_type() == value.scalar_type(), "raw is ", raw.scalar_type(), ", value ",
+              value.scalar_type());
+}
+
+inline void check_classic(const at::Tensor& value, const Maps& levels, const at::Tensor& locations,
+                          const at::Tensor& weights) {
+  check_value(value, levels);
+  TORCH_CHECK(locations.dim() == 6 && locations.size(3) == levels.count && locations.size(5) == 2,
+              "locations has shape ", locations.sizes(), ", expected (B, Q, heads, ", levels.count,
+              ", points, 2)");
+  TORCH_CHECK(weights.sizes() == locations.sizes().slice(0, 5), "weights has shape ",
+              weights.sizes(), ", locations ", locations.sizes());
+  check_like(value, locations, "locations");
+  check_like(value, weights, "weights");
+  TORCH_CHECK(weights.scalar_type() == locations.scalar_type(), "weights is ",
+              weights.scalar_type(), ", locations ", locations.scalar_type());
+}
+
+}  // namespace uvpt
