@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make or reuse a Python environment and install the project in it, in editable form.
+# Make or reuse a Python environment, install the project in it, in editable form, and compile its
+# deformable attention where there are compilers.
 #
 #   bash install.sh            install; run again it changes nothing and takes a second
 #   bash install.sh --python   print the environment's interpreter, install nothing
@@ -111,7 +112,7 @@ make_opencv_load() {
 }
 
 install_requirements() {
-    rm -f "$environment/$requirements_stamp" "$environment/$package_stamp"
+    rm -f "$environment/$requirements_stamp" "$environment/$package_stamp" "$environment/$ops_stamp"
     echo "installing requirements.txt in $environment: minutes the first time, mostly downloads"
     pip_install -r "$here/requirements.txt"
     pip_install --no-deps -r "$here/requirements-nodeps.txt"
@@ -126,9 +127,21 @@ install_package() {
     echo "$package" >"$environment/$package_stamp"
 }
 
+# Compile deformable attention. What cannot be built here is said in a line; plain PyTorch serves then.
+build_ops() {
+    echo "compiling deformable attention: a minute, with nvcc two"
+    "$python" -m mmseg_uvpt.ops build || fail "the build broke off; its reason stands above"
+    echo "$ops" >"$environment/$ops_stamp"
+}
+
+# Succeeds if stamp $1 holds $2.
+holds() {
+    [ "$(cat "$environment/$1" 2>/dev/null)" = "$2" ]
+}
+
 is_current() {
-    [ -x "$python" ] && [ "$(cat "$environment/$requirements_stamp" 2>/dev/null)" = "$requirements" ] &&
-        [ "$(cat "$environment/$package_stamp" 2>/dev/null)" = "$package" ]
+    [ -x "$python" ] && holds "$requirements_stamp" "$requirements" &&
+        holds "$package_stamp" "$package" && holds "$ops_stamp" "$ops"
 }
 
 case "${1:-}" in
@@ -146,8 +159,12 @@ fi
 made=mmseg-uvpt.made                             # this script made the environment
 requirements_stamp=mmseg-uvpt.requirements       # written when the requirements were all installed
 package_stamp=mmseg-uvpt.package                 # written when the package was installed
+ops_stamp=mmseg-uvpt.ops                         # written when what could be compiled was
 requirements=$(sed 's/ *#.*//' "$here"/requirements*.txt | sha256sum | cut -d' ' -f1)
 package="$here $(sha256sum <"$here/pyproject.toml" | cut -d' ' -f1)"
+ops="$(cat "$here"/mmseg_uvpt/ops/build.py "$here"/mmseg_uvpt/ops/csrc/* | sha256sum | cut -d' ' -f1)"
+# what may let a build succeed that did not, or differ
+ops="$ops ${TORCH_CUDA_ARCH_LIST:-} ${CXX:-} ${CUDA_HOME:-} $(command -v c++ g++ clang++ nvcc | tr '\n' ' ' || true)"
 check_interpreter
 is_current && exit
 
@@ -162,6 +179,7 @@ supported "$python" ||
     fail "$environment holds no Python 3.10 to 3.12: remove it, or name another with UVPT_ENV"
 "$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip >/dev/null ||
     fail "$environment has no pip: install it there, or name another environment with UVPT_ENV"
-[ "$(cat "$environment/$requirements_stamp" 2>/dev/null)" = "$requirements" ] || install_requirements
-install_package
+holds "$requirements_stamp" "$requirements" || install_requirements
+holds "$package_stamp" "$package" || install_package
+holds "$ops_stamp" "$ops" || build_ops
 echo "ready: source $environment/bin/activate"

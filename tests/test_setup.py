@@ -17,11 +17,15 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCRIPTS = ['install.sh', '.ci/run']
 LISTS = ['requirements.txt', 'requirements-nodeps.txt']
+NEEDED_COMMANDS = (
+    'bash cat cp cut dirname flock grep ls mkdir mv realpath rm sed sha256sum touch tr'
+)
 
 FAKE_PYTHON = """#!/usr/bin/env bash
 echo "$@" >>"$CALLS"
 case "$1 $2" in
     '-m pip') [ -z "${FAIL_PIP:-}" ] || [ "$3" != install ] ;;
+    '-m mmseg_uvpt.ops') [ -z "${FAIL_OPS:-}" ] ;;
     '-m venv') mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
     '-c import cv2') [ -z "${NO_DESKTOP:-}" ] || grep -q opencv-python-headless "$CALLS" ;;
     *) exec {real} "$@" ;;
@@ -101,6 +105,9 @@ class Clone:
         self.folder.mkdir()
         for name in ['install.sh', 'pyproject.toml', *LISTS]:
             shutil.copy(REPOSITORY / name, self.folder)
+        ops = Path('mmseg_uvpt/ops')
+        shutil.copytree(REPOSITORY / ops / 'csrc', self.folder / ops / 'csrc')
+        shutil.copy(REPOSITORY / ops / 'build.py', self.folder / ops)
         self.python = folder / 'python'
         real = getattr(sys, '_base_executable', sys.executable)  # lies in no environment
         self.python.write_text(FAKE_PYTHON.replace('{real}', real))
@@ -109,7 +116,7 @@ class Clone:
         self.calls = folder / 'calls'
 
     def install(self, *arguments: str, **variables: str) -> tuple[int, str, list[str]]:
-        """Run install.sh; return its status, what it printed and what pip and venv were asked."""
+        """Run install.sh; return its status, what it printed, what pip, venv and ops were asked."""
         self.calls.write_text('')
         kept = {k: v for k, v in os.environ.items() if k not in ('UVPT_ENV', 'VIRTUAL_ENV')}
         done = subprocess.run(
@@ -119,7 +126,9 @@ class Clone:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        calls = re.findall(r'-m (pip (?:un)?install .*|venv .*)', self.calls.read_text())
+        calls = re.findall(
+            r'-m (pip (?:un)?install .*|venv .*|mmseg_uvpt.ops .*)', self.calls.read_text()
+        )
         return done.returncode, done.stdout, calls
 
 
@@ -131,12 +140,13 @@ def clone(tmp_path):
 def test_first_run_makes_an_environment_second_does_nothing(clone):
     status, printed, calls = clone.install()
     assert status == 0, printed
-    assert [call.split()[0] for call in calls] == ['venv', 'pip', 'pip', 'pip']
+    assert [call.split()[0] for call in calls] == ['venv', 'pip', 'pip', 'pip', 'mmseg_uvpt.ops']
     assert calls[0] == f'venv {clone.environment}'
     assert calls[1].endswith('requirements.txt')
     assert '--no-deps' in calls[2]
     assert calls[2].endswith('requirements-nodeps.txt')
     assert calls[3].endswith(f'--editable {clone.folder}')
+    assert calls[4] == 'mmseg_uvpt.ops build'
     assert clone.install() == (0, '', [])
 
 
@@ -146,7 +156,7 @@ def test_changed_requirements_are_installed_without_a_new_environment(clone):
         file.write('six==1.16.0  # a new need\n')
     status, _, calls = clone.install()
     assert status == 0
-    assert [call.split()[0] for call in calls] == ['pip', 'pip', 'pip']
+    assert [call.split()[0] for call in calls] == ['pip', 'pip', 'pip', 'mmseg_uvpt.ops']
 
 
 def test_changed_metadata_reinstall_only_the_package(clone):
@@ -156,6 +166,33 @@ def test_changed_metadata_reinstall_only_the_package(clone):
     _, _, calls = clone.install()
     assert len(calls) == 1
     assert '--editable' in calls[0]
+
+
+def test_changed_kernels_or_compilers_only_compile_again(clone):
+    clone.install()
+    (clone.folder / 'mmseg_uvpt/ops/csrc/geometry.h').write_text('// changed\n')
+    assert clone.install()[2] == ['mmseg_uvpt.ops build']
+    assert clone.install(TORCH_CUDA_ARCH_LIST='9.0')[2] == ['mmseg_uvpt.ops build']
+    assert clone.install(TORCH_CUDA_ARCH_LIST='9.0') == (0, '', [])
+
+
+def test_a_build_that_breaks_off_is_tried_again(clone):
+    status, printed, _ = clone.install(FAIL_OPS='1')
+    assert status == 1
+    assert printed.splitlines()[-1].startswith('error: the build broke off')
+    status, _, calls = clone.install()
+    assert (status, calls) == (0, ['mmseg_uvpt.ops build'])
+
+
+def test_a_machine_without_any_compiler_is_served(clone, tmp_path):
+    """Only the few commands that install.sh itself calls are on its PATH."""
+    commands = tmp_path / 'commands'
+    commands.mkdir()
+    for name in NEEDED_COMMANDS.split():
+        (commands / name).symlink_to(shutil.which(name))
+    status, printed, calls = clone.install(PATH=str(commands))
+    assert status == 0, printed
+    assert calls[-1] == 'mmseg_uvpt.ops build'
 
 
 def test_an_environment_that_was_never_finished_is_made_anew(clone):
@@ -180,7 +217,7 @@ def test_an_environment_that_was_there_is_used_and_kept(clone, tmp_path, variabl
     assert clone.install(FAIL_PIP='1', **variables)[0] == 1
     status, printed, calls = clone.install(**variables)
     assert status == 0, printed
-    assert [call.split()[0] for call in calls] == ['pip', 'pip', 'pip']
+    assert [call.split()[0] for call in calls] == ['pip', 'pip', 'pip', 'mmseg_uvpt.ops']
     assert (environment / 'mine').exists()
     assert clone.install('--python', **variables)[1].strip() == f'{environment}/bin/python'
 

@@ -43,7 +43,7 @@ def _worst_error(name: str, device: str) -> float:
         for sizes in ((_PYRAMID, _PYRAMID[1:2]), (_PYRAMID[1:2], _PYRAMID))
         for width in (2, 4, 10, 32)
     )
-    return max(max(check.errors(case, name, device, torch.float32)) for case in cases)
+    return max(max(check.errors_of(name, case, device, torch.float32)) for case in cases)
 
 
 def _build() -> None:

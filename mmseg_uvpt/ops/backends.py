@@ -12,46 +12,52 @@ import torch
 from mmseg_uvpt.ops import build, operators
 
 NAMES = ('reference', 'cpp', 'cuda')
-MAX_MAPS = 8  # of csrc/geometry.h: more levels than anybody uses go through the reference
+# Of csrc: what is more than anybody uses goes through the reference.
+MAX_MAPS = 8
+CUDA_MAX_SAMPLES = 32  # levels times points
+CUDA_MAX_CHANNELS = 128  # of a head
 
 _device_of = {'cpp': 'cpu', 'cuda': 'cuda'}
 _backend_for = {device: name for name, device in _device_of.items()}
 
 
-def _load() -> dict[str, str | None]:
-    """Load what was built; return, for each compiled backend, why it is missing, or None."""
-    operators.register()
-    missing = {}
-    for name in _device_of:
-        library = build.library(name)
-        missing[name] = build.why_missing(name) if library is None else None
-        if library is not None:
-            try:
-                torch.ops.load_library(str(library))
-            except OSError as error:
-                missing[name] = f'{library} does not load: {error}'
-    return missing
+def _load(name: str) -> str | None:
+    """Load a compiled backend; return why it is missing, or None."""
+    library = build.library(name)
+    if library is None:
+        return build.why_missing(name)
+    try:
+        torch.ops.load_library(str(library))
+    except OSError as error:
+        return f'{library} does not load: {error}'
+    return None
 
 
 _forced = os.environ.get('UVPT_OPS') or None
 if _forced not in (None, *NAMES):
     raise ValueError(f'UVPT_OPS={_forced}: must be one of {", ".join(NAMES)}')
-missing: dict[str, str | None] = _load()
+operators.register()
+missing: dict[str, str | None] = {name: _load(name) for name in _device_of}
 
 
-def is_compiled(device: torch.device, maps: int = 1) -> bool:
+def is_compiled(device: torch.device, maps: int = 1, samples: int = 1, channels: int = 1) -> bool:
     """Tell whether compiled code serves tensors on a device.
 
     Args:
         device: of the tensors.
         maps: levels of the values or maps of the queries, whichever are more.
+        samples: levels times points.
+        channels: of a head.
 
     Raises:
         RuntimeError: the backend that was forced is not there, or not for this device.
     """
     if _forced is None:
         name = _backend_for.get(device.type)
-        return name is not None and missing[name] is None and maps <= MAX_MAPS
+        fits = maps <= MAX_MAPS and (
+            name != 'cuda' or (samples <= CUDA_MAX_SAMPLES and channels <= CUDA_MAX_CHANNELS)
+        )
+        return name is not None and missing[name] is None and fits
     if _forced == 'reference':
         return False
     if missing[_forced]:

@@ -25,17 +25,19 @@ from mmseg_uvpt.files import write_json
 
 COMMAND = 'python -m mmseg_uvpt.ops build'
 
-_SOURCES = Path(__file__).with_name('csrc')
+SOURCES = Path(__file__).with_name('csrc')
 _TORCH = Path(torch.__file__).parent
 # CUDA code for these; newer GPUs compile the last one's intermediate code when it is first loaded
 _ARCHITECTURES = '8.0 9.0+PTX'
+USUAL_NVCC = '/usr/local/cuda/bin/nvcc'
 
 
 class BuildError(Exception):
     """A backend cannot be built here; the message is one line."""
 
 
-def _torch_flags() -> list[str]:
+def torch_flags() -> list[str]:
+    """Return the flags that let a source include torch's headers."""
     major, minor = (int(part) for part in torch.__version__.split('.')[:2])
     return [
         f'-std=c++{20 if (major, minor) >= (2, 9) else 17}',  # as torch's own headers need
@@ -44,6 +46,11 @@ def _torch_flags() -> list[str]:
         *('-isystem', str(_TORCH / 'include')),
         *('-isystem', str(_TORCH / 'include/torch/csrc/api/include')),
     ]
+
+
+def link_flags() -> list[str]:
+    """Return the flags that link a library with torch's."""
+    return [f'-L{_TORCH / "lib"}', '-lc10', '-ltorch_cpu']
 
 
 _CXX_FLAGS = (
@@ -65,7 +72,7 @@ class Unit:
         return self.source.endswith('.cu')
 
 
-_UNITS = {
+UNITS = {
     'cpp': (
         Unit('cpu.cpp', with_torch=True),
         Unit('cpu_baseline.cpp'),
@@ -76,14 +83,18 @@ _UNITS = {
 }
 
 
-def architectures() -> list[str]:
-    """Return nvcc's flags for ``TORCH_CUDA_ARCH_LIST``, such as ``8.0 9.0+PTX``.
+def _architectures() -> str | None:
+    return os.environ.get('TORCH_CUDA_ARCH_LIST') or None
+
+
+def architecture_flags(architectures: str) -> list[str]:
+    """Return nvcc's flags for a list such as ``8.0 9.0+PTX``.
 
     Raises:
         BuildError: an entry is no compute capability.
     """
     flags = []
-    for entry in os.environ.get('TORCH_CUDA_ARCH_LIST', _ARCHITECTURES).replace(';', ' ').split():
+    for entry in architectures.replace(';', ' ').split():
         number, _, ptx = entry.partition('+')
         digits = number.replace('.', '')
         if not digits[:-1].isdigit() or ptx not in ('', 'PTX'):
@@ -98,14 +109,13 @@ def architectures() -> list[str]:
 def _key() -> str:
     """Return the name of the folder for these sources, this torch and these flags."""
     digest = hashlib.sha256()
-    for path in sorted(_SOURCES.iterdir()):
+    for path in sorted(SOURCES.iterdir()):
         digest.update(path.name.encode() + b'\0' + path.read_bytes())
-    arches = os.environ.get('TORCH_CUDA_ARCH_LIST', _ARCHITECTURES)
-    digest.update(repr((torch.__version__, _CXX_FLAGS, _NVCC_FLAGS, arches)).encode())
+    digest.update(repr((torch.__version__, _CXX_FLAGS, _NVCC_FLAGS)).encode())
     return digest.hexdigest()[:16]
 
 
-def _folders() -> list[Path]:
+def folders() -> list[Path]:
     """Return where libraries may lie, the preferred place first."""
     cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
     return [root / 'mmseg-uvpt-ops' / _key() for root in (Path(sys.prefix) / 'lib', cache)]
@@ -113,20 +123,22 @@ def _folders() -> list[Path]:
 
 def library(name: str) -> Path | None:
     """Return a backend's library if it was built."""
-    files = (folder / f'uvpt_{name}.so' for folder in _folders())
+    files = (folder / f'uvpt_{name}.so' for folder in folders())
     return next((file for file in files if file.is_file()), None)
+
+
+def _record(name: str) -> dict:
+    """Return what the last build of a backend noted: how it was built, or why not."""
+    files = (folder / f'uvpt_{name}.json' for folder in folders())
+    return next((json.loads(file.read_text()) for file in files if file.is_file()), {})
 
 
 def why_missing(name: str) -> str:
     """Return in one line why a backend has no library."""
-    for folder in _folders():
-        record = folder / f'uvpt_{name}.json'
-        if record.is_file():
-            return json.loads(record.read_text())['missing']
-    return f'not built; {COMMAND} builds it'
+    return _record(name).get('missing', f'not built; {COMMAND} builds it')
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
     """Return the command of the C++ compiler.
 
     Raises:
@@ -140,7 +152,7 @@ def _compiler() -> list[str]:
     raise BuildError('no C++ compiler (c++, g++, clang++ or $CXX): sudo apt-get install g++')
 
 
-def _nvcc() -> Path:
+def cuda_compiler() -> Path:
     """Return the CUDA compiler.
 
     Raises:
@@ -149,7 +161,7 @@ def _nvcc() -> Path:
     for root in (os.environ.get('CUDA_HOME'), os.environ.get('CUDA_PATH')):
         if root and (Path(root) / 'bin/nvcc').is_file():
             return Path(root) / 'bin/nvcc'
-    found = shutil.which('nvcc') or '/usr/local/cuda/bin/nvcc'
+    found = shutil.which('nvcc') or USUAL_NVCC
     if not Path(found).is_file():
         raise BuildError(
             'no CUDA compiler: nvcc is neither on PATH nor below $CUDA_HOME or /usr/local/cuda'
@@ -163,28 +175,37 @@ def _commands(name: str, folder: Path) -> Iterator[list[str]]:
     Raises:
         BuildError: a compiler is missing.
     """
-    compiler = _compiler()
-    nvcc = [str(_nvcc()), '-ccbin', compiler[0]] if name == 'cuda' else []
+    cxx = compiler()
+    nvcc = cuda_compiler() if name == 'cuda' else None
     objects = []
-    for unit in _UNITS[name]:
+    for unit in UNITS[name]:
         objects.append(str(folder / f'{unit.source}.o'))
-        flags = (
-            [*nvcc, *_NVCC_FLAGS, *architectures()] if unit.is_cuda else [*compiler, *_CXX_FLAGS]
-        )
-        if unit.with_torch:
-            flags += _torch_flags()
-        elif not unit.is_cuda:
-            flags.append('-std=c++17')
-        if name == 'cuda' and not unit.is_cuda:
-            flags += ['-isystem', str(_nvcc().resolve().parents[1] / 'include')]
-        yield [*flags, '-c', str(_SOURCES / unit.source), '-o', objects[-1]]
-    libraries = [f'-L{_TORCH / "lib"}', '-lc10', '-ltorch_cpu']
-    if name == 'cuda' and (_TORCH / 'lib/libc10_cuda.so').is_file():
+        if unit.is_cuda:
+            flags = [
+                str(nvcc),
+                '-ccbin',
+                cxx[0],
+                *_NVCC_FLAGS,
+                *architecture_flags(_architectures() or _ARCHITECTURES),
+            ]
+        else:
+            flags = [*cxx, *_CXX_FLAGS, *(torch_flags() if unit.with_torch else ['-std=c++17'])]
+            if nvcc:
+                flags += ['-isystem', str(nvcc.resolve().parents[1] / 'include')]
+        yield [*flags, '-c', str(SOURCES / unit.source), '-o', objects[-1]]
+    libraries = link_flags()
+    if nvcc and (_TORCH / 'lib/libc10_cuda.so').is_file():
         libraries.append('-lc10_cuda')
-    yield [*(nvcc or compiler), '-shared', *objects, '-o', str(folder / 'library.so'), *libraries]
+    linker = [str(nvcc), '-ccbin', cxx[0]] if nvcc else cxx
+    yield [*linker, '-shared', *objects, '-o', str(folder / 'library.so'), *libraries]
 
 
-def _run(command: list[str]) -> None:
+def run(command: list[str]) -> None:
+    """Run a compiler.
+
+    Raises:
+        BuildError: it fails; the message is its first complaint.
+    """
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         lines = [line for line in done.stdout.splitlines() if 'error' in line.lower()]
@@ -206,25 +227,25 @@ def build(name: str) -> Path:
     Raises:
         BuildError: it cannot be built here; the reason is kept for `why_missing`.
     """
-    found = library(name)
-    if found:
+    found, wanted = library(name), _architectures() if name == 'cuda' else None
+    if found and wanted in (None, _record(name).get('architectures')):
         return found
-    home = _writable(_folders())
+    home = writable(folders())
     try:
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             *compilations, link = _commands(name, Path(scratch))
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(_run, compilations))
-            _run(link)
+                list(pool.map(run, compilations))
+            run(link)
             os.replace(Path(scratch) / 'library.so', home / f'uvpt_{name}.so')
     except BuildError as error:
         write_json(home / f'uvpt_{name}.json', {'missing': str(error)})
         raise
-    (home / f'uvpt_{name}.json').unlink(missing_ok=True)
+    write_json(home / f'uvpt_{name}.json', {'architectures': wanted} if wanted else {})
     return home / f'uvpt_{name}.so'
 
 
-def _writable(folders: list[Path]) -> Path:
+def writable(folders: list[Path]) -> Path:
     """Return the first folder that can be made and written to.
 
     Raises:

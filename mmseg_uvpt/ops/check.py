@@ -99,24 +99,33 @@ def attend(given: Arguments) -> Tensor:
     return deformable_attention(given.value, given.value_sizes, *given.samples)
 
 
+def gradient_of(output: Tensor) -> Tensor:
+    """Return the gradient that `output_and_gradients` sends back: random, but always the same."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
+
+
 def output_and_gradients(given: Arguments, backend: str | None = None) -> list[Tensor]:
-    """Return the output and the gradients of value and samples, for a fixed random gradient."""
+    """Return the output and the gradients of value and samples."""
     with backends.forced(backend):
         output = attend(given)
-        generator = torch.Generator().manual_seed(1)
-        grad = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
-        return [output.detach(), *torch.autograd.grad(output, (given.value, *given.samples), grad)]
+        grads = torch.autograd.grad(output, (given.value, *given.samples), gradient_of(output))
+        return [output.detach(), *grads]
 
 
-def errors(given: Arguments, backend: str, device: str, dtype: torch.dtype) -> list[float]:
-    """Return the relative L2 errors of a backend's output and gradients.
+def errors(given: Arguments, found: Sequence[Tensor]) -> list[float]:
+    """Return the relative L2 errors of an output and its gradients.
 
     They are taken against the reference in float64 on the CPU, from the same rounded arguments.
     """
-    rounded = given.to(device, dtype)
-    found = output_and_gradients(rounded, backend)
-    expected = output_and_gradients(rounded.to('cpu', torch.float64), 'reference')
+    expected = output_and_gradients(given.to('cpu', torch.float64), 'reference')
     return [
         float((f.cpu().double() - e).norm() / e.norm().clamp(min=1e-30))
         for f, e in zip(found, expected, strict=True)
     ]
+
+
+def errors_of(backend: str, given: Arguments, device: str, dtype: torch.dtype) -> list[float]:
+    """Return the relative L2 errors of a backend's output and gradients."""
+    rounded = given.to(device, dtype)
+    return errors(rounded, output_and_gradients(rounded, backend))

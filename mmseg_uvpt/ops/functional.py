@@ -38,7 +38,7 @@ def deformable_attention(
             f'weights has shape {tuple(weights.shape)}, locations {tuple(locations.shape)}'
         )
     _check_device('weights', weights, value)
-    if backends.is_compiled(value.device, len(value_sizes)):
+    if _is_compiled(value, locations, len(value_sizes)):
         return torch.ops.uvpt.deformable_attention(value, flat(value_sizes), locations, weights)
     return reference.deformable_attention(value, value_sizes, locations, weights)
 
@@ -76,15 +76,22 @@ def fused_deformable_attention(
         )
     if raw.dtype != value.dtype:
         raise ValueError(f'raw is {raw.dtype}, value {value.dtype}: both must be the same')
-    if backends.is_compiled(value.device, max(len(value_sizes), len(query_sizes))):
+    if _is_compiled(value, raw, max(len(value_sizes), len(query_sizes))):
         return torch.ops.uvpt.fused_deformable_attention(
             value, flat(value_sizes), raw, flat(query_sizes)
         )
     return reference.fused_deformable_attention(value, value_sizes, raw, query_sizes)
 
 
+def _is_compiled(value: Tensor, samples: Tensor, maps: int) -> bool:
+    levels, points = samples.shape[3:5]
+    return backends.is_compiled(value.device, maps, levels * points, value.shape[3])
+
+
 def _check_value(value: Tensor, sizes: Sequence[Size]) -> None:
-    if value.ndim != 4 or value.shape[1] != pixels(sizes):
+    if not sizes:
+        raise ValueError('value_sizes is empty: there is no level to sample')
+    if value.ndim != 4 or value.shape[1] != pixels(sizes) or value.shape[3] == 0:
         raise ValueError(
             f'value has shape {tuple(value.shape)}; value_sizes {list(sizes)} need '
             f'(B, {pixels(sizes)}, heads, D)'

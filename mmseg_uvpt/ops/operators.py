@@ -6,7 +6,7 @@ The code behind them (csrc) registers itself for a device when its library is lo
 import torch
 from torch import Tensor
 
-_SCHEMAS = {
+SCHEMAS = {
     'deformable_attention': (
         '(Tensor value, SymInt[] value_sizes, Tensor locations, Tensor weights) -> Tensor'
     ),
@@ -26,7 +26,7 @@ _SCHEMAS = {
 
 def register() -> None:
     """Declare the operators; once a process."""
-    for name, schema in _SCHEMAS.items():
+    for name, schema in SCHEMAS.items():
         torch.library.define(f'uvpt::{name}', schema, tags=torch.Tag.pt2_compliant_tag)
     for operator in (_Classic, _Fused):
         name = f'uvpt::{operator.name}'

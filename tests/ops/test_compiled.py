@@ -13,7 +13,7 @@ ENTRIES = pytest.mark.parametrize('entry', check.ENTRIES)
 
 def assert_agrees(compiled, given, dtype=torch.float32):
     name, device = compiled
-    found = check.errors(given, name, device, dtype)
+    found = check.errors_of(name, given, device, dtype)
     assert max(found) < check.TOLERANCE[dtype], found
 
 

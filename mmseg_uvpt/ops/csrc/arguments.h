@@ -30,8 +30,10 @@ inline Maps one_row(int64_t queries) {
 }
 
 inline void check_value(const at::Tensor& value, const Maps& levels) {
-  TORCH_CHECK(value.dim() == 4 && value.size(1) == levels.pixels, "value has shape ",
-              value.sizes(), "; the sizes need (B, ", levels.pixels, ", heads, D)");
+  TORCH_CHECK(value.dim() == 4 && value.size(1) == levels.pixels && value.size(3) > 0,
+              "value has shape ", value.sizes(), "; the sizes need (B, ", levels.pixels,
+              ", heads, D)");
+  TORCH_CHECK(levels.count > 0, "value_sizes is empty");
   // a place within one head's plane is an int
   TORCH_CHECK(levels.plane_pixels * (value.size(3) + 3) < std::numeric_limits<int>::max(),
               "value: a head has ", levels.pixels, " x ", value.size(3), " numbers, too many");
@@ -42,6 +44,17 @@ inline void check_like(const at::Tensor& value, const at::Tensor& other, const c
               value.device());
   TORCH_CHECK(other.size(0) == value.size(0) && other.size(2) == value.size(2), name,
               " has shape ", other.sizes(), ", value ", value.sizes());
+}
+
+// Of the output of a call, for its backward.
+inline void check_gradient(const at::Tensor& grad, const at::Tensor& value, const Maps& queries) {
+  TORCH_CHECK(grad.dim() == 3 && grad.size(0) == value.size(0) &&
+                  grad.size(1) == queries.pixels && grad.size(2) == value.size(2) * value.size(3),
+              "grad has shape ", grad.sizes(), ", expected (", value.size(0), ", ", queries.pixels,
+              ", ", value.size(2) * value.size(3), ")");
+  TORCH_CHECK(grad.device() == value.device() && grad.scalar_type() == value.scalar_type(),
+              "grad is ", grad.scalar_type(), " on ", grad.device(), ", value ",
+              value.scalar_type(), " on ", value.device());
 }
 
 inline void check_fused(const at::Tensor& value, const Maps& levels, const at::Tensor& raw,

@@ -141,6 +141,7 @@ std::tuple<Tensor, Tensor> fused_backward(const Tensor& grad_, const Tensor& val
                                           at::IntArrayRef query_sizes) {
   const Maps levels = maps_of(value_sizes), queries = maps_of(query_sizes);
   check_fused(value_, levels, raw_, queries);
+  check_gradient(grad_, value_, queries);
   const auto type = computed_in(value_);
   const Tensor value = widened(value_, type), raw = widened(raw_, type);
   const Tensor grad = widened(grad_, type);
@@ -182,6 +183,7 @@ std::tuple<Tensor, Tensor, Tensor> classic_backward(const Tensor& grad_, const T
                                                     const Tensor& weights_) {
   const Maps levels = maps_of(value_sizes), queries = one_row(locations_.size(1));
   check_classic(value_, levels, locations_, weights_);
+  check_gradient(grad_, value_, queries);
   const auto type = computed_in(value_);
   const Tensor value = widened(value_, type), grad = widened(grad_, type);
   const Tensor locations = widened(locations_, type), weights = widened(weights_, type);

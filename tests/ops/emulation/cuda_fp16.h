@@ -1,0 +1,5 @@
+#pragma once
+
+#include <c10/util/Half.h>
+
+typedef c10::Half __half;
