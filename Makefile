@@ -26,9 +26,11 @@ format: install  ## mend what `make lint` can mend itself
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-gpu-check: install  ## run the tests that need a GPU
+gpu-check: install  ## run what needs a GPU, and time deformable attention on it: within 10 minutes
 	@$(PY) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: torch sees no GPU here; the tests marked gpu need one")'
+	$(PY) -m mmseg_uvpt.ops
 	$(PY) -m pytest -m gpu
+	$(PY) benchmarks/deformable_attention.py --device cuda --json work_dirs/gpu-check/deformable_attention.json
 
 clean:  ## remove what builds and tools leave, but no data, checkpoints, runs or environment
 	rm -rf build *.egg-info .pytest_cache .ruff_cache

@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from mmseg_uvpt.models.released_names import to_released
+from mmseg_uvpt.ops import backends
 
 # relative L2 error in float32 (parity/README.md)
 MAPS = {'cpu': 1e-5, 'cuda': 1e-4}
@@ -55,6 +56,16 @@ def device(request) -> str:
     return request.param
 
 
+@pytest.fixture(params=['reference', 'compiled'])
+def attention(request, device):
+    """Force a backend of deformable attention."""
+    compiled = {'cpu': 'cpp', 'cuda': 'cuda'}[device]
+    if request.param == 'compiled' and backends.missing[compiled]:
+        pytest.skip(f'{compiled} is not built: {backends.missing[compiled]}')
+    with backends.forced('reference' if request.param == 'reference' else compiled):
+        yield
+
+
 @pytest.fixture(scope='module', params=BACKBONES, ids=lambda p: p[1])
 def adapted(request, device, build, shared_parity, parity_weights):
     short, name = request.param
@@ -81,6 +92,7 @@ def test_source_model(short, name, device, build, shared_parity, parity_weights)
     assert relative(resized[:, :, ::4, ::4], expected['seg_logits']) < MAPS[device]
 
 
+@pytest.mark.usefixtures('attention')
 def test_adapted_model(adapted, device, parity_weights):
     model, expected, _ = adapted
     with torch.no_grad():
@@ -95,6 +107,7 @@ def test_adapted_model(adapted, device, parity_weights):
     assert relative(resized[:, :, ::4, ::4], expected['seg_logits']) < MAPS[device]
 
 
+@pytest.mark.usefixtures('attention')
 def test_training(adapted, device, labelled, parity_weights):
     model, expected, _ = adapted
     label = np.kron(np.random.default_rng(1).integers(0, 19, (1, 16, 16)), np.ones((1, 8, 8)))

@@ -17,10 +17,11 @@ def pytest_generate_tests(metafunc):
 
 
 def _device_of(name: str) -> str:
-    if name != 'reference' and backends.missing[name]:
-        pytest.skip(f'{name} is not built: {backends.missing[name]}')
     if DEVICES[name] == 'cuda' and not torch.cuda.is_available():
         pytest.skip('needs a CUDA device')
+    if name != 'reference' and backends.missing[name]:
+        leave = pytest.fail if name == 'cuda' else pytest.skip  # make gpu-check is for this
+        leave(f'{name} is not built: {backends.missing[name]}')
     return DEVICES[name]
 
 
