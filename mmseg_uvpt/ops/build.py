@@ -57,7 +57,7 @@ _CXX_FLAGS = (
     *('-O3', '-fPIC', '-fvisibility=hidden'),
     *('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-Wno-psabi'),
 )
-_NVCC_FLAGS = ('-O3', '-std=c++17', '-Xcompiler=-fPIC,-fvisibility=hidden', '--threads=2')
+_NVCC_FLAGS = ('-O3', '-Xcompiler=-fPIC,-fvisibility=hidden', '--threads=2')
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,6 @@ class Unit:
 
     source: str
     with_torch: bool = False
-
-    @property
-    def is_cuda(self) -> bool:
-        return self.source.endswith('.cu')
 
 
 UNITS = {
@@ -180,18 +176,11 @@ def _commands(name: str, folder: Path) -> Iterator[list[str]]:
     objects = []
     for unit in UNITS[name]:
         objects.append(str(folder / f'{unit.source}.o'))
-        if unit.is_cuda:
-            flags = [
-                str(nvcc),
-                '-ccbin',
-                cxx[0],
-                *_NVCC_FLAGS,
-                *architecture_flags(_architectures() or _ARCHITECTURES),
-            ]
-        else:
-            flags = [*cxx, *_CXX_FLAGS, *(torch_flags() if unit.with_torch else ['-std=c++17'])]
-            if nvcc:
-                flags += ['-isystem', str(nvcc.resolve().parents[1] / 'include')]
+        # nvcc compiles plain C++ too, and knows where CUDA's headers are
+        flags = [str(nvcc), '-ccbin', cxx[0], *_NVCC_FLAGS] if nvcc else [*cxx, *_CXX_FLAGS]
+        if unit.source.endswith('.cu'):
+            flags += architecture_flags(_architectures() or _ARCHITECTURES)
+        flags += torch_flags() if unit.with_torch else ['-std=c++17']
         yield [*flags, '-c', str(SOURCES / unit.source), '-o', objects[-1]]
     libraries = link_flags()
     if nvcc and (_TORCH / 'lib/libc10_cuda.so').is_file():

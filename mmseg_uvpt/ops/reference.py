@@ -18,19 +18,22 @@ def deformable_attention(
     maps, grids, weights = value.to(dtype), 2 * locations.to(dtype) - 1, weights.to(dtype)
     batch, _, heads, width = value.shape
     queries, points = locations.shape[1], locations.shape[4]
-    # sums of nothing: they keep the result differentiable where no level has a pixel
-    nothing = maps[:, :0].sum() + grids[:, :0].sum() + weights[:, :0].sum()
-    output = nothing.expand(batch * heads, width, queries)
+    sums = []
     for level, (h, w) in enumerate(value_sizes):
         start = sum(a * b for a, b in value_sizes[:level])
-        if not (output.numel() and h * w):
+        if not (batch * heads * queries and h * w):
             continue  # grid_sample takes no empty map, and nothing is added
         level_map = maps[:, start : start + h * w].permute(0, 2, 3, 1)
         level_map = level_map.reshape(batch * heads, width, h, w)
         grid = grids[:, :, :, level].transpose(1, 2).reshape(-1, queries, points, 2)
         sampled = F.grid_sample(level_map, grid, mode='bilinear', align_corners=False)
         weight = weights[:, :, :, level].transpose(1, 2).reshape(-1, 1, queries, points)
-        output = output + (sampled * weight).sum(-1)
+        sums.append((sampled * weight).sum(-1))
+    if sums:
+        output = sum(sums)
+    else:  # sums of nothing keep the result differentiable
+        nothing = maps[:, :0].sum() + grids[:, :0].sum() + weights[:, :0].sum()
+        output = nothing.expand(batch * heads, width, queries)
     output = output.view(batch, heads * width, queries).transpose(1, 2)
     return output.to(value.dtype).contiguous()
 
@@ -41,8 +44,9 @@ def fused_deformable_attention(
     """Softmax, reference points, samples; as `mmseg_uvpt.ops.fused_deformable_attention`."""
     raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
     centres = pixel_centres(query_sizes, raw).view(1, raw.shape[1], 1, 1, 1, 2)
-    # an empty level is not sampled; 1 keeps its locations finite
-    scale = raw.new_tensor([(max(w, 1), max(h, 1)) for h, w in value_sizes])
+    # an empty level is not sampled; 1 keeps its locations finite (new_tensor would be simpler, but
+    # torch 2.4 compiles it to other numbers where sizes are dynamic)
+    scale = torch.stack([raw.new_full((), max(n, 1)) for h, w in value_sizes for n in (w, h)])
     locations = centres + raw[..., :2] / scale.view(1, 1, 1, -1, 1, 2)
     weights = raw[..., 2].flatten(3).softmax(-1).view(raw.shape[:-1])
     return deformable_attention(value, value_sizes, locations, weights)

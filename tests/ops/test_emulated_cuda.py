@@ -17,7 +17,7 @@ from mmseg_uvpt.ops import backends, build, check, operators
 from mmseg_uvpt.ops.sizes import flat
 
 EMULATION = Path(__file__).with_name('emulation')
-NAMESPACE = 'uvpt_emulated'
+NAMESPACE = 'uvpt_emulated'  # of csrc/cuda.cpp
 PYRAMID = [(8, 10), (4, 5), (2, 3)]
 SIZES = {
     'extractor': (PYRAMID[1:2], PYRAMID),  # values, queries
@@ -47,7 +47,7 @@ def _compile() -> Path:
         return library
     with tempfile.TemporaryDirectory(dir=home) as scratch:
         flags = [*build.compiler(), '-O1', '-fPIC', f'-I{EMULATION}', *build.torch_flags()]
-        flags += [f'-DUVPT_LIBRARY={NAMESPACE}', '-DUVPT_KEY=CPU', '-Wno-unknown-pragmas']
+        flags += ['-DUVPT_EMULATED', '-Wno-unknown-pragmas']
         objects = [f'{scratch}/{name}.o' for name in ('cuda', 'cuda_kernels')]
         build.run([*flags, '-c', str(build.SOURCES / 'cuda.cpp'), '-o', objects[0]])
         kernels = str(build.SOURCES / 'cuda_kernels.cu')

@@ -7,18 +7,20 @@
 
 #include <tuple>
 
+#include "arguments.h"
+#include "cuda_kernels.h"
+
+#if defined(UVPT_EMULATED)
+#define UVPT_LIBRARY uvpt_emulated
+#define UVPT_KEY CPU
+#else
+#define UVPT_LIBRARY uvpt
+#define UVPT_KEY CUDA
 #if UVPT_TORCH >= 210
 #include <c10/core/impl/VirtualGuardImpl.h>
 #else
 #include <c10/cuda/CUDAStream.h>
 #endif
-
-#include "arguments.h"
-#include "cuda_kernels.h"
-
-#ifndef UVPT_LIBRARY
-#define UVPT_LIBRARY uvpt
-#define UVPT_KEY CUDA
 #endif
 
 namespace uvpt {
@@ -27,8 +29,9 @@ namespace {
 using at::Tensor;
 
 void* stream_on(at::Device device) {
-  if (!device.is_cuda()) return nullptr;
-#if UVPT_TORCH >= 210
+#ifdef UVPT_EMULATED
+  return nullptr;
+#elif UVPT_TORCH >= 210
   return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
 #else
   return c10::cuda::getCurrentCUDAStream(device.index()).stream();
@@ -111,7 +114,6 @@ Tensor output_like(const Tensor& value, const Maps& queries) {
   return at::empty({value.size(0), queries.pixels, value.size(2) * value.size(3)}, value.options());
 }
 
-// Where there are no levels or no points to sample, no kernel runs.
 Tensor fused(const Tensor& value_, at::IntArrayRef value_sizes, const Tensor& raw_,
              at::IntArrayRef query_sizes) {
   const Maps levels = maps_of(value_sizes), queries = maps_of(query_sizes);
