@@ -359,7 +359,7 @@ __global__ void __launch_bounds__(MAX_THREADS) sample_kernel(const __grid_consta
         const A weight = FUSED ? exp(s(i, 2) - most) : s(i, 2);
         total += weight;
         const Corners<A> k(x, y, w, h, static_cast<int>(c.levels.plane[level]));
-        const T* at = plane + k.pixel * c.padded;
+        const T* at = plane + static_cast<int64_t>(k.pixel) * c.padded;
         A v00[CHANNELS], v01[CHANNELS], v10[CHANNELS], v11[CHANNELS];
         load(at, v00);
         load(at + c.padded, v01);
