@@ -226,17 +226,55 @@ __device__ void copy_rows(const CudaCall& c, const Tile& tile, T* rows, int coun
 
 // ---- samples ----
 
-// The four pixels around a place, and what each of them weighs. A place outside is moved to where
+// A query's numbers of one head, in shared memory: x, y and logit or weight of each sample.
+template <typename S, typename A>
+struct Samples {
+  S* numbers;
+  __device__ A operator()(int sample, int k) const { return static_cast<A>(numbers[3 * sample + k]); }
+  __device__ void set(int sample, int k, A number) { numbers[3 * sample + k] = static_cast<S>(number); }
+};
+
+// How samples of a query lie on a level: where its centre is, and how much a step counts there.
+template <typename A, bool FUSED>
+struct Level {
+  int w, h, plane;
+  A centre_x, centre_y;  // in the level's pixels
+  A scale_x, scale_y;    // of a sample's numbers: pixels, or fractions of the level
+
+  __device__ Level(const CudaCall& c, const Tile& tile, int query, int level)
+      : w(c.levels.width[level]),
+        h(c.levels.height[level]),
+        plane(static_cast<int>(c.levels.plane[level])),
+        centre_x(0),
+        centre_y(0),
+        scale_x(w),
+        scale_y(h) {
+    if (!FUSED) return;
+    scale_x = scale_y = 1;
+    centre_x = (A(tile.x + query % tile.across) + A(0.5)) * (A(w) / A(c.queries.width[tile.map]));
+    centre_y = (A(tile.y + query / tile.across) + A(0.5)) * (A(h) / A(c.queries.height[tile.map]));
+  }
+};
+
+// The four pixels around a sample, and what each of them weighs. A place outside is moved to where
 // all four weigh nothing or are border; a NaN weighs NaN, at a pixel that is safe to read.
 template <typename A>
 struct Corners {
-  int pixel;        // upper left, in the plane
-  A fx, fy;         // place between the four
+  int pixel;             // upper left, in the plane
+  A fx, fy;              // place between the four
   A inside_x, inside_y;  // 1 where moving the place changes the result, else 0
+  A w00, w01, w10, w11;
 
-  __device__ Corners(A x, A y, int w, int h, int plane) {
-    const int ix = split(x, w, fx, inside_x), iy = split(y, h, fy, inside_y);
-    pixel = plane + (iy + 1) * (w + 2) + ix + 1;
+  template <bool FUSED>
+  __device__ Corners(const Level<A, FUSED>& level, A x, A y, A weight) {
+    const int ix = split(x * level.scale_x + level.centre_x - A(0.5), level.w, fx, inside_x);
+    const int iy = split(y * level.scale_y + level.centre_y - A(0.5), level.h, fy, inside_y);
+    pixel = level.plane + (iy + 1) * (level.w + 2) + ix + 1;
+    const A lower = weight * fy, upper = weight - lower;
+    w01 = upper * fx;
+    w11 = lower * fx;
+    w00 = upper - w01;
+    w10 = lower - w11;
   }
 
   __device__ static int split(A x, int size, A& fraction, A& inside) {
@@ -249,24 +287,17 @@ struct Corners {
   }
 };
 
-// A query's numbers of one head, in shared memory: x, y and logit or weight of each sample.
-template <typename S, typename A>
-struct Samples {
-  S* numbers;
-  __device__ A operator()(int sample, int k) const { return static_cast<A>(numbers[3 * sample + k]); }
-  __device__ void set(int sample, int k, A number) { numbers[3 * sample + k] = static_cast<S>(number); }
-};
+// The channels of the four pixels that a thread has.
+template <typename A, int CHANNELS>
+struct Values {
+  A v00[CHANNELS], v01[CHANNELS], v10[CHANNELS], v11[CHANNELS];
 
-// Carries a sample over from a query's map to a level, in the level's pixels.
-template <typename A>
-struct Scale {
-  A x, y;
-
-  template <bool FUSED>
-  __device__ static Scale of(const CudaCall& c, int map, int level) {
-    const A w = A(c.levels.width[level]), h = A(c.levels.height[level]);
-    if (!FUSED) return {w, h};
-    return {w / A(c.queries.width[map]), h / A(c.queries.height[map])};
+  template <typename T>
+  __device__ Values(const T* at, int padded, int below) {
+    load(at, v00);
+    load(at + padded, v01);
+    load(at + below, v10);
+    load(at + below + padded, v11);
   }
 };
 
@@ -341,37 +372,23 @@ __global__ void __launch_bounds__(MAX_THREADS) sample_kernel(const __grid_consta
   if (busy) {
     const Samples<S, A> s{rows + query * stride<S>(tile.heads * span) + head * span};
     const A most = FUSED ? largest_logit(s, levels * points) : A(0);
-    const A centre_x = A(tile.x + query % tile.across) + A(0.5);
-    const A centre_y = A(tile.y + query / tile.across) + A(0.5);
     const T* plane = static_cast<const T*>(c.planes) + part * CHANNELS +
                      (tile.b * c.heads + tile.first_head + head) * c.levels.plane_pixels * c.padded;
     A total = 0;
 #pragma unroll
-    for (int level = 0; level < levels; ++level) {
-      const auto scale = Scale<A>::template of<FUSED>(c, tile.map, level);
-      const int w = c.levels.width[level], h = c.levels.height[level];
-      const int below = (w + 2) * c.padded;
+    for (int l = 0; l < levels; ++l) {
+      const Level<A, FUSED> level(c, tile, query, l);
 #pragma unroll
       for (int point = 0; point < points; ++point) {
-        const int i = level * points + point;
-        const A x = FUSED ? s(i, 0) + centre_x * scale.x - A(0.5) : s(i, 0) * scale.x - A(0.5);
-        const A y = FUSED ? s(i, 1) + centre_y * scale.y - A(0.5) : s(i, 1) * scale.y - A(0.5);
+        const int i = l * points + point;
         const A weight = FUSED ? exp(s(i, 2) - most) : s(i, 2);
         total += weight;
-        const Corners<A> k(x, y, w, h, static_cast<int>(c.levels.plane[level]));
-        const T* at = plane + static_cast<int64_t>(k.pixel) * c.padded;
-        A v00[CHANNELS], v01[CHANNELS], v10[CHANNELS], v11[CHANNELS];
-        load(at, v00);
-        load(at + c.padded, v01);
-        load(at + below, v10);
-        load(at + below + c.padded, v11);
-        const A lower = weight * k.fy, upper = weight - lower;
-        const A lower_right = lower * k.fx, upper_right = upper * k.fx;
+        const Corners<A> k(level, s(i, 0), s(i, 1), weight);
+        const Values<A, CHANNELS> v(plane + static_cast<int64_t>(k.pixel) * c.padded, c.padded,
+                                    (level.w + 2) * c.padded);
 #pragma unroll
-        for (int d = 0; d < CHANNELS; ++d) {
-          sum[d] += (upper - upper_right) * v00[d] + upper_right * v01[d] +
-                    (lower - lower_right) * v10[d] + lower_right * v11[d];
-        }
+        for (int d = 0; d < CHANNELS; ++d)
+          sum[d] += k.w00 * v.v00[d] + k.w01 * v.v01[d] + k.w10 * v.v10[d] + k.w11 * v.v11[d];
       }
     }
     if (FUSED) {
@@ -433,8 +450,6 @@ __global__ void __launch_bounds__(MAX_THREADS) gradient_kernel(const __grid_cons
       for (int i = 0; i < levels * points; ++i) total += exp(s(i, 2) - most);
       fraction = A(1) / total;
     }
-    const A centre_x = A(tile.x + query % tile.across) + A(0.5);
-    const A centre_y = A(tile.y + query / tile.across) + A(0.5);
     const int64_t at_plane =
         part * CHANNELS +
         (tile.b * c.heads + tile.first_head + head) * c.levels.plane_pixels * c.padded;
@@ -442,31 +457,23 @@ __global__ void __launch_bounds__(MAX_THREADS) gradient_kernel(const __grid_cons
     constexpr int SAMPLES = LEVELS && POINTS ? LEVELS * POINTS : CUDA_MAX_SAMPLES;
     A weights[SAMPLES], d_weights[SAMPLES], mean = 0;
 #pragma unroll
-    for (int level = 0; level < levels; ++level) {
-      const auto scale = Scale<A>::template of<FUSED>(c, tile.map, level);
-      const int w = c.levels.width[level], h = c.levels.height[level];
-      const int below = (w + 2) * c.padded;
+    for (int l = 0; l < levels; ++l) {
+      const Level<A, FUSED> level(c, tile, query, l);
+      const int below = (level.w + 2) * c.padded;
 #pragma unroll
       for (int point = 0; point < points; ++point) {
-        const int i = level * points + point;
-        const A x = FUSED ? s(i, 0) + centre_x * scale.x - A(0.5) : s(i, 0) * scale.x - A(0.5);
-        const A y = FUSED ? s(i, 1) + centre_y * scale.y - A(0.5) : s(i, 1) * scale.y - A(0.5);
+        const int i = l * points + point;
         const A weight = FUSED ? exp(s(i, 2) - most) * fraction : s(i, 2);
-        const Corners<A> k(x, y, w, h, static_cast<int>(c.levels.plane[level]));
+        const Corners<A> k(level, s(i, 0), s(i, 1), weight);
         const int64_t pixel = static_cast<int64_t>(k.pixel) * c.padded;
-        const T* at = plane + pixel;
-        A v00[CHANNELS], v01[CHANNELS], v10[CHANNELS], v11[CHANNELS];
-        load(at, v00);
-        load(at + c.padded, v01);
-        load(at + below, v10);
-        load(at + below + c.padded, v11);
+        const Values<A, CHANNELS> v(plane + pixel, c.padded, below);
         A c00 = 0, c01 = 0, c10 = 0, c11 = 0;
 #pragma unroll
         for (int d = 0; d < CHANNELS; ++d) {
-          c00 += g[d] * v00[d];
-          c01 += g[d] * v01[d];
-          c10 += g[d] * v10[d];
-          c11 += g[d] * v11[d];
+          c00 += g[d] * v.v00[d];
+          c01 += g[d] * v.v01[d];
+          c10 += g[d] * v.v10[d];
+          c11 += g[d] * v.v11[d];
         }
         // moving along x goes from the left pixels to the right ones, at the place's height
         const A top = c00 + k.fx * (c01 - c00), bottom = c10 + k.fx * (c11 - c10);
@@ -475,25 +482,23 @@ __global__ void __launch_bounds__(MAX_THREADS) gradient_kernel(const __grid_cons
         const A d_x = group_sum(right, grid.group) * weight * k.inside_x;
         const A d_y = group_sum(bottom - top, grid.group) * weight * k.inside_y;
 
-        const A lower = weight * k.fy, upper = weight - lower;
-        const A lower_right = lower * k.fx, upper_right = upper * k.fx;
         if (c.scale) {
           auto* to = static_cast<unsigned long long*>(c.grad_planes) + at_plane + pixel;
-          add(to, g, upper - upper_right, *c.scale);
-          add(to + c.padded, g, upper_right, *c.scale);
-          add(to + below, g, lower - lower_right, *c.scale);
-          add(to + below + c.padded, g, lower_right, *c.scale);
+          add(to, g, k.w00, *c.scale);
+          add(to + c.padded, g, k.w01, *c.scale);
+          add(to + below, g, k.w10, *c.scale);
+          add(to + below + c.padded, g, k.w11, *c.scale);
         } else {
           A* to = static_cast<A*>(c.grad_planes) + at_plane + pixel;
-          add(to, g, upper - upper_right);
-          add(to + c.padded, g, upper_right);
-          add(to + below, g, lower - lower_right);
-          add(to + below + c.padded, g, lower_right);
+          add(to, g, k.w00);
+          add(to + c.padded, g, k.w01);
+          add(to + below, g, k.w10);
+          add(to + below + c.padded, g, k.w11);
         }
 
         if (part == 0) {  // the group has read this sample: its gradients take its place
-          s.set(i, 0, FUSED ? d_x : d_x * scale.x);
-          s.set(i, 1, FUSED ? d_y : d_y * scale.y);
+          s.set(i, 0, d_x * level.scale_x);
+          s.set(i, 1, d_y * level.scale_y);
           if (!FUSED) s.set(i, 2, d_weight);
         }
         weights[i] = weight;
