@@ -53,8 +53,14 @@ def link_flags() -> list[str]:
     return [f'-L{_TORCH / "lib"}', '-lc10', '-ltorch_cpu']
 
 
+def _openmp() -> list[str]:
+    """Return the flags that link with the OpenMP that torch brought, whose threads it sets."""
+    bundled = sorted((_TORCH / 'lib').glob('libgomp*.so*'))
+    return [*map(str, bundled), '-Wl,--as-needed', '-fopenmp']
+
+
 _CXX_FLAGS = (
-    *('-O3', '-fPIC', '-fvisibility=hidden'),
+    *('-O3', '-fPIC', '-fvisibility=hidden', '-fopenmp'),  # at::parallel_for is a loop without it
     *('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-Wno-psabi'),
 )
 _NVCC_FLAGS = ('-O3', '-Xcompiler=-fPIC,-fvisibility=hidden', '--threads=2')
@@ -182,7 +188,7 @@ def _commands(name: str, folder: Path) -> Iterator[list[str]]:
             flags += architecture_flags(_architectures() or _ARCHITECTURES)
         flags += torch_flags() if unit.with_torch else ['-std=c++17']
         yield [*flags, '-c', str(SOURCES / unit.source), '-o', objects[-1]]
-    libraries = link_flags()
+    libraries = link_flags() if nvcc else [*link_flags(), *_openmp()]
     if nvcc and (_TORCH / 'lib/libc10_cuda.so').is_file():
         libraries.append('-lc10_cuda')
     linker = [str(nvcc), '-ccbin', cxx[0]] if nvcc else cxx

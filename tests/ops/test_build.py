@@ -43,6 +43,21 @@ def test_compilers_of_this_machine_were_used():
         pytest.skip('no compiler here')
 
 
+def test_the_cpu_backend_shares_threads_with_torch():
+    """Without OpenMP it would run on one core and still be right."""
+    if backends.missing['cpp']:
+        pytest.skip(f'cpp is not built: {backends.missing["cpp"]}')
+    code = (
+        'import torch; from mmseg_uvpt.ops import backends;'
+        'print(*{line.split()[-1] for line in open("/proc/self/maps") if "omp" in line})'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert len(done.stdout.split()) == 1, done.stdout
+    assert b'GOMP_parallel' in build.library('cpp').read_bytes() or (
+        b'__kmpc_fork_call' in build.library('cpp').read_bytes()
+    )
+
+
 def test_a_library_appears_once_and_is_found_again(home, tmp_path, monkeypatch):
     monkeypatch.setenv('CXX', compiler(tmp_path, 'echo built >"$(output "$@")"'))
     assert build.library('cpp') is None
