@@ -7,7 +7,7 @@ locations and weights, as public kernels do, so what those need before is not ch
 
 On a CPU the implementations take turns, and the median counts. On a GPU a CUDA graph of each is
 replayed, so only the device's time counts. The floor is the least time in which the tensors of a
-call can pass through memory once (shared/PERFORMANCE.md 2): at 3.0 TB/s on a GPU, at the speed of a
+call can pass through memory once (PERFORMANCE 2): at 3.0 TB/s on a GPU, at the speed of a
 large copy, measured in the same run, on a CPU.
 """
 
