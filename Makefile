@@ -3,6 +3,7 @@
 PY = "$$(bash install.sh --python)"
 SEED ?= 0
 BACKBONE ?= swin
+SOURCE ?= sss
 
 .PHONY: help install demo test lint format gpu-check clean
 
@@ -12,8 +13,8 @@ help:  ## list the targets
 install:  ## make or reuse an environment and install the project in it
 	@bash install.sh
 
-demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=swin or mit)
-	$(PY) tools/demo.py --seed $(SEED) --backbone $(BACKBONE)
+demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=swin|mit, SOURCE=sss|gta)
+	$(PY) tools/demo.py --seed $(SEED) --backbone $(BACKBONE) --source $(SOURCE)
 
 test: install  ## run the test suite
 	$(PY) -m pytest

@@ -22,12 +22,10 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--tune', choices=TUNED, nargs='+', default=list(TUNED))
     parser.add_argument('--backbone', choices=['swin', 'mit'], default='swin')
+    parser.add_argument('--source', choices=['sss', 'gta'], default='sss')
     parser.add_argument('--work-dir', default='work_dirs/demo')
     args = parser.parse_args()
-    found = {
-        tune: [_run(seed, tune, args.backbone, args.work_dir) for seed in args.seeds]
-        for tune in args.tune
-    }
+    found = {tune: [_run(seed, tune, args) for seed in args.seeds] for tune in args.tune}
     sources = [summary['source_miou'] for summary in found[args.tune[0]]]
     print('| |', ' | '.join(f'seed {seed}' for seed in args.seeds), '| mean | gain |')
     print('|---' * (len(args.seeds) + 3) + '|')
@@ -36,11 +34,13 @@ def main() -> None:
         print(_row(f'tuned: {TUNED[tune]}', [s['adapted_miou'] for s in summaries], sources))
 
 
-def _run(seed: int, tune: str, backbone: str, work_dir: str) -> dict:
-    options = ['--seed', str(seed), '--tune', tune, '--backbone', backbone, '--work-dir', work_dir]
+def _run(seed: int, tune: str, args: argparse.Namespace) -> dict:
+    options = ['--seed', str(seed), '--tune', tune, '--backbone', args.backbone]
+    options += ['--source', args.source, '--work-dir', args.work_dir]
     subprocess.run([sys.executable, 'tools/demo.py', *options], cwd=REPOSITORY, check=True)
+    kind = args.backbone if args.source == 'sss' else f'{args.backbone}-gta'
     folder = 'adapt' if tune == 'prompts' else f'adapt-{tune}'
-    path = Path(work_dir) / f'{backbone}-seed{seed}' / folder / 'summary.json'
+    path = Path(args.work_dir) / f'{kind}-seed{seed}' / folder / 'summary.json'
     return json.loads((REPOSITORY / path).read_text())
 
 

@@ -28,10 +28,13 @@ import mmseg_uvpt.datasets.transforms  # noqa: E402
 import mmseg_uvpt.engine.checkpoint_hook  # noqa: E402
 import mmseg_uvpt.engine.optimizer  # noqa: E402
 import mmseg_uvpt.evaluation.iou_metric  # noqa: E402
+import mmseg_uvpt.generalisation.batches  # noqa: E402
+import mmseg_uvpt.generalisation.preprocessor  # noqa: E402
 import mmseg_uvpt.models.backbones.mit  # noqa: E402
 import mmseg_uvpt.models.backbones.swin  # noqa: E402
 import mmseg_uvpt.models.backbones.timm_pvt  # noqa: E402
 import mmseg_uvpt.models.decode_heads.daformer_head  # noqa: E402
 import mmseg_uvpt.models.prompts.prompted_backbone  # noqa: E402
 import mmseg_uvpt.models.segmentors.source  # noqa: E402
+import mmseg_uvpt.models.segmentors.source_gta  # noqa: E402
 import mmseg_uvpt.models.segmentors.uni_uvpt  # noqa: E402, F401

@@ -33,6 +33,13 @@ def parse_arguments() -> argparse.Namespace:
         'or the whole model',
     )
     parser.add_argument(
+        '--source',
+        choices=['sss', 'gta'],
+        default='sss',
+        help='how the source model is pretrained: standard single source (default) or '
+        'generalise-then-adapt, with the augmentations that need no downloaded weights',
+    )
+    parser.add_argument(
         '--work-dir', metavar='DIR', default='work_dirs/demo', help='default: work_dirs/demo'
     )
     quick = parser.add_argument_group('for a quick look; the result then means nothing')
@@ -61,13 +68,15 @@ def main() -> None:
         train_frames=args.train_frames,
         val_frames=args.val_frames,
         tune=args.tune,
+        source=args.source,
         iterations=args.iterations,
     )
     work_dir = Path(args.work_dir).resolve()
-    root = work_dir / f'{settings.backbone}-seed{settings.seed}'
+    kind = settings.backbone if settings.source == 'sss' else f'{settings.backbone}-gta'
+    root = work_dir / f'{kind}-seed{settings.seed}'
     seconds = {}
     for number, stage in enumerate(chain.stages(settings, root), 1):
-        seconds[stage.name] = chain.run(stage, root, f'{number}/{chain.STAGES}')
+        seconds[stage.name] = chain.run(stage, root, f'{number}/{chain.STAGES[settings.source]}')
 
     adapted = chain.adapted_folder(settings, root)
     summary = report.summarise(settings, root, seconds)

@@ -19,7 +19,7 @@ from mmseg_uvpt.files import write_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-STAGES = 7
+STAGES = {'sss': 7, 'gta': 8}  # by kind of source model
 
 Command = tuple[str, ...]
 
@@ -34,6 +34,8 @@ class Settings:
         train_frames: frames of each training set.
         val_frames: labelled target frames for the score.
         tune: what the adaptation tunes: ``'prompts'``, ``'head'`` or ``'all'``.
+        source: how the source model is pretrained: ``'sss'`` (standard single source) or ``'gta'``
+            (generalise-then-adapt).
         iterations: of both trainings, for a quick look; None for the recipe's.
     """
 
@@ -42,6 +44,7 @@ class Settings:
     train_frames: int = 240
     val_frames: int = 60
     tune: str = 'prompts'
+    source: str = 'sss'
     iterations: int | None = None
 
 
@@ -71,7 +74,8 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     """
     data = root / 'data'
     pseudo_labels = data / 'cityscapes/pretrain/demo/train'
-    pretrain = f'configs/demo/pretrain_{settings.backbone}-nano.py'
+    pretraining = {'sss': 'pretrain', 'gta': 'pretrain-gta'}[settings.source]
+    pretrain = f'configs/demo/{pretraining}_{settings.backbone}-nano.py'
     adapt = f'configs/demo/uni-uvpt_{settings.backbone}-nano.py'
     place = ('--data-root', str(data))
     training = (*place, '--seed', str(settings.seed))
@@ -100,6 +104,12 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
             for name in ('gta', 'synthia', 'cityscapes')
         ),
     )
+    if settings.source == 'gta':
+        yield Stage(
+            'style_images',
+            'painting style images',
+            (('tools/make_style_images.py', str(data / 'style'), '--seed', str(settings.seed)),),
+        )
     yield Stage(
         'pretrain',
         'training the source model on the rendered look',

@@ -11,7 +11,7 @@ from mmseg_uvpt.engine.cli import default_work_dir
 from mmseg_uvpt.errors import UserError
 
 DATA = 'data'  # what stands for the data root in config files
-_IN_DATA_ROOT = ('data_root', 'pseudo_label_dir')
+_IN_DATA_ROOT = ('data_root', 'pseudo_label_dir', 'style_dir')
 
 
 def resolve(args: argparse.Namespace) -> Config:
@@ -86,8 +86,8 @@ def relocate(node: object, roots: Iterable[str], chosen: str) -> None:
 
     Args:
         node: config, or part of one: dicts and lists.
-        roots: leading folders to replace, as they stand in ``data_root`` and
-            ``pseudo_label_dir`` entries.
+        roots: leading folders to replace, as they stand in ``data_root``, ``pseudo_label_dir`` and
+            ``style_dir`` entries.
         chosen: folder to put there.
     """
     entries = node.items() if isinstance(node, dict) else enumerate(node)

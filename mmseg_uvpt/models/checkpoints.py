@@ -16,7 +16,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.models.released_names import COMPUTED, to_ours
+from mmseg_uvpt.models.released_names import COMPUTED, LEAVE_ONE_OUT, to_ours
 
 # what a checkpoint of an unfinished run holds beside tensors; none of them can run code
 _PLAIN_TYPES = [
@@ -144,7 +144,14 @@ def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[s
     """
     expected = model.state_dict()
     prompted = is_prompted(expected)
-    ours = to_ours(dict(state_dict), prompted)
+    leave_one_out = any(name.startswith(LEAVE_ONE_OUT) for name in expected)
+    ours = to_ours(dict(state_dict), prompted, leave_one_out)
+    if leave_one_out and not any(name.startswith(LEAVE_ONE_OUT) for name in ours):
+        raise UserError(
+            f'{what} holds no leave-one-out heads ({LEAVE_ONE_OUT}0 to 5), and the config '
+            'describes generalise-then-adapt (type SourceGtA). Use a config of standard single '
+            'source, configs/pretrain/sss_*.py, or one of adaptation.'
+        )
     if prompted and not is_prompted(ours):
         raise UserError(
             f'{what} is a source model: it holds no prompts, and the config describes an adapted '

@@ -30,8 +30,9 @@ _BEGINNINGS = [
     ('backbone.', 'backbone.staged.'),
 ]
 
-# in released files but without effect on any output
-UNUSED = re.compile(r'decode_head_aug\d+\.|auxiliary_head\.')
+# in released files but without effect on any prediction; a model of source-GtA holds the first kind
+LEAVE_ONE_OUT = 'decode_head_aug'
+UNUSED = (LEAVE_ONE_OUT, 'auxiliary_head.')
 # computed when the model is built
 COMPUTED = re.compile(r'.*\.relative_position_index$|.*\.num_batches_tracked$')
 
@@ -56,21 +57,25 @@ def _renamed(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
     return name
 
 
-def to_ours(state_dict: dict[str, Tensor], prompted: bool) -> dict[str, Tensor]:
+def to_ours(
+    state_dict: dict[str, Tensor], prompted: bool, leave_one_out: bool = False
+) -> dict[str, Tensor]:
     """Translate a released or own state dict to the names of our models.
 
     Args:
         state_dict: names to tensors; a ``module.`` prefix is taken off, own names stay as they are.
         prompted: whether the model has prompts (its staged backbone is then at
             ``backbone.staged``).
+        leave_one_out: whether the model holds the heads of generalise-then-adapt.
 
     Returns:
         dict: our names to the same tensors, without what no model of ours holds.
     """
+    unused = UNUSED[1:] if leave_one_out else UNUSED
     translated = {}
     for name, tensor in state_dict.items():
         name = name.removeprefix('module.')
-        if UNUSED.match(name):
+        if name.startswith(unused):
             continue
         keep = not prompted or _OURS.match(name)
         translated[name if keep else _renamed(name, _TO_OURS)] = tensor

@@ -50,15 +50,15 @@ def test_an_interrupted_training_is_resumed(tmp_path):
 
 
 @pytest.mark.parametrize('backbone', ['swin', 'mit'])
-@pytest.mark.parametrize('tune', ['prompts', 'head', 'all'])
-def test_stages_are_commands_of_the_project(backbone, tune, tmp_path):
-    settings = chain.Settings(seed=5, backbone=backbone, tune=tune, iterations=3)
+@pytest.mark.parametrize(('source', 'tune'), [('sss', 'prompts'), ('sss', 'head'), ('gta', 'all')])
+def test_stages_are_commands_of_the_project(backbone, source, tune, tmp_path):
+    settings = chain.Settings(seed=5, backbone=backbone, tune=tune, source=source, iterations=3)
     adapted = chain.adapted_folder(settings, tmp_path)
     for folder in (tmp_path / 'pretrain', adapted):
         folder.mkdir()
         (folder / 'iter_3.pth').touch()
     stages = list(chain.stages(settings, tmp_path))
-    assert len(stages) == chain.STAGES == len({s.name for s in stages})
+    assert len(stages) == chain.STAGES[source] == len({s.name for s in stages})
     commands = [command for s in stages for command in s.commands]
     for command in commands:
         assert (chain.REPOSITORY / command[0]).is_file(), command[0]
@@ -70,7 +70,8 @@ def test_stages_are_commands_of_the_project(backbone, tune, tmp_path):
     assert ('model.tune=' + tune in adapting) == (tune != 'prompts')
     assert 'train_cfg.max_iters=3' in adapting
     seeds = [c[c.index('--seed') + 1] for c in commands if '--seed' in c]
-    assert seeds == ['5'] * 3
+    assert seeds == ['5'] * (3 if source == 'sss' else 4)
+    assert any('pretrain-gta' in word for c in commands for word in c) == (source == 'gta')
 
 
 def test_only_the_adaptation_differs_between_what_is_tuned(tmp_path):

@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 
 from mmseg_uvpt.engine.configuration import parts_of_type
 from mmseg_uvpt.engine.parameters import parameter_counts
+from mmseg_uvpt.generalisation.augmentations import LEFT_OUT
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # pretraining, backbone -> (source, adapted) for GTA 19, SYNTHIA 16, SYNTHIA 13
@@ -27,6 +28,12 @@ PRETRAINING_RATE = {
     ('Swin-B', 'Synthia'): 2e-6,
     ('MiT-B5', 'GTAV'): 2e-5,
     ('MiT-B5', 'Synthia'): 2e-6,
+}
+GENERALISING_RATE = {
+    ('Swin-B', 'GTAV'): 1e-5,
+    ('Swin-B', 'Synthia'): 2e-6,
+    ('MiT-B5', 'GTAV'): 8e-6,
+    ('MiT-B5', 'Synthia'): 4e-6,
 }
 SOURCES = {'GTAV': 'gta5', 'Synthia': 'synthia'}
 STEMS = {'SSS': 'sss', 'GtA': 'source-gta'}
@@ -52,12 +59,14 @@ def adaptation(row) -> Config:
 
 
 def pretraining(row) -> Config:
-    return Config.fromfile(CONFIGS / 'pretrain' / f'sss_{row[1].lower()}_{SOURCES[row[2]]}.py')
+    pretraining, backbone, source = row
+    name = f'{STEMS[pretraining]}_{backbone.lower()}_{SOURCES[source]}.py'
+    return Config.fromfile(CONFIGS / 'pretrain' / name)
 
 
 def test_no_other_recipes():
     assert len(list((CONFIGS / 'uni_uvpt').glob('*.py'))) == len(ROWS)
-    assert len(list((CONFIGS / 'pretrain').glob('sss_*.py'))) == len(PRETRAINING_RATE)
+    assert len(list((CONFIGS / 'pretrain').glob('*.py'))) == len(ROWS)
 
 
 @pytest.mark.parametrize('row', ROWS, ids='-'.join)
@@ -95,12 +104,12 @@ def test_adaptation_recipe(row):
     assert steps[2].crop_size == (512, 512)
 
 
-@pytest.mark.parametrize('row', [row for row in ROWS if row[0] == 'SSS'], ids='-'.join)
+@pytest.mark.parametrize('row', ROWS, ids='-'.join)
 def test_pretraining_recipe(row):
     cfg = pretraining(row)
     assert cfg.published == {'source': scores(*row, 0)}
     assert cfg.released_checkpoint == f'model/pretrained_models/{file_name(row, 0)}.pth'
-    assert cfg.train_cfg.max_iters == 400000
+    assert cfg.train_cfg.max_iters == (400000 if row[0] == 'SSS' else 40000)
     assert cfg.train_dataloader.batch_size == 2
     assert cfg.default_hooks.checkpoint.save_best == next(iter(scores(*row, 0)))
     steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
@@ -108,6 +117,27 @@ def test_pretraining_recipe(row):
     assert steps['RandomCrop'].crop_size == (512, 512)
     assert steps['RandomCrop'].cat_max_ratio == 0.75
     assert cfg.val_dataloader.dataset.data_prefix.img_path == 'leftImg8bit/val'
+
+
+@pytest.mark.parametrize('row', [row for row in ROWS if row[0] == 'GtA'], ids='-'.join)
+def test_generalising_recipe(row):
+    cfg = pretraining(row)
+    assert cfg.model.type == 'SourceGtA'
+    weights = cfg.model.decode_head.loss_decode.class_weight
+    assert len(weights) == 19
+    assert sum(weights) == pytest.approx(18.9986)
+    assert weights[0] == 0.8373
+    assert weights[-1] == 1.0507
+    part = cfg.model.data_preprocessor
+    assert (part.adain_strength, part.style_strength, part.fda_beta) == (0.3, 0.5, 0.005)
+    collate = cfg.train_dataloader.collate_fn
+    assert collate.type == 'augmented_collate'
+    assert sorted(collate.augmentations) == sorted(LEFT_OUT)
+    assert cfg.optim_wrapper.optimizer.lr == GENERALISING_RATE[row[1:]]
+    (schedule,) = cfg.param_scheduler
+    assert (schedule.type, schedule.power, schedule.end) == ('PolyLR', 1.0, 40000)
+    init_default_scope('mmseg')
+    MODELS.build(part)
 
 
 @cache

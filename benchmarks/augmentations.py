@@ -1,0 +1,99 @@
+"""Time the augmentation of training batches: the one that is drawn against all of them.
+
+The published code computes every augmentation of every image and uses one. Networks have random
+weights, which does not change their time. Snow, frost and cartoon are timed where imaug is there.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def main() -> None:
+    """Measure and print a Markdown table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='example: python benchmarks/augmentations.py --side 256',
+    )
+    parser.add_argument('--side', type=int, default=512, help='of the crops [%(default)s]')
+    parser.add_argument('--batch', type=int, default=2, help='[%(default)s]')
+    parser.add_argument('--rounds', type=int, default=5, help='the median counts [%(default)s]')
+    args = parser.parse_args()
+
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    import mmseg_uvpt.register  # noqa: F401
+    from mmseg_uvpt.errors import UserError
+    from mmseg_uvpt.generalisation import corruptions
+    from mmseg_uvpt.generalisation.adain import AdaIN
+    from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, LEFT_OUT
+    from mmseg_uvpt.generalisation.batches import augmented_collate
+    from mmseg_uvpt.generalisation.preprocessor import GeneralisingPreprocessor
+    from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
+    from mmseg_uvpt.minicity.paintings import paint_all
+
+    names = list(LEFT_OUT)
+    try:
+        corruptions.require()
+    except UserError as error:
+        names = [name for name in names if name not in CORRUPTIONS]
+        print(f'not measured: {", ".join(CORRUPTIONS)}: {error}\n')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    part = GeneralisingPreprocessor(mean=[0.0] * 3, std=[1.0] * 3).to(device)
+    part._networks = {'adain': AdaIN().eval(), 'style_randomisation': StyleRandomisation().eval()}
+    torch.manual_seed(0)
+
+    def batch() -> list[dict]:
+        shape = (3, args.side, args.side)
+        samples = []
+        for _ in range(args.batch):
+            sample = SegDataSample(metainfo={'img_shape': shape[1:]})
+            sample.gt_sem_seg = PixelData(data=torch.zeros(1, *shape[1:], dtype=torch.long))
+            image = torch.randint(0, 256, shape, dtype=torch.uint8)
+            samples.append({'inputs': image, 'data_samples': sample})
+        return samples
+
+    with tempfile.TemporaryDirectory() as styles:
+        paint_all(Path(styles), 4, seed=0)
+
+        def seconds(*drawn_from: list[str]) -> float:
+            """Augment a batch once by each of some lists of names; return the time."""
+            batches = [batch() for _ in drawn_from]
+            start = time.perf_counter()
+            for samples, of in zip(batches, drawn_from, strict=True):
+                data = part(augmented_collate(samples, of, styles), training=True)
+                float(data['inputs'].sum())
+            return time.perf_counter() - start
+
+        each = {name: [] for name in names}
+        one, every = [], []
+        for number in range(args.rounds + 1):
+            np.random.seed(number)  # noqa: NPY002 (what workers seed)
+            found = {name: seconds([name]) for name in names}
+            drawn = [seconds(names) for _ in names]
+            together = seconds(*([name] for name in names))
+            if number:  # the first round warms up
+                for name in names:
+                    each[name].append(found[name])
+                one += drawn
+                every.append(together)
+    print(f'{args.batch} crops of {args.side} x {args.side}, {device}\n')
+    print('| augmentation | ms a batch |\n|---|---|')
+    for name, times in each.items():
+        print(f'| {name} | {1e3 * statistics.median(times):.0f} |')
+    for name, mean in (
+        ('one drawn at random, mean', statistics.mean(one)),
+        ('all of them, mean', statistics.mean(every)),
+    ):
+        print(f'| {name} | {1e3 * mean:.0f}: {args.batch / mean:.2f} images a second |')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,23 @@
+"""Source model MiT-B5, GTA5, generalise-then-adapt.
+
+Published mIoU on Cityscapes val: 53.0 (19 classes).
+"""
+
+_base_ = [
+    '../_base_/models/mit-b5_source.py',
+    '../_base_/datasets/gta.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/schedules/pretrain_gta_40k.py',
+    '../_base_/generalise.py',
+]
+
+published = dict(source=dict(mIoU19=53.0))
+released_checkpoint = 'model/pretrained_models/GtA_MiT-B5_GTAV_Cityscapes_53.0.pth'
+
+model = dict(
+    type='SourceGtA',
+    data_preprocessor=_base_.generalising_preprocessor,
+    decode_head=dict(loss_decode=dict(class_weight=_base_.generalising_class_weight)),
+)
+train_dataloader = dict(collate_fn=_base_.augmented_collate)
+optim_wrapper = dict(optimizer=dict(lr=8e-6))

@@ -1,0 +1,23 @@
+"""Source model Swin-B, GTA5, generalise-then-adapt.
+
+Published mIoU on Cityscapes val: 52.8 (19 classes).
+"""
+
+_base_ = [
+    '../_base_/models/swin-b_source.py',
+    '../_base_/datasets/gta.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/schedules/pretrain_gta_40k.py',
+    '../_base_/generalise.py',
+]
+
+published = dict(source=dict(mIoU19=52.8))
+released_checkpoint = 'model/pretrained_models/GtA_Swin-B_GTAV_Cityscapes_52.8.pth'
+
+model = dict(
+    type='SourceGtA',
+    data_preprocessor=_base_.generalising_preprocessor,
+    decode_head=dict(loss_decode=dict(class_weight=_base_.generalising_class_weight)),
+)
+train_dataloader = dict(collate_fn=_base_.augmented_collate)
+optim_wrapper = dict(optimizer=dict(lr=1e-5))

@@ -1,0 +1,196 @@
+"""Augmenting a training batch on the model's device, before it is normalised."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.generalisation.adain import AdaIN
+from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS
+from mmseg_uvpt.generalisation.fda import exchange_amplitude
+from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
+from mmseg_uvpt.models.checkpoints import differences, load_file
+
+# the files that each network is read from
+FILES = {
+    'adain': ('adain_encoder', 'adain_decoder'),
+    'style_randomisation': ('style_transfer', 'style_predictor', 'style_embeddings'),
+}
+
+
+@MODELS.register_module()
+class GeneralisingPreprocessor(SegDataPreProcessor):
+    """mmseg's preprocessor, after the augmentation that `augmented_collate` chose.
+
+    The networks' weights are no part of the model: they are read from their files when they are
+    first needed, and no checkpoint holds them.
+
+    Args:
+        weights: paths of ``adain_encoder``, ``adain_decoder``, ``style_transfer``,
+            ``style_predictor`` and ``style_embeddings``.
+        adain_strength: 0 to 1.
+        style_strength: 0 to 1, of the style randomisation.
+        fda_beta: half-width of the exchanged window, as a part of the shorter side.
+        **kwargs: of mmseg's `SegDataPreProcessor`.
+    """
+
+    def __init__(
+        self,
+        weights: dict[str, str] | None = None,
+        adain_strength: float = 0.3,
+        style_strength: float = 0.5,
+        fda_beta: float = 0.005,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.weights = dict(weights or {})
+        self.strengths = {'adain': adain_strength, 'style_randomisation': style_strength}
+        self.fda_beta = fda_beta
+        self._networks: dict[str, nn.Module] = {}  # a plain dict: none of them is a submodule
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Augment (in training), normalise, stack and pad; shapes as in mmseg's.
+
+        Raises:
+            UserError: a file of weights is missing or does not fit.
+        """
+        if training:
+            data = self.cast_data(data)
+            data = {**data, 'inputs': self._augment(data['inputs'], data['data_samples'])}
+        return super().forward(data, training)
+
+    @torch.no_grad()
+    def _augment(self, images: list[Tensor], samples: list) -> list[Tensor]:
+        """Augment images (3, H, W), BGR in 0..255: all at once where they have one size."""
+        name = samples[0].metainfo.get('augmentation')
+        if name is None or name in CORRUPTIONS:
+            return images
+        with torch.autocast(images[0].device.type, enabled=False):
+            rgb = [image.float()[[2, 1, 0]] / 255 for image in images]
+            if len({image.shape for image in rgb}) == 1:
+                augmented = self.augment(name, torch.stack(rgb), [s.get('style') for s in samples])
+            else:
+                augmented = [
+                    self.augment(name, image[None], [sample.get('style')])[0]
+                    for image, sample in zip(rgb, samples, strict=True)
+                ]
+        return [255 * image.clamp(0, 1)[[2, 1, 0]] for image in augmented]
+
+    def augment(self, name: str, images: Tensor, styles: list) -> Tensor:
+        """Augment images.
+
+        Args:
+            name: of the augmentation, no corruption.
+            images: (B, 3, H, W), RGB in 0..1.
+            styles: an image's style image each: `PixelData` of (3, h, w), RGB in 0..255; None
+                where the augmentation takes none.
+
+        Returns:
+            Tensor: (B, 3, H, W); values may leave 0..1 a little.
+        """
+        if name == 'fda_random':
+            noise = torch.randint(1, 256, images.shape, device=images.device) / 255
+            return exchange_amplitude(images, noise, self.fda_beta)
+        if name == 'fda_style':
+            # style images come as 512 x 512; for crops of another size they are resized again
+            targets = [_resized(style.data, images.shape[2:]) for style in styles]
+            return exchange_amplitude(images, torch.stack(targets), self.fda_beta)
+        network = self._network(name, images.device)
+        if name == 'adain':
+            pairs = zip(images, styles, strict=True)  # style images have sizes of their own
+            return torch.cat([network(i[None], s.data[None].float() / 255) for i, s in pairs])
+        return network(images, network.sample(len(images)).to(images.device))
+
+    def _network(self, name: str, device: torch.device) -> nn.Module:
+        if name not in self._networks:
+            make = {'adain': make_adain, 'style_randomisation': make_style_randomisation}[name]
+            paths = {part: self.weights.get(part) for part in FILES[name]}
+            self._networks[name] = make(paths, self.strengths[name])
+        return self._networks[name].to(device)
+
+
+def _resized(style: Tensor, size: torch.Size) -> Tensor:
+    style = style.float()[None] / 255
+    if style.shape[2:] != size:
+        style = F.interpolate(style, tuple(size), mode='bicubic', align_corners=False).clamp(0, 1)
+    return style[0]
+
+
+def make_adain(paths: dict[str, str | None], strength: float) -> AdaIN:
+    """Return AdaIN with weights from its two files.
+
+    Raises:
+        UserError: one is missing or does not fit.
+    """
+    network = AdaIN(strength)
+    # the file holds more of VGG-19 than is used
+    _fill(network.encoder, 'adain_encoder', paths['adain_encoder'], 'adain', extra=True)
+    _fill(network.decoder, 'adain_decoder', paths['adain_decoder'], 'adain')
+    return network.eval().requires_grad_(False)
+
+
+def make_style_randomisation(paths: dict[str, str | None], strength: float) -> StyleRandomisation:
+    """Return style randomisation with weights from its three files.
+
+    Raises:
+        UserError: one is missing or does not fit.
+    """
+    name, network = 'style_randomisation', StyleRandomisation(strength)
+    for part, key, module in (
+        ('style_transfer', 'state_dict_ghiasi', network.transfer),
+        ('style_predictor', 'state_dict_stylepredictor', network.predictor),
+    ):
+        _fill(module, part, paths[part], name, key=key, extra=True)
+    held = _tensors('style_embeddings', paths['style_embeddings'], name)
+    wanted = {'pbn_embedding_mean': network.mean, 'pbn_embedding_covariance': network.covariance}
+    found = {key: held[key].squeeze() for key in wanted if key in held}
+    lines = differences(wanted, found)
+    if lines:
+        raise UserError(f'{paths["style_embeddings"]}: {"; ".join(lines)}')
+    for key, buffer in wanted.items():
+        buffer.copy_(found[key])
+    return network.eval().requires_grad_(False)
+
+
+def _fill(
+    module: nn.Module, part: str, path: str | None, name: str, key: str = '', extra: bool = False
+) -> None:
+    held = _tensors(part, path, name, key)
+    expected = module.state_dict()
+    if extra:
+        held = {k: v for k, v in held.items() if k in expected}
+    lines = differences(expected, held)
+    if lines:
+        raise UserError(f'{path} does not fit as {part}: {"; ".join(lines)}')
+    module.load_state_dict({k: v.reshape(expected[k].shape) for k, v in held.items()}, strict=False)
+
+
+def require_weights(part: str, path: str | None, name: str) -> None:
+    """Make sure that a file of weights is there.
+
+    Args:
+        part: what it holds, a key of `GeneralisingPreprocessor`'s weights.
+        path: of the file.
+        name: of the augmentation that needs it.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if path is None or not Path(path).is_file():
+        raise UserError(
+            f'the augmentation {name} needs the file {path or part}, which is not there. '
+            'model/README.md says where it is published. To go on without it, leave '
+            f'{name} out of `augmentations` in the config.'
+        )
+
+
+def _tensors(part: str, path: str | None, name: str, key: str = '') -> dict[str, Tensor]:
+    require_weights(part, path, name)
+    contents = load_file(path)
+    if key in contents:
+        contents = contents[key]
+    return {k: torch.as_tensor(v) for k, v in contents.items() if hasattr(v, 'shape')}

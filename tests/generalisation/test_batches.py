@@ -1,0 +1,257 @@
+"""A batch under each augmentation: its labels, its range and channels, and what is asked for."""
+
+import importlib.util
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.generalisation import corruptions, needs, style_images
+from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, LEFT_OUT
+from mmseg_uvpt.generalisation.batches import augmented_collate
+from mmseg_uvpt.generalisation.preprocessor import FILES, GeneralisingPreprocessor
+
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+HAS_IMAUG = importlib.util.find_spec('imgaug') is not None
+
+
+def preprocessor(**more) -> GeneralisingPreprocessor:
+    return GeneralisingPreprocessor(
+        mean=MEAN, std=STD, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size_divisor=1, **more
+    )
+
+
+def batch(sizes=((80, 96), (80, 96))) -> list[dict]:
+    """Return packed samples: a smooth image, blue where the label is 1."""
+    samples = []
+    for height, width in sizes:
+        image = torch.full((3, height, width), 60, dtype=torch.uint8)
+        label = torch.zeros(1, height, width, dtype=torch.long)
+        label[:, :, : width // 2] = 1
+        image[0, :, : width // 2] = 200  # BGR
+        sample = SegDataSample(metainfo={'img_shape': (height, width)})
+        sample.gt_sem_seg = PixelData(data=label)
+        samples.append({'inputs': image, 'data_samples': sample})
+    return samples
+
+
+@pytest.fixture
+def styles(tmp_path):
+    folder = tmp_path / 'style'
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(folder / 'a.png'), rng.integers(0, 255, (30, 50, 3), np.uint8))
+    cv2.imwrite(str(folder / 'b.jpg'), rng.integers(0, 255, (70, 20, 3), np.uint8))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    """Write files of weights as they are published, filled at random."""
+    from mmseg_uvpt.generalisation.adain import decoder, encoder
+    from mmseg_uvpt.generalisation.style_randomisation import StylePredictor, StyleTransfer
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp('weights')
+    whole = {**encoder().state_dict(), '51.weight': torch.zeros(2)}  # more than is used
+    contents = {
+        'adain_encoder': whole,
+        'adain_decoder': decoder().state_dict(),
+        'style_transfer': {
+            'state_dict_ghiasi': {**StyleTransfer().state_dict(), 'x': whole['0.bias']}
+        },
+        'style_predictor': {'state_dict_stylepredictor': StylePredictor().state_dict()},
+        'style_embeddings': {
+            'pbn_embedding_mean': torch.zeros(1, 100),
+            'pbn_embedding_covariance': torch.eye(100),
+            'imagenet_embedding_mean': torch.zeros(100),
+        },
+    }
+    paths = {part: str(folder / f'{part}.pth') for part in contents}
+    for part, tensors in contents.items():
+        torch.save(tensors, paths[part])
+    return paths
+
+
+def augmented(name, styles, weights, samples=None):
+    np.random.seed(0)  # noqa: NPY002
+    collated = augmented_collate(samples or batch(), [name], str(styles))
+    return preprocessor(weights=weights)(collated, training=True)
+
+
+@pytest.mark.parametrize('name', LEFT_OUT)
+def test_range_channels_and_labels(name, styles, weights):
+    if name in CORRUPTIONS and not HAS_IMAUG:
+        pytest.skip('imaug is not installed')
+    data = augmented(name, styles, weights)
+    assert {s.metainfo['augmentation'] for s in data['data_samples']} == {name}
+    for sample, before in zip(data['data_samples'], batch(), strict=True):
+        assert torch.equal(sample.gt_sem_seg.data, before['data_samples'].gt_sem_seg.data)
+    std, mean = (torch.tensor(x).view(3, 1, 1) for x in (STD, MEAN))
+    images = data['inputs'] * std + mean  # RGB
+    assert images.shape == (2, 3, 80, 96)
+    assert images.min() > -0.01
+    assert images.max() < 255.01
+    plain = torch.stack([s['inputs'] for s in batch()]).float()[:, [2, 1, 0]]
+    assert (images - plain).abs().mean() > 0.1
+    if name.startswith('fda') or name in ('snow', 'cartoon'):  # the others repaint at random here
+        left, right = images[:, 2, :, :40].mean(), images[:, 2, :, -40:].mean()
+        assert left > right + 50  # blue is still blue, on its side
+
+
+def test_without_an_augmentation_it_is_mmsegs():
+    from mmseg.models import SegDataPreProcessor
+
+    plain = SegDataPreProcessor(
+        mean=MEAN, std=STD, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size_divisor=1
+    )
+    for training in (False, True):
+        found, expected = (
+            part(
+                {
+                    'inputs': [s['inputs'] for s in batch()],
+                    'data_samples': [s['data_samples'] for s in batch()],
+                },
+                training,
+            )
+            for part in (preprocessor(), plain)
+        )
+        assert torch.equal(torch.as_tensor(found['inputs']), torch.as_tensor(expected['inputs']))
+
+
+def test_images_of_different_sizes_are_padded_after_the_augmentation(styles, weights):
+    samples = batch(((80, 96), (76, 90)))
+    np.random.seed(0)  # noqa: NPY002
+    collated = augmented_collate(samples, ['fda_random'], None)
+    part = GeneralisingPreprocessor(
+        mean=MEAN, std=STD, bgr_to_rgb=True, size=(80, 96), pad_val=0, seg_pad_val=255
+    )
+    data = part(collated, training=True)
+    assert data['inputs'].shape == (2, 3, 80, 96)
+    assert (data['inputs'][1, :, 76:] == 0).all()
+    assert (data['data_samples'][1].gt_sem_seg.data[:, 76:] == 255).all()
+
+
+def test_only_the_augmentation_drawn_is_computed(styles, weights):
+    """A preprocessor without any weights serves those that need none."""
+    for name in ('fda_random', 'fda_style'):
+        part = preprocessor()
+        part(augmented_collate(batch(), [name], str(styles)), training=True)
+        assert part._networks == {}
+
+
+def test_networks_are_no_part_of_the_model(styles, weights):
+    part = preprocessor(weights=weights)
+    for name in ('adain', 'style_randomisation'):
+        part(augmented_collate(batch(), [name], str(styles)), training=True)
+    assert set(part._networks) == set(FILES)
+    assert not part.state_dict()
+    assert not list(part.parameters())
+
+
+def test_draws_follow_the_workers_seed_and_reach_all():
+    names = ['fda_random', 'adain_']
+    with pytest.raises(ValueError, match='adain_'):
+        augmented_collate(batch(), names)
+    drawn = []
+    for _ in range(2):
+        np.random.seed(3)  # noqa: NPY002
+        drawn.append([_drawn(['fda_random', 'style_randomisation']) for _ in range(12)])
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) == {'fda_random', 'style_randomisation'}
+
+
+def _drawn(names) -> str:
+    return augmented_collate(batch(), names)['data_samples'][0].metainfo['augmentation']
+
+
+@pytest.mark.skipif(not HAS_IMAUG, reason='imaug is not installed')
+@pytest.mark.parametrize('name', CORRUPTIONS)
+def test_corruptions_are_imaugs(name):
+    from imgaug import augmenters
+
+    image = np.random.default_rng(0).integers(0, 255, (64, 80, 3)).astype(np.uint8)
+    found = corruptions.corrupt(name, image, seed=5, severity=2)
+    make = {
+        'snow': lambda: augmenters.imgcorruptlike.Snow(severity=2, seed=5),
+        'frost': lambda: augmenters.imgcorruptlike.Frost(severity=2, seed=5),
+        'cartoon': lambda: augmenters.Cartoon(seed=5),
+    }[name]
+    assert np.array_equal(found, make()(images=image[None])[0])
+    assert not np.array_equal(found, image)
+
+
+def config(augmentations, styles, weights) -> Config:
+    collate = {
+        'type': 'augmented_collate',
+        'augmentations': augmentations,
+        'style_dir': str(styles),
+    }
+    return Config(
+        {
+            'train_dataloader': {'collate_fn': collate},
+            'model': {'data_preprocessor': {'weights': weights}},
+        }
+    )
+
+
+def test_what_is_there_passes(styles, weights):
+    needs.check(config(['adain', 'style_randomisation', 'fda_style'], styles, weights))
+    needs.check(Config({'train_dataloader': {}}))
+
+
+@pytest.mark.parametrize('name', ['adain', 'style_randomisation'])
+def test_a_missing_file_is_named_with_the_way_on(name, styles, weights, tmp_path):
+    for part in FILES[name]:
+        paths = {**weights, part: str(tmp_path / 'gone.pth')}
+        with pytest.raises(UserError, match=rf'{name} needs the file .*gone.pth.*README') as error:
+            needs.check(config([name], styles, paths))
+        assert f'leave {name} out of `augmentations`' in str(error.value)
+        needs.check(config(['fda_random'], styles, paths))
+
+
+def test_a_file_that_does_not_fit_is_refused(styles, weights, tmp_path):
+    torch.save({'0.weight': torch.zeros(1)}, tmp_path / 'other.pth')
+    paths = {**weights, 'adain_decoder': str(tmp_path / 'other.pth')}
+    with pytest.raises(UserError, match=r'other.pth does not fit as adain_decoder.*missing'):
+        augmented('adain', styles, paths)
+
+
+def test_style_folders_that_do_not_serve(tmp_path, styles):
+    with pytest.raises(UserError, match='gone is no folder'):
+        style_images.find(tmp_path / 'gone')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(UserError, match=r'empty holds no \.jpg'):
+        style_images.find(tmp_path / 'empty')
+    (styles / 'broken.png').write_bytes(b'no image')
+    with pytest.raises(UserError, match=r'broken.png cannot be read'):
+        style_images.read(styles / 'broken.png', square=True)
+
+
+def test_style_images_have_the_published_sizes(styles):
+    wide, tall = style_images.find(styles)
+    assert style_images.read(wide, square=False).shape == (512, 853, 3)
+    assert style_images.read(tall, square=False).shape == (1792, 512, 3)
+    assert style_images.read(tall, square=True).shape == (512, 512, 3)
+
+
+def test_without_imaug_the_way_on_is_told(styles, weights, monkeypatch):
+    monkeypatch.setitem(__import__('sys').modules, 'imgaug', None)
+    corruptions.require.cache_clear()
+    with pytest.raises(UserError, match=r'pip install .*imaug.*leave them out of `augmentations`'):
+        needs.check(config(['snow'], styles, weights))
+    corruptions.require.cache_clear()
+
+
+def test_unknown_names_are_refused(styles, weights):
+    cfg = config(['snowfall'], styles, weights)
+    with pytest.raises(UserError, match=r'snowfall.*name at least one of'):
+        needs.check(cfg)
+    with pytest.raises(UserError, match='name at least one of'):
+        needs.check(config([], styles, weights))
