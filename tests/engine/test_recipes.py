@@ -35,6 +35,10 @@ GENERALISING_RATE = {
     ('MiT-B5', 'GTAV'): 8e-6,
     ('MiT-B5', 'Synthia'): 4e-6,
 }
+# fmt: off
+CLASS_WEIGHTS = [0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023,
+                 0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507]
+# fmt: on
 SOURCES = {'GTAV': 'gta5', 'Synthia': 'synthia'}
 STEMS = {'SSS': 'sss', 'GtA': 'source-gta'}
 ROWS = [(*key, source) for key in SCORES for source in SOURCES]
@@ -123,11 +127,7 @@ def test_pretraining_recipe(row):
 def test_generalising_recipe(row):
     cfg = pretraining(row)
     assert cfg.model.type == 'SourceGtA'
-    weights = cfg.model.decode_head.loss_decode.class_weight
-    assert len(weights) == 19
-    assert sum(weights) == pytest.approx(18.9986)
-    assert weights[0] == 0.8373
-    assert weights[-1] == 1.0507
+    assert list(cfg.model.decode_head.loss_decode.class_weight) == CLASS_WEIGHTS
     part = cfg.model.data_preprocessor
     assert (part.adain_strength, part.style_strength, part.fda_beta) == (0.3, 0.5, 0.005)
     collate = cfg.train_dataloader.collate_fn
