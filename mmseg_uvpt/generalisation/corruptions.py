@@ -21,7 +21,7 @@ def require():
     except ImportError as error:
         raise UserError(
             'snow, frost and cartoon need the package imaug: pip install --no-deps imaug '
-            'imagecorruptions-imaug && pip install "mmseg-uvpt[corruptions]". '
+            'imagecorruptions-imaug && pip install scikit-image imageio shapely numba six. '
             'To go on without it, leave them out of `augmentations` in the config.'
         ) from error
     return augmenters

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
-from mmseg_uvpt.generalisation import needs
+from mmseg_uvpt.generalisation import needs, style_images
 from mmseg_uvpt.generalisation.batches import augmented_collate
 
 COLUMNS, WIDTH, TITLE = 3, 640, 28  # panels in a row; pixels
@@ -36,7 +36,7 @@ def draw(cfg: Config, image: Path, out: Path, seed: int) -> None:
             f'{cfg.filename} has no augmentations; configs/pretrain/source-gta_*.py have'
         )
     needs.check(cfg)
-    read = cv2.imread(str(image), cv2.IMREAD_COLOR)
+    read = style_images.decode(image)
     if read is None:
         raise UserError(f'{image} does not exist or is no image')
     scale = WIDTH / read.shape[1]

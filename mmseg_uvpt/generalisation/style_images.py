@@ -30,6 +30,15 @@ def find(folder: str | Path) -> list[Path]:
     return found
 
 
+def decode(path: Path) -> np.ndarray | None:
+    """Return an image file as (h, w, 3) uint8, BGR; None if it is missing or no image."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+
+
 def read(path: Path, square: bool) -> np.ndarray:
     """Read a style image, RGB.
 
@@ -43,7 +52,7 @@ def read(path: Path, square: bool) -> np.ndarray:
     Raises:
         UserError: it cannot be read.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = decode(path)
     if image is None:
         raise UserError(f'style image {path} cannot be read: mend it, or take it out of its folder')
     if square:
