@@ -71,6 +71,14 @@ def test_checkpoints_go_both_ways(model, build, tmp_path):
     assert torch.equal(adapted.decode_head.conv_seg.weight, model.decode_head.conv_seg.weight)
 
 
+def test_the_head_that_predicts_counts_where_a_file_has_two(model, build):
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state['decode_head_aug5.conv_seg.weight'] += 1
+    again = build('swin-nano_source', {'type': 'SourceGtA'})
+    again.load_state_dict(state)
+    assert torch.equal(again.decode_head.conv_seg.weight, state['decode_head.conv_seg.weight'])
+
+
 def test_a_standard_source_model_is_refused_in_words(model, build):
     with pytest.raises(UserError, match=r'no leave-one-out heads.*sss_'):
         model.load_state_dict(build('swin-nano_source').state_dict())

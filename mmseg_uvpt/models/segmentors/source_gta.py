@@ -18,7 +18,8 @@ class SourceGtA(SourceSegmentor):
 
     ``decode_head`` is the global one: it alone predicts, and adaptation takes it.
     ``decode_head_aug0`` to ``4`` each get no loss from the batches of one kind of augmentation.
-    ``decode_head_aug5`` is the global head once more, under the name that released files also use.
+    ``decode_head_aug5`` is the global head once more, under the name that released files also use;
+    where a file's two differ, ``decode_head`` counts.
 
     Args:
         decode_head: config of all heads.
@@ -30,6 +31,12 @@ class SourceGtA(SourceSegmentor):
         for number in range(HEADS):
             setattr(self, f'decode_head_aug{number}', MODELS.build(decode_head))
         setattr(self, f'decode_head_aug{HEADS}', self.decode_head)
+
+    def _translate(self, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
+        super()._translate(state_dict, prefix)
+        alias = f'{prefix}decode_head_aug{HEADS}.'
+        for name in [name for name in state_dict if name.startswith(alias)]:
+            state_dict[name] = state_dict[f'{prefix}decode_head.{name.removeprefix(alias)}']
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Compute the losses of all heads but the one that the batch's augmentation leaves out.
