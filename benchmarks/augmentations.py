@@ -14,6 +14,17 @@ import numpy as np
 import torch
 
 
+def fda_by_numpy(image: np.ndarray, beta: float = 0.005) -> np.ndarray:
+    """Do what `exchange_amplitude` does, with noise, for one image (3, H, W)."""
+    half = int(beta * min(image.shape[1:]))
+    spectrum = np.fft.fft2(image / np.float32(255))
+    noise = np.random.randint(1, 256, image.shape)  # noqa: NPY002
+    wanted = np.abs(np.fft.fft2(noise / np.float32(255)))
+    amplitude, ends = np.abs(spectrum), np.arange(-half, half + 1)
+    amplitude[:, ends[:, None], ends] = wanted[:, ends[:, None], ends]
+    return np.fft.ifft2(amplitude * np.exp(1j * np.angle(spectrum))).real
+
+
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(
@@ -46,7 +57,7 @@ def main() -> None:
         names = [name for name in names if name not in CORRUPTIONS]
         print(f'not measured: {", ".join(CORRUPTIONS)}: {error}\n')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    part = GeneralisingPreprocessor(mean=[0.0] * 3, std=[1.0] * 3).to(device)
+    part = GeneralisingPreprocessor(mean=[0.0] * 3, std=[1.0] * 3, size_divisor=1).to(device)
     part._networks = {'adain': AdaIN().eval(), 'style_randomisation': StyleRandomisation().eval()}
     torch.manual_seed(0)
 
@@ -73,21 +84,27 @@ def main() -> None:
             return time.perf_counter() - start
 
         each = {name: [] for name in names}
-        one, every = [], []
+        one, every, in_worker = [], [], []
         for number in range(args.rounds + 1):
             np.random.seed(number)  # noqa: NPY002 (what workers seed)
             found = {name: seconds([name]) for name in names}
             drawn = [seconds(names) for _ in names]
             together = seconds(*([name] for name in names))
+            start = time.perf_counter()
+            for sample in batch():
+                fda_by_numpy(sample['inputs'].numpy())
+            worker = time.perf_counter() - start
             if number:  # the first round warms up
                 for name in names:
                     each[name].append(found[name])
                 one += drawn
                 every.append(together)
+                in_worker.append(worker)
     print(f'{args.batch} crops of {args.side} x {args.side}, {device}\n')
     print('| augmentation | ms a batch |\n|---|---|')
     for name, times in each.items():
         print(f'| {name} | {1e3 * statistics.median(times):.0f} |')
+    print(f'| fda_random in numpy, as a worker would | {1e3 * statistics.median(in_worker):.0f} |')
     for name, mean in (
         ('one drawn at random, mean', statistics.mean(one)),
         ('all of them, mean', statistics.mean(every)),
