@@ -164,7 +164,7 @@ requirements=$(sed 's/ *#.*//' "$here"/requirements*.txt | sha256sum | cut -d' '
 package="$here $(sha256sum <"$here/pyproject.toml" | cut -d' ' -f1)"
 ops="$(cat "$here"/mmseg_uvpt/ops/build.py "$here"/mmseg_uvpt/ops/csrc/* | sha256sum | cut -d' ' -f1)"
 # what may let a build succeed that did not, or differ
-ops="$ops ${TORCH_CUDA_ARCH_LIST:-} ${CXX:-} ${CUDA_HOME:-} $(command -v c++ g++ clang++ nvcc | tr '\n' ' ' || true)"
+ops="$ops ${TORCH_CUDA_ARCH_LIST:-} ${CXX:-} ${CUDA_HOME:-} ${CUDA_PATH:-} $(command -v c++ g++ clang++ nvcc /usr/local/cuda/bin/nvcc | tr '\n' ' ' || true)"
 check_interpreter
 is_current && exit
 

@@ -45,7 +45,7 @@ def main() -> None:
     from mmseg_uvpt.generalisation import corruptions
     from mmseg_uvpt.generalisation.adain import AdaIN
     from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, LEFT_OUT
-    from mmseg_uvpt.generalisation.batches import augmented_collate
+    from mmseg_uvpt.generalisation.collate import augmented_collate
     from mmseg_uvpt.generalisation.preprocessor import GeneralisingPreprocessor
     from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
     from mmseg_uvpt.minicity.paintings import paint_all

@@ -249,14 +249,14 @@ def floor_bytes(case: Case, bytes_each: int) -> tuple[int, int]:
     return value + samples + output, value + 2 * samples + output + 2 * in_float32
 
 
-def takes(way: Way, device: str, dtype: torch.dtype) -> bool:
-    """Tell whether an implementation takes tensors of a type: public ones often lack bfloat16."""
+def refusal(way: Way, device: str, dtype: torch.dtype) -> str | None:
+    """Return why a public kernel does not take a type (many lack bfloat16), or None."""
     case = Case('small', [(4, 4)], [(4, 4)], 8)
     try:
         forward_backward(way, case, tensors(case, device, dtype))
-    except (RuntimeError, NotImplementedError):
-        return False
-    return True
+    except (RuntimeError, NotImplementedError) as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def copy_bytes_per_second() -> float:
@@ -268,7 +268,12 @@ def copy_bytes_per_second() -> float:
 
 def measure(backbone: str, side: int, device: str, dtype: torch.dtype, rounds: int) -> list[dict]:
     """Return a row for each call and implementation: seconds forward, and with backward."""
-    found = {name: way for name, way in ways(device)[0].items() if takes(way, device, dtype)}
+    found = ways(device)[0]
+    refusals = {name: refusal(found[name], device, dtype) for name in found if name in PUBLIC}
+    for name, reason in refusals.items():
+        if reason:
+            print(f'\n{name} does not take {dtype}: {reason}')
+            del found[name]
     timed = seconds_on_cpu if device == 'cpu' else seconds_on_gpu
     bandwidth = copy_bytes_per_second() if device == 'cpu' else GPU_BYTES_PER_SECOND
     rows = []

@@ -28,7 +28,7 @@ import mmseg_uvpt.datasets.transforms  # noqa: E402
 import mmseg_uvpt.engine.checkpoint_hook  # noqa: E402
 import mmseg_uvpt.engine.optimizer  # noqa: E402
 import mmseg_uvpt.evaluation.iou_metric  # noqa: E402
-import mmseg_uvpt.generalisation.batches  # noqa: E402
+import mmseg_uvpt.generalisation.collate  # noqa: E402
 import mmseg_uvpt.generalisation.preprocessor  # noqa: E402
 import mmseg_uvpt.models.backbones.mit  # noqa: E402
 import mmseg_uvpt.models.backbones.swin  # noqa: E402

@@ -41,7 +41,7 @@ def main() -> None:
 
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.engine.configuration import resolve
-    from mmseg_uvpt.generalisation.sheet import draw
+    from mmseg_uvpt.generalisation.preview import draw
 
     draw(resolve(args), args.image, args.out, args.seed)
     print(f'{args.out}: {args.image} under each augmentation of {args.config}')

@@ -39,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             f'{args.config} is an adaptation, which starts from a source model: python train.py '
             f'{args.config}'
         )
-    from mmseg_uvpt.generalisation import needs
+    from mmseg_uvpt.generalisation import prerequisites
 
-    needs.check(cfg)
+    prerequisites.check(cfg)
     from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python pretrain.py {shlex.join(argv)}'

@@ -5,6 +5,8 @@ The networks are flat lists of layers, as in the published weight files, whose n
 numbers (DESIGN 6).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -77,8 +79,16 @@ class AdaIN(nn.Module):
         self.encoder = encoder()
         self.decoder = decoder()
 
-    def forward(self, content: Tensor, style: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) in 0..1, RGB; content (B, 3, H, W), style (B, 3, h, w)."""
-        features = adapt(self.encoder(content), self.encoder(style), self.strength)
+    def forward(self, content: Tensor, styles: Sequence[Tensor]) -> Tensor:
+        """Return images (B, 3, H, W) in 0..1, RGB.
+
+        Args:
+            content: (B, 3, H, W), RGB in 0..1.
+            styles: B images (3, h, w) of any sizes, likewise.
+        """
+        pairs = zip(self.encoder(content), styles, strict=True)
+        features = torch.cat(
+            [adapt(x[None], self.encoder(style[None]), self.strength) for x, style in pairs]
+        )
         height, width = content.shape[2:]
         return self.decoder(features)[:, :, :height, :width]

@@ -26,9 +26,8 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of augmentations.
 
     Raises:
-        ValueError: there are none, or one is unknown.
+        ValueError: they are no list, there are none, or one is unknown.
     """
-    unknown = [name for name in names if name not in LEFT_OUT]
-    if unknown or not names:
-        raise ValueError(f'augmentations={list(names)}: name at least one of {", ".join(LEFT_OUT)}')
+    if not isinstance(names, list | tuple) or not names or set(names) - set(LEFT_OUT):
+        raise ValueError(f'augmentations={names!r}: list at least one of {", ".join(LEFT_OUT)}')
     return tuple(names)

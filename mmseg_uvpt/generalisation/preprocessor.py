@@ -101,8 +101,7 @@ class GeneralisingPreprocessor(SegDataPreProcessor):
             return exchange_amplitude(images, torch.stack(targets), self.fda_beta)
         network = self._network(name, images.device)
         if name == 'adain':
-            pairs = zip(images, styles, strict=True)  # style images have sizes of their own
-            return torch.cat([network(i[None], s.data[None].float() / 255) for i, s in pairs])
+            return network(images, [style.data.float() / 255 for style in styles])
         return network(images, network.sample(len(images)).to(images.device))
 
     def _network(self, name: str, device: torch.device) -> nn.Module:

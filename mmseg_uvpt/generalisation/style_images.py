@@ -11,12 +11,14 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 SIDE = 512  # of what style images are resized to
 
 
-def find(folder: str | Path) -> list[Path]:
+def find(folder: str | Path | None) -> list[Path]:
     """Return the images below a folder, in order.
 
     Raises:
-        UserError: the folder is missing, or holds no image.
+        UserError: the folder is not named, is missing, or holds no image.
     """
+    if not folder:
+        raise UserError('style images: `style_dir` of collate_fn in the config names no folder')
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(
@@ -24,10 +26,28 @@ def find(folder: str | Path) -> list[Path]:
             'name another with `style_dir` in the config, or leave adain and fda_style out of '
             '`augmentations`.'
         )
-    found = sorted(p for p in folder.rglob('*') if p.suffix.lower() in SUFFIXES)
+    found = sorted(
+        path
+        for path in folder.rglob('*')
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith('.')
+    )
     if not found:
         raise UserError(f'style images: {folder} holds no {", ".join(SUFFIXES)}')
     return found
+
+
+def check(folder: str | Path | None) -> None:
+    """Make sure that a folder serves: each image's head is looked at, none is decoded.
+
+    Raises:
+        UserError: as `find`; or files are no images, six of which are named.
+    """
+    wrong = [str(path) for path in find(folder) if not cv2.haveImageReader(str(path))]
+    if wrong:
+        raise UserError(
+            f'style images: {len(wrong)} files of {folder} cannot be read: mend them, or take them '
+            f'out. {", ".join(wrong[:6])}'
+        )
 
 
 def decode(path: Path) -> np.ndarray | None:

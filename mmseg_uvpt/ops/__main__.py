@@ -19,6 +19,10 @@ def _report() -> bool:
         reason = backends.missing[name]
         if reason is None and device == 'cuda' and not torch.cuda.is_available():
             reason = f'{build.library(name)} is there, but torch sees no GPU'
+        elif reason is None and device == 'cuda' and not backends.is_compiled(torch.device('cuda')):
+            reason = backends.why_not_on(0)
+        elif reason and build.COMMAND not in reason:
+            reason += f'; {build.COMMAND} tries again'
         if reason:
             print(f'{name:9}  not here: {reason}')
             continue

@@ -6,6 +6,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 
@@ -54,6 +55,8 @@ def is_compiled(device: torch.device, maps: int = 1, samples: int = 1, channels:
     """
     if _forced is None:
         name = _backend_for.get(device.type)
+        if name == 'cuda' and missing[name] is None and not _has_code_for(device.index or 0):
+            return False
         fits = maps <= MAX_MAPS and (
             name != 'cuda' or (samples <= CUDA_MAX_SAMPLES and channels <= CUDA_MAX_CHANNELS)
         )
@@ -64,7 +67,29 @@ def is_compiled(device: torch.device, maps: int = 1, samples: int = 1, channels:
         raise RuntimeError(f'UVPT_OPS={_forced}, but it is not there: {missing[_forced]}')
     if device.type != _device_of[_forced]:
         raise RuntimeError(f'UVPT_OPS={_forced} serves no tensors on {device}')
+    if _forced == 'cuda' and not _has_code_for(device.index or 0):
+        raise RuntimeError(f'UVPT_OPS=cuda: {why_not_on(device.index or 0)}')
     return True
+
+
+@torch.compiler.assume_constant_result
+def _has_code_for(index: int) -> bool:
+    return _code_for(index)
+
+
+@lru_cache
+def _code_for(index: int) -> bool:
+    """Tell whether the CUDA library runs on a GPU; asked only where a tensor lies on it."""
+    return build.covers(build.built_for(), torch.cuda.get_device_capability(index))
+
+
+def why_not_on(index: int) -> str:
+    """Return in one line why the CUDA library does not run on a GPU."""
+    major, minor = torch.cuda.get_device_capability(index)
+    return (
+        f'the library has code for {build.built_for()}, GPU {index} is of {major}.{minor}: '
+        f'TORCH_CUDA_ARCH_LIST={major}.{minor} bash install.sh'
+    )
 
 
 def serving(device: torch.device) -> str:

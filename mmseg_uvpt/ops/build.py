@@ -6,6 +6,7 @@ Libraries lie in a folder named by a hash of sources, torch and flags: beside th
 packages, so that clones that share an environment share them too.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import torch
 
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json
 
 COMMAND = 'python -m mmseg_uvpt.ops build'
@@ -86,7 +88,7 @@ UNITS = {
 
 
 def _architectures() -> str | None:
-    return os.environ.get('TORCH_CUDA_ARCH_LIST') or None
+    return os.environ.get('TORCH_CUDA_ARCH_LIST', '').replace(';', ' ').strip() or None
 
 
 def architecture_flags(architectures: str) -> list[str]:
@@ -96,7 +98,7 @@ def architecture_flags(architectures: str) -> list[str]:
         BuildError: an entry is no compute capability.
     """
     flags = []
-    for entry in architectures.replace(';', ' ').split():
+    for entry in architectures.split():
         number, _, ptx = entry.partition('+')
         digits = number.replace('.', '')
         if not digits[:-1].isdigit() or ptx not in ('', 'PTX'):
@@ -106,6 +108,25 @@ def architecture_flags(architectures: str) -> list[str]:
         kinds = ['sm', 'compute'] if ptx else ['sm']
         flags += [f'-gencode=arch=compute_{digits},code={kind}_{digits}' for kind in kinds]
     return flags
+
+
+def built_for() -> str:
+    """Return the architectures that the CUDA library has code for."""
+    return _record('cuda').get('architectures') or _ARCHITECTURES
+
+
+def covers(architectures: str, capability: tuple[int, int]) -> bool:
+    """Tell whether code for some architectures runs on a GPU of a compute capability.
+
+    Machine code runs on GPUs of its major version from its minor version on, intermediate code
+    (``+PTX``) on all that are not older.
+    """
+    for entry in architectures.split():
+        number, _, ptx = entry.partition('+')
+        major, minor = (int(n) for n in number.split('.'))
+        if capability >= (major, minor) and (ptx or capability[0] == major):
+            return True
+    return False
 
 
 def _key() -> str:
@@ -119,20 +140,24 @@ def _key() -> str:
 
 def folders() -> list[Path]:
     """Return where libraries may lie, the preferred place first."""
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    return [root / 'mmseg-uvpt-ops' / _key() for root in (Path(sys.prefix) / 'lib', cache)]
+    roots = [Path(sys.prefix) / 'lib']
+    cache = os.environ.get('XDG_CACHE_HOME')
+    home = os.path.expanduser('~')  # stays '~' where nobody has a home
+    if cache or os.path.isabs(home):
+        roots.append(Path(cache or home + '/.cache'))
+    return [root / 'mmseg-uvpt-ops' / _key() for root in roots]
 
 
 def library(name: str) -> Path | None:
     """Return a backend's library if it was built."""
     files = (folder / f'uvpt_{name}.so' for folder in folders())
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if os.path.isfile(file)), None)
 
 
 def _record(name: str) -> dict:
     """Return what the last build of a backend noted: how it was built, or why not."""
     files = (folder / f'uvpt_{name}.json' for folder in folders())
-    return next((json.loads(file.read_text()) for file in files if file.is_file()), {})
+    return next((json.loads(file.read_text()) for file in files if os.path.isfile(file)), {})
 
 
 def why_missing(name: str) -> str:
@@ -146,8 +171,14 @@ def compiler() -> list[str]:
     Raises:
         BuildError: there is none.
     """
-    if os.environ.get('CXX'):
-        return shlex.split(os.environ['CXX'])
+    try:
+        named = shlex.split(os.environ.get('CXX', ''))
+    except ValueError as error:
+        raise BuildError(f'CXX={os.environ["CXX"]}: {error}') from error
+    if named and not shutil.which(named[0]):
+        raise BuildError(f'CXX={os.environ["CXX"]}: there is no command {named[0]}')
+    if named:
+        return named
     for name in ('c++', 'g++', 'clang++'):
         if shutil.which(name):
             return [name]
@@ -178,12 +209,13 @@ def _commands(name: str, folder: Path) -> Iterator[list[str]]:
         BuildError: a compiler is missing.
     """
     cxx = compiler()
+    host = next(word for word in reversed(cxx) if not word.startswith('-'))  # in `ccache g++`: g++
     nvcc = cuda_compiler() if name == 'cuda' else None
     objects = []
     for unit in UNITS[name]:
         objects.append(str(folder / f'{unit.source}.o'))
         # nvcc compiles plain C++ too, and knows where CUDA's headers are
-        flags = [str(nvcc), '-ccbin', cxx[0], *_NVCC_FLAGS] if nvcc else [*cxx, *_CXX_FLAGS]
+        flags = [str(nvcc), '-ccbin', host, *_NVCC_FLAGS] if nvcc else [*cxx, *_CXX_FLAGS]
         if unit.source.endswith('.cu'):
             flags += architecture_flags(_architectures() or _ARCHITECTURES)
         flags += torch_flags() if unit.with_torch else ['-std=c++17']
@@ -191,7 +223,7 @@ def _commands(name: str, folder: Path) -> Iterator[list[str]]:
     libraries = link_flags() if nvcc else [*link_flags(), *_openmp()]
     if nvcc and (_TORCH / 'lib/libc10_cuda.so').is_file():
         libraries.append('-lc10_cuda')
-    linker = [str(nvcc), '-ccbin', cxx[0]] if nvcc else cxx
+    linker = [str(nvcc), '-ccbin', host] if nvcc else cxx
     yield [*linker, '-shared', *objects, '-o', str(folder / 'library.so'), *libraries]
 
 
@@ -233,10 +265,14 @@ def build(name: str) -> Path:
                 list(pool.map(run, compilations))
             run(link)
             os.replace(Path(scratch) / 'library.so', home / f'uvpt_{name}.so')
+        write_json(home / f'uvpt_{name}.json', {'architectures': wanted} if wanted else {})
+    except (OSError, UserError) as error:
+        raise BuildError(f'{home} cannot be written to: {error}') from error
     except BuildError as error:
-        write_json(home / f'uvpt_{name}.json', {'missing': str(error)})
+        if not found:
+            with contextlib.suppress(UserError):
+                write_json(home / f'uvpt_{name}.json', {'missing': str(error)})
         raise
-    write_json(home / f'uvpt_{name}.json', {'architectures': wanted} if wanted else {})
     return home / f'uvpt_{name}.so'
 
 

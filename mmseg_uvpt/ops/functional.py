@@ -69,6 +69,7 @@ def fused_deformable_attention(
     """
     _check_value(value, value_sizes)
     _check_samples('raw', raw, 3, value, value_sizes)
+    _check_sizes('query_sizes', query_sizes)
     if raw.shape[1] != pixels(query_sizes):
         raise ValueError(
             f'raw has {raw.shape[1]} queries; query_sizes {list(query_sizes)} have '
@@ -88,9 +89,15 @@ def _is_compiled(value: Tensor, samples: Tensor, maps: int) -> bool:
     return backends.is_compiled(value.device, maps, levels * points, value.shape[3])
 
 
+def _check_sizes(name: str, sizes: Sequence[Size]) -> None:
+    if not sizes or any(len(size) != 2 or min(size) < 0 for size in sizes):
+        raise ValueError(f'{name} is {list(sizes)}, not one or more pairs of height and width')
+
+
 def _check_value(value: Tensor, sizes: Sequence[Size]) -> None:
-    if not sizes:
-        raise ValueError('value_sizes is empty: there is no level to sample')
+    _check_sizes('value_sizes', sizes)
+    if not value.is_floating_point():
+        raise ValueError(f'value is {value.dtype}, not a floating point type')
     if value.ndim != 4 or value.shape[1] != pixels(sizes) or value.shape[3] == 0:
         raise ValueError(
             f'value has shape {tuple(value.shape)}; value_sizes {list(sizes)} need '

@@ -81,7 +81,7 @@ def test_no_cuda_compiler(home, tmp_path, monkeypatch):
     monkeypatch.setenv('CXX', compiler(tmp_path, 'exit 1'))
     for name in ('CUDA_HOME', 'CUDA_PATH'):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(build.shutil, 'which', lambda _: None)
+    monkeypatch.setattr(build.shutil, 'which', lambda name: None if name == 'nvcc' else name)
     monkeypatch.setattr(build, 'USUAL_NVCC', '/nowhere/nvcc')
     with pytest.raises(build.BuildError, match='no CUDA compiler: nvcc is neither on PATH'):
         build.build('cuda')
@@ -116,21 +116,77 @@ def test_an_unwritable_environment_gives_way_to_the_cache(tmp_path, monkeypatch)
         build.writable(folders[:1])
 
 
-def test_architectures():
+def test_architectures(monkeypatch):
     assert build.architecture_flags('8.0 9.0+PTX') == [
         '-gencode=arch=compute_80,code=sm_80',
         '-gencode=arch=compute_90,code=sm_90',
         '-gencode=arch=compute_90,code=compute_90',
     ]
-    assert build.architecture_flags('8.6;12.0') == [
-        '-gencode=arch=compute_86,code=sm_86',
-        '-gencode=arch=compute_120,code=sm_120',
-    ]
+    for value, expected in (('8.6;12.0', '8.6 12.0'), (' ; ', None)):
+        monkeypatch.setenv('TORCH_CUDA_ARCH_LIST', value)
+        assert build._architectures() == expected
     for wrong in ('Hopper', '9.0+ptx', '9', 'sm_90'):
         with pytest.raises(
             build.BuildError, match=f'TORCH_CUDA_ARCH_LIST: {wrong!r}'.replace('+', '.')
         ):
             build.architecture_flags(f'8.0 {wrong}')
+
+
+def test_a_gpu_without_code_is_known():
+    assert build.covers('8.0 9.0+PTX', (8, 0))
+    assert build.covers('8.0 9.0+PTX', (8, 9))  # the same major version
+    assert build.covers('8.0 9.0+PTX', (9, 0))
+    assert build.covers('8.0 9.0+PTX', (12, 0))  # by intermediate code
+    assert not build.covers('8.0 9.0+PTX', (7, 5))
+    assert not build.covers('9.0', (8, 0))
+    assert not build.covers('8.0', (9, 0))
+    assert not build.covers('8.6', (8, 0))
+
+
+def test_the_plain_backend_serves_a_gpu_without_code(monkeypatch):
+    monkeypatch.setitem(backends.missing, 'cuda', None)
+    monkeypatch.setattr(build, 'built_for', lambda: '9.0')
+    for capability, name in (((9, 0), 'cuda'), ((8, 0), 'reference')):
+        backends._code_for.cache_clear()
+        monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda _, c=capability: c)
+        assert backends.serving(torch.device('cuda:0')) == name
+    with (
+        backends.forced('cuda'),
+        pytest.raises(RuntimeError, match=r'code for 9.0, GPU 0 is of 8.0'),
+    ):
+        backends.serving(torch.device('cuda:0'))
+    backends._code_for.cache_clear()
+
+
+@pytest.mark.parametrize('cxx', ['nosuch', 'g++ "x', ' nosuch -m64'])
+def test_a_compiler_that_is_not_there(home, monkeypatch, cxx):
+    monkeypatch.setenv('CXX', cxx)
+    with pytest.raises(build.BuildError, match='CXX='):
+        build.build('cpp')
+
+
+def test_a_wrapped_compiler_serves_nvcc(home, monkeypatch):
+    commands = []
+    monkeypatch.setattr(
+        build, 'run', lambda c: commands.append(c) or Path(c[c.index('-o') + 1]).touch()
+    )
+    monkeypatch.setattr(build, 'cuda_compiler', lambda: Path('/cuda/bin/nvcc'))
+    monkeypatch.setenv('CXX', 'env g++ -m64')
+    build.build('cuda')
+    assert all(command[1:3] == ['-ccbin', 'g++'] for command in commands)
+
+
+def test_without_a_home_there_is_no_cache(monkeypatch):
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    monkeypatch.setattr(os.path, 'expanduser', lambda path: path)
+    assert len(build.folders()) == 1
+    assert build.library('nosuch') is None
+
+
+def test_limits_agree_with_the_kernels():
+    headers = ''.join(path.read_text() for path in build.SOURCES.glob('*.h'))
+    for name in ('MAX_MAPS', 'CUDA_MAX_SAMPLES', 'CUDA_MAX_CHANNELS'):
+        assert f'constexpr int {name} = {getattr(backends, name)};' in headers
 
 
 def test_another_list_of_architectures_builds_anew(home, tmp_path, monkeypatch):

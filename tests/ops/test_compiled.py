@@ -103,6 +103,18 @@ def test_arguments_need_not_be_contiguous(compiled, entry):
         assert torch.equal(f, e)
 
 
+def test_locations_may_be_finer_than_values(compiled):
+    """As the documentation advises: locations in float32 beside values in half precision."""
+    name, device = compiled
+    given = check.arguments('classic', *INJECTOR, width=8).to(device, torch.float32)
+    value = given.value.detach().bfloat16().requires_grad_()
+    weights = given.samples[1].detach().bfloat16().requires_grad_()
+    given = given._replace(value=value, samples=(given.samples[0], weights))
+    found = check.output_and_gradients(given, name)
+    assert [t.dtype for t in found] == [torch.bfloat16] * 2 + [torch.float32, torch.bfloat16]
+    assert max(check.errors(given, found)) < check.TOLERANCE[torch.bfloat16]
+
+
 @ENTRIES
 def test_a_gradient_need_not_be_contiguous(compiled, entry):
     name, device = compiled

@@ -79,8 +79,6 @@ inline void check_classic(const at::Tensor& value, const Maps& levels, const at:
               weights.sizes(), ", locations ", locations.sizes());
   check_like(value, locations, "locations");
   check_like(value, weights, "weights");
-  TORCH_CHECK(weights.scalar_type() == locations.scalar_type(), "weights is ",
-              weights.scalar_type(), ", locations ", locations.scalar_type());
 }
 
 }  // namespace uvpt

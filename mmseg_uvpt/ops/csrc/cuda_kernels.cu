@@ -129,6 +129,12 @@ __device__ A group_sum(A number, int size) {
   return number;
 }
 
+// Wait until the group's threads have read what one of them is about to overwrite.
+__device__ inline void wait_for_group(int size) {
+  const unsigned first = threadIdx.x % 32 & ~(size - 1);
+  __syncwarp((size == 32 ? ~0u : (1u << size) - 1) << first);
+}
+
 // ---- which thread does what ----
 
 // How a call is cut into blocks: blocks of one tile's heads follow each other, then tiles.
@@ -496,6 +502,7 @@ __global__ void __launch_bounds__(MAX_THREADS) gradient_kernel(const __grid_cons
           add(to + below + c.padded, g, k.w11);
         }
 
+        if (grid.group > 1) wait_for_group(grid.group);
         if (part == 0) {  // the group has read this sample: its gradients take its place
           s.set(i, 0, d_x * level.scale_x);
           s.set(i, 1, d_y * level.scale_y);
@@ -667,7 +674,7 @@ const char* run(const CudaCall& c, bool backward, int device, void* stream) {
   if (c.batch * c.heads * c.channels == 0 || c.levels.plane_pixels == 0) return nullptr;
   int before = 0;
   auto status = cudaGetDevice(&before);
-  if (status == cudaSuccess) status = cudaSetDevice(device);
+  if (status == cudaSuccess && before != device) status = cudaSetDevice(device);
   if (status != cudaSuccess) return cudaGetErrorString(status);
   const auto on = static_cast<cudaStream_t>(stream);
   switch (c.type) {
@@ -676,7 +683,7 @@ const char* run(const CudaCall& c, bool backward, int device, void* stream) {
     case Number::float16: status = launch_all<__half>(c, backward, on); break;
     case Number::bfloat16: status = launch_all<__nv_bfloat16>(c, backward, on); break;
   }
-  cudaSetDevice(before);
+  if (before != device) cudaSetDevice(before);
   if (status == cudaSuccess) return nullptr;
   cudaGetLastError();  // it is reported here: let nobody else find it
   return cudaGetErrorString(status);

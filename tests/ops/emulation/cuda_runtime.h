@@ -111,6 +111,12 @@ inline void __syncthreads() {
   meet(&Thread::blocks, 0, static_cast<int>(threads.size()));
 }
 
+inline void __syncwarp(unsigned mask) {
+  using namespace emulation;
+  const int warp = current / 32 * 32;
+  meet(&Thread::groups, warp + __builtin_ctz(mask), warp + 32 - __builtin_clz(mask));
+}
+
 template <typename A>
 A __shfl_xor_sync(unsigned mask, A number, int apart) {
   using namespace emulation;

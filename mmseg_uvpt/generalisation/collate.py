@@ -16,7 +16,7 @@ from mmseg_uvpt.generalisation.corruptions import SEVERITIES, corrupt
 
 
 @lru_cache
-def _style_images(folder: str) -> list[Path]:
+def _style_images(folder: str | None) -> list[Path]:
     return style_images.find(folder)
 
 
@@ -51,7 +51,7 @@ def augmented_collate(
             flipped = np.ascontiguousarray(corrupted.transpose(2, 0, 1)[::-1])
             sample['inputs'] = torch.from_numpy(flipped)
         elif name in WITH_STYLE_IMAGE:
-            paths = _style_images(style_dir or '')
+            paths = _style_images(style_dir)
             square = WITH_STYLE_IMAGE[name] == 'square'
             style = style_images.read(paths[_below(len(paths))], square)
             sample['data_samples'].style = PixelData(

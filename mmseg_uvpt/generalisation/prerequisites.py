@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.generalisation import corruptions, style_images
 from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, WITH_STYLE_IMAGE, check_names
-from mmseg_uvpt.generalisation.preprocessor import FILES, require_weights
+from mmseg_uvpt.generalisation.preprocessor import FILES, GeneralisingPreprocessor, require_weights
 
 
 def check(cfg: Config) -> None:
@@ -25,10 +25,17 @@ def check(cfg: Config) -> None:
     except ValueError as error:
         raise UserError(f'config {cfg.filename}: {error}') from error
     if set(names) & set(WITH_STYLE_IMAGE):
-        style_images.find(collate.get('style_dir') or 'style_dir')
+        style_images.check(collate.get('style_dir'))
     if set(names) & set(CORRUPTIONS):
         corruptions.require()
-    weights = cfg.model.data_preprocessor.get('weights') or {}
+    preprocessor = cfg.model.data_preprocessor
+    if preprocessor.get('type') != GeneralisingPreprocessor.__name__:
+        raise UserError(
+            f'config {cfg.filename} draws augmentations, and model.data_preprocessor of type '
+            f'{preprocessor.get("type")} would not apply them: {GeneralisingPreprocessor.__name__} '
+            'does'
+        )
+    weights = preprocessor.get('weights') or {}
     for name in names:
         for part in FILES.get(name, ()):
             require_weights(part, weights.get(part), name)

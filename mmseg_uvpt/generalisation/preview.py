@@ -11,8 +11,8 @@ from mmseg.structures import SegDataSample
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
-from mmseg_uvpt.generalisation import needs, style_images
-from mmseg_uvpt.generalisation.batches import augmented_collate
+from mmseg_uvpt.generalisation import prerequisites, style_images
+from mmseg_uvpt.generalisation.collate import augmented_collate
 
 COLUMNS, WIDTH, TITLE = 3, 640, 28  # panels in a row; pixels
 
@@ -35,7 +35,7 @@ def draw(cfg: Config, image: Path, out: Path, seed: int) -> None:
         raise UserError(
             f'{cfg.filename} has no augmentations; configs/pretrain/source-gta_*.py have'
         )
-    needs.check(cfg)
+    prerequisites.check(cfg)
     read = style_images.decode(image)
     if read is None:
         raise UserError(f'{image} does not exist or is no image')

@@ -12,9 +12,9 @@ from mmseg.structures import SegDataSample
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.generalisation import corruptions, needs, style_images
+from mmseg_uvpt.generalisation import corruptions, prerequisites, style_images
 from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, LEFT_OUT
-from mmseg_uvpt.generalisation.batches import augmented_collate
+from mmseg_uvpt.generalisation.collate import augmented_collate
 from mmseg_uvpt.generalisation.preprocessor import FILES, GeneralisingPreprocessor
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -196,14 +196,16 @@ def config(augmentations, styles, weights) -> Config:
     return Config(
         {
             'train_dataloader': {'collate_fn': collate},
-            'model': {'data_preprocessor': {'weights': weights}},
+            'model': {
+                'data_preprocessor': {'type': 'GeneralisingPreprocessor', 'weights': weights}
+            },
         }
     )
 
 
 def test_what_is_there_passes(styles, weights):
-    needs.check(config(['adain', 'style_randomisation', 'fda_style'], styles, weights))
-    needs.check(Config({'train_dataloader': {}}))
+    prerequisites.check(config(['adain', 'style_randomisation', 'fda_style'], styles, weights))
+    prerequisites.check(Config({'train_dataloader': {}}))
 
 
 @pytest.mark.parametrize('name', ['adain', 'style_randomisation'])
@@ -211,9 +213,9 @@ def test_a_missing_file_is_named_with_the_way_on(name, styles, weights, tmp_path
     for part in FILES[name]:
         paths = {**weights, part: str(tmp_path / 'gone.pth')}
         with pytest.raises(UserError, match=rf'{name} needs the file .*gone.pth.*README') as error:
-            needs.check(config([name], styles, paths))
+            prerequisites.check(config([name], styles, paths))
         assert f'leave {name} out of `augmentations`' in str(error.value)
-        needs.check(config(['fda_random'], styles, paths))
+        prerequisites.check(config(['fda_random'], styles, paths))
 
 
 def test_a_file_that_does_not_fit_is_refused(styles, weights, tmp_path):
@@ -229,7 +231,14 @@ def test_style_folders_that_do_not_serve(tmp_path, styles):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(UserError, match=r'empty holds no \.jpg'):
         style_images.find(tmp_path / 'empty')
+    with pytest.raises(UserError, match='`style_dir`'):
+        style_images.find(None)
+    (styles / 'folder.png').mkdir()
+    (styles / '._a.jpg').write_bytes(b'of a file system')
+    style_images.check(styles)
     (styles / 'broken.png').write_bytes(b'no image')
+    with pytest.raises(UserError, match=r'1 files of .* cannot be read.*broken.png'):
+        style_images.check(styles)
     with pytest.raises(UserError, match=r'broken.png cannot be read'):
         style_images.read(styles / 'broken.png', square=True)
 
@@ -245,13 +254,48 @@ def test_without_imaug_the_way_on_is_told(styles, weights, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'imgaug', None)
     corruptions.require.cache_clear()
     with pytest.raises(UserError, match=r'pip install .*imaug.*leave them out of `augmentations`'):
-        needs.check(config(['snow'], styles, weights))
+        prerequisites.check(config(['snow'], styles, weights))
     corruptions.require.cache_clear()
+
+
+def test_a_preprocessor_that_would_not_augment_is_refused(styles, weights):
+    cfg = config(['fda_random'], styles, weights)
+    cfg.model.data_preprocessor.type = 'SegDataPreProcessor'
+    with pytest.raises(UserError, match='SegDataPreProcessor would not apply them'):
+        prerequisites.check(cfg)
+
+
+@pytest.mark.parametrize('name', ['adain', 'style_randomisation', 'fda_style'])
+def test_networks_and_styles_see_rgb_in_0_to_1(name, styles, weights, monkeypatch):
+    seen = []
+    part = preprocessor(weights=weights)
+    augment = part.augment
+    monkeypatch.setattr(part, 'augment', lambda *given: seen.append(given[1:]) or augment(*given))
+    collated = augmented_collate(batch(), [name], str(styles))
+    part(collated, training=True)
+    ((images, of_styles),) = seen
+    assert images.shape == (2, 3, 80, 96)
+    left, right = images[:, :, :, :48], images[:, :, :, 48:]
+    assert torch.allclose(left[:, 2], torch.tensor(200 / 255))  # blue is the last channel
+    assert torch.allclose(left[:, :2], torch.tensor(60 / 255))
+    assert torch.allclose(right, torch.tensor(60 / 255))
+    for style in of_styles:
+        if style is not None:
+            assert style.data.dtype == torch.uint8  # RGB in 0..255, as style_images.read gives it
+
+
+def test_style_images_are_read_as_rgb(tmp_path):
+    blue = np.zeros((20, 20, 3), np.uint8)
+    blue[..., 0] = 255  # BGR
+    cv2.imwrite(str(tmp_path / 'blue.png'), blue)
+    for square in (True, False):
+        assert style_images.read(tmp_path / 'blue.png', square)[5, 5].tolist() == [0, 0, 255]
 
 
 def test_unknown_names_are_refused(styles, weights):
     cfg = config(['snowfall'], styles, weights)
-    with pytest.raises(UserError, match=r'snowfall.*name at least one of'):
-        needs.check(cfg)
-    with pytest.raises(UserError, match='name at least one of'):
-        needs.check(config([], styles, weights))
+    with pytest.raises(UserError, match=r'snowfall.*list at least one of'):
+        prerequisites.check(cfg)
+    for names in ([], None, 'fda_random'):
+        with pytest.raises(UserError, match='list at least one of'):
+            prerequisites.check(config(names, styles, weights))
