@@ -218,8 +218,9 @@ def test_no_space_left_ends_the_run_and_overwrites_nothing(gta, monkeypatch):
 def test_stopped_run_leaves_no_half_file(tmp_path, how):
     noise = np.random.default_rng(0).integers(7, 14, (600, 600))
     write_gta(tmp_path / 'labels/000.png', noise)
-    for i in range(1, 24):
-        shutil.copyfile(tmp_path / 'labels/000.png', tmp_path / f'labels/{i:03}.png')
+    count = 200  # more than are converted before the signal arrives
+    for i in range(1, count):
+        os.link(tmp_path / 'labels/000.png', tmp_path / f'labels/{i:03}.png')
     run = subprocess.Popen(
         command('gta', tmp_path, '--nproc', '2'),
         stdout=subprocess.PIPE,
@@ -237,7 +238,7 @@ def test_stopped_run_leaves_no_half_file(tmp_path, how):
         run.kill()
     _, errors = run.communicate(timeout=60)  # ends only when the workers have ended as well
     labels = sorted(tmp_path.glob('labels/*_labelTrainIds.png'))
-    assert 0 < len(labels) < 24
+    assert 0 < len(labels) < count
     expected = np.where(np.isin(noise, [7, 8, 11, 12, 13]), 0, 255)
     for raw_id, train_id in ((8, 1), (11, 2), (12, 3), (13, 4)):
         expected[noise == raw_id] = train_id
@@ -253,7 +254,7 @@ def test_stopped_run_leaves_no_half_file(tmp_path, how):
     done = convert('gta', tmp_path, '--nproc', '2')
     assert done.returncode == 0, done.stderr
     assert f'done already: {len(labels)}' in done.stdout
-    assert len(list(tmp_path.glob('labels/*_labelTrainIds.png'))) == 24
+    assert len(list(tmp_path.glob('labels/*_labelTrainIds.png'))) == count
     assert not list(tmp_path.rglob('*.part'))
 
 
