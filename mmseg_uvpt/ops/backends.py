@@ -53,23 +53,27 @@ def is_compiled(device: torch.device, maps: int = 1, samples: int = 1, channels:
     Raises:
         RuntimeError: the backend that was forced is not there, or not for this device.
     """
-    if _forced is None:
-        name = _backend_for.get(device.type)
-        if name == 'cuda' and missing[name] is None and not _has_code_for(device.index or 0):
-            return False
-        fits = maps <= MAX_MAPS and (
-            name != 'cuda' or (samples <= CUDA_MAX_SAMPLES and channels <= CUDA_MAX_CHANNELS)
-        )
-        return name is not None and missing[name] is None and fits
-    if _forced == 'reference':
+    name = _forced or _backend_for.get(device.type, 'reference')
+    if name == 'reference':
         return False
-    if missing[_forced]:
-        raise RuntimeError(f'UVPT_OPS={_forced}, but it is not there: {missing[_forced]}')
-    if device.type != _device_of[_forced]:
-        raise RuntimeError(f'UVPT_OPS={_forced} serves no tensors on {device}')
-    if _forced == 'cuda' and not _has_code_for(device.index or 0):
-        raise RuntimeError(f'UVPT_OPS=cuda: {why_not_on(device.index or 0)}')
-    return True
+    reason = _why_not(name, device)
+    if _forced and reason:
+        raise RuntimeError(f'UVPT_OPS={name}{reason}')
+    fits = maps <= MAX_MAPS and (
+        name != 'cuda' or (samples <= CUDA_MAX_SAMPLES and channels <= CUDA_MAX_CHANNELS)
+    )
+    return reason is None and (fits or _forced is not None)
+
+
+def _why_not(name: str, device: torch.device) -> str | None:
+    """Return why a compiled backend does not serve a device, as the end of a sentence, or None."""
+    if missing[name]:
+        return f', but it is not there: {missing[name]}'
+    if device.type != _device_of[name]:
+        return f' serves no tensors on {device}'
+    if name == 'cuda' and not _has_code_for(device.index or 0):
+        return f': {why_not_on(device.index or 0)}'
+    return None
 
 
 @torch.compiler.assume_constant_result

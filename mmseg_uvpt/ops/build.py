@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,7 +19,9 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -91,6 +94,30 @@ def _architectures() -> str | None:
     return os.environ.get('TORCH_CUDA_ARCH_LIST', '').replace(';', ' ').strip() or None
 
 
+class _Architecture(NamedTuple):
+    """An entry of ``TORCH_CUDA_ARCH_LIST``, such as ``9.0``, ``9.0a`` or ``9.0+PTX``."""
+
+    major: int
+    minor: int
+    suffix: str  # of code for that GPU alone
+    ptx: bool  # intermediate code as well
+
+
+def _parsed(architectures: str) -> Iterator[_Architecture]:
+    """Yield the entries of a list.
+
+    Raises:
+        BuildError: an entry is no compute capability.
+    """
+    for entry in architectures.split():
+        parts = re.fullmatch(r'(\d+)\.?(\d)([a-z]?)(\+PTX)?', entry)
+        if not parts:
+            raise BuildError(
+                f'TORCH_CUDA_ARCH_LIST: {entry!r} is not like 9.0 or 9.0+PTX (numbers, no names)'
+            )
+        yield _Architecture(int(parts[1]), int(parts[2]), parts[3], bool(parts[4]))
+
+
 def architecture_flags(architectures: str) -> list[str]:
     """Return nvcc's flags for a list such as ``8.0 9.0+PTX``.
 
@@ -98,15 +125,10 @@ def architecture_flags(architectures: str) -> list[str]:
         BuildError: an entry is no compute capability.
     """
     flags = []
-    for entry in architectures.split():
-        number, _, ptx = entry.partition('+')
-        digits = number.replace('.', '')
-        if not digits[:-1].isdigit() or ptx not in ('', 'PTX'):
-            raise BuildError(
-                f'TORCH_CUDA_ARCH_LIST: {entry!r} is not like 9.0 or 9.0+PTX (numbers, no names)'
-            )
+    for major, minor, suffix, ptx in _parsed(architectures):
+        number = f'{major}{minor}{suffix}'
         kinds = ['sm', 'compute'] if ptx else ['sm']
-        flags += [f'-gencode=arch=compute_{digits},code={kind}_{digits}' for kind in kinds]
+        flags += [f'-gencode=arch=compute_{number},code={kind}_{number}' for kind in kinds]
     return flags
 
 
@@ -121,14 +143,14 @@ def covers(architectures: str, capability: tuple[int, int]) -> bool:
     Machine code runs on GPUs of its major version from its minor version on, intermediate code
     (``+PTX``) on all that are not older.
     """
-    for entry in architectures.split():
-        number, _, ptx = entry.partition('+')
-        major, minor = (int(n) for n in number.split('.'))
-        if capability >= (major, minor) and (ptx or capability[0] == major):
+    for major, minor, suffix, ptx in _parsed(architectures):
+        same = capability[0] == major and (not suffix or capability[1] == minor)
+        if capability >= (major, minor) and (same or (ptx and not suffix)):
             return True
     return False
 
 
+@lru_cache
 def _key() -> str:
     """Return the name of the folder for these sources, this torch and these flags."""
     digest = hashlib.sha256()

@@ -141,6 +141,11 @@ def test_a_gpu_without_code_is_known():
     assert not build.covers('9.0', (8, 0))
     assert not build.covers('8.0', (9, 0))
     assert not build.covers('8.6', (8, 0))
+    assert build.covers('90', (9, 0))  # nvcc's way of writing is taken too
+    assert build.architecture_flags('90') == build.architecture_flags('9.0')
+    assert build.architecture_flags('9.0a') == ['-gencode=arch=compute_90a,code=sm_90a']
+    assert build.covers('9.0a', (9, 0))
+    assert not build.covers('10.0a', (10, 3))
 
 
 def test_the_plain_backend_serves_a_gpu_without_code(monkeypatch):
