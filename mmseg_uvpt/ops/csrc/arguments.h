@@ -29,6 +29,11 @@ inline Maps one_row(int64_t queries) {
   return maps;
 }
 
+// All arithmetic on float16 and bfloat16 is in float32.
+inline at::ScalarType computed_in(const at::Tensor& value) {
+  return value.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
 inline void check_value(const at::Tensor& value, const Maps& levels) {
   TORCH_CHECK(value.dim() == 4 && value.size(1) == levels.pixels && value.size(3) > 0,
               "value has shape ", value.sizes(), "; the sizes need (B, ", levels.pixels,

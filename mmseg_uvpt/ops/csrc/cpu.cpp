@@ -32,11 +32,7 @@ namespace {
 
 using at::Tensor;
 
-// float16 and bfloat16 are widened first: all arithmetic is in float32.
-at::ScalarType computed_in(const Tensor& value) {
-  return value.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
+// float16 and bfloat16 are widened first.
 Tensor widened(const Tensor& tensor, at::ScalarType type) {
   return tensor.to(type).contiguous();
 }

@@ -48,10 +48,6 @@ Number number_of(const Tensor& value) {
   }
 }
 
-at::ScalarType computed_in(const Tensor& value) {
-  return value.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
 // A call, and the memory that it needs while it runs.
 class Call {
  public:

@@ -307,46 +307,30 @@ struct Values {
   }
 };
 
-// Fill shared memory with the samples of a block's queries and heads.
-template <bool FUSED, typename S>
-__device__ void stage_samples(const CudaCall& c, const Tile& tile, S* rows, int span) {
+// Copy the samples of a block's queries and heads to shared memory, or their gradients from it.
+template <bool TO_SHARED, bool FUSED, typename S>
+__device__ void copy_samples(const CudaCall& c, const Tile& tile, S* rows, int span) {
   if constexpr (FUSED) {
-    const S* raw = static_cast<const S*>(c.raw);
-    copy_rows<true>(c, tile, rows, tile.heads * span, [&](int query) {
+    const S* raw = static_cast<const S*>(TO_SHARED ? c.raw : c.grad_raw);
+    copy_rows<TO_SHARED>(c, tile, rows, tile.heads * span, [&](int query) {
       return raw + (tile.index(c, query) * c.heads + tile.first_head) * span;
     });
   } else {
+    S* locations = static_cast<S*>(TO_SHARED ? const_cast<void*>(c.locations) : c.grad_locations);
+    S* weights = static_cast<S*>(TO_SHARED ? const_cast<void*>(c.weights) : c.grad_weights);
+    const auto copy = [](S& shared, S& global) {
+      if constexpr (TO_SHARED) shared = global;
+      else global = shared;
+    };
     const int samples = span / 3, length = stride<S>(tile.heads * span);
     for (int i = threadIdx.x; i < QUERIES * tile.heads * samples; i += blockDim.x) {
       const int query = i / (tile.heads * samples), sample = i % (tile.heads * samples);
       if (!tile.has(c, query)) continue;
-      const int64_t from = (tile.index(c, query) * c.heads + tile.first_head) * samples + sample;
-      S* to = rows + query * length + 3 * sample;
-      to[0] = static_cast<const S*>(c.locations)[2 * from];
-      to[1] = static_cast<const S*>(c.locations)[2 * from + 1];
-      to[2] = static_cast<const S*>(c.weights)[from];
-    }
-  }
-}
-
-// The reverse, for their gradients.
-template <bool FUSED, typename S>
-__device__ void write_samples(const CudaCall& c, const Tile& tile, S* rows, int span) {
-  if constexpr (FUSED) {
-    S* grad_raw = static_cast<S*>(c.grad_raw);
-    copy_rows<false>(c, tile, rows, tile.heads * span, [&](int query) {
-      return grad_raw + (tile.index(c, query) * c.heads + tile.first_head) * span;
-    });
-  } else {
-    const int samples = span / 3, length = stride<S>(tile.heads * span);
-    for (int i = threadIdx.x; i < QUERIES * tile.heads * samples; i += blockDim.x) {
-      const int query = i / (tile.heads * samples), sample = i % (tile.heads * samples);
-      if (!tile.has(c, query)) continue;
-      const int64_t to = (tile.index(c, query) * c.heads + tile.first_head) * samples + sample;
-      const S* from = rows + query * length + 3 * sample;
-      static_cast<S*>(c.grad_locations)[2 * to] = from[0];
-      static_cast<S*>(c.grad_locations)[2 * to + 1] = from[1];
-      static_cast<S*>(c.grad_weights)[to] = from[2];
+      const int64_t at = (tile.index(c, query) * c.heads + tile.first_head) * samples + sample;
+      S* row = rows + query * length + 3 * sample;
+      copy(row[0], locations[2 * at]);
+      copy(row[1], locations[2 * at + 1]);
+      copy(row[2], weights[at]);
     }
   }
 }
@@ -368,7 +352,7 @@ __global__ void __launch_bounds__(MAX_THREADS) sample_kernel(const __grid_consta
   const int span = 3 * levels * points;
   const Tile tile(c, grid);
   S* rows = reinterpret_cast<S*>(shared_memory);
-  stage_samples<FUSED>(c, tile, rows, span);
+  copy_samples<true, FUSED>(c, tile, rows, span);
   __syncthreads();
 
   const int part = threadIdx.x % grid.group, thread = threadIdx.x / grid.group;
@@ -431,7 +415,7 @@ __global__ void __launch_bounds__(MAX_THREADS) gradient_kernel(const __grid_cons
   S* rows = reinterpret_cast<S*>(shared_memory);
   const int rows_bytes = QUERIES * stride<S>(grid.block_heads * span) * sizeof(S);
   T* grads = reinterpret_cast<T*>(shared_memory + (rows_bytes + 15) / 16 * 16);
-  stage_samples<FUSED>(c, tile, rows, span);
+  copy_samples<true, FUSED>(c, tile, rows, span);
   copy_rows<true>(c, tile, grads, count, [&](int q) {
     return static_cast<const T*>(c.grad_output) +
            (tile.index(c, q) * c.heads + tile.first_head) * c.channels;
@@ -520,7 +504,7 @@ __global__ void __launch_bounds__(MAX_THREADS) gradient_kernel(const __grid_cons
   }
 
   __syncthreads();
-  write_samples<FUSED>(c, tile, rows, span);
+  copy_samples<false, FUSED>(c, tile, rows, span);
 }
 
 // ---- planes ----
