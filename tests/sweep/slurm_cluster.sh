@@ -13,10 +13,14 @@ PATH=$PATH:/usr/sbin:/sbin
 
 usage() {
   cat >&2 <<'HELP'
-usage: slurm_cluster.sh start DIR    start a cluster, all its files in DIR (empty or absent);
-                                     eval "$(slurm_cluster.sh start DIR)" points the shell to it
-       slurm_cluster.sh stop DIR     end its jobs and daemons; DIR stays
-       slurm_cluster.sh available    exit with 0 if the programs it needs are installed
+usage: slurm_cluster.sh start DIR [SETTING...]
+           Start a cluster, all its files in DIR, which is empty or absent.
+           eval "$(slurm_cluster.sh start DIR)" points the shell to it.
+           Each SETTING is one more line for slurm.conf, such as MinJobAge=2.
+       slurm_cluster.sh stop DIR
+           End its jobs and daemons; DIR stays.
+       slurm_cluster.sh available
+           Exit with 0 if the programs are installed.
 HELP
   exit 2
 }
@@ -44,10 +48,6 @@ layout() {
   conf=$dir/slurm.conf
   key=$dir/munge/key
   socket=$dir/munge/socket
-}
-
-cluster_name() {
-  sed -n 's/^ClusterName=//p' "$conf"
 }
 
 # True while the daemon $1 of this directory runs. A process number alone does
@@ -82,8 +82,8 @@ launch() {
   local name=$1
   shift
   (
-    cd "$dir/log" # for core files, and not to hold the caller's directory
-    SLURM_CONF=$conf SLURM_CLUSTER_NAME=$(cluster_name) exec setsid -- "$@" </dev/null >"$dir/log/$name.log" 2>&1
+    cd "$dir/log" # not to hold the caller's directory; stop relies on it
+    SLURM_CONF=$conf exec setsid -- "$@" </dev/null >"$dir/log/$name.log" 2>&1
   ) &
   echo $! >"$dir/run/$name.pid"
 }
@@ -148,7 +148,10 @@ KillWait=2
 ReturnToService=2
 
 # A job in high that finds no room takes it from one in low: that one gets
-# SIGCONT and SIGTERM, after GraceTime seconds SIGKILL, and is queued again.
+# SIGCONT and SIGTERM, after GraceTime seconds SIGKILL, and is queued again. The
+# scheduler looks each sixth second: 7 or 13 seconds pass with 5 of GraceTime.
+# With SlurmctldParameters=preempt_send_user_signal as a SETTING, a job that was
+# submitted with --signal gets that signal in place of SIGTERM.
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
@@ -161,6 +164,12 @@ NodeName=localhost NodeHostname=${host%%.*} NodeAddr=127.0.0.1 CPUs=$(nproc) Rea
 PartitionName=low Nodes=localhost Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=5 MaxTime=1-0 DefaultTime=60
 PartitionName=high Nodes=localhost PriorityTier=2 PreemptMode=OFF MaxTime=1-0 DefaultTime=60
 CONF
+  # Slurm takes the last of two values.
+  (($# == 0)) || printf '%s\n' "$@" >>"$conf"
+
+  # Unless told which, slurmd looks at /sys/fs/cgroup for the version of
+  # cgroups, and does not start where none is mounted. It uses neither here.
+  echo 'CgroupPlugin=cgroup/v1' >"$dir/cgroup.conf"
 
   # Slurm takes devices alone, and reads the numbers for CUDA_VISIBLE_DEVICES
   # from their names.
@@ -200,7 +209,7 @@ start() {
   # Any end but the good one takes down what runs by then.
   trap give_up EXIT
   trap 'exit 1' HUP INT TERM
-  configure
+  configure "$@"
   export SLURM_CONF=$conf
 
   # --force: munged would refuse to run where others can write or cannot enter.
@@ -216,15 +225,19 @@ start() {
   printf 'export SLURM_CONF=%q\n' "$conf"
 }
 
-# The numbers of the processes that have this cluster's name in their
-# environment: Slurm puts it into that of every job, launch into the daemons'
-# and so into that of slurmstepd, one for each step, which outlives slurmd.
+# The numbers of the processes of this cluster's jobs, which have its name in
+# their environment, and of Slurm's own that outlive the daemons (slurmstepd, one
+# for each step). Those write over their environment, but stay in launch's directory.
 members() {
-  local cluster pid
-  cluster=$(cluster_name)
+  local cluster process comm
+  cluster=$(sed -n 's/^ClusterName=//p' "$conf")
   [[ -n $cluster ]] || return 0
-  { grep -lszxF -e "SLURM_CLUSTER_NAME=$cluster" /proc/[0-9]*/environ || true; } |
-    while IFS=/ read -r _ _ pid _; do echo "$pid"; done
+  grep -lszxF -e "SLURM_CLUSTER_NAME=$cluster" /proc/[0-9]*/environ | cut -d / -f 3 || true
+  find /proc/[0-9]*/cwd -maxdepth 0 -lname "$dir/log" 2>/dev/null | cut -d / -f 3 |
+    while read -r process; do
+      read -r comm 2>/dev/null <"/proc/$process/comm" || continue
+      [[ $comm != slurm* ]] || echo "$process"
+    done || true
 }
 
 # One round of SIGKILL; true when there was nobody left to get it.
@@ -256,10 +269,10 @@ stop() {
 
 case "${1-} $#" in
   'available 1') available ;;
-  'start 2' | 'stop 2')
+  'stop 2' | start\ [2-9])
     [[ -n $2 ]] || usage
     layout "$2"
-    "$1"
+    "$1" "${@:3}"
     ;;
   *) usage ;;
 esac
