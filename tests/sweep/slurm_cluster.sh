@@ -99,7 +99,7 @@ free_port() {
 }
 
 configure() {
-  local cluster controller_port node_port user host
+  local controller_port node_port user host
   controller_port=$(free_port)
   node_port=$controller_port
   while ((node_port == controller_port)); do node_port=$(free_port); done
