@@ -8,6 +8,12 @@ from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, WITH_STYLE_IMAG
 from mmseg_uvpt.generalisation.preprocessor import FILES, GeneralisingPreprocessor, require_weights
 
 
+def collate_of(cfg: Config) -> dict | None:
+    """Return the arguments of the config's `augmented_collate`; None where it does not augment."""
+    collate = cfg.train_dataloader.get('collate_fn') or {}
+    return collate if collate.get('type') == 'augmented_collate' else None
+
+
 def check(cfg: Config) -> None:
     """Make sure that files, folders and packages of the augmentations are there.
 
@@ -17,8 +23,8 @@ def check(cfg: Config) -> None:
     Raises:
         UserError: names what is missing, and how to get it or to go on without it.
     """
-    collate = cfg.train_dataloader.get('collate_fn') or {}
-    if collate.get('type') != 'augmented_collate':
+    collate = collate_of(cfg)
+    if collate is None:
         return
     try:
         names = check_names(collate.get('augmentations', ()))

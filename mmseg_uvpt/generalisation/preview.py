@@ -30,8 +30,8 @@ def draw(cfg: Config, image: Path, out: Path, seed: int) -> None:
         UserError: the config has no augmentations, something they need is missing, or the image
             cannot be read.
     """
-    collate = cfg.train_dataloader.get('collate_fn') or {}
-    if collate.get('type') != 'augmented_collate':
+    collate = prerequisites.collate_of(cfg)
+    if collate is None:
         raise UserError(
             f'{cfg.filename} has no augmentations; configs/pretrain/source-gta_*.py have'
         )

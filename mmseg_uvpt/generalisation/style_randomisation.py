@@ -4,6 +4,8 @@ Randomization", CVPR workshops 2019): images repainted in a random style near th
 Names of modules and parameters are those of the published weight files (DESIGN 6).
 """
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -137,12 +139,16 @@ class StyleRandomisation(nn.Module):
         self.register_buffer('covariance', torch.eye(EMBEDDING))
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw styles (count, 100) from the Gaussian of the styles of paintings."""
-        # the published covariance is not positive definite to the last digit: no Cholesky factor
-        values, vectors = torch.linalg.eigh(self.covariance.double())
+        """Draw styles (count, 100), on the CPU, from the Gaussian of the styles of paintings."""
         noise = torch.randn(count, EMBEDDING, generator=generator, dtype=torch.float64)
-        factor = vectors * values.clamp(min=0).sqrt()
-        return (self.mean.double() + noise.to(factor.device) @ factor.T).float()
+        return (self.mean.double().cpu() + noise @ self._factor.T).float()
+
+    @cached_property
+    def _factor(self) -> Tensor:
+        """A root of the covariance, taken once the weights are there."""
+        # the published covariance is not positive definite to the last digit: no Cholesky factor
+        values, vectors = torch.linalg.eigh(self.covariance.double().cpu())
+        return vectors * values.clamp(min=0).sqrt()
 
     def forward(self, image: Tensor, style: Tensor) -> Tensor:
         """Return images (B, 3, H, W) in 0..1; ``image`` alike, RGB; ``style`` (B, 100) drawn."""
