@@ -1,7 +1,5 @@
 """Augmenting a training batch on the model's device, before it is normalised."""
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from mmseg.models import SegDataPreProcessor
@@ -12,14 +10,9 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.generalisation.adain import AdaIN
 from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS
 from mmseg_uvpt.generalisation.fda import exchange_amplitude
+from mmseg_uvpt.generalisation.prerequisites import FILES, require_weights
 from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
 from mmseg_uvpt.models.checkpoints import differences, load_file
-
-# the files that each network is read from
-FILES = {
-    'adain': ('adain_encoder', 'adain_decoder'),
-    'style_randomisation': ('style_transfer', 'style_predictor', 'style_embeddings'),
-}
 
 
 @MODELS.register_module()
@@ -166,25 +159,6 @@ def _fill(
     if lines:
         raise UserError(f'{path} does not fit as {part}: {"; ".join(lines)}')
     module.load_state_dict({k: v.reshape(expected[k].shape) for k, v in held.items()}, strict=False)
-
-
-def require_weights(part: str, path: str | None, name: str) -> None:
-    """Make sure that a file of weights is there.
-
-    Args:
-        part: what it holds, a key of `GeneralisingPreprocessor`'s weights.
-        path: of the file.
-        name: of the augmentation that needs it.
-
-    Raises:
-        UserError: it is not there.
-    """
-    if path is None or not Path(path).is_file():
-        raise UserError(
-            f'the augmentation {name} needs the file {path or part}, which is not there. '
-            'model/README.md says where it is published. To go on without it, leave '
-            f'{name} out of `augmentations` in the config.'
-        )
 
 
 def _tensors(part: str, path: str | None, name: str, key: str = '') -> dict[str, Tensor]:

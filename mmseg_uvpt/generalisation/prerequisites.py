@@ -1,11 +1,22 @@
-"""What the augmentations of a config need, looked for before anyone waits for a training."""
+"""What the augmentations of a config need, looked for before anyone waits for a training.
+
+Torch is not imported here: a list of jobs asks this of each.
+"""
+
+from pathlib import Path
 
 from mmengine.config import Config
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.generalisation import corruptions, style_images
 from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, WITH_STYLE_IMAGE, check_names
-from mmseg_uvpt.generalisation.preprocessor import FILES, GeneralisingPreprocessor, require_weights
+
+# the files that each network is read from
+FILES = {
+    'adain': ('adain_encoder', 'adain_decoder'),
+    'style_randomisation': ('style_transfer', 'style_predictor', 'style_embeddings'),
+}
+PREPROCESSOR = 'GeneralisingPreprocessor'
 
 
 def collate_of(cfg: Config) -> dict | None:
@@ -35,13 +46,32 @@ def check(cfg: Config) -> None:
     if set(names) & set(CORRUPTIONS):
         corruptions.require()
     preprocessor = cfg.model.data_preprocessor
-    if preprocessor.get('type') != GeneralisingPreprocessor.__name__:
+    if preprocessor.get('type') != PREPROCESSOR:
         raise UserError(
             f'config {cfg.filename} draws augmentations, and model.data_preprocessor of type '
-            f'{preprocessor.get("type")} would not apply them: {GeneralisingPreprocessor.__name__} '
+            f'{preprocessor.get("type")} would not apply them: {PREPROCESSOR} '
             'does'
         )
     weights = preprocessor.get('weights') or {}
     for name in names:
         for part in FILES.get(name, ()):
             require_weights(part, weights.get(part), name)
+
+
+def require_weights(part: str, path: str | None, name: str) -> None:
+    """Make sure that a file of weights is there.
+
+    Args:
+        part: what it holds, a key of `GeneralisingPreprocessor`'s weights.
+        path: of the file.
+        name: of the augmentation that needs it.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if path is None or not Path(path).is_file():
+        raise UserError(
+            f'the augmentation {name} needs the file {path or part}, which is not there. '
+            'model/README.md says where it is published. To go on without it, leave '
+            f'{name} out of `augmentations` in the config.'
+        )

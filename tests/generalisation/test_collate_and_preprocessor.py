@@ -15,7 +15,8 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.generalisation import corruptions, prerequisites, style_images
 from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, LEFT_OUT
 from mmseg_uvpt.generalisation.collate import augmented_collate
-from mmseg_uvpt.generalisation.preprocessor import FILES, GeneralisingPreprocessor
+from mmseg_uvpt.generalisation.preprocessor import GeneralisingPreprocessor
+from mmseg_uvpt.generalisation.prerequisites import FILES
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 HAS_IMAUG = importlib.util.find_spec('imgaug') is not None
