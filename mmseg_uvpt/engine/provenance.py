@@ -1,7 +1,6 @@
 """What a run was made with: environment, resolved config, git revision, seed, command."""
 
 import datetime
-import json
 import os
 import platform
 import subprocess
@@ -14,7 +13,7 @@ from mmengine.hooks import Hook
 from mmseg.utils import collect_env
 
 import mmseg_uvpt
-from mmseg_uvpt.engine.run_folder import CONFIG
+from mmseg_uvpt.engine.run_folder import CONFIG, RECORD, record_of
 from mmseg_uvpt.files import write_json, write_whole
 
 REPOSITORY = Path(mmseg_uvpt.__file__).resolve().parents[1]
@@ -78,12 +77,11 @@ def write(folder: str | Path, cfg: Config, start: dict) -> None:
         UserError: a file cannot be written.
     """
     folder = Path(folder)
-    record = folder / 'run.json'
-    starts = json.loads(record.read_text())['starts'] if record.is_file() else []
+    starts = record_of(folder).get('starts', [])
     write_json(folder / 'environment.json', environment())
     with write_whole(folder / CONFIG, 'w') as file:
         file.write(cfg.pretty_text)
-    write_json(record, {'starts': [*starts, start]})
+    write_json(folder / RECORD, {'starts': [*starts, start]})
 
 
 class ProvenanceHook(Hook):
@@ -110,6 +108,12 @@ class ProvenanceHook(Hook):
         start['resumed_from'] = self.checkpoint and str(self.checkpoint)
         start['first_iteration'] = runner.iter
         write(runner.work_dir, self.cfg, start)
+
+    @master_only
+    def after_train(self, runner) -> None:
+        """Note that the run is finished: its last evaluation has been made."""
+        record = record_of(runner.work_dir)
+        write_json(Path(runner.work_dir) / RECORD, {**record, 'finished': now()})
 
 
 def start_of(cfg: Config, command: str, seed: int) -> dict:

@@ -1,15 +1,16 @@
 """A work folder holds one run: who may start in it, and from where a run goes on."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mmseg_uvpt.errors import UserError
 
-CONFIG = 'config.py'
-_CHECKPOINT = re.compile(r'iter_(\d+)\.pth$')
+CONFIG, RECORD = 'config.py', 'run.json'
+_ITERATION = re.compile(r'iter_(\d+)\.pth$')
 # entries that say how and where a run is executed, not what it computes
 _EXECUTION = re.compile(
     r'^(launcher|resume|load_from|work_dir|log_level|env_cfg\..*)$'
@@ -23,9 +24,35 @@ def last_checkpoint(folder: str | Path) -> Path | None:
     The files are whole (`WholeCheckpointHook`), so their names are enough; the text file that
     mmengine keeps beside them holds an absolute path and is wrong once a folder was moved.
     """
-    paths = Path(folder).glob('iter_*.pth')
-    found = {int(m[1]): path for path in paths if (m := _CHECKPOINT.search(path.name))}
+    return _latest(Path(folder).glob('iter_*.pth'))
+
+
+def best_checkpoint(folder: str | Path) -> Path | None:
+    """Return the checkpoint of a run that scored best so far; None if there is none.
+
+    Two are there if the run was killed before it removed the one that the later one replaces.
+    """
+    return _latest(Path(folder).glob('best_*_iter_*.pth'))
+
+
+def _latest(paths: Iterable[Path]) -> Path | None:
+    found = {int(m[1]): path for path in paths if (m := _ITERATION.search(path.name))}
     return found[max(found)] if found else None
+
+
+def record_of(folder: str | Path) -> dict:
+    """Return what ``run.json`` of a work folder says; empty if it is not there.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = Path(folder) / RECORD
+    try:
+        return json.loads(path.read_text()) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'{path} cannot be read ({error}): restore the file or delete it'
+        ) from error
 
 
 def claim(cfg: Config, resume: bool) -> Path | None:

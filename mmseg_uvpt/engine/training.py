@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmseg_uvpt.engine import run_folder
 from mmseg_uvpt.engine.configuration import require_data
 from mmseg_uvpt.engine.failures import readable_failures
+from mmseg_uvpt.engine.missed_evaluation import MissedEvaluationHook
 from mmseg_uvpt.engine.provenance import ProvenanceHook
 from mmseg_uvpt.engine.runner import build_runner
 from mmseg_uvpt.errors import UserError
@@ -37,6 +38,8 @@ def train(cfg: Config, command: str, resume: bool = False, amp: bool = False) ->
         cfg.load_from = checkpoint and str(checkpoint)
         runner = build_runner(cfg)
         runner.register_hook(ProvenanceHook(record, command, checkpoint))
+        if checkpoint:
+            runner.register_hook(MissedEvaluationHook())
         runner.train()
 
 

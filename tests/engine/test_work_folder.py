@@ -10,6 +10,7 @@ import torch
 
 from mmseg_uvpt.engine import pretrain
 from mmseg_uvpt.engine.checkpoint_hook import WholeFileBackend
+from mmseg_uvpt.engine.run_folder import best_checkpoint, record_of
 from mmseg_uvpt.errors import UserError
 
 
@@ -136,3 +137,31 @@ def test_full_disk_keeps_older_checkpoints(run, tmp_path, monkeypatch):
     run('--resume', '--cfg-options', one)
     names = {path.name for path in (tmp_path / 'run').glob('iter*.pth')}
     assert names == {'iter_4.pth'}
+
+
+def evaluations(folder) -> list[int]:
+    """Return the iterations at which a run was scored, in the order of its starts."""
+    lines = [
+        json.loads(line)
+        for file in sorted(folder.glob('*/vis_data/scalars.json'))
+        for line in file.read_text().splitlines()
+    ]
+    return [line['step'] for line in lines if 'mIoU19' in line]
+
+
+def test_evaluation_that_was_missed_is_made_up_for(run, folder, finished):
+    assert 'finished' in json.loads((finished / 'run.json').read_text())
+    record = record_of(folder)
+    del record['finished']  # as if stopped after the last checkpoint and before its evaluation
+    (folder / 'run.json').write_text(json.dumps(record))
+    before = evaluations(folder)
+    run('--resume')
+    assert evaluations(folder) == [*before, 4]
+    assert record_of(folder)['finished']
+
+
+def test_best_checkpoint_is_the_last_that_was_better(tmp_path):
+    assert best_checkpoint(tmp_path) is None
+    for name in ('best_mIoU19_iter_900.pth', 'best_mIoU19_iter_1000.pth', 'iter_2000.pth'):
+        (tmp_path / name).touch()
+    assert best_checkpoint(tmp_path).name == 'best_mIoU19_iter_1000.pth'
