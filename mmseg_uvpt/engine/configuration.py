@@ -14,11 +14,13 @@ DATA = 'data'  # what stands for the data root in config files
 _IN_DATA_ROOT = ('data_root', 'pseudo_label_dir', 'style_dir')
 
 
-def resolve(args: argparse.Namespace) -> Config:
+def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
     """Read the config that a script's arguments name and apply ``--cfg-options``, ``--data-root``.
 
     Args:
         args: has ``config`` and the options of `cli.add_config_options`.
+        import_modules: whether to import what the config names in ``custom_imports``; who only
+            looks at it saves the seconds that torch takes.
 
     Returns:
         Config: with every data set below the ``data_root`` asked for.
@@ -26,7 +28,7 @@ def resolve(args: argparse.Namespace) -> Config:
     Raises:
         UserError: the file is missing or cannot be read.
     """
-    cfg = read(args.config)
+    cfg = read(args.config, import_modules)
     stated = cfg.get('data_root', DATA)
     cfg.merge_from_dict(_parsed(args.cfg_options))
     chosen = args.data_root or cfg.get('data_root', DATA)
@@ -55,8 +57,8 @@ def resolve_run(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def read(path: str | Path) -> Config:
-    """Read a config file.
+def read(path: str | Path, import_modules: bool = True) -> Config:
+    """Read a config file, and import what it names in ``custom_imports`` unless told not to.
 
     Raises:
         UserError: it is missing, or is no config; the reason is named.
@@ -67,7 +69,7 @@ def read(path: str | Path) -> Config:
             'configs/pretrain/*.py and configs/uni_uvpt/*.py'
         )
     try:
-        return Config.fromfile(path)
+        return Config.fromfile(path, import_custom_modules=import_modules)
     except UserError:
         raise
     except Exception as error:  # a config is a program: anything can happen in it

@@ -1,0 +1,30 @@
+# A pretraining of a minute, to rehearse the benchmark's jobs on MiniCity. Its scores mean nothing.
+_base_ = 'demo_pretrain.py'
+
+_frame = [
+    dict(type='LoadImageChecked'),
+    dict(type='LoadLabelChecked'),
+    dict(type='Resize', scale=(160, 80), keep_ratio=True),
+]
+train_dataloader = dict(
+    num_workers=0,
+    dataset=dict(
+        pipeline=[
+            *_frame,
+            dict(type='RandomCrop', crop_size=(64, 64), cat_max_ratio=0.75),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackSegInputs'),
+        ]
+    ),
+)
+target_train_dataloader = dict(num_workers=0)
+val_dataloader = dict(num_workers=0)
+test_dataloader = val_dataloader
+
+iterations = 20
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=5, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=iterations, by_epoch=False),
+]
+train_cfg = dict(max_iters=iterations, val_interval=iterations)
+default_hooks = dict(checkpoint=dict(interval=5), logger=dict(interval=5))

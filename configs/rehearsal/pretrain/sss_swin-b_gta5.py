@@ -1,0 +1,6 @@
+"""Stands in for the recipe of the same name, on MiniCity: see README, "Rehearsing"."""
+
+_base_ = [
+    '../../_base_/models/swin-nano_source.py',
+    '../../_base_/rehearsal_pretrain.py',
+]

@@ -1,0 +1,6 @@
+"""Stands in for the recipe of the same name, on MiniCity: see README, "Rehearsing"."""
+
+_base_ = [
+    '../../_base_/models/mit-nano_uni-uvpt.py',
+    '../../_base_/rehearsal_adapt.py',
+]

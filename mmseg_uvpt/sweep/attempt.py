@@ -1,0 +1,177 @@
+"""One run of a job's script: its process, lock, log and record, all in the job's folder.
+
+The lock says whether a job runs. Script and loader workers inherit it, so it holds as long as any
+of them lives, whatever became of the launcher, and a killed machine leaves none behind.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import platform
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_json
+from mmseg_uvpt.sweep.jobs import Job
+
+LOCK, RECORD, LOG = 'job.lock', 'job.json', 'job.log'
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+class Busy(Exception):
+    """Another process runs this job already."""
+
+
+class Attempt:
+    """A script that was started; `poll` it until it has a status.
+
+    Args:
+        job: to run; goes on where an earlier attempt stopped.
+        environment: variables that the script gets beside those of this process.
+        where: what the record says of it, such as the GPU.
+
+    Raises:
+        Busy: the job runs already.
+        UserError: the job's folder cannot be written.
+    """
+
+    def __init__(self, job: Job, environment: dict[str, str] | None = None, where: str = ''):
+        self.job = job
+        lock = _lock(job.folder)
+        try:
+            command = job.command()
+            record = record_of(job.folder)
+            self._facts = {
+                'command': shlex.join(command),
+                'host': platform.node(),
+                'where': where,
+                'started': _now(),
+            }
+            self._record = {**record, 'attempts': [*record.get('attempts', []), self._facts]}
+            write_json(job.folder / RECORD, self._record)
+            self._process = _spawn(command, environment or {}, job.folder / LOG, lock)
+        finally:
+            os.close(lock)  # the script has its own by now
+
+    def poll(self) -> int | None:
+        """Return the script's exit status once it has ended; negative: the signal that ended it."""
+        status = self._process.poll()
+        if status is not None and 'status' not in self._facts:
+            self._facts |= {'ended': _now(), 'status': status}
+            write_json(self.job.folder / RECORD, self._record)
+        return status
+
+    def wait(self) -> int:
+        """Wait for the end; return the status as `poll` does."""
+        self._process.wait()
+        return self.poll()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the script and to all that it started."""
+        with contextlib.suppress(ProcessLookupError):  # all of them have ended
+            os.killpg(self._process.pid, number)
+
+
+def stop_all(attempts: Sequence[Attempt], patience: float) -> None:
+    """End scripts and all that they started.
+
+    Args:
+        attempts: to end.
+        patience: seconds that they have to end by themselves.
+    """
+    for attempt in attempts:
+        attempt.signal(signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    try:
+        while any(a.poll() is None for a in attempts) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:  # also when the person who waits has none
+        for attempt in attempts:
+            attempt.signal(signal.SIGKILL)
+            attempt.wait()
+
+
+def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subprocess.Popen:
+    """Start a command in a process group of its own, which ends when this process does."""
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+    with open(log, 'a') as file:
+        file.write(f'{"" if file.tell() == 0 else chr(10)}$ {shlex.join(command)}\n')
+        file.flush()
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, 'PYTHONUNBUFFERED': '1', **environment},
+            pass_fds=[lock],
+            start_new_session=True,
+            preexec_fn=before_exec,
+        )
+
+
+def _lock(folder: Path) -> int:
+    """Return the open and locked file of a folder, which is made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise UserError(f'cannot write {folder / LOCK}: {error.strerror}') from error
+    for _ in range(10):  # another process that only looks holds it for a moment
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            time.sleep(0.05)
+    os.close(file)
+    raise Busy(folder)
+
+
+def is_running(folder: Path) -> bool:
+    """Tell whether some process, here or on another machine, runs the job of a folder."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+
+
+def record_of(folder: Path) -> dict:
+    """Return what is recorded of a job: its ``attempts`` and, in Slurm, its ``slurm`` id.
+
+    Raises:
+        UserError: the record cannot be read.
+    """
+    path = folder / RECORD
+    try:
+        return json.loads(path.read_text()) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path} cannot be read ({error}): delete it') from error
+
+
+def last_attempt(folder: Path) -> dict:
+    """Return what is recorded of a job's last attempt; empty before the first."""
+    return (record_of(folder).get('attempts') or [{}])[-1]
+
+
+def _now() -> str:
+    return time.strftime('%Y-%m-%dT%H:%M:%S%z')

@@ -1,0 +1,248 @@
+"""What the four launchers do: arguments, job list, engine, exit status."""
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmseg_uvpt.arguments import positive_int, seed
+from mmseg_uvpt.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# what the launchers set for each job
+_SET = (
+    '--work-dir',
+    '--data-root',
+    '--seed',
+    '--resume',
+    '--launcher',
+    '--out',
+    '--config',
+    '--checkpoint',
+    '--source-checkpoint',
+    '--pseudo-label-dir',
+    '--pseudo_label_dir',
+)
+STATES = """\
+states:
+  missing input   something that the job needs is not there; the list says what makes it
+  ready           can run; "to be resumed" if it was begun
+  queued          waits in Slurm
+  running         works, here, on another machine or under another launcher
+  failed          ended without its result; the next call of the launcher goes on with it
+  done            never run again, unless with --again
+
+exit status: 0 if all jobs are done (or were listed), 1 if any is not, 130 after Ctrl-C
+"""
+
+
+def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
+    """Return the parser of a launcher.
+
+    Args:
+        stage: of its jobs.
+        what: says what they do.
+    """
+    program = f'launcher_{stage}.py'
+    parser = argparse.ArgumentParser(
+        prog=program,
+        usage=f'{program} [options] [-- arguments of the script]',
+        description=f'{what} A job a recipe of configs/; may be killed at any time and called '
+        'again.',
+        epilog=f'{STATES}\n{_examples(program)}',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('--list', action='store_true', help='print the jobs with their states, run none')
+    add('--dry-run', action='store_true', help='print the commands of the jobs to run, run none')
+    add(
+        '--only',
+        nargs='+',
+        default=[],
+        metavar='GLOB',
+        help="jobs whose names contain this, e.g. 'swin*gta5*'",
+    )
+    add(
+        '--again',
+        action='store_true',
+        help='also run what is done; old results are kept in <folder>.<time>',
+    )
+    add('--seeds', nargs='+', type=seed, default=[0], metavar='N', help='a job each (default: 0)')
+    places = parser.add_argument_group('files')
+    places.add_argument(
+        '--config-root',
+        type=Path,
+        default=REPOSITORY / 'configs',
+        metavar='DIR',
+        help='holds pretrain/ and uni_uvpt/ (default: configs)',
+    )
+    places.add_argument(
+        '--data-root', metavar='DIR', help="holds the data sets (the configs': data)"
+    )
+    places.add_argument(
+        '--work-root',
+        type=Path,
+        default=Path('work_dirs/sweep'),
+        metavar='DIR',
+        help='takes seed<N>/<stage>/<job> (default: work_dirs/sweep)',
+    )
+    if stage != 'pretrain':
+        places.add_argument(
+            '--released',
+            action='store_true',
+            help="start from released checkpoints (model/README.md) instead of the work root's",
+        )
+    if stage == 'test':
+        parser.add_argument(
+            '--source-only',
+            action='store_true',
+            help='score the source models instead of the adapted ones',
+        )
+    _add_engine(parser)
+    return parser
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('where jobs run')
+    add = group.add_argument
+    add('--engine', choices=['local', 'slurm'], default='local', help='default: local')
+    add(
+        '--gpus-per-job',
+        type=positive_int,
+        default=1,
+        metavar='N',
+        help='more than 1: through torchrun (default: 1)',
+    )
+    add(
+        '--jobs-per-gpu',
+        type=positive_int,
+        default=1,
+        metavar='N',
+        help='local: jobs that share a GPU or, where there is none, the processors (default: 1)',
+    )
+    add('--partition', help="slurm: default: the cluster's")
+    add(
+        '--time',
+        type=positive_int,
+        metavar='MINUTES',
+        help='slurm: limit of a job, which is resubmitted when it is reached (default: 1440)',
+        default=1440,
+    )
+    add('--array-limit', type=positive_int, metavar='N', help='slurm: jobs that run at once')
+    add(
+        '--sbatch',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='slurm: further options of sbatch, e.g. account=abc cpus-per-task=8; '
+        'gpus-per-node=0 for jobs without a GPU',
+    )
+
+
+def _examples(program: str) -> str:
+    return f"""\
+examples:
+  python {program} --list
+  python {program} --only 'swin*gta5*' -- --cfg-options train_dataloader.num_workers=8
+  python {program} --engine slurm --partition gpu --time 1440 --array-limit 4"""
+
+
+def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
+    """Run a launcher.
+
+    Args:
+        stage: a key of `jobs.STAGES`.
+        what: its jobs do.
+        argv: arguments; those of the process by default.
+
+    Returns:
+        int: exit status.
+
+    Raises:
+        UserError: there is no such job, or it cannot be run as asked.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    cut = argv.index('--') if '--' in argv else len(argv)
+    args = make_parser(stage, what).parse_args(argv[:cut])
+    extra = argv[cut + 1 :]
+    taken = [word for word in extra if word.split('=')[0] in _SET]
+    if taken:
+        raise UserError(
+            f'{taken[0]} after -- is set by the launcher itself, for each job: see its '
+            'own options, --help'
+        )
+
+    from mmseg_uvpt.sweep.jobs import Settings, list_jobs  # half a second: after the arguments
+
+    settings = Settings(
+        config_root=args.config_root,
+        work_root=args.work_root,
+        data_root=args.data_root,
+        released=getattr(args, 'released', False),
+        source_only=getattr(args, 'source_only', False),
+        gpus=args.gpus_per_job,
+        extra=tuple(extra),
+    )
+    jobs = list_jobs(stage, settings, args.seeds, args.only)
+    return _list(jobs) if args.list else _run(jobs, args)
+
+
+def _list(jobs: list) -> int:
+    from mmseg_uvpt.sweep.display import console, job_table
+    from mmseg_uvpt.sweep.slurm import queue_of
+    from mmseg_uvpt.sweep.status import status_of
+
+    queue = queue_of(jobs)
+    console().print(job_table({job: status_of(job, queue) for job in jobs}))
+    return 0
+
+
+def _run(jobs: list, args: argparse.Namespace) -> int:
+    from mmseg_uvpt.sweep import slurm
+    from mmseg_uvpt.sweep.display import Screen, console, job_table
+    from mmseg_uvpt.sweep.local import LocalQueue, places, visible_gpus
+    from mmseg_uvpt.sweep.status import State, status_of
+
+    if args.dry_run:
+        queue = slurm.queue_of(jobs)
+        return _print_commands({job: status_of(job, queue) for job in jobs}, args.again)
+    if args.again:
+        _set_aside(jobs)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    with Screen(jobs) as screen:
+        if args.engine == 'slurm':
+            statuses = slurm.run(jobs, slurm.Options.of(args), screen)
+        else:
+            free = places(visible_gpus(), args.gpus_per_job, args.jobs_per_gpu)
+            statuses = LocalQueue(jobs, free, screen).run()
+    console().print(job_table(statuses))
+    return 0 if all(status.state is State.DONE for status in statuses.values()) else 1
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_commands(statuses: dict, again: bool) -> int:
+    from mmseg_uvpt.sweep.status import State
+
+    for job, status in statuses.items():
+        note = '' if status.state is State.READY else f'  # {status.state.value}'
+        skipped = status.state in (State.RUNNING, State.QUEUED) or (
+            status.state is State.DONE and not again
+        )
+        print(f'{"# " if skipped else ""}{shlex.join(job.command())}{note}')
+    return 0
+
+
+def _set_aside(jobs: list) -> None:
+    """Rename the folders of finished jobs, so that they can run again and nothing is lost."""
+    for job in jobs:
+        if job.done():
+            kept = job.folder.with_name(f'{job.folder.name}.{time.strftime("%Y%m%d_%H%M%S")}')
+            job.folder.rename(kept)
+            print(f'{job.name}: earlier results are kept in {kept}')

@@ -1,0 +1,107 @@
+"""Tables of jobs on the console, and the screen that shows them at work."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mmseg_uvpt.sweep.jobs import Job, shown
+from mmseg_uvpt.sweep.scores import metrics_of, score_of
+from mmseg_uvpt.sweep.status import State, Status
+
+_STYLES = {
+    State.MISSING: 'yellow',
+    State.RUNNING: 'cyan',
+    State.FAILED: 'red',
+    State.DONE: 'green',
+}
+_WIDE = 2000  # columns of a table that goes to a file or a pipe, where nothing is folded
+_SILENCE = 60  # seconds between two lines about the same progress
+
+
+def console() -> Console:
+    """Return the console; wide where nobody's window limits it."""
+    return Console() if sys.stdout.isatty() else Console(width=_WIDE)
+
+
+def job_table(statuses: Mapping[Job, Status]) -> Table:
+    """Return the job list: rows with what they need and make, state and score."""
+    table = Table(box=None, pad_edge=False, header_style='bold')
+    columns = ('job', 'method', 'backbone', 'source', 'needs', 'makes', 'state', 'score', '')
+    for column in columns:
+        table.add_column(column, overflow='fold')
+    for job, status in statuses.items():
+        paths = (shown(job.needs) if job.needs else '-', shown(job.makes))
+        table.add_row(
+            *(job.name, job.row.method, job.row.backbone, job.row.source, *paths),
+            Text(status.state.value, _STYLES.get(status.state, '')),
+            score_text(job),
+            Text(status.note),
+        )
+    return table
+
+
+def score_text(job: Job) -> str:
+    """Return a job's score in percent, such as ``50.5``, or ``44.6 / 49.8`` over 16 and 13."""
+    score = score_of(job)
+    return ' / '.join(f'{score[m]:.1f}' for m in metrics_of(job.cfg) if m in score)
+
+
+class Screen:
+    """Shows a sweep at work: one table on a terminal, plain lines elsewhere.
+
+    Args:
+        jobs: of the sweep.
+    """
+
+    def __init__(self, jobs: Sequence[Job]):
+        self._jobs = jobs
+        self._shown: dict[Job, Status] = {}
+        self._said: dict[Job, float] = {}
+        self._console = console()
+        # no thread of its own: a script may only be started by a process that has one
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> 'Screen':
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._live.stop()
+
+    def update(self, statuses: Mapping[Job, Status]) -> None:
+        """Show the present statuses."""
+        if self._console.is_terminal:
+            self._live.update(_overview(statuses), refresh=True)
+            return
+        for job, status in statuses.items():
+            before = self._shown.get(job)
+            moved = before is None or before.state is not status.state
+            waited = time.monotonic() - self._said.get(job, 0) > _SILENCE
+            if moved or (status.state is State.RUNNING and status != before and waited):
+                self._said[job] = time.monotonic()
+                self._shown[job] = status
+                note = f': {status.note}' if status.note else ''
+                print(time.strftime('%H:%M:%S'), job.name, status.state.value + note, flush=True)
+
+    def say(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _overview(statuses: Mapping[Job, Status]) -> Table:
+    states = [status.state for status in statuses.values()]
+    count = ', '.join(f'{states.count(s)} {s.value}' for s in State if s in states)
+    table = Table(box=None, pad_edge=False, title=count, title_justify='left')
+    for column in ('job', 'state', ''):
+        table.add_column(column, no_wrap=column != '')
+    for job, status in statuses.items():
+        last = status.note.splitlines()[-1:] if status.state is not State.MISSING else []
+        style = _STYLES.get(status.state, '')
+        table.add_row(job.name, Text(status.state.value, style), Text(''.join(last)))
+    return table

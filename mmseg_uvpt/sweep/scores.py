@@ -1,0 +1,56 @@
+"""Scores of jobs, read from what the scripts wrote."""
+
+import json
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmseg_uvpt.sweep.jobs import Job, PseudoLabelling, Scoring
+
+SIZES = (19, 16, 13)  # of the class sets that are averaged over
+
+
+def score_of(job: Job) -> dict[str, float]:
+    """Return mIoU in percent by the name of the metric; empty where there is no score yet.
+
+    Of a training it is that of its best evaluation so far.
+    """
+    if isinstance(job, PseudoLabelling):
+        return {}
+    if isinstance(job, Scoring):
+        return _means(_read(job.makes.read_text())) if job.done() else {}
+    metric = metrics_of(job.cfg)[0]
+    found = [means for means in evaluations(job.folder) if metric in means]
+    return max(found, key=lambda means: means[metric], default={})
+
+
+def metrics_of(cfg: Config) -> tuple[str, ...]:
+    """Return the metrics that count for a config: the one that chooses its best checkpoint first.
+
+    Sources without labels of some classes (SYNTHIA) are scored over 16 and 13 classes.
+    """
+    chosen = cfg.default_hooks.checkpoint.get('save_best')
+    return ('mIoU16', 'mIoU13') if chosen == 'mIoU16' else ('mIoU19',)
+
+
+def evaluations(folder: Path) -> list[dict[str, float]]:
+    """Return the means of each evaluation that a training made, in their order."""
+    lines = [
+        _read(line)
+        for path in sorted(folder.glob('*/vis_data/scalars.json'))
+        for line in path.read_text().splitlines()
+    ]
+    return [_means(line) for line in lines if 'mIoU' in line]
+
+
+def _means(record: dict) -> dict[str, float]:
+    named = {f'mIoU{size}': record.get(f'mIoU{size}') for size in SIZES}
+    return {name: mean for name, mean in named.items() if mean is not None}
+
+
+def _read(text: str) -> dict:
+    """Return a JSON object; nothing for the half line of a run that was killed."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {}

@@ -1,0 +1,69 @@
+"""What state a job is in. It is read from the job's folder alone, so any launcher can tell."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.sweep import attempt, log
+from mmseg_uvpt.sweep.jobs import Job
+
+
+class State(Enum):
+    """States in the order in which a job passes through them."""
+
+    MISSING = 'missing input'
+    READY = 'ready'
+    QUEUED = 'queued'
+    RUNNING = 'running'
+    FAILED = 'failed'
+    DONE = 'done'
+
+
+class Status(NamedTuple):
+    """A state and what there is to say of it: progress, what is missing, the end of the log."""
+
+    state: State
+    note: str = ''
+
+
+def status_of(job: Job, queue: Mapping[str, str] | None = None) -> Status:
+    """Return the status of a job.
+
+    Args:
+        job: of any stage.
+        queue: states of Slurm's jobs by their ids, as ``squeue`` names them.
+    """
+    record = attempt.record_of(job.folder)
+    last = attempt.last_attempt(job.folder)
+    in_slurm = (queue or {}).get(record.get('slurm'))
+    if attempt.is_running(job.folder):
+        place = f'{last.get("host", "?")} {last.get("where", "")}'.strip()
+        progress = log.progress(job.folder / attempt.LOG)
+        return Status(State.RUNNING, f'{progress} ({place})' if progress else place)
+    if job.done():
+        return Status(State.DONE, _out_of_date(job))
+    if in_slurm:
+        return Status(State.QUEUED, f'Slurm job {record["slurm"]}: {in_slurm.lower()}')
+    try:
+        job.require()
+    except UserError as error:
+        return Status(State.MISSING, str(error))
+    if last.get('status'):
+        return Status(State.FAILED, failure(last['status'], job))
+    return Status(State.READY, 'to be resumed' if last else '')
+
+
+def failure(status: int, job: Job) -> str:
+    """Return how an attempt ended, and the last lines of its log."""
+    how = f'exit status {status}' if status > 0 else f'killed by signal {-status}'
+    return f'{how}\n{log.last_lines(job.folder / attempt.LOG)}'.strip()
+
+
+def _out_of_date(job: Job) -> str:
+    """Say so if the checkpoint that a finished job started from is newer than its result."""
+    try:
+        newer = job.needs and job.needs.stat().st_mtime > job.makes.stat().st_mtime
+    except OSError:
+        return ''
+    return f'{job.needs.name} is newer: run it again with --again' if newer else ''
