@@ -113,7 +113,9 @@ class ProvenanceHook(Hook):
     def after_train(self, runner) -> None:
         """Note that the run is finished: its last evaluation has been made."""
         record = record_of(runner.work_dir)
-        write_json(Path(runner.work_dir) / RECORD, {**record, 'finished': now()})
+        write_json(
+            Path(runner.work_dir) / RECORD, {**record, 'finished': now(), 'iterations': runner.iter}
+        )
 
 
 def start_of(cfg: Config, command: str, seed: int) -> dict:

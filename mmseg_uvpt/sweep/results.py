@@ -1,0 +1,228 @@
+"""The published table with what was measured beside it, collected from work folders.
+
+Only JSON files are read there, none of the configs: those of other people's runs are code.
+"""
+
+import csv
+import io
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from mmseg_uvpt.engine.configuration import read
+from mmseg_uvpt.engine.run_folder import record_of
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.sweep.rows import Row, find_rows
+from mmseg_uvpt.sweep.scores import SIZES
+
+_SEED = re.compile(r'seed(\d+)$')
+_START = re.compile(r'\d{8}_\d{6}$')  # folder of one start of a script
+
+
+@dataclass
+class Run:
+    """What one seed of a row came to; None where there is nothing (yet).
+
+    Attributes:
+        root: work root.
+        seed: of the run.
+        source: mIoU in percent of the source model by the number of classes.
+        adapted: the same of the adapted model.
+        checkpoint: that the adapted score is of.
+        iterations: of the finished adaptation.
+        hours: that it took, all of its starts together.
+        hardware: that it, or else the scoring, ran on.
+    """
+
+    root: str
+    seed: int
+    source: dict[int, float | None] = field(default_factory=dict)
+    adapted: dict[int, float | None] = field(default_factory=dict)
+    checkpoint: str | None = None
+    iterations: int | None = None
+    hours: float | None = None
+    hardware: str | None = None
+
+    def gain(self, size: int) -> float | None:
+        """Return adapted minus source-only mIoU."""
+        scores = self.source.get(size), self.adapted.get(size)
+        return None if None in scores else scores[1] - scores[0]
+
+
+@dataclass
+class Result:
+    """A row of the benchmark: as published, and as measured.
+
+    Attributes:
+        row: of the job list.
+        released: file name of the adapted model that was released; None if none was.
+        published_source: mIoU in percent by the number of classes.
+        published_adapted: the same.
+        runs: what was measured, a seed each.
+    """
+
+    row: Row
+    released: str | None
+    published_source: dict[int, float]
+    published_adapted: dict[int, float]
+    runs: list[Run]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Class sets that count for the row: those published, else all."""
+        return [s for s in SIZES if s in self.published_adapted or not self.published_adapted]
+
+    def measured(self, what: str, size: int) -> list[float]:
+        """Return ``'source'``, ``'adapted'`` or ``'gain'`` of each run that has it."""
+        values = [
+            run.gain(size) if what == 'gain' else getattr(run, what).get(size) for run in self.runs
+        ]
+        return [value for value in values if value is not None]
+
+
+def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
+    """Return all rows of the benchmark with what the work roots hold of them.
+
+    Args:
+        config_root: see `find_rows`.
+        work_roots: folders that launchers worked in.
+
+    Raises:
+        UserError: a work root is missing, or a file in it cannot be read.
+    """
+    for root in work_roots:
+        if not root.is_dir():
+            raise UserError(f'work root {root} does not exist; launchers make it with --work-root')
+    results = []
+    for row in find_rows(config_root):
+        cfg = read(row.adaptation or row.pretraining, import_modules=False)
+        published = cfg.get('published', {})
+        released = cfg.get('released_checkpoint') if row.adaptation else None
+        runs = [
+            run
+            for root in work_roots
+            for folder in sorted(root.glob('seed*'))
+            if (run := _run(row, root, folder))
+        ]
+        known = (_by_size(published.get(which, {})) for which in ('source', 'adapted'))
+        results.append(Result(row, released and Path(released).name, *known, runs))
+    return results
+
+
+def _run(row: Row, root: Path, folder: Path) -> Run | None:
+    """Return what a seed's folder holds of a row; None if nothing."""
+    if not (seed := _SEED.search(folder.name)):
+        return None
+    source = _json(folder / 'test_source' / row.name / 'score.json')
+    adapted = _json(folder / 'test' / row.name / 'score.json')
+    training, test = folder / 'train' / row.name, folder / 'test' / row.name
+    record = record_of(training)
+    if not (source or adapted or record):
+        return None
+    finished = 'finished' in record
+    return Run(
+        root=str(root),
+        seed=int(seed[1]),
+        source=_by_size(source),
+        adapted=_by_size(adapted),
+        checkpoint=adapted.get('checkpoint'),
+        iterations=record.get('iterations') if finished else None,
+        hours=_hours(training) if finished else None,
+        hardware=_hardware(training) or _hardware(test),
+    )
+
+
+def _by_size(scores: dict) -> dict[int, float]:
+    named = {size: scores.get(f'mIoU{size}') for size in SIZES}
+    return {size: score for size, score in named.items() if score is not None}
+
+
+def _hours(folder: Path) -> float:
+    """Return how long the starts of a run took together: each until it last wrote something."""
+    seconds = 0.0
+    for start in folder.iterdir():
+        if start.is_dir() and _START.fullmatch(start.name):
+            begin = datetime.strptime(start.name, '%Y%m%d_%H%M%S').timestamp()
+            ends = [path.stat().st_mtime for path in start.rglob('*') if path.is_file()]
+            seconds += max(0.0, max(ends, default=begin) - begin)
+    return seconds / 3600
+
+
+def _hardware(folder: Path) -> str | None:
+    """Return the GPUs of a run, or its processors, as its ``environment.json`` says."""
+    paths = [folder / 'environment.json', *sorted(folder.glob('*/environment.json'))]
+    found = next((path for path in paths if path.is_file()), None)
+    if not found:
+        return None
+    facts = _json(found)
+    gpus = [f'{name.count(",") + 1} x {gpu}' for name, gpu in facts.items() if name[:4] == 'GPU ']
+    return ', '.join(gpus) or f'{facts.get("processors", "?")} CPU cores'
+
+
+def _json(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text()) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'{path} cannot be read ({error}): delete it and run the job again'
+        ) from error
+    if not isinstance(found, dict):
+        raise UserError(f'{path} holds no results: delete it and run the job again')
+    return found
+
+
+def to_records(results: Sequence[Result]) -> list[dict]:
+    """Return a flat record for each row and class set, with means and deviations over the runs."""
+    records = []
+    for result in results:
+        for size in SIZES:
+            row = result.row
+            record = {
+                **{'method': row.method, 'backbone': row.backbone, 'source': row.source},
+                'config': (row.adaptation or row.pretraining).name,
+                'classes': size,
+                'published_source_only': result.published_source.get(size),
+                'published_adapted': result.published_adapted.get(size),
+                'published_gain': _difference(
+                    result.published_adapted.get(size), result.published_source.get(size)
+                ),
+            }
+            for what, name in (('source', 'source_only'), ('adapted',) * 2, ('gain',) * 2):
+                values = result.measured(what, size)
+                record[name] = statistics.mean(values) if values else None
+                record[f'{name}_deviation'] = statistics.stdev(values) if len(values) > 1 else None
+            record['seeds'] = [run.seed for run in result.runs]
+            record['iterations'] = sorted({r.iterations for r in result.runs if r.iterations})
+            hours = [run.hours for run in result.runs if run.hours is not None]
+            record['hours'] = statistics.mean(hours) if hours else None
+            record['hardware'] = sorted({run.hardware for run in result.runs if run.hardware})
+            records.append(record)
+    return records
+
+
+def _difference(adapted: float | None, source: float | None) -> float | None:
+    return None if None in (adapted, source) else round(adapted - source, 6)
+
+
+def to_json(results: Sequence[Result]) -> str:
+    """Return the records, and below them each run, as JSON."""
+    runs = [{'row': result.row.name, **vars(run)} for result in results for run in result.runs]
+    whole = {'unit': 'mIoU in percent', 'table': to_records(results), 'runs': runs}
+    return json.dumps(whole, indent=2, allow_nan=False) + '\n'
+
+
+def to_csv(results: Sequence[Result]) -> str:
+    """Return the records as CSV; lists are separated by blanks."""
+    records = to_records(results)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, records[0])
+    writer.writeheader()
+    for record in records:
+        writer.writerow(
+            {k: '; '.join(map(str, v)) if isinstance(v, list) else v for k, v in record.items()}
+        )
+    return text.getvalue()
