@@ -10,8 +10,22 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def whole_number(text: str) -> int:
+    """Return an argument as an integer that is not negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number')
+    return int(text)
+
+
 def seed(text: str) -> int:
     """Return an argument as an integer that numpy takes as a seed: 32 bits, not negative."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 0 to {2**32 - 1}')
     return int(text)
+
+
+def key_and_value(text: str) -> str:
+    """Return an argument that has an equals sign with something before it and after it."""
+    if '=' not in text.strip('='):
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
+    return text

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmseg_uvpt.arguments import seed
+from mmseg_uvpt.arguments import key_and_value, seed
 
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
@@ -23,7 +23,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        type=_key_and_value,
+        type=key_and_value,
         default=[],
         metavar='KEY=VALUE',
         help='override entries of the config, e.g. train_cfg.max_iters=10',
@@ -52,12 +52,6 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         '--resume', action='store_true', help='continue from the last checkpoint of the work folder'
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
-
-
-def _key_and_value(text: str) -> str:
-    if '=' not in text.strip('='):
-        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
-    return text
 
 
 def default_work_dir(config: str) -> str:

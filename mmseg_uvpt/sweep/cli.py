@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmseg_uvpt.arguments import positive_int, seed
+from mmseg_uvpt.arguments import key_and_value, positive_int, seed, whole_number
 from mmseg_uvpt.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -111,10 +111,11 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     add('--engine', choices=['local', 'slurm'], default='local', help='default: local')
     add(
         '--gpus-per-job',
-        type=positive_int,
+        type=whole_number,
         default=1,
         metavar='N',
-        help='more than 1: through torchrun (default: 1)',
+        help='more than 1: through torchrun; 0: on processors (default: 1, locally where there is '
+        'a GPU)',
     )
     add(
         '--jobs-per-gpu',
@@ -135,10 +136,10 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     add(
         '--sbatch',
         nargs='+',
+        type=key_and_value,
         default=[],
         metavar='KEY=VALUE',
-        help='slurm: further options of sbatch, e.g. account=abc cpus-per-task=8; '
-        'gpus-per-node=0 for jobs without a GPU',
+        help='slurm: further options of sbatch, e.g. account=abc cpus-per-task=8',
     )
 
 
@@ -212,13 +213,14 @@ def _run(jobs: list, args: argparse.Namespace) -> int:
     if args.again:
         _set_aside(jobs)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _interrupt)
     with Screen(jobs) as screen:
         if args.engine == 'slurm':
             statuses = slurm.run(jobs, slurm.Options.of(args), screen)
         else:
             free = places(visible_gpus(), args.gpus_per_job, args.jobs_per_gpu)
-            statuses = LocalQueue(jobs, free, screen).run()
+            statuses = LocalQueue(jobs, free, screen, slurm.queue_of(jobs)).run()
     console().print(job_table(statuses))
     return 0 if all(status.state is State.DONE for status in statuses.values()) else 1
 

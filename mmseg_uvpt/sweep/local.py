@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.attempt import Attempt, Busy, stop_all
@@ -28,7 +28,7 @@ def places(gpus: Sequence[str], gpus_per_job: int, jobs_per_gpu: int) -> list[di
 
     Args:
         gpus: of the machine; without any, jobs run on its processors, which they share.
-        gpus_per_job: GPUs that a job takes together.
+        gpus_per_job: GPUs that a job takes together; 0 for the processors.
         jobs_per_gpu: jobs that share a GPU, or the processors.
 
     Raises:
@@ -36,7 +36,7 @@ def places(gpus: Sequence[str], gpus_per_job: int, jobs_per_gpu: int) -> list[di
     """
     if gpus_per_job > max(1, len(gpus)):
         raise UserError(f'--gpus-per-job {gpus_per_job}: torch sees {len(gpus)} GPUs here')
-    if gpus:
+    if gpus and gpus_per_job:
         groups = [gpus[i : i + gpus_per_job] for i in range(0, len(gpus), gpus_per_job)]
         whole = [','.join(group) for group in groups if len(group) == gpus_per_job]
         return [{'CUDA_VISIBLE_DEVICES': group} for _ in range(jobs_per_gpu) for group in whole]
@@ -57,12 +57,19 @@ class LocalQueue:
         jobs: those that can run are run.
         free: places, see `places`.
         screen: shows how they get on.
+        queue: of Slurm, see `status_of`: what waits there is left to it.
     """
 
-    def __init__(self, jobs: Sequence[Job], free: list[dict[str, str]], screen: Screen):
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        free: Sequence[dict[str, str]],
+        screen: Screen,
+        queue: Mapping[str, str],
+    ):
         self._screen = screen
         self._free = list(free)
-        self.statuses = {job: status_of(job) for job in jobs}
+        self.statuses = {job: status_of(job, queue) for job in jobs}
         self._waiting = [job for job in jobs if self._can_start(job)]
         self._elsewhere = [j for j in jobs if self.statuses[j].state is State.RUNNING]
         self._running: dict[Job, tuple[Attempt, dict[str, str]]] = {}

@@ -87,4 +87,4 @@ def update_page(page: Path, table: str) -> None:
     if not pattern.search(text):
         raise UserError(f'{page} has no place for the table: a line {BEGIN} and a line {END}')
     with write_whole(page, 'w') as file:
-        file.write(pattern.sub(lambda m: f'{m[1]}{table}{m[2]}', text, count=1))
+        file.write(pattern.sub(lambda m: f'{m[1]}\n{table}\n{m[2]}', text, count=1))

@@ -1,6 +1,201 @@
-def queue_of(jobs):
-    return {}
+"""The Slurm engine: jobs are submitted through submitit, and watched through their folders.
+
+submitit writes the batch scripts, makes an array of several jobs, and puts a job that is preempted
+or reaches its time limit back into the queue. Its own way to ask for states needs Slurm's
+accounting, which small clusters lack: states come from the jobs' folders and from ``squeue``.
+"""
+
+import argparse
+import getpass
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_json
+from mmseg_uvpt.sweep.attempt import RECORD, Attempt, Busy, record_of, stop_all
+from mmseg_uvpt.sweep.display import Screen
+from mmseg_uvpt.sweep.jobs import Job
+from mmseg_uvpt.sweep.status import State, Status, status_of
+
+_STEP = 5  # seconds between two looks at the queue
+_WARNING = 120  # seconds before its limit that a job is told to stop
+_PATIENCE = 60  # of them that a script has to end by itself
 
 
+@dataclass(frozen=True)
 class Options:
-    pass
+    """What is asked of Slurm.
+
+    Attributes:
+        partition: None for the cluster's default.
+        minutes: limit of a job, after which it goes back into the queue.
+        array_limit: jobs that run at once; None for no limit.
+        gpus: of a job.
+        sbatch: further options by name.
+    """
+
+    partition: str | None
+    minutes: int
+    array_limit: int | None
+    gpus: int
+    sbatch: Mapping[str, str]
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> 'Options':
+        """Return the options that a launcher's arguments name."""
+        pairs = dict(option.split('=', 1) for option in args.sbatch)
+        return cls(args.partition, args.time, args.array_limit, args.gpus_per_job, pairs)
+
+    def parameters(self, name: str) -> dict:
+        """Return them as submitit names them."""
+        chosen = {
+            'slurm_partition': self.partition,
+            'slurm_array_parallelism': self.array_limit,
+            'gpus_per_node': self.gpus or None,
+            'slurm_additional_parameters': dict(self.sbatch) or None,
+        }
+        return {
+            **{'name': name, 'timeout_min': self.minutes, 'slurm_signal_delay_s': _WARNING},
+            **{key: value for key, value in chosen.items() if value is not None},
+        }
+
+
+class Task:
+    """A job as it runs in Slurm; submitit calls it, and `checkpoint` before it is stopped."""
+
+    def __init__(self, job: Job):
+        self.job = job
+        self._attempt: Attempt | None = None
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.job,)
+
+    def __call__(self) -> int:
+        """Run the job and return its script's exit status."""
+        from submitit import JobEnvironment
+
+        environment = JobEnvironment()
+        where = f'Slurm job {environment.job_id}'
+        variables = {} if self.job.settings.gpus else {'CUDA_VISIBLE_DEVICES': ''}
+        while self._attempt is None:
+            try:
+                self._attempt = Attempt(self.job, variables, where)
+            except Busy:  # the loader workers of an earlier start have not ended yet
+                time.sleep(1)
+        status = self._attempt.wait()
+        if status == -signal.SIGTERM:
+            # Slurm tells the script of a preemption, and submitit does not listen to that signal:
+            # go the way of the one that it listens to, back into the queue
+            signal.raise_signal(getattr(signal, f'SIG{environment.USR_SIG}'))
+        return status
+
+    def checkpoint(self):
+        """End the script and return what goes on with it."""
+        from submitit.helpers import DelayedSubmission
+
+        if self._attempt:
+            stop_all([self._attempt], _PATIENCE)
+        return DelayedSubmission(Task(self.job))
+
+
+def run(jobs: Sequence[Job], options: Options, screen: Screen) -> dict[Job, Status]:
+    """Submit the jobs that can run and are not in the queue, and watch all of them.
+
+    Args:
+        jobs: of one stage.
+        options: what is asked of Slurm.
+        screen: shows how they get on.
+
+    Returns:
+        dict: how each job stands once none is queued or running.
+
+    Raises:
+        UserError: submitit or Slurm is missing, or Slurm refuses the jobs.
+        KeyboardInterrupt: as asked for; the jobs stay in Slurm.
+    """
+    statuses = _statuses(jobs)
+    ready = [j for j in jobs if statuses[j].state in (State.READY, State.FAILED)]
+    if ready:
+        submit(ready, options)
+    try:
+        while True:
+            statuses = _statuses(jobs)
+            screen.update(statuses)
+            if not any(s.state in (State.QUEUED, State.RUNNING) for s in statuses.values()):
+                return statuses
+            time.sleep(_STEP)
+    except KeyboardInterrupt:
+        ids = sorted({record_of(job.folder).get('slurm', '') for job in jobs} - {''})
+        screen.say(f'the jobs go on in Slurm; to end them: scancel {" ".join(ids)}')
+        raise
+
+
+def _statuses(jobs: Sequence[Job]) -> dict[Job, Status]:
+    queue = queue_of(jobs)
+    return {job: status_of(job, queue) for job in jobs}
+
+
+def submit(jobs: Sequence[Job], options: Options, cluster: str = 'slurm') -> list:
+    """Submit jobs and note their ids in their records.
+
+    Args:
+        jobs: at least one.
+        options: what is asked of Slurm.
+        cluster: for submitit: ``'slurm'`` or, for a try without one, ``'local'``.
+
+    Returns:
+        list: submitit's jobs.
+
+    Raises:
+        UserError: submitit or Slurm is missing, or Slurm refuses the jobs.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise UserError('--engine slurm needs submitit: pip install submitit') from error
+    folder = jobs[0].settings.work_root / 'slurm'
+    try:
+        # a training of days reaches its time limit as often as it must
+        executor = submitit.AutoExecutor(folder, cluster=cluster, slurm_max_num_timeout=1000)
+        executor.update_parameters(**options.parameters(f'uvpt-{jobs[0].stage}'))
+        tasks = [Task(job) for job in jobs]
+        submitted = executor.submit_array(tasks) if len(tasks) > 1 else [executor.submit(tasks[0])]
+    except (RuntimeError, OSError, submitit.core.utils.FailedJobError) as error:
+        raise UserError(f'Slurm takes no jobs: {_reason(error)}') from error
+    for job, entry in zip(jobs, submitted, strict=True):
+        write_json(job.folder / RECORD, {**record_of(job.folder), 'slurm': entry.job_id})
+    return submitted
+
+
+def _reason(error: BaseException) -> str:
+    """Return what sbatch said, which submitit wraps in its own words."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if 'error' in line.lower()]
+    return ' '.join(said or lines[-1:])
+
+
+def queue_of(jobs: Sequence[Job]) -> dict[str, str]:
+    """Return the states of the jobs that wait or run in Slurm, by their ids.
+
+    Slurm is asked only if one of the jobs was ever submitted to it.
+
+    Raises:
+        UserError: one was, and Slurm does not answer here.
+    """
+    sent = [job for job in jobs if record_of(job.folder).get('slurm') and not job.done()]
+    if not sent:
+        return {}
+    command = ['squeue', '--noheader', '--array', '--user', getpass.getuser(), '-o', '%i %T']
+    try:
+        answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = (getattr(error, 'stderr', '') or str(error)).strip()
+        record = sent[0].folder / RECORD
+        raise UserError(
+            f'{sent[0].name} was submitted to Slurm, which does not answer: {reason}. Call this '
+            f'where squeue works or, if that Slurm is gone for good, delete {record}'
+        ) from error
+    return dict(line.split() for line in answer.stdout.splitlines())
