@@ -5,7 +5,8 @@ from mmengine.config import Config
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.generalisation import corruptions, style_images
 from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, WITH_STYLE_IMAGE, check_names
-from mmseg_uvpt.generalisation.preprocessor import FILES, GeneralisingPreprocessor, require_weights
+from mmseg_uvpt.generalisation.preprocessor import GeneralisingPreprocessor
+from mmseg_uvpt.generalisation.weights import FILES, require_weights
 
 
 def check(cfg: Config) -> None:
