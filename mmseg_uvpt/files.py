@@ -1,9 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and their hash."""
 
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -83,3 +84,18 @@ def write_json(path: str | Path, value: object) -> None:
     with write_whole(path, 'w') as file:
         json.dump(value, file, indent=2, allow_nan=False)
         file.write('\n')
+
+
+def file_hash(path: str | Path, advance: Callable[[int], object] = int) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits.
+
+    Args:
+        path: of the file.
+        advance: called with the number of bytes of each block that is done.
+    """
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            advance(len(block))
+    return digest.hexdigest()

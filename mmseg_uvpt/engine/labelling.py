@@ -1,6 +1,5 @@
 """Pseudo labels of the target train images, made by a source model."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from mmseg_uvpt.engine.configuration import require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.label_report import LabelReport
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_png
+from mmseg_uvpt.files import file_hash, write_png
 from mmseg_uvpt.models.checkpoints import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.models.released_names import to_ours
 
@@ -170,12 +169,3 @@ def predict(model: nn.Module, inputs: list[Tensor], samples: list) -> tuple[np.n
             'diverged. Use an earlier checkpoint.'
         )
     return label.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
-
-
-def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

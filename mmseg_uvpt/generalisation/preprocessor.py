@@ -6,13 +6,10 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.generalisation.adain import AdaIN
 from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS
 from mmseg_uvpt.generalisation.fda import exchange_amplitude
-from mmseg_uvpt.generalisation.prerequisites import FILES, require_weights
-from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
-from mmseg_uvpt.models.checkpoints import differences, load_file
+from mmseg_uvpt.generalisation.prerequisites import FILES
+from mmseg_uvpt.generalisation.weights import make_network
 
 
 @MODELS.register_module()
@@ -99,9 +96,8 @@ class GeneralisingPreprocessor(SegDataPreProcessor):
 
     def _network(self, name: str, device: torch.device) -> nn.Module:
         if name not in self._networks:
-            make = {'adain': make_adain, 'style_randomisation': make_style_randomisation}[name]
             paths = {part: self.weights.get(part) for part in FILES[name]}
-            self._networks[name] = make(paths, self.strengths[name])
+            self._networks[name] = make_network(name, paths, self.strengths[name])
         return self._networks[name].to(device)
 
 
@@ -110,60 +106,3 @@ def _resized(style: Tensor, size: torch.Size) -> Tensor:
     if style.shape[2:] != size:
         style = F.interpolate(style, tuple(size), mode='bicubic', align_corners=False).clamp(0, 1)
     return style[0]
-
-
-def make_adain(paths: dict[str, str | None], strength: float) -> AdaIN:
-    """Return AdaIN with weights from its two files.
-
-    Raises:
-        UserError: one is missing or does not fit.
-    """
-    network = AdaIN(strength)
-    # the file holds more of VGG-19 than is used
-    _fill(network.encoder, 'adain_encoder', paths['adain_encoder'], 'adain', extra=True)
-    _fill(network.decoder, 'adain_decoder', paths['adain_decoder'], 'adain')
-    return network.eval().requires_grad_(False)
-
-
-def make_style_randomisation(paths: dict[str, str | None], strength: float) -> StyleRandomisation:
-    """Return style randomisation with weights from its three files.
-
-    Raises:
-        UserError: one is missing or does not fit.
-    """
-    name, network = 'style_randomisation', StyleRandomisation(strength)
-    for part, key, module in (
-        ('style_transfer', 'state_dict_ghiasi', network.transfer),
-        ('style_predictor', 'state_dict_stylepredictor', network.predictor),
-    ):
-        _fill(module, part, paths[part], name, key=key, extra=True)
-    held = _tensors('style_embeddings', paths['style_embeddings'], name)
-    wanted = {'pbn_embedding_mean': network.mean, 'pbn_embedding_covariance': network.covariance}
-    found = {key: held[key].squeeze() for key in wanted if key in held}
-    lines = differences(wanted, found)
-    if lines:
-        raise UserError(f'{paths["style_embeddings"]}: {"; ".join(lines)}')
-    for key, buffer in wanted.items():
-        buffer.copy_(found[key])
-    return network.eval().requires_grad_(False)
-
-
-def _fill(
-    module: nn.Module, part: str, path: str | None, name: str, key: str = '', extra: bool = False
-) -> None:
-    held = _tensors(part, path, name, key)
-    expected = module.state_dict()
-    if extra:
-        held = {k: v for k, v in held.items() if k in expected}
-    lines = differences(expected, held)
-    if lines:
-        raise UserError(f'{path} does not fit as {part}: {"; ".join(lines)}')
-    module.load_state_dict({k: v.reshape(expected[k].shape) for k, v in held.items()}, strict=False)
-
-
-def _tensors(part: str, path: str | None, name: str, key: str = '') -> dict[str, Tensor]:
-    require_weights(part, path, name)
-    contents = load_file(path)
-    if key in contents:
-        contents = contents[key]
-    return {k: torch.as_tensor(v) for k, v in contents.items() if hasattr(v, 'shape')}

@@ -4,80 +4,49 @@ Importing this module makes `load_file` the loader of local files for all of mme
 ``mmseg.apis.init_model``, the runner and our scripts read files alike.
 """
 
-import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import torch
 from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.checkpoint_files import read_file
 from mmseg_uvpt.models.released_names import COMPUTED, LEAVE_ONE_OUT, to_ours
 
-# what a checkpoint of an unfinished run holds beside tensors; none of them can run code
-_PLAIN_TYPES = [
-    np._core.multiarray._reconstruct,
-    np._core.multiarray.scalar,
-    np.ndarray,
-    np.dtype,
-    *{type(np.dtype(code)) for code in np.typecodes['All']},
-]
-# how torch says that a file needs an object that it does not allow
-_FORBIDDEN = re.compile(r'Unsupported (global|class)|Trying to (instantiate|load|call)|blocked')
+# where a file without its backbone says which one it belongs to
+SPLIT = 'split'
 
 
 def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
-    """Read a checkpoint without running any code that it may hold.
+    """Read a whole checkpoint without running any code that it may hold.
 
     Args:
-        path: file written by `torch.save`.
+        path: a ``.pth`` or a ``.safetensors`` file (`checkpoint_files.read_file`).
         map_location: as in `torch.load`.
 
     Returns:
         dict: the checkpoint's contents.
 
     Raises:
-        UserError: the file is missing, damaged, no checkpoint, or would run code.
+        UserError: the file is missing, damaged, no checkpoint, would run code, or holds only
+            what `exported.split` leaves of an adapted model.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
+    checkpoint = read_file(path, map_location)
+    if is_split(checkpoint):
+        source = checkpoint[SPLIT].get('source')
         raise UserError(
-            f'checkpoint {path} does not exist. model/README.md lists the released files; '
-            '`python pretrain.py <config>` makes a source model.'
+            f'{path} holds the prompts and the head of an adapted model, without its backbone. '
+            f'Put it together with its source model, {source}: '
+            f'python tools/export_checkpoint.py join {path} <{source}> <whole file>'
         )
-    try:
-        with torch.serialization.safe_globals(_PLAIN_TYPES):
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error)
-        if _FORBIDDEN.search(reason):
-            raise UserError(
-                f'checkpoint {path} is refused: it holds more than tensors and plain values, and '
-                f'opening it could run code ({_global_in(reason)}). Get it from a source that you '
-                'trust and save its tensors alone: torch.save(state_dict, path).'
-            ) from error
-        raise UserError(_damaged(path)) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise UserError(_damaged(path)) from error
-    if not isinstance(checkpoint, Mapping):
-        raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint (a dict)')
     return checkpoint
 
 
-def _global_in(reason: str) -> str:
-    """Return the line of torch's message that names the forbidden object."""
-    return next(line.strip() for line in reason.splitlines() if _FORBIDDEN.search(line))[:160]
-
-
-def _damaged(path: Path) -> str:
-    return (
-        f'checkpoint {path} is damaged or no checkpoint: torch.load cannot read it. Get or make it '
-        'anew.'
-    )
+def is_split(checkpoint: Mapping) -> bool:
+    """Tell whether a checkpoint is what `exported.split` leaves of an adapted model."""
+    return isinstance(checkpoint.get(SPLIT), Mapping)
 
 
 CheckpointLoader.register_scheme('', load_file, force=True)
@@ -214,8 +183,21 @@ def load_source_model(model: nn.Module, path: str | Path) -> None:
 def load_imagenet_weights(backbone: nn.Module, path: str | Path) -> None:
     """Fill a staged backbone with an ImageNet classifier's weights.
 
+    Raises:
+        UserError: the file does not fit.
+    """
+    backbone.load_state_dict({**backbone.state_dict(), **fit_imagenet_weights(backbone, path)})
+    MMLogger.get_current_instance().info(f'ImageNet weights: {path}')
+
+
+def fit_imagenet_weights(backbone: nn.Module, path: str | Path) -> dict[str, Tensor]:
+    """Read an ImageNet classifier and make sure that it fits a staged backbone.
+
     The file may name its tensors with or without ``backbone.``; it may lack the norms that only
     a segmentation model has, and may hold the classifier.
+
+    Returns:
+        dict: the backbone's names to the file's tensors.
 
     Raises:
         UserError: the file does not fit.
@@ -236,8 +218,7 @@ def load_imagenet_weights(backbone: nn.Module, path: str | Path) -> None:
         for name, tensor in expected.items()
         if name in held or not name.startswith(backbone.output_norms or ('\0',))
     }
-    backbone.load_state_dict({**expected, **_checked(required, held, f'ImageNet file {path}')})
-    MMLogger.get_current_instance().info(f'ImageNet weights: {path}')
+    return _checked(required, held, f'ImageNet file {path}')
 
 
 class CheckedLoading:

@@ -10,6 +10,7 @@ import re
 import torch
 from torch import Tensor
 
+_STAGED = 'backbone.staged.'
 # Beginnings of names, released and ours, {} a number. The first that fits counts; one that ends
 # without a dot is a whole name.
 _BEGINNINGS = [
@@ -27,7 +28,7 @@ _BEGINNINGS = [
         'backbone.adapters.{}.extractor.ffn.dwconv.',
     ),
     ('backbone.interactions.', 'backbone.adapters.'),
-    ('backbone.', 'backbone.staged.'),
+    ('backbone.', _STAGED),
 ]
 
 # in released files but without effect on any prediction; a model of source-GtA holds the first kind
@@ -55,6 +56,17 @@ def _renamed(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
         if pattern.match(name):
             return pattern.sub(replacement, name, count=1)
     return name
+
+
+def name_in_staged_backbone(name: str) -> str | None:
+    """Return what a tensor is called within the staged backbone; None if it lies outside.
+
+    Args:
+        name: released or ours, in a source or in an adapted model: it does not matter which.
+    """
+    name = name.removeprefix('module.')
+    ours = name if _OURS.match(name) else _renamed(name, _TO_OURS)
+    return ours.removeprefix(_STAGED) if ours.startswith(_STAGED) else None
 
 
 def to_ours(

@@ -1,4 +1,4 @@
-"""Released files serve all scripts as the files of one's own runs do."""
+"""Released and exported files serve all scripts as the files of one's own runs do."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from mmseg_uvpt.engine import pseudo_label, test, train
+from mmseg_uvpt.models.checkpoint_files import write_file
+from mmseg_uvpt.models.exported import join, split
 from mmseg_uvpt.models.released_names import to_released
 
 
@@ -86,8 +88,11 @@ def test_source_model(released, finished, source_config, adaptation_config, data
     )
     own = torch.load(tmp_path / 'adapted/iter_4.pth', weights_only=True)['state_dict']
     _save(tmp_path / 'adapted_released.pth', own)
+    small, joined = tmp_path / 'small.safetensors', tmp_path / 'joined.safetensors'
+    write_file(split(tmp_path / 'adapted/iter_4.pth', released), small)
+    write_file(join(small, finished / 'iter_4.pth'), joined)
     scores = [
         _score(adaptation_config, path, tmp_path, data_root)['intersection']
-        for path in (tmp_path / 'adapted/iter_4.pth', tmp_path / 'adapted_released.pth')
+        for path in (tmp_path / 'adapted/iter_4.pth', tmp_path / 'adapted_released.pth', joined)
     ]
-    assert scores[0] == scores[1]
+    assert scores[0] == scores[1] == scores[2]

@@ -1,0 +1,153 @@
+"""Checkpoint files, read and written: `torch.save`'s and safetensors', tensors and plain values."""
+
+import io
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_whole
+
+SAFETENSORS = '.safetensors'
+SUFFIXES = ('.pth', SAFETENSORS)
+
+# what a checkpoint of an unfinished run holds beside tensors; none of them can run code
+_PLAIN_TYPES = [
+    np._core.multiarray._reconstruct,
+    np._core.multiarray.scalar,
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(code)) for code in np.typecodes['All']},
+]
+# how torch says that a file needs an object that it does not allow
+_FORBIDDEN = re.compile(r'Unsupported (global|class)|Trying to (instantiate|load|call)|blocked')
+# safetensors' header takes texts, in no fixed order: all that is no tensor is one text
+_HEADER = 'uni_uvpt'
+
+
+def read_file(path: str | Path, map_location: str | torch.device | None = 'cpu') -> dict:
+    """Read a checkpoint without running any code that it may hold.
+
+    Args:
+        path: file written by `torch.save`, or a ``.safetensors`` file: ours, or anyone's.
+        map_location: as in `torch.load`; for ``.safetensors`` a device, None for the CPU.
+
+    Returns:
+        dict: the checkpoint's contents; of a ``.safetensors`` file ``state_dict``, ``meta`` and
+        whatever else `write_file` was given.
+
+    Raises:
+        UserError: the file is missing, a folder, damaged, no checkpoint, or would run code.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise UserError(f'checkpoint {path} is a folder, not a file: name a file in it')
+    if not path.is_file():
+        raise UserError(
+            f'checkpoint {path} does not exist. model/README.md lists the released files; '
+            '`python pretrain.py <config>` makes a source model.'
+        )
+    if path.suffix == SAFETENSORS:
+        return _read_safetensors(path, map_location or 'cpu')
+    return _read_pth(path, map_location)
+
+
+def _read_pth(path: Path, map_location: str | torch.device | None) -> dict:
+    try:
+        with torch.serialization.safe_globals(_PLAIN_TYPES):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if _FORBIDDEN.search(reason):
+            raise UserError(
+                f'checkpoint {path} is refused: it holds more than tensors and plain values, and '
+                f'opening it could run code ({_global_in(reason)}). Get it from a source that you '
+                'trust and save its tensors alone: torch.save(state_dict, path).'
+            ) from error
+        raise UserError(_damaged(path, 'torch.load')) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise UserError(_damaged(path, 'torch.load')) from error
+    if not isinstance(checkpoint, Mapping):
+        raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint (a dict)')
+    return checkpoint
+
+
+def _read_safetensors(path: Path, device: str | torch.device) -> dict:
+    try:
+        with safe_open(path, framework='pt', device=str(device)) as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, '{}'))
+            names = header.pop('names', None) or list(file.keys())
+            if sorted(names) != sorted(file.keys()):
+                raise ValueError('the header names other tensors than the file holds')
+            # clones: what safetensors gives is a window on the file, which may yet change
+            tensors = {name: file.get_tensor(name).clone() for name in names}
+    except (SafetensorError, ValueError, TypeError, AttributeError, OSError) as error:
+        raise UserError(_damaged(path, 'safetensors')) from error
+    return {'meta': {}, **header, 'state_dict': tensors}
+
+
+def _global_in(reason: str) -> str:
+    """Return the line of torch's message that names the forbidden object."""
+    return next(line.strip() for line in reason.splitlines() if _FORBIDDEN.search(line))[:160]
+
+
+def _damaged(path: Path, reader: str) -> str:
+    return (
+        f'checkpoint {path} is damaged or no checkpoint: {reader} cannot read it. Get or make it '
+        'anew.'
+    )
+
+
+def write_file(checkpoint: Mapping, path: str | Path) -> None:
+    """Write a checkpoint, whole or not at all, in the format that its suffix names.
+
+    Args:
+        checkpoint: ``state_dict``, names to tensors, and values that JSON can hold.
+        path: ends in ``.safetensors``, or in anything else for `torch.save`'s format. The same
+            contents give the same bytes.
+
+    Raises:
+        UserError: the file could not be written.
+    """
+    tensors = _compact(checkpoint['state_dict'])
+    if Path(path).suffix == SAFETENSORS:
+        header = {key: value for key, value in checkpoint.items() if key != 'state_dict'}
+        text = json.dumps({**header, 'names': list(tensors)})
+        data = safetensors.torch.save(_apart(tensors), {_HEADER: text})
+    else:
+        buffer = io.BytesIO()  # written at once: torch calls a full disk a RuntimeError
+        torch.save({**checkpoint, 'state_dict': tensors}, buffer)
+        data = buffer.getbuffer()
+    with write_whole(path) as file:
+        file.write(data)
+
+
+def _compact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors out of larger storages, which `torch.save` would write as wholes.
+
+    Names for the same tensor, as of `SourceGtA`'s global head, go on sharing one.
+    """
+    copies, compact = {}, {}
+    for name, tensor in tensors.items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() == 0 or place not in copies:
+            copies[place] = tensor.detach().clone(memory_format=torch.contiguous_format)
+        compact[name] = copies[place]
+    return compact
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give each name a tensor of its own: safetensors knows no shared ones."""
+    seen, apart = set(), {}
+    for name, tensor in tensors.items():
+        apart[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
+    return apart
