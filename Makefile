@@ -16,8 +16,8 @@ install:  ## make or reuse an environment and install the project in it
 demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=swin|mit, SOURCE=sss|gta)
 	$(PY) tools/demo.py --seed $(SEED) --backbone $(BACKBONE) --source $(SOURCE)
 
-test: install  ## run the test suite
-	$(PY) -m pytest
+test: install  ## run the test suite, a process a core
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile
 
 lint: install  ## check style and format
 	$(PY) -m ruff check .

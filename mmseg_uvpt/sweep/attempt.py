@@ -45,18 +45,20 @@ class Attempt:
 
     def __init__(self, job: Job, environment: dict[str, str] | None = None, where: str = ''):
         self.job = job
+        self._ended = False
         lock = _lock(job.folder)
         try:
             command = job.command()
             record = record_of(job.folder)
-            self._facts = {
+            facts = {
                 'command': shlex.join(command),
                 'host': platform.node(),
                 'where': where,
                 'started': _now(),
             }
-            self._record = {**record, 'attempts': [*record.get('attempts', []), self._facts]}
-            write_json(job.folder / RECORD, self._record)
+            self._number = len(record.get('attempts', []))
+            attempts = [*record.get('attempts', []), facts]
+            write_json(job.folder / RECORD, {**record, 'attempts': attempts})
             self._process = _spawn(command, environment or {}, job.folder / LOG, lock)
         finally:
             os.close(lock)  # the script has its own by now
@@ -64,9 +66,11 @@ class Attempt:
     def poll(self) -> int | None:
         """Return the script's exit status once it has ended; negative: the signal that ended it."""
         status = self._process.poll()
-        if status is not None and 'status' not in self._facts:
-            self._facts |= {'ended': _now(), 'status': status}
-            write_json(self.job.folder / RECORD, self._record)
+        if status is not None and not self._ended:
+            self._ended = True
+            record = record_of(self.job.folder)  # another launcher may have gone on by now
+            record['attempts'][self._number] |= {'ended': _now(), 'status': status}
+            write_json(self.job.folder / RECORD, record)
         return status
 
     def wait(self) -> int:
