@@ -107,11 +107,6 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
     """Start a command in a process group of its own, which ends when this process does."""
     parent = os.getpid()
 
-    def before_exec() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
     with open(log, 'a') as file:
         file.write(f'{"" if file.tell() == 0 else chr(10)}$ {shlex.join(command)}\n')
         file.flush()
@@ -123,8 +118,15 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
             env={**os.environ, 'PYTHONUNBUFFERED': '1', **environment},
             pass_fds=[lock],
             start_new_session=True,
-            preexec_fn=before_exec,
+            preexec_fn=lambda: end_with(parent),
         )
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel end this process when its parent dies, however that dies."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
 
 
 def _lock(folder: Path) -> int:
