@@ -118,8 +118,14 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
             env={**os.environ, 'PYTHONUNBUFFERED': '1', **environment},
             pass_fds=[lock],
             start_new_session=True,
-            preexec_fn=lambda: end_with(parent),
+            preexec_fn=lambda: _prepare(parent),
         )
+
+
+def _prepare(parent: int) -> None:
+    """Prepare a script's process, between fork and exec."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns submitit by it, which tells us
+    end_with(parent)
 
 
 def end_with(parent: int) -> None:
