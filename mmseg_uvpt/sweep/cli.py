@@ -1,6 +1,7 @@
 """What the four launchers do: arguments, job list, engine, exit status."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -180,8 +181,9 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
 
     settings = Settings(
         config_root=args.config_root,
-        work_root=args.work_root,
-        data_root=args.data_root,
+        # absolute: jobs go on wherever the launcher is called from the next time
+        work_root=args.work_root.absolute(),
+        data_root=args.data_root and os.path.abspath(args.data_root),
         released=getattr(args, 'released', False),
         source_only=getattr(args, 'source_only', False),
         gpus=args.gpus_per_job,

@@ -118,7 +118,7 @@ def test_markdown(work_root):
     assert len(lines) == 2 + 4 + 8  # four rows over 19 classes, four over 16 and 13
     assert lines[2] == (
         '| SSS Swin-B, GTA | 19 | 50.5 | 56.2 | +5.7 | 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 '
-        '| 80000 | 0, 1 | 2 x NVIDIA H100 | 7.0 |'
+        '| 80000 | 0, 1 | 2 x NVIDIA H100 | 7 |'
     )
     assert lines[-1] == (
         '| source-GtA MiT-B5, SYNTHIA | 13 | 56.2 | 60.1 | +3.9 | 56.5 |  |  |  | 0 |  |  |'
