@@ -323,7 +323,7 @@ def list_jobs(stage: str, settings: Settings, seeds: list[int], only: list[str])
     """
     found = [
         STAGES[stage](row, seed, settings)
-        for seed in seeds
+        for seed in dict.fromkeys(seeds)
         for row in find_rows(settings.config_root)
     ]
     jobs = [job for job in found if job.config and _wanted(job, only)]
