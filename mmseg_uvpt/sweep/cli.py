@@ -245,8 +245,10 @@ def _print_commands(statuses: dict, again: bool) -> int:
 
 def _set_aside(jobs: list) -> None:
     """Rename the folders of finished jobs, so that they can run again and nothing is lost."""
+    from mmseg_uvpt.sweep.attempt import is_running
+
     for job in jobs:
-        if job.done():
+        if job.done() and not is_running(job.folder):
             kept = job.folder.with_name(f'{job.folder.name}.{time.strftime("%Y%m%d_%H%M%S")}')
             job.folder.rename(kept)
             print(f'{job.name}: earlier results are kept in {kept}')
