@@ -1,5 +1,6 @@
 """The one kind of error that users are meant to read."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ def run_cli(main: Callable[[], int | None]) -> None:
         sys.exit(main() or 0)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

@@ -8,6 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmseg_uvpt.errors import UserError, run_cli
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 EXAMPLE = """\
 example:
   python tools/results_table.py work_dirs/sweep
@@ -28,10 +30,16 @@ def parse_arguments() -> argparse.Namespace:
         'work_roots', nargs='*', type=Path, help='that launchers worked in; none: published only'
     )
     parser.add_argument(
-        '--config-root', type=Path, default=Path('configs'), help='default: configs'
+        '--config-root', type=Path, default=REPOSITORY / 'configs', help='default: configs'
     )
     parser.add_argument(
         '--format', choices=['markdown', 'csv', 'json'], default='markdown', help='of the output'
+    )
+    parser.add_argument(
+        '--models',
+        choices=['own', 'released-source', 'released-adapted'],
+        default='own',
+        help="which of the launchers' results (their --models; default: own)",
     )
     target = parser.add_mutually_exclusive_group()
     target.add_argument('--out', type=Path, metavar='FILE', help='default: the console')
@@ -51,7 +59,7 @@ def main() -> None:
     from mmseg_uvpt.sweep import markdown, results
 
     made = {'markdown': markdown.to_markdown, 'csv': results.to_csv, 'json': results.to_json}
-    text = made[args.format](results.collect(args.config_root, args.work_roots))
+    text = made[args.format](results.collect(args.config_root, args.work_roots, args.models))
     if args.page:
         markdown.update_page(args.page, text)
     elif args.out:

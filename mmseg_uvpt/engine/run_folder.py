@@ -48,7 +48,10 @@ def record_of(folder: str | Path) -> dict:
     """
     path = Path(folder) / RECORD
     try:
-        return json.loads(path.read_text()) if path.is_file() else {}
+        found = json.loads(path.read_text()) if path.is_file() else {}
+        if not isinstance(found, dict):
+            raise ValueError('it holds no record')
+        return found
     except (OSError, ValueError) as error:
         raise UserError(
             f'{path} cannot be read ({error}): restore the file or delete it'

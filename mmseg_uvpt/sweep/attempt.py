@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import platform
+import secrets
 import shlex
 import signal
 import subprocess
@@ -30,6 +31,10 @@ class Busy(Exception):
     """Another process runs this job already."""
 
 
+class AlreadyDone(Exception):
+    """Another launcher has finished this job since it was looked at."""
+
+
 class Attempt:
     """A script that was started; `poll` it until it has a status.
 
@@ -40,23 +45,27 @@ class Attempt:
 
     Raises:
         Busy: the job runs already.
+        AlreadyDone: it needs not run.
         UserError: the job's folder cannot be written.
     """
 
     def __init__(self, job: Job, environment: dict[str, str] | None = None, where: str = ''):
         self.job = job
-        self._ended = False
+        self._ended = self._stopped = False
+        self._id = secrets.token_hex(4)
         lock = _lock(job.folder)
         try:
+            if job.done():  # only who holds the lock can tell
+                raise AlreadyDone
             command = job.command()
             record = record_of(job.folder)
             facts = {
+                'id': self._id,
                 'command': shlex.join(command),
                 'host': platform.node(),
                 'where': where,
                 'started': _now(),
             }
-            self._number = len(record.get('attempts', []))
             attempts = [*record.get('attempts', []), facts]
             write_json(job.folder / RECORD, {**record, 'attempts': attempts})
             self._process = _spawn(command, environment or {}, job.folder / LOG, lock)
@@ -68,9 +77,13 @@ class Attempt:
         status = self._process.poll()
         if status is not None and not self._ended:
             self._ended = True
-            record = record_of(self.job.folder)  # another launcher may have gone on by now
-            record['attempts'][self._number] |= {'ended': _now(), 'status': status}
-            write_json(self.job.folder / RECORD, record)
+            end = {'ended': _now(), 'status': status, 'stopped': self._stopped}
+            with contextlib.suppress(UserError):  # a lost record must not stop other jobs
+                record = record_of(self.job.folder)  # another launcher may have gone on by now
+                for facts in record.get('attempts', []):
+                    if facts.get('id') == self._id:
+                        facts |= end
+                        write_json(self.job.folder / RECORD, record)
         return status
 
     def wait(self) -> int:
@@ -78,8 +91,13 @@ class Attempt:
         self._process.wait()
         return self.poll()
 
+    def stop(self) -> None:
+        """Tell the script to end; the record says that it was told."""
+        self._stopped = True
+        self.signal(signal.SIGTERM)
+
     def signal(self, number: int) -> None:
-        """Send a signal to the script and to all that it started."""
+        """Send a signal to the script and to all in its process group."""
         with contextlib.suppress(ProcessLookupError):  # all of them have ended
             os.killpg(self._process.pid, number)
 
@@ -92,7 +110,7 @@ def stop_all(attempts: Sequence[Attempt], patience: float) -> None:
         patience: seconds that they have to end by themselves.
     """
     for attempt in attempts:
-        attempt.signal(signal.SIGTERM)
+        attempt.stop()
     deadline = time.monotonic() + patience
     try:
         while any(a.poll() is None for a in attempts) and time.monotonic() < deadline:
@@ -100,6 +118,7 @@ def stop_all(attempts: Sequence[Attempt], patience: float) -> None:
     finally:  # also when the person who waits has none
         for attempt in attempts:
             attempt.signal(signal.SIGKILL)
+        for attempt in attempts:
             attempt.wait()
 
 
@@ -107,6 +126,8 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
     """Start a command in a process group of its own, which ends when this process does."""
     parent = os.getpid()
 
+    if log.is_dir():
+        raise UserError(f'cannot write {log}: it is a folder')
     with open(log, 'a') as file:
         file.write(f'{"" if file.tell() == 0 else chr(10)}$ {shlex.join(command)}\n')
         file.flush()
@@ -152,11 +173,22 @@ def _lock(folder: Path) -> int:
     raise Busy(folder)
 
 
+def set_aside(job: Job) -> Path:
+    """Rename the folder of a finished job, so that it can run again and nothing is lost.
+
+    Returns:
+        Path: where the results are kept.
+    """
+    kept = job.folder.with_name(f'{job.folder.name}.{time.strftime("%Y%m%d_%H%M%S")}')
+    job.folder.rename(kept)
+    return kept
+
+
 def is_running(folder: Path) -> bool:
     """Tell whether some process, here or on another machine, runs the job of a folder."""
     try:
-        file = os.open(folder / LOCK, os.O_RDWR)
-    except FileNotFoundError:
+        file = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:  # none, or one that is not ours to look at
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -175,8 +207,13 @@ def record_of(folder: Path) -> dict:
     """
     path = folder / RECORD
     try:
-        return json.loads(path.read_text()) if path.is_file() else {}
-    except (OSError, ValueError) as error:
+        found = json.loads(path.read_text()) if path.is_file() else {}
+        if not isinstance(found, dict) or not all(
+            isinstance(facts, dict) for facts in found.get('attempts', [])
+        ):
+            raise ValueError('it holds no record of a job')
+        return found
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f'{path} cannot be read ({error}): delete it') from error
 
 

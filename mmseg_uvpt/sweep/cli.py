@@ -5,13 +5,13 @@ import os
 import shlex
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.arguments import key_and_value, positive_int, seed, whole_number
 from mmseg_uvpt.errors import UserError
 
+_SHORTEST = 10  # minutes: Slurm warns a job two minutes before its limit, and a start takes one
 REPOSITORY = Path(__file__).resolve().parents[2]
 # what the launchers set for each job
 _SET = (
@@ -91,10 +91,18 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
         help='takes seed<N>/<stage>/<job> (default: work_dirs/sweep)',
     )
     if stage != 'pretrain':
+        models = {
+            'own': 'made in the work root (default)',
+            'released-source': 'released source models, adapted in the work root',
+        }
+        if stage == 'test':
+            models['released-adapted'] = 'the released adapted models themselves'
         places.add_argument(
-            '--released',
-            action='store_true',
-            help="start from released checkpoints (model/README.md) instead of the work root's",
+            '--models',
+            choices=models,
+            default='own',
+            help='; '.join(f'{name}: {text}' for name, text in models.items())
+            + '. Each kind has folders of its own',
         )
     if stage == 'test':
         parser.add_argument(
@@ -170,21 +178,26 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
     cut = argv.index('--') if '--' in argv else len(argv)
     args = make_parser(stage, what).parse_args(argv[:cut])
     extra = argv[cut + 1 :]
-    taken = [word for word in extra if word.split('=')[0] in _SET]
+    options = [word.split('=')[0] for word in extra if word.startswith('--') and len(word) > 2]
+    # abbreviations count too
+    taken = [word for word in options if any(name.startswith(word) for name in _SET)]
     if taken:
         raise UserError(
             f'{taken[0]} after -- is set by the launcher itself, for each job: see its '
             'own options, --help'
         )
 
-    from mmseg_uvpt.sweep.jobs import Settings, list_jobs  # half a second: after the arguments
+    # half a second: after the arguments
+    from mmseg_uvpt.sweep.jobs import Settings, config_options, list_jobs
+
+    config_options(extra)
 
     settings = Settings(
         config_root=args.config_root,
         # absolute: jobs go on wherever the launcher is called from the next time
-        work_root=args.work_root.absolute(),
-        data_root=args.data_root and os.path.abspath(args.data_root),
-        released=getattr(args, 'released', False),
+        work_root=args.work_root.resolve(),
+        data_root=args.data_root and os.path.realpath(args.data_root),
+        models=getattr(args, 'models', 'own'),
         source_only=getattr(args, 'source_only', False),
         gpus=args.gpus_per_job,
         extra=tuple(extra),
@@ -198,7 +211,7 @@ def _list(jobs: list) -> int:
     from mmseg_uvpt.sweep.slurm import queue_of
     from mmseg_uvpt.sweep.status import status_of
 
-    queue = queue_of(jobs)
+    queue = queue_of(jobs, or_unknown=True)
     console().print(job_table({job: status_of(job, queue) for job in jobs}))
     return 0
 
@@ -210,19 +223,20 @@ def _run(jobs: list, args: argparse.Namespace) -> int:
     from mmseg_uvpt.sweep.status import State, status_of
 
     if args.dry_run:
-        queue = slurm.queue_of(jobs)
+        queue = slurm.queue_of(jobs, or_unknown=True)
         return _print_commands({job: status_of(job, queue) for job in jobs}, args.again)
-    if args.again:
-        _set_aside(jobs)
+    if args.engine == 'slurm' and args.time < _SHORTEST:
+        raise UserError(f'--time {args.time}: give a job at least {_SHORTEST} minutes')
+    again = frozenset(job for job in jobs if args.again and job.done())
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _interrupt)
     with Screen(jobs) as screen:
         if args.engine == 'slurm':
-            statuses = slurm.run(jobs, slurm.Options.of(args), screen)
+            statuses = slurm.run(jobs, slurm.Options.of(args), screen, again)
         else:
             free = places(visible_gpus(), args.gpus_per_job, args.jobs_per_gpu)
-            statuses = LocalQueue(jobs, free, screen, slurm.queue_of(jobs)).run()
+            statuses = LocalQueue(jobs, free, screen, slurm.queue_of(jobs), again).run()
     console().print(job_table(statuses))
     return 0 if all(status.state is State.DONE for status in statuses.values()) else 1
 
@@ -241,14 +255,3 @@ def _print_commands(statuses: dict, again: bool) -> int:
         )
         print(f'{"# " if skipped else ""}{shlex.join(job.command())}{note}')
     return 0
-
-
-def _set_aside(jobs: list) -> None:
-    """Rename the folders of finished jobs, so that they can run again and nothing is lost."""
-    from mmseg_uvpt.sweep.attempt import is_running
-
-    for job in jobs:
-        if job.done() and not is_running(job.folder):
-            kept = job.folder.with_name(f'{job.folder.name}.{time.strftime("%Y%m%d_%H%M%S")}')
-            job.folder.rename(kept)
-            print(f'{job.name}: earlier results are kept in {kept}')

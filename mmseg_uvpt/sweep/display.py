@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.jobs import Job, shown
 from mmseg_uvpt.sweep.scores import metrics_of, score_of
 from mmseg_uvpt.sweep.status import State, Status
@@ -25,7 +26,7 @@ _SILENCE = 60  # seconds between two lines about the same progress
 
 def console() -> Console:
     """Return the console; wide where nobody's window limits it."""
-    return Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    return Console() if sys.stdout.isatty() else Console(width=_WIDE, force_terminal=False)
 
 
 def job_table(statuses: Mapping[Job, Status]) -> Table:
@@ -35,20 +36,32 @@ def job_table(statuses: Mapping[Job, Status]) -> Table:
     for column in columns:
         table.add_column(column, overflow='fold')
     for job, status in statuses.items():
-        paths = (shown(job.needs) if job.needs else '-', shown(job.makes))
+        row = job.row
+        cells = (job.name, row.method, row.backbone, row.source, *_paths(job))
         table.add_row(
-            *(job.name, job.row.method, job.row.backbone, job.row.source, *paths),
+            *map(Text, cells),
             Text(status.state.value, _STYLES.get(status.state, '')),
-            score_text(job),
+            Text(score_text(job)),
             Text(status.note),
         )
     return table
 
 
+def _paths(job: Job) -> tuple[str, str]:
+    """Return what a job needs and makes; nothing if its config cannot tell."""
+    try:
+        return shown(job.needs) if job.needs else '-', shown(job.makes)
+    except (UserError, AttributeError, KeyError):
+        return '?', '?'
+
+
 def score_text(job: Job) -> str:
     """Return a job's score in percent, such as ``50.5``, or ``44.6 / 49.8`` over 16 and 13."""
-    score = score_of(job)
-    return ' / '.join(f'{score[m]:.1f}' for m in metrics_of(job.cfg) if m in score)
+    try:
+        score = score_of(job)
+        return ' / '.join(f'{score[m]:.1f}' for m in metrics_of(job.cfg) if m in score)
+    except (UserError, OSError, AttributeError, KeyError, TypeError):  # said by its status
+        return ''
 
 
 class Screen:
@@ -65,9 +78,10 @@ class Screen:
         self._console = console()
         # no thread of its own: a script may only be started by a process that has one
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._draws = self._console.is_terminal and not self._console.is_dumb_terminal
 
     def __enter__(self) -> 'Screen':
-        if self._console.is_terminal:
+        if self._draws:
             self._live.start()
         return self
 
@@ -76,7 +90,7 @@ class Screen:
 
     def update(self, statuses: Mapping[Job, Status]) -> None:
         """Show the present statuses."""
-        if self._console.is_terminal:
+        if self._draws:
             self._live.update(_overview(statuses), refresh=True)
             return
         for job, status in statuses.items():
@@ -100,8 +114,10 @@ def _overview(statuses: Mapping[Job, Status]) -> Table:
     table = Table(box=None, pad_edge=False, title=count, title_justify='left')
     for column in ('job', 'state', ''):
         table.add_column(column, no_wrap=column != '')
-    for job, status in statuses.items():
+    # what moves comes first: a terminal may have fewer lines than there are jobs
+    order = (State.RUNNING, State.FAILED, State.QUEUED, State.READY, State.MISSING, State.DONE)
+    for job, status in sorted(statuses.items(), key=lambda entry: order.index(entry[1].state)):
         last = status.note.splitlines()[-1:] if status.state is not State.MISSING else []
         style = _STYLES.get(status.state, '')
-        table.add_row(job.name, Text(status.state.value, style), Text(''.join(last)))
+        table.add_row(Text(job.name), Text(status.state.value, style), Text(''.join(last)))
     return table

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -20,6 +21,7 @@ from mmseg_uvpt.sweep.rows import Row, find_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RELEASED = 'get it (model/README.md)'
+OWN, SOURCE, ADAPTED = MODELS = ('own', 'released-source', 'released-adapted')
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,10 @@ class Settings:
 
     Attributes:
         config_root: folder with ``pretrain/`` and ``uni_uvpt/``.
-        work_root: folder that takes ``seed<N>/<stage>/<row>/``.
+        work_root: folder that takes ``seed<N>/<stage>/<row>/`` and, for other models than its own,
+            ``seed<N>-<models>/...``.
         data_root: folder of the data sets; None for the configs'.
-        released: whether released checkpoints are taken instead of those of the work root.
+        models: one of `MODELS`.
         source_only: whether test jobs score the source models instead of the adapted ones.
         gpus: of a job; 0 for the CPU.
         extra: arguments that every script gets.
@@ -39,10 +42,26 @@ class Settings:
     config_root: Path
     work_root: Path
     data_root: str | None = None
-    released: bool = False
+    models: str = 'own'
     source_only: bool = False
     gpus: int = 0
     extra: tuple[str, ...] = ()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise UserError(f'after --: {message}')
+
+
+def config_options(extra: Sequence[str]) -> argparse.Namespace:
+    """Return what of a script's arguments changes its config.
+
+    Raises:
+        UserError: they are not of the right form.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    cli.add_config_options(parser)
+    return parser.parse_known_args(extra)[0]
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,8 @@ class Job(ABC):
         return self._folder(self.stage)
 
     def _folder(self, stage: str) -> Path:
-        return self.settings.work_root / f'seed{self.seed}' / stage / self.row.name
+        models = '' if self.settings.models == OWN else f'-{self.settings.models}'
+        return self.settings.work_root / f'seed{self.seed}{models}' / stage / self.row.name
 
     @property
     @abstractmethod
@@ -107,9 +127,7 @@ class Job(ABC):
         return self._resolved(self.config)
 
     def _resolved(self, config: Path) -> Config:
-        parser = argparse.ArgumentParser()
-        cli.add_config_options(parser)
-        extra, _ = parser.parse_known_args(self.settings.extra)
+        extra = config_options(self.settings.extra)
         extra.data_root = self.settings.data_root
         asked = argparse.Namespace(config=shown(config), **vars(extra))
         return resolve(asked, import_modules=False)
@@ -129,19 +147,19 @@ class Job(ABC):
     # checkpoints: those of the work root, or released ones
 
     def _source_checkpoint(self) -> Path:
-        if not self.settings.released:
+        if self.settings.models == OWN:
             return _made(self._folder(Pretraining.stage))
         if self.row.adaptation:
             return Path(self._resolved(self.row.adaptation).model.source_checkpoint)
         return Path(self.cfg.released_checkpoint)
 
     def _require_source_checkpoint(self) -> None:
-        if self.settings.released:
+        if self.settings.models != OWN:
             require_file(self._source_checkpoint(), 'source model', RELEASED)
         else:
             _require_finished(
                 self._folder(Pretraining.stage),
-                'run launcher_pretrain.py, or take the released source models with --released',
+                f'run launcher_pretrain.py, or take the released ones with --models {SOURCE}',
             )
 
 
@@ -157,7 +175,8 @@ class Training(Job):
 
     def arguments(self) -> list[str]:
         arguments = [shown(self.config), '--work-dir', str(self.folder), '--seed', str(self.seed)]
-        return [*arguments, '--resume'] if (self.folder / CONFIG).is_file() else arguments
+        begun = (self.folder / CONFIG).is_file() and not self.done()  # done: it runs anew
+        return [*arguments, '--resume'] if begun else arguments
 
 
 class Pretraining(Training):
@@ -260,7 +279,7 @@ class Scoring(Job):
     def needs(self) -> Path:
         if self.settings.source_only:
             return self._source_checkpoint()
-        if self.settings.released:
+        if self.settings.models == ADAPTED:
             return Path(self.cfg.released_checkpoint)
         return _made(self._folder(Adaptation.stage))
 
@@ -271,12 +290,12 @@ class Scoring(Job):
     def require(self) -> None:
         if self.settings.source_only:
             self._require_source_checkpoint()
-        elif self.settings.released:
+        elif self.settings.models == ADAPTED:
             require_file(self.needs, 'adapted model', RELEASED)
         else:
             _require_finished(
                 self._folder(Adaptation.stage),
-                'run launcher_train.py, or take the released adapted models with --released',
+                f'run launcher_train.py, or score the released ones with --models {ADAPTED}',
             )
         require_data(self.cfg, 'test_dataloader')
 
@@ -315,6 +334,8 @@ def list_jobs(stage: str, settings: Settings, seeds: list[int], only: list[str])
     ]
     jobs = [job for job in found if job.config and _wanted(job, only)]
     if not jobs:
+        if not only:
+            raise UserError(f'{settings.config_root} holds no configs for {STAGES[stage].script}')
         names = ', '.join(job.name for job in found)
         raise UserError(f'--only {" ".join(only)} fits none of the jobs {names}')
     return jobs
@@ -341,8 +362,9 @@ def _require_finished(folder: Path, cure: str) -> None:
 
 
 def _json(path: Path) -> dict:
-    """Return the contents of a JSON file; nothing if it is missing or half a file of others."""
+    """Return the object in a JSON file; an empty one if there is none: the job is not done."""
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}

@@ -1,11 +1,12 @@
 """The local engine: a queue of jobs for the GPUs of this machine, or for its processors."""
 
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.sweep.attempt import Attempt, Busy, stop_all
+from mmseg_uvpt.sweep.attempt import AlreadyDone, Attempt, Busy, set_aside, stop_all
 from mmseg_uvpt.sweep.display import Screen
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.status import State, Status, status_of
@@ -58,6 +59,7 @@ class LocalQueue:
         free: places, see `places`.
         screen: shows how they get on.
         queue: of Slurm, see `status_of`: what waits there is left to it.
+        again: finished jobs that shall run once more.
     """
 
     def __init__(
@@ -66,16 +68,20 @@ class LocalQueue:
         free: Sequence[dict[str, str]],
         screen: Screen,
         queue: Mapping[str, str],
+        again: frozenset[Job] = frozenset(),
     ):
         self._screen = screen
         self._free = list(free)
         self.statuses = {job: status_of(job, queue) for job in jobs}
+        self._again = set(again)
         self._waiting = [job for job in jobs if self._can_start(job)]
         self._elsewhere = [j for j in jobs if self.statuses[j].state is State.RUNNING]
         self._running: dict[Job, tuple[Attempt, dict[str, str]]] = {}
+        self._tried: set[Job] = set()  # no job runs twice in one call
 
     def _can_start(self, job: Job) -> bool:
-        return self.statuses[job].state in (State.READY, State.FAILED)
+        state = self.statuses[job].state
+        return state in (State.READY, State.FAILED) or (job in self._again and state is State.DONE)
 
     def run(self) -> dict[Job, Status]:
         """Return how each job stands in the end. However this is left, its scripts have ended."""
@@ -95,21 +101,33 @@ class LocalQueue:
             if attempt.poll() is not None:
                 del self._running[job]
                 self._free.append(place)
+                attempt.signal(signal.SIGKILL)  # what the script started and left behind
+                self._elsewhere.append(job)  # until that has ended too
             self.statuses[job] = status_of(job)
         for job in self._elsewhere[:]:
             self.statuses[job] = status_of(job)
             if self.statuses[job].state is not State.RUNNING:
                 self._elsewhere.remove(job)
-                self._waiting += [job] if self._can_start(job) else []
+                if job not in self._tried and self._can_start(job):
+                    self._waiting.append(job)
 
     def _start(self) -> None:
         while self._waiting and self._free:
             job, place = self._waiting.pop(0), self._free[0]
             try:
+                if job in self._again:
+                    self._again.remove(job)
+                    job.require()
+                    self._screen.say(f'{job.name}: earlier results are kept in {set_aside(job)}')
                 self._running[job] = Attempt(job, place, _name(place)), place
+                self._tried.add(job)
                 del self._free[0]
             except Busy:
                 self._elsewhere.append(job)
+            except AlreadyDone:
+                pass
+            except (UserError, OSError) as error:
+                self._screen.say(f'{job.name} cannot be started: {error}')
             self.statuses[job] = status_of(job)
 
 

@@ -39,4 +39,6 @@ def _lines(log: Path) -> list[str]:
             text = file.read().decode(errors='replace')
     except OSError:
         return []
-    return [line.rstrip() for line in _LINES.split(text) if line.strip()]
+    lines = [line.rstrip() for line in _LINES.split(text) if line.strip()]
+    begins = [i for i, line in enumerate(lines) if line.startswith('$ ')]  # an attempt's command
+    return lines[begins[-1] + 1 :] if begins else lines

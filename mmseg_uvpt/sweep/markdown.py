@@ -46,25 +46,29 @@ def _cells(result: Result, size: int, measured: bool, config_root: str) -> list[
         link = f'[`{path.name}`]({config_root}/{path.parent.name}/{path.name})' if path else ''
         model = f'`{result.released}`' if result.released else ''
         return [*cells, *((link, model) if first else ('', ''))]
-    cells += [_over_seeds(result.measured(what, size)) for what in ('source', 'adapted')]
-    cells.append(_over_seeds(result.measured('gain', size), '+'))
     runs = result.runs
+    cells += [_over_seeds(result.measured(w, size), len(runs)) for w in ('source', 'adapted')]
+    cells.append(_over_seeds(result.measured('gain', size), len(runs), '+'))
     hours = [run.hours for run in runs if run.hours is not None]
     return [
         *cells,
         ', '.join(str(n) for n in sorted({run.iterations for run in runs if run.iterations})),
         ', '.join(str(run.seed) for run in runs),
         '; '.join(sorted({run.hardware for run in runs if run.hardware})),
-        f'{statistics.mean(hours):.2g}' if hours else '',
+        f'{statistics.mean(hours):.1f}' if hours else '',
     ]
 
 
-def _over_seeds(values: list[float], sign: str = '') -> str:
-    """Return a value, or the mean of several with their sample standard deviation."""
+def _over_seeds(values: list[float], seeds: int, sign: str = '') -> str:
+    """Return a value, or the mean of several with their sample standard deviation.
+
+    Where fewer than all seeds have a value, their number is said.
+    """
     if not values:
         return ''
     mean = _number(statistics.mean(values), sign)
-    return mean if len(values) == 1 else f'{mean} ± {statistics.stdev(values):.1f}'
+    spread = '' if len(values) == 1 else f' ± {statistics.stdev(values):.1f}'
+    return mean + spread + ('' if len(values) == seeds else f' (n={len(values)})')
 
 
 def _number(value: float | None, sign: str = '') -> str:

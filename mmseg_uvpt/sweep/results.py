@@ -16,10 +16,11 @@ from pathlib import Path
 from mmseg_uvpt.engine.configuration import read
 from mmseg_uvpt.engine.run_folder import record_of
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.sweep.jobs import OWN
 from mmseg_uvpt.sweep.rows import Row, find_rows
 from mmseg_uvpt.sweep.scores import SIZES
 
-_SEED = re.compile(r'seed(\d+)$')
+_SEED = re.compile(r'seed(\d+)(?:-(?P<models>.+))?')
 _START = re.compile(r'\d{8}_\d{6}$')  # folder of one start of a script
 
 
@@ -84,12 +85,13 @@ class Result:
         return [value for value in values if value is not None]
 
 
-def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
+def collect(config_root: Path, work_roots: Sequence[Path], models: str = OWN) -> list[Result]:
     """Return all rows of the benchmark with what the work roots hold of them.
 
     Args:
         config_root: see `find_rows`.
         work_roots: folders that launchers worked in.
+        models: which of their results: one of `jobs.MODELS`.
 
     Raises:
         UserError: a work root is missing, or a file in it cannot be read.
@@ -104,19 +106,25 @@ def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
         released = cfg.get('released_checkpoint') if row.adaptation else None
         runs = [
             run
-            for root in work_roots
-            for folder in sorted(root.glob('seed*'))
-            if (run := _run(row, root, folder))
+            for root in dict.fromkeys(root.resolve() for root in work_roots)
+            for seed, folder in _seeds(root, models)
+            if (run := _run(row, root, seed, folder))
         ]
-        known = (_by_size(published.get(which, {})) for which in ('source', 'adapted'))
+        known = (_by_size(published.get(which, {}), row.name) for which in ('source', 'adapted'))
         results.append(Result(row, released and Path(released).name, *known, runs))
     return results
 
 
-def _run(row: Row, root: Path, folder: Path) -> Run | None:
+def _seeds(root: Path, models: str) -> list[tuple[int, Path]]:
+    """Return the seeds of a work root and their folders, in order."""
+    found = ((_SEED.fullmatch(folder.name), folder) for folder in root.iterdir())
+    return sorted(
+        (int(m[1]), folder) for m, folder in found if m and (m['models'] or OWN) == models
+    )
+
+
+def _run(row: Row, root: Path, seed: int, folder: Path) -> Run | None:
     """Return what a seed's folder holds of a row; None if nothing."""
-    if not (seed := _SEED.search(folder.name)):
-        return None
     source = _json(folder / 'test_source' / row.name / 'score.json')
     adapted = _json(folder / 'test' / row.name / 'score.json')
     training, test = folder / 'train' / row.name, folder / 'test' / row.name
@@ -126,27 +134,36 @@ def _run(row: Row, root: Path, folder: Path) -> Run | None:
     finished = 'finished' in record
     return Run(
         root=str(root),
-        seed=int(seed[1]),
-        source=_by_size(source),
-        adapted=_by_size(adapted),
+        seed=seed,
+        source=_by_size(source, folder),
+        adapted=_by_size(adapted, folder),
         checkpoint=adapted.get('checkpoint'),
         iterations=record.get('iterations') if finished else None,
-        hours=_hours(training) if finished else None,
+        hours=_hours(training, record) if finished else None,
         hardware=_hardware(training) or _hardware(test),
     )
 
 
-def _by_size(scores: dict) -> dict[int, float]:
+def _by_size(scores: dict, where: object) -> dict[int, float]:
     named = {size: scores.get(f'mIoU{size}') for size in SIZES}
-    return {size: score for size, score in named.items() if score is not None}
+    known = {size: score for size, score in named.items() if score is not None}
+    for size, score in known.items():
+        if not isinstance(score, int | float) or not 0 <= score <= 100:
+            raise UserError(f'{where}: mIoU{size} is {score!r}, no percentage: run the job again')
+    return known
 
 
-def _hours(folder: Path) -> float:
-    """Return how long the starts of a run took together: each until it last wrote something."""
+def _hours(folder: Path, record: dict) -> float:
+    """Return how long the starts of a run took together: each until it last wrote something.
+
+    The names of their folders are times of the machine that ran them.
+    """
+    starts = record.get('starts') or [{}]
+    zone = datetime.fromisoformat(starts[0].get('started', '2000-01-01T00:00:00+00:00')).tzinfo
     seconds = 0.0
     for start in folder.iterdir():
         if start.is_dir() and _START.fullmatch(start.name):
-            begin = datetime.strptime(start.name, '%Y%m%d_%H%M%S').timestamp()
+            begin = datetime.strptime(start.name, '%Y%m%d_%H%M%S').replace(tzinfo=zone).timestamp()
             ends = [path.stat().st_mtime for path in start.rglob('*') if path.is_file()]
             seconds += max(0.0, max(ends, default=begin) - begin)
     return seconds / 3600
@@ -216,7 +233,7 @@ def to_json(results: Sequence[Result]) -> str:
 
 
 def to_csv(results: Sequence[Result]) -> str:
-    """Return the records as CSV; lists are separated by blanks."""
+    """Return the records as CSV; the entries of lists are separated by semicolons."""
     records = to_records(results)
     text = io.StringIO()
     writer = csv.DictWriter(text, records[0])

@@ -49,9 +49,9 @@ def find_rows(config_root: str | Path) -> list[Row]:
         UserError: it holds none, or a file's name is not of the form above.
     """
     root = Path(config_root)
-    pretrainings = {path.stem: path for path in root.glob('pretrain/*.py')}
+    pretrainings = {path.stem: path for path in root.glob('pretrain/[!.]*.py')}
     adaptations = {}
-    for path in sorted(root.glob('uni_uvpt/*.py')):
+    for path in sorted(root.glob('uni_uvpt/[!.]*.py')):
         name = re.sub('-to-.*', '', path.stem)
         if name in adaptations:
             raise UserError(f'{path} and {adaptations[name]} are adaptations of one source model')

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json
-from mmseg_uvpt.sweep.attempt import RECORD, Attempt, Busy, is_running, record_of
+from mmseg_uvpt.sweep.attempt import (
+    RECORD,
+    AlreadyDone,
+    Attempt,
+    Busy,
+    is_running,
+    record_of,
+    set_aside,
+)
 from mmseg_uvpt.sweep.display import Screen
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.status import State, Status, status_of
@@ -83,6 +91,8 @@ class Task:
         while self._attempt is None:
             try:
                 self._attempt = Attempt(self.job, variables, where)
+            except AlreadyDone:
+                return 0
             except Busy:  # the loader workers of an earlier start have not ended yet
                 time.sleep(1)
         status = self._attempt.wait()
@@ -119,13 +129,16 @@ def _still_running(number: str) -> bool:
     return answer.stdout.strip() == 'RUNNING'
 
 
-def run(jobs: Sequence[Job], options: Options, screen: Screen) -> dict[Job, Status]:
+def run(
+    jobs: Sequence[Job], options: Options, screen: Screen, again: frozenset[Job] = frozenset()
+) -> dict[Job, Status]:
     """Submit the jobs that can run and are not in the queue, and watch all of them.
 
     Args:
         jobs: of one stage.
         options: what is asked of Slurm.
         screen: shows how they get on.
+        again: finished jobs that shall run once more.
 
     Returns:
         dict: how each job stands once none is queued or running.
@@ -136,6 +149,11 @@ def run(jobs: Sequence[Job], options: Options, screen: Screen) -> dict[Job, Stat
     """
     statuses = _statuses(jobs)
     ready = [j for j in jobs if statuses[j].state in (State.READY, State.FAILED)]
+    for job in jobs:
+        if job in again and statuses[job].state is State.DONE:
+            job.require()
+            screen.say(f'{job.name}: earlier results are kept in {set_aside(job)}')
+            ready.append(job)
     if ready:
         submit(ready, options)
     try:
@@ -146,7 +164,7 @@ def run(jobs: Sequence[Job], options: Options, screen: Screen) -> dict[Job, Stat
                 return statuses
             time.sleep(_STEP)
     except KeyboardInterrupt:
-        ids = sorted({record_of(job.folder).get('slurm', '') for job in jobs} - {''})
+        ids = sorted({_number_of(job) for job in jobs} - {None})
         screen.say(f'the jobs go on in Slurm; to end them: scancel {" ".join(ids)}')
         raise
 
@@ -195,25 +213,40 @@ def _reason(error: BaseException) -> str:
     return ' '.join(said or lines[-1:])
 
 
-def queue_of(jobs: Sequence[Job]) -> dict[str, str]:
+def queue_of(jobs: Sequence[Job], or_unknown: bool = False) -> dict[str, str]:
     """Return the states of the jobs that wait or run in Slurm, by their ids.
 
     Slurm is asked only if one of the jobs was ever submitted to it.
 
+    Args:
+        jobs: to look for.
+        or_unknown: where Slurm does not answer, say that of each job.
+
     Raises:
         UserError: one was, and Slurm does not answer here.
     """
-    sent = [job for job in jobs if record_of(job.folder).get('slurm') and not job.done()]
+    sent = {job: number for job in jobs if (number := _number_of(job)) and not job.done()}
     if not sent:
         return {}
     command = ['squeue', '--noheader', '--array', '--user', getpass.getuser(), '-o', '%i %T']
     try:
         answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
+        if or_unknown:
+            return dict.fromkeys(sent.values(), 'not known, Slurm does not answer here')
         reason = (getattr(error, 'stderr', '') or str(error)).strip()
-        record = sent[0].folder / RECORD
+        first = next(iter(sent))
+        record = first.folder / RECORD
         raise UserError(
-            f'{sent[0].name} was submitted to Slurm, which does not answer: {reason}. Call this '
+            f'{first.name} was submitted to Slurm, which does not answer: {reason}. Call this '
             f'where squeue works or, if that Slurm is gone for good, delete {record}'
         ) from error
     return dict(line.split() for line in answer.stdout.splitlines())
+
+
+def _number_of(job: Job) -> str | None:
+    """Return the id under which Slurm knows a job; None also if its record is damaged."""
+    try:
+        return record_of(job.folder).get('slurm')
+    except UserError:
+        return None

@@ -34,9 +34,16 @@ def status_of(job: Job, queue: Mapping[str, str] | None = None) -> Status:
         job: of any stage.
         queue: states of Slurm's jobs by their ids, as ``squeue`` names them.
     """
+    try:
+        return _status_of(job, queue or {})
+    except UserError as error:  # of one job: the others go on
+        return Status(State.FAILED, str(error))
+
+
+def _status_of(job: Job, queue: Mapping[str, str]) -> Status:
     record = attempt.record_of(job.folder)
     last = attempt.last_attempt(job.folder)
-    in_slurm = (queue or {}).get(record.get('slurm'))
+    in_slurm = queue.get(record.get('slurm'))
     if attempt.is_running(job.folder):
         place = f'{last.get("host", "?")} {last.get("where", "")}'.strip()
         progress = log.progress(job.folder / attempt.LOG)
@@ -49,14 +56,18 @@ def status_of(job: Job, queue: Mapping[str, str] | None = None) -> Status:
         job.require()
     except UserError as error:
         return Status(State.MISSING, str(error))
-    if last.get('status'):
+    except (AttributeError, KeyError, TypeError) as error:  # a config that lacks what it must have
+        return Status(State.MISSING, f'{job.config}: {type(error).__name__}: {error}')
+    if 'status' in last and not last.get('stopped'):
         return Status(State.FAILED, failure(last['status'], job))
     return Status(State.READY, 'to be resumed' if last else '')
 
 
 def failure(status: int, job: Job) -> str:
     """Return how an attempt ended, and the last lines of its log."""
-    how = f'exit status {status}' if status > 0 else f'killed by signal {-status}'
+    how = f'exit status {status}' if status >= 0 else f'killed by signal {-status}'
+    if status == 0:
+        how += ', but the result is not there'
     return f'{how}\n{log.last_lines(job.folder / attempt.LOG)}'.strip()
 
 

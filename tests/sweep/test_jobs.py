@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_eight_jobs_a_stage(stage, tmp_path):
 
 @pytest.mark.parametrize('stage', STAGES)
 def test_commands(stage, tmp_path):
-    for changes in ({}, {'released': True}, {'source_only': True}):
+    for changes in ({}, {'models': 'released-source'}, {'source_only': True}):
         job = jobs_of(
             stage, tmp_path, data_root='elsewhere', extra=('--cfg-options', 'a=1'), **changes
         )[0]
@@ -88,10 +89,12 @@ def test_seeds_have_folders_of_their_own(tmp_path):
 
 def test_checkpoints_are_those_of_the_configs_where_released_ones_are_asked_for(tmp_path):
     for stage, changes in (('pseudo_label', {}), ('train', {}), ('test', {'source_only': True})):
-        job = jobs_of(stage, tmp_path, ['sss_swin-b_gta5'], released=True, **changes)[0]
+        changes['models'] = 'released-source'
+        job = jobs_of(stage, tmp_path, ['sss_swin-b_gta5'], **changes)[0]
+        assert job.folder.parts[-3] == 'seed0-released-source'
         expected = 'model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth'
         assert str(job.needs) == expected
-    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], released=True)[0]
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], models='released-adapted')[0]
     expected = 'model/Uni-UVPT_models/SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth'
     assert str(job.needs) == expected
     assert status_of(job).state is State.MISSING
@@ -122,7 +125,7 @@ def test_each_stage_starts_from_what_the_one_before_made(tmp_path):
 
 
 def test_a_score_of_another_checkpoint_is_none(tmp_path):
-    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], released=True)[0]
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], models='released-adapted')[0]
     job.folder.mkdir(parents=True)
     job.makes.write_text(json.dumps({'checkpoint': 'other.pth', 'mIoU19': 50.0}))
     assert not job.done()
@@ -177,9 +180,9 @@ def test_list_and_dry_run_start_nothing(tmp_path, capsys):
     assert not (tmp_path / 'w').exists()
 
 
-@pytest.mark.parametrize('word', ['--work-dir', '--seed=3', '--resume'])
+@pytest.mark.parametrize('word', ['--work-dir', '--seed=3', '--resume', '--see', '--res'])
 def test_what_the_launcher_sets_cannot_be_set_again(word):
-    with pytest.raises(UserError, match=f'{word} after -- is set by the launcher'):
+    with pytest.raises(UserError, match=f'{word.split("=")[0]} after -- is set by the launcher'):
         main('pretrain', 'Train.', ['--list', '--', word])
 
 
@@ -189,13 +192,78 @@ def test_nothing_to_do_is_a_failure(tmp_path, capsys):
     assert 'missing input' in capsys.readouterr().out
 
 
-def test_again_keeps_the_old_results(tmp_path, monkeypatch, capsys):
-    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], released=True)[0]
+def test_again_loses_nothing_where_it_cannot_run(tmp_path):
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], models='released-adapted')[0]
     job.folder.mkdir(parents=True)
     job.makes.write_text(json.dumps({'checkpoint': str(job.needs), 'mIoU19': 50.0}))
-    arguments = ['--released', '--work-root', str(tmp_path), '--only', 'sss_swin-b_gta5']
+    arguments = ['--models', 'released-adapted', '--only', 'sss_swin-b_gta5']
+    arguments += ['--work-root', str(tmp_path)]
     assert main('test', 'Score.', arguments) == 0
-    assert main('test', 'Score.', ['--again', *arguments]) == 1  # the released file is missing
-    kept = [path for path in job.folder.parent.iterdir() if path.name.startswith('sss_swin-b')]
-    assert len(kept) == 1
-    assert (kept[0] / 'score.json').is_file()
+    assert main('test', 'Score.', ['--again', *arguments]) == 0  # the released file is missing
+    with pytest.raises(UserError, match='--gpus-per-job 40'):
+        main('test', 'Score.', ['--again', '--gpus-per-job', '40', *arguments])
+    assert job.done()
+
+
+def test_adapted_models_of_released_sources_are_those_made_here(tmp_path):
+    train, test = (
+        jobs_of(stage, tmp_path, ['sss_swin-b_gta5'], models='released-source')[0]
+        for stage in ('train', 'test')
+    )
+    assert test.needs == train.makes
+    assert test.needs.is_relative_to(tmp_path)
+
+
+def test_again_runs_a_training_anew(tmp_path):
+    job = jobs_of('pretrain', tmp_path, ['sss_swin-b_gta5'])[0]
+    job.folder.mkdir(parents=True)
+    (job.folder / 'config.py').touch()
+    (job.folder / 'run.json').write_text('{"finished": "2026"}')
+    assert '--resume' not in job.command()
+
+
+def test_arguments_of_the_script_that_cannot_be(tmp_path):
+    with pytest.raises(UserError, match=r"after --: .*'oops' is not of the form key=value"):
+        main('train', 'Adapt.', ['--list', '--', '--cfg-options', 'oops'])
+
+
+def test_one_config_that_cannot_be_read(tmp_path, capsys):
+    for kind in ('pretrain', 'uni_uvpt'):
+        shutil.copytree(REPOSITORY / 'configs/rehearsal' / kind, tmp_path / 'c/x' / kind)
+    shutil.copytree(REPOSITORY / 'configs/_base_', tmp_path / '_base_')
+    (tmp_path / 'c/x/pretrain/.#sss_mit-b5_gta5.py').touch()  # as an editor leaves it
+    (tmp_path / 'c/x/pretrain/sss_swin-b_gta5.py').write_text('model = dict(')
+    (tmp_path / 'c/x/pretrain/sss_mit-b5_gta5.py').write_text('')
+    arguments = [
+        '--list',
+        '--config-root',
+        str(tmp_path / 'c/x'),
+        '--work-root',
+        str(tmp_path / 'w'),
+    ]
+    assert main('pretrain', 'Train.', arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert 'cannot be read: SyntaxError' in lines[1]
+    assert 'sss_mit-b5_gta5.py' in lines[2]
+
+
+def test_no_configs_for_a_stage(tmp_path):
+    shutil.copytree(REPOSITORY / 'configs/uni_uvpt', tmp_path / 'uni_uvpt')
+    with pytest.raises(UserError, match=r'holds no configs for pretrain\.py'):
+        main('pretrain', 'Train.', ['--list', '--config-root', str(tmp_path)])
+
+
+def test_slurm_jobs_that_would_be_stopped_at_once(tmp_path):
+    with pytest.raises(UserError, match='--time 2: give a job at least 10 minutes'):
+        main('train', 'Adapt.', ['--engine', 'slurm', '--time', '2', '--work-root', str(tmp_path)])
+
+
+def test_listing_where_slurm_does_not_answer(tmp_path, capsys, monkeypatch):
+    job = jobs_of('pretrain', tmp_path, ['sss_swin-b_gta5'])[0]
+    job.folder.mkdir(parents=True)
+    (job.folder / 'job.json').write_text('{"slurm": "12_0"}')
+    monkeypatch.setenv('PATH', '')
+    arguments = ['--list', '--only', 'sss_swin-b_gta5', '--work-root', str(tmp_path)]
+    assert main('pretrain', 'Train.', arguments) == 0
+    assert 'Slurm job 12_0: not known, slurm does not answer here' in capsys.readouterr().out

@@ -48,12 +48,10 @@ def launch(data, tmp_path_factory):
     work_root = tmp_path_factory.mktemp('sweep')
     places = ('--config-root', 'configs/rehearsal', '--data-root', str(data))
 
-    def start(*words: str) -> subprocess.Popen:
+    def start(*words: str, change: str = 'default_hooks.logger.interval=4') -> subprocess.Popen:
         options = (*places, '--work-root', str(work_root), '--jobs-per-gpu', '2')
         return subprocess.Popen(
-            command(
-                FORKING, *words, *options, '--', '--cfg-options', 'default_hooks.logger.interval=4'
-            ),
+            command(FORKING, *words, *options, '--', '--cfg-options', change),
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -159,7 +157,8 @@ def _check_table(root: Path) -> None:
 
 
 def test_ctrl_c_ends_the_jobs_and_says_so(launch, tmp_path):
-    process = launch('launcher_pretrain.py', '--only', 'sss_swin-b_gta5', '--seeds', '7')
+    words = ('launcher_pretrain.py', '--only', 'sss_swin-b_gta5', '--seeds', '7')
+    process = launch(*words, change='train_cfg.max_iters=100000')
     folder = launch.work_root / 'seed7/pretrain/sss_swin-b_gta5'
     while not (folder / 'job.log').exists():
         time.sleep(0.05)

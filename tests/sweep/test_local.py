@@ -13,19 +13,22 @@ from rich.console import Console
 from test_attempt import SLEEP, alive, wait_for
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.sweep.attempt import Attempt, is_running, last_attempt
+from mmseg_uvpt.sweep.attempt import Attempt, is_running, last_attempt, stop_all
 from mmseg_uvpt.sweep.display import Screen
 from mmseg_uvpt.sweep.local import LocalQueue, places
 from mmseg_uvpt.sweep.status import State, status_of
 
 CPU = places([], 1, 1)
-# notes when it ran, and on which GPU
+# notes when it ran, and on which GPU; the first two wait for each other
 TIMED = f"""
 import os, time
 begin = time.time()
-time.sleep(0.3)
+gpu = os.environ['CUDA_VISIBLE_DEVICES']
+open(f'{{folder}}/../begun{{gpu}}', 'w').close()
+while not all(os.path.exists(f'{{folder}}/../begun{{i}}') for i in '01'):
+    time.sleep(0.01)
 with open(f'{{folder}}/times', 'w') as file:
-    print(begin, time.time(), os.environ['CUDA_VISIBLE_DEVICES'], file=file)
+    print(begin, time.time(), gpu, file=file)
 {DONE}
 """
 
@@ -83,8 +86,6 @@ def test_as_many_at_a_time_as_there_are_places(tmp_path):
         spans = sorted((float(a), float(b)) for a, b, where in times if where == gpu)
         assert spans
         assert all(first[1] <= second[0] for first, second in pairwise(spans))
-    begins = sorted(float(begin) for begin, _, _ in times)
-    assert begins[1] < min(float(end) for _, end, _ in times)  # two ran together
 
 
 def test_fewer_jobs_than_gpus(tmp_path):
@@ -114,7 +115,66 @@ def test_done_jobs_are_left_alone_and_failed_ones_run_again(tmp_path):
 
 def test_a_job_that_ends_well_without_its_result_is_not_done(tmp_path):
     (job,) = fake_jobs(tmp_path, 'pass')
-    assert run([job])[job].state is State.READY
+    state, note = run([job])[job]
+    assert state is State.FAILED
+    assert note.startswith('exit status 0, but the result is not there')
+
+
+def test_what_another_launcher_finished_meanwhile_does_not_run_again(tmp_path):
+    noting = f"open(f'{{folder}}/ran', 'a').write('x')\n{DONE}"
+    jobs = fake_jobs(tmp_path, *[noting] * 2)
+    with Screen(jobs) as screen:
+        late = LocalQueue(jobs, CPU, screen, {})  # has looked at the jobs, and starts later
+        assert states(run(jobs)) == ['done', 'done']
+        assert states(late.run()) == ['done', 'done']
+    assert [(job.folder / 'ran').read_text() for job in jobs] == ['x', 'x']
+
+
+def test_finished_jobs_run_again_where_asked_and_old_results_are_kept(tmp_path):
+    (job,) = fake_jobs(tmp_path, f"open(f'{{folder}}/ran', 'a').write('x')\n{DONE}")
+    run([job])
+    with Screen([job]) as screen:
+        statuses = LocalQueue([job], CPU, screen, {}, frozenset([job])).run()
+    assert states(statuses) == ['done']
+    ran = [path.read_text() for path in job.folder.parent.glob('job0*/ran')]
+    assert ran == ['x', 'x']
+
+
+def test_a_process_that_outlives_its_script_is_ended(tmp_path):
+    code = (
+        'import subprocess, sys\n'
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], close_fds=False)\n"
+    )
+    jobs = fake_jobs(tmp_path, code + DONE, code + 'raise SystemExit(3)')
+    begin = time.monotonic()
+    assert states(run(jobs)) == ['done', 'failed']
+    assert time.monotonic() - begin < 30
+
+
+@pytest.mark.parametrize('record', ['[]', '{"attempts": [3]}', '{"att', 'null'])
+def test_a_damaged_record_is_one_job_that_failed(tmp_path, record):
+    jobs = fake_jobs(tmp_path, DONE, DONE)
+    jobs[0].folder.mkdir(parents=True)
+    (jobs[0].folder / 'job.json').write_text(record)
+    statuses = run(jobs)
+    assert states(statuses) == ['failed', 'done']
+    assert 'job.json cannot be read' in statuses[jobs[0]].note
+
+
+def test_a_job_that_cannot_start_leaves_the_others_alone(tmp_path):
+    jobs = fake_jobs(tmp_path, DONE, DONE, DONE)
+    (jobs[0].folder / 'job.log').mkdir(parents=True)
+    jobs[1].folder.parent.mkdir(parents=True, exist_ok=True)
+    jobs[1].folder.write_text('a file')
+    assert run(jobs)[jobs[2]].state is State.DONE
+
+
+def test_what_the_launcher_stopped_is_to_be_resumed(tmp_path):
+    (job,) = fake_jobs(tmp_path, SLEEP)
+    attempt = Attempt(job)
+    stop_all([attempt], 10)
+    assert last_attempt(job.folder)['stopped']
+    assert status_of(job) == (State.READY, 'to be resumed')
 
 
 def test_missing_input_is_said_and_nothing_starts(tmp_path):

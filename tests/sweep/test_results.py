@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +22,9 @@ CONFIGS = REPOSITORY / 'configs'
 GTA, SYNTHIA = 'sss_swin-b_gta5', 'source-gta_mit-b5_synthia'
 # mIoU19, mIoU16, mIoU13 of two seeds
 SOURCE, ADAPTED = [(50.0, 51.0, 52.0), (50.4, 51.2, 52.2)], [(56.0, 57.0, 58.0), (57.4, 57.6, 58.4)]
+
+
+START = {'started': '2026-01-01T10:00:05+00:00'}
 
 
 def write(path: Path, contents: dict) -> None:
@@ -41,7 +45,7 @@ def work_root(tmp_path) -> Path:
         write(folder / f'test_source/{GTA}/score.json', scores(SOURCE[seed]))
         write(folder / f'test/{GTA}/score.json', scores(ADAPTED[seed], f'best{seed}.pth'))
         training = folder / f'train/{GTA}'
-        write(training / 'run.json', {'starts': [], 'finished': 'then', 'iterations': 80000})
+        write(training / 'run.json', {'starts': [START], 'finished': 'then', 'iterations': 80000})
         write(training / 'environment.json', {'processors': '16', 'GPU 0,1': 'NVIDIA H100'})
         for start, hours in (('20260101_100000', 6), ('20260102_100000', 2))[: seed + 1]:
             log = training / start / 'vis_data/scalars.json'
@@ -52,10 +56,10 @@ def work_root(tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def utc(monkeypatch):
+@pytest.fixture(autouse=True, params=['UTC', 'Asia/Tokyo'])
+def zone_of_the_reader(monkeypatch, request):
     with monkeypatch.context() as patch:
-        patch.setenv('TZ', 'UTC')
+        patch.setenv('TZ', request.param)
         time.tzset()
         yield
     time.tzset()
@@ -118,7 +122,7 @@ def test_markdown(work_root):
     assert len(lines) == 2 + 4 + 8  # four rows over 19 classes, four over 16 and 13
     assert lines[2] == (
         '| SSS Swin-B, GTA | 19 | 50.5 | 56.2 | +5.7 | 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 '
-        '| 80000 | 0, 1 | 2 x NVIDIA H100 | 7 |'
+        '| 80000 | 0, 1 | 2 x NVIDIA H100 | 7.0 |'
     )
     assert lines[-1] == (
         '| source-GtA MiT-B5, SYNTHIA | 13 | 56.2 | 60.1 | +3.9 | 56.5 |  |  |  | 0 |  |  |'
@@ -162,6 +166,25 @@ def test_what_cannot_be_read(work_root):
         path.write_text(text)
         with pytest.raises(UserError, match=r'seed1/test/sss_swin-b_gta5/score\.json .* delete it'):
             collect(CONFIGS, [work_root])
+    for value in ('NaN', '"high"', '101'):
+        path.write_text(f'{{"mIoU19": {value}}}')
+        with pytest.raises(UserError, match=r'seed1: mIoU19 is .*, no percentage'):
+            collect(CONFIGS, [work_root])
+
+
+def test_a_root_counts_once_and_other_models_are_apart(work_root):
+    shutil.copytree(work_root / 'seed0', work_root / 'seed10')
+    shutil.copytree(work_root / 'seed0', work_root / 'seed3-released-source')
+    found = record(collect(CONFIGS, [work_root, work_root / '.']), GTA, 19)
+    assert found['seeds'] == [0, 1, 10]
+    found = record(collect(CONFIGS, [work_root], 'released-source'), GTA, 19)
+    assert found['seeds'] == [3]
+
+
+def test_means_over_fewer_seeds_say_so(work_root):
+    (work_root / f'seed1/test/{GTA}/score.json').unlink()
+    line = to_markdown(collect(CONFIGS, [work_root])).splitlines()[2]
+    assert '| 50.2 ± 0.3 | 56.0 (n=1) | +6.0 (n=1) |' in line
 
 
 def test_page_without_a_place(tmp_path):
