@@ -9,11 +9,19 @@ class UserError(Exception):
 
 
 def run_cli(main: Callable[[], int | None]) -> None:
-    """Run ``main`` and exit with its status; a `UserError` becomes one line and status 1."""
+    """Run ``main`` and exit with its status; a `UserError` becomes one line and status 1.
+
+    So does a file that cannot be used where nobody expected that, as long as it has a name.
+    """
     try:
         sys.exit(main() or 0)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f'error: cannot use {error.filename}: {error.strerror}', file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
