@@ -6,6 +6,7 @@ Only JSON files are read there, none of the configs: those of other people's run
 import csv
 import io
 import json
+import os
 import re
 import statistics
 from collections.abc import Sequence
@@ -16,10 +17,12 @@ from pathlib import Path
 from mmseg_uvpt.engine.configuration import read
 from mmseg_uvpt.engine.run_folder import record_of
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object
 from mmseg_uvpt.sweep.rows import Row, find_rows
-from mmseg_uvpt.sweep.scores import SIZES
+from mmseg_uvpt.sweep.scores import SIZES, is_score
 
 _SEED = re.compile(r'seed(\d+)$')
+_CURE = 'delete it and run the job again'
 _START = re.compile(r'\d{8}_\d{6}$')  # folder of one start of a script
 
 
@@ -117,20 +120,22 @@ def _run(row: Row, root: Path, folder: Path) -> Run | None:
     """Return what a seed's folder holds of a row; None if nothing."""
     if not (seed := _SEED.search(folder.name)):
         return None
-    source = _json(folder / 'test_source' / row.name / 'score.json')
-    adapted = _json(folder / 'test' / row.name / 'score.json')
+    source = _scores(folder / 'test_source' / row.name / 'score.json')
+    adapted = _scores(folder / 'test' / row.name / 'score.json')
     training, test = folder / 'train' / row.name, folder / 'test' / row.name
     record = record_of(training)
     if not (source or adapted or record):
         return None
-    finished = 'finished' in record
+    finished, iterations = 'finished' in record, record.get('iterations')
+    if finished and type(iterations) is not int:
+        raise UserError(f'{training}: run.json says {iterations!r} iterations, {_CURE}')
     return Run(
         root=str(root),
         seed=int(seed[1]),
         source=_by_size(source),
         adapted=_by_size(adapted),
         checkpoint=adapted.get('checkpoint'),
-        iterations=record.get('iterations') if finished else None,
+        iterations=iterations if finished else None,
         hours=_hours(training) if finished else None,
         hardware=_hardware(training) or _hardware(test),
     )
@@ -146,7 +151,10 @@ def _hours(folder: Path) -> float:
     seconds = 0.0
     for start in folder.iterdir():
         if start.is_dir() and _START.fullmatch(start.name):
-            begin = datetime.strptime(start.name, '%Y%m%d_%H%M%S').timestamp()
+            try:
+                begin = datetime.strptime(start.name, '%Y%m%d_%H%M%S').timestamp()
+            except ValueError:  # digits that are no time: a folder of others
+                continue
             ends = [path.stat().st_mtime for path in start.rglob('*') if path.is_file()]
             seconds += max(0.0, max(ends, default=begin) - begin)
     return seconds / 3600
@@ -155,7 +163,7 @@ def _hours(folder: Path) -> float:
 def _hardware(folder: Path) -> str | None:
     """Return the GPUs of a run, or its processors, as its ``environment.json`` says."""
     paths = [folder / 'environment.json', *sorted(folder.glob('*/environment.json'))]
-    found = next((path for path in paths if path.is_file()), None)
+    found = next(filter(os.path.lexists, paths), None)
     if not found:
         return None
     facts = _json(found)
@@ -163,16 +171,17 @@ def _hardware(folder: Path) -> str | None:
     return ', '.join(gpus) or f'{facts.get("processors", "?")} CPU cores'
 
 
-def _json(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text()) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f'{path} cannot be read ({error}): delete it and run the job again'
-        ) from error
-    if not isinstance(found, dict):
-        raise UserError(f'{path} holds no results: delete it and run the job again')
+def _scores(path: Path) -> dict:
+    """Return the result of a test; empty where there is none."""
+    found = _json(path)
+    for name in [f'mIoU{size}' for size in SIZES]:
+        if found.get(name) is not None and not is_score(found[name]):
+            raise UserError(f'{path} says {name} is {found[name]!r}, no percentage: {_CURE}')
     return found
+
+
+def _json(path: Path) -> dict:
+    return read_object(path, _CURE) if os.path.lexists(path) else {}
 
 
 def to_records(results: Sequence[Result]) -> list[dict]:
