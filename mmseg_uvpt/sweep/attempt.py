@@ -44,18 +44,20 @@ class Attempt:
 
     def __init__(self, job: Job, environment: dict[str, str] | None = None, where: str = ''):
         self.job = job
+        self._ended = False
         lock = _lock(job.folder)
         try:
             command = job.command()
             record = record_of(job.folder)
-            self._facts = {
+            facts = {
                 'command': shlex.join(command),
                 'host': platform.node(),
                 'where': where,
                 'started': _now(),
             }
-            self._record = {**record, 'attempts': [*record.get('attempts', []), self._facts]}
-            write_json(job.folder / RECORD, self._record)
+            self._number = len(record.get('attempts', []))
+            attempts = [*record.get('attempts', []), facts]
+            write_json(job.folder / RECORD, {**record, 'attempts': attempts})
             self._process = _spawn(command, environment or {}, job.folder / LOG, lock)
         finally:
             os.close(lock)  # the script has its own by now
@@ -63,9 +65,11 @@ class Attempt:
     def poll(self) -> int | None:
         """Return the script's exit status once it has ended; negative: the signal that ended it."""
         status = self._process.poll()
-        if status is not None and 'status' not in self._facts:
-            self._facts |= {'ended': _now(), 'status': status}
-            write_json(self.job.folder / RECORD, self._record)
+        if status is not None and not self._ended:
+            self._ended = True
+            record = record_of(self.job.folder)  # another launcher may have gone on by now
+            record['attempts'][self._number] |= {'ended': _now(), 'status': status}
+            write_json(self.job.folder / RECORD, record)
         return status
 
     def wait(self) -> int:
@@ -102,11 +106,6 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
     """Start a command in a process group of its own, which ends when this process does."""
     parent = os.getpid()
 
-    def before_exec() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
     with open(log, 'a') as file:
         try:
             file.write(f'{"" if file.tell() == 0 else chr(10)}$ {shlex.join(command)}\n')
@@ -121,8 +120,21 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
             env={**os.environ, 'PYTHONUNBUFFERED': '1', **environment},
             pass_fds=[lock],
             start_new_session=True,
-            preexec_fn=before_exec,
+            preexec_fn=lambda: _prepare(parent),
         )
+
+
+def _prepare(parent: int) -> None:
+    """Prepare a script's process, between fork and exec."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns submitit by it, which tells us
+    end_with(parent)
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel end this process when its parent dies, however that dies."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
 
 
 def _lock(folder: Path) -> int:

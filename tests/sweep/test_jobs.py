@@ -1,0 +1,201 @@
+"""The job list, made from the configs."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.sweep.cli import main
+from mmseg_uvpt.sweep.jobs import STAGES, Settings, list_jobs
+from mmseg_uvpt.sweep.rows import find_rows
+from mmseg_uvpt.sweep.status import State, status_of
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ROWS = [
+    ('SSS', 'Swin-B', 'GTA'),
+    ('SSS', 'MiT-B5', 'GTA'),
+    ('SSS', 'Swin-B', 'SYNTHIA'),
+    ('SSS', 'MiT-B5', 'SYNTHIA'),
+    ('source-GtA', 'Swin-B', 'GTA'),
+    ('source-GtA', 'MiT-B5', 'GTA'),
+    ('source-GtA', 'Swin-B', 'SYNTHIA'),
+    ('source-GtA', 'MiT-B5', 'SYNTHIA'),
+]
+
+
+@pytest.fixture(autouse=True)
+def in_repository(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+
+
+def settings(tmp_path, **changes) -> Settings:
+    return Settings(**{'config_root': Path('configs'), 'work_root': tmp_path, **changes})
+
+
+def jobs_of(stage, tmp_path, only=(), seeds=(0,), **changes):
+    return list_jobs(stage, settings(tmp_path, **changes), list(seeds), list(only))
+
+
+@pytest.mark.parametrize('root', ['configs', 'configs/rehearsal'])
+def test_rows_are_those_of_the_published_table(root):
+    rows = find_rows(root)
+    assert [(row.method, row.backbone, row.source) for row in rows] == ROWS
+    assert all(row.pretraining.is_file() and row.adaptation.is_file() for row in rows)
+
+
+@pytest.mark.parametrize('stage', STAGES)
+def test_eight_jobs_a_stage(stage, tmp_path):
+    jobs = jobs_of(stage, tmp_path)
+    assert [(j.row.method, j.row.backbone, j.row.source) for j in jobs] == ROWS
+    assert len({job.folder for job in jobs}) == 8
+    assert [job.row.name in str(job.config) for job in jobs] == [True] * 8
+
+
+@pytest.mark.parametrize('stage', STAGES)
+def test_commands(stage, tmp_path):
+    for changes in ({}, {'released': True}, {'source_only': True}):
+        job = jobs_of(
+            stage, tmp_path, data_root='elsewhere', extra=('--cfg-options', 'a=1'), **changes
+        )[0]
+        command = job.command()
+        assert command[0] == sys.executable
+        assert command[1] == job.script
+        assert str(job.folder) in ' '.join(command)
+        assert command[-2:] == ['--data-root', 'elsewhere']
+        assert '--cfg-options' in command
+
+
+def test_patterns_choose_jobs(tmp_path):
+    names = [job.row.name for job in jobs_of('train', tmp_path, ['swin*gta5*'])]
+    assert names == ['sss_swin-b_gta5', 'source-gta_swin-b_gta5']
+    names = [job.name for job in jobs_of('train', tmp_path, ['mit*syn*', 'swin*syn*'], (3, 5))]
+    assert len(names) == 8
+    assert names[0] == 'sss_swin-b_synthia/seed3'
+    assert len(jobs_of('train', tmp_path, ['seed5'], (3, 5))) == 8
+    with pytest.raises(UserError, match=r'--only resnet fits none of the jobs sss_swin-b_gta5'):
+        jobs_of('train', tmp_path, ['resnet'])
+
+
+def test_seeds_have_folders_of_their_own(tmp_path):
+    first, second = jobs_of('pretrain', tmp_path, ['sss_swin-b_gta5'], (0, 1))
+    assert first.folder == tmp_path / 'seed0/pretrain/sss_swin-b_gta5'
+    assert second.folder == tmp_path / 'seed1/pretrain/sss_swin-b_gta5'
+    assert second.command()[-2:] == ['--seed', '1']
+
+
+def test_checkpoints_are_those_of_the_configs_where_released_ones_are_asked_for(tmp_path):
+    for stage, changes in (('pseudo_label', {}), ('train', {}), ('test', {'source_only': True})):
+        job = jobs_of(stage, tmp_path, ['sss_swin-b_gta5'], released=True, **changes)[0]
+        expected = 'model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth'
+        assert str(job.needs) == expected
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], released=True)[0]
+    expected = 'model/Uni-UVPT_models/SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth'
+    assert str(job.needs) == expected
+    assert status_of(job).state is State.MISSING
+    assert expected in status_of(job).note
+
+
+def test_each_stage_starts_from_what_the_one_before_made(tmp_path):
+    pretrain, label, train, test, source = (
+        jobs_of(stage, tmp_path, ['sss_mit-b5_synthia'], source_only=only)[0]
+        for stage, only in (
+            *(('pretrain', False), ('pseudo_label', False), ('train', False)),
+            *(('test', False), ('test', True)),
+        )
+    )
+    assert label.needs == train.needs == source.needs == pretrain.makes
+    assert pretrain.makes.name == 'best_*.pth'
+    assert 'launcher_pretrain.py' in status_of(label).note
+    pretrain.folder.mkdir(parents=True)
+    for name in ('iter_10.pth', 'best_mIoU16_iter_8.pth'):
+        (pretrain.folder / name).touch()
+    assert 'launcher_pretrain.py' in status_of(label).note  # not finished yet
+    (pretrain.folder / 'run.json').write_text('{"starts": [], "finished": "2026"}')
+    assert pretrain.done()
+    assert label.needs == pretrain.makes == pretrain.folder / 'best_mIoU16_iter_8.pth'
+    assert 'launcher_pseudo_label.py' in status_of(train).note
+    assert 'launcher_train.py' in status_of(test).note
+    assert 'data root data/cityscapes' in status_of(label).note  # only that is missing now
+
+
+def test_a_score_of_another_checkpoint_is_none(tmp_path):
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], released=True)[0]
+    job.folder.mkdir(parents=True)
+    job.makes.write_text(json.dumps({'checkpoint': 'other.pth', 'mIoU19': 50.0}))
+    assert not job.done()
+    job.makes.write_text(json.dumps({'checkpoint': str(job.needs), 'mIoU19': 50.0}))
+    assert job.done()
+
+
+def test_a_begun_training_is_resumed(tmp_path):
+    job = jobs_of('train', tmp_path, ['sss_swin-b_gta5'])[0]
+    assert '--resume' not in job.command()
+    job.folder.mkdir(parents=True)
+    (job.folder / 'config.py').touch()
+    assert '--resume' in job.command()
+
+
+def test_several_gpus_go_through_torchrun(tmp_path):
+    command = jobs_of('pretrain', tmp_path, gpus=4, extra=('--amp',))[0].command()
+    assert command[:5] == [
+        *(sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=4'),
+    ]
+    assert command[5] == 'pretrain.py'
+    assert command[-2:] == ['--launcher', 'pytorch']
+    assert '--amp' in command
+
+
+def test_names_that_are_no_rows(tmp_path):
+    with pytest.raises(UserError, match=r'holds no configs pretrain/\*\.py'):
+        find_rows(tmp_path)
+    (tmp_path / 'pretrain').mkdir()
+    (tmp_path / 'pretrain/swin.py').touch()
+    with pytest.raises(UserError, match=r'swin\.py: the name of a recipe is <method>_<backbone>'):
+        find_rows(tmp_path)
+
+
+def test_list_and_dry_run_start_nothing(tmp_path, capsys):
+    place = ['--work-root', str(tmp_path / 'w')]
+    assert main('train', 'Adapt.', ['--list', *place]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        *('job', 'method', 'backbone', 'source', 'needs', 'makes', 'state', 'score')
+    ]
+    assert len(lines) == 9
+    assert all('missing input' in line for line in lines[1:])
+    arguments = ['--dry-run', '--only', 'swin*gta5*', *place, '--', '--amp']
+    assert main('train', 'Adapt.', arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    words = shlex.split(lines[0], comments=True)
+    assert words[1:3] == ['train.py', 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py']
+    assert words[-1] == '--amp'
+    assert lines[0].endswith('# missing input')
+    assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.parametrize('word', ['--work-dir', '--seed=3', '--resume'])
+def test_what_the_launcher_sets_cannot_be_set_again(word):
+    with pytest.raises(UserError, match=f'{word} after -- is set by the launcher'):
+        main('pretrain', 'Train.', ['--list', '--', word])
+
+
+def test_nothing_to_do_is_a_failure(tmp_path, capsys):
+    arguments = ['--work-root', str(tmp_path / 'w'), '--only', 'sss_swin-b_gta5']
+    assert main('pseudo_label', 'Label.', arguments) == 1
+    assert 'missing input' in capsys.readouterr().out
+
+
+def test_again_keeps_the_old_results(tmp_path, monkeypatch, capsys):
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], released=True)[0]
+    job.folder.mkdir(parents=True)
+    job.makes.write_text(json.dumps({'checkpoint': str(job.needs), 'mIoU19': 50.0}))
+    arguments = ['--released', '--work-root', str(tmp_path), '--only', 'sss_swin-b_gta5']
+    assert main('test', 'Score.', arguments) == 0
+    assert main('test', 'Score.', ['--again', *arguments]) == 1  # the released file is missing
+    kept = [path for path in job.folder.parent.iterdir() if path.name.startswith('sss_swin-b')]
+    assert len(kept) == 1
+    assert (kept[0] / 'score.json').is_file()
