@@ -90,7 +90,10 @@ def read_whole_png(path: str | Path, cure: str = CURE) -> tuple[bytes, PngHeader
         checksum = int.from_bytes(data[end : end + 4], 'big')
         if zlib.crc32(memoryview(data)[start:end]) != checksum:
             raise _damaged(path, f'the checksum at byte {end} is wrong', cure)
-        names.add(data[start : start + 4])
+        name = data[start : start + 4]
+        if name == b'IHDR' and name in names:  # Pillow would follow this one, OpenCV the first
+            raise _damaged(path, 'it has a second header', cure)
+        names.add(name)
         position = end + 4
     if b'acTL' in names:
         raise _damaged(path, 'it is an animation, of which each program shows another part', cure)
@@ -159,6 +162,7 @@ def read_palette_png(path: str | Path, cure: str = CURE) -> tuple[np.ndarray, np
     data, header = read_whole_png(path, cure)
     if header.colour != PALETTE:
         raise DataError(f'{path}: a palette PNG is wanted, this one {describe(header)}. {cure}')
+    _decoded(data, cv2.IMREAD_UNCHANGED, path, cure)  # Pillow does not miss rows at the end
     try:
         with open_head(data) as image:
             colours = np.array(image.getpalette() or []).reshape(-1, 3)

@@ -148,15 +148,23 @@ def _few_bits(bits: int) -> Callable[[Path], object]:
     return apply
 
 
-def _spoilt_pixels(path: Path) -> None:
-    """Keep all checksums, spoil what is compressed."""
-    with Image.open(path) as image:
-        width, height = image.size
-        colour, bits = {'P': (3, 8), 'L': (0, 8)}.get(image.mode, (2, 8))
-    if b'IHDR' in path.read_bytes()[:30]:
-        bits = path.read_bytes()[24]
-    palette = chunk(b'PLTE', bytes(768)) if colour == 3 else b''
-    path.write_bytes(png((height, width), bits, colour, b'too short', palette))
+def _re_compressed(change: Callable[[bytes, int], bytes]) -> Callable[[Path], object]:
+    """Change a row of zeros, times a height, before it is compressed; all checksums are right."""
+
+    def apply(path: Path) -> None:
+        with Image.open(path) as image:
+            width, height = image.size
+        bits, colour = path.read_bytes()[24:26]
+        row = b'\0' + bytes(width * (3 if colour == 2 else 1) * bits // 8)
+        palette = chunk(b'PLTE', bytes(768)) if colour == 3 else b''
+        path.write_bytes(png((height, width), bits, colour, change(row, height), palette))
+
+    return apply
+
+
+def _second_header(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + data[8:33] + data[33:])
 
 
 def _as_jpeg(path: Path) -> None:
@@ -254,7 +262,11 @@ DAMAGES = (
     Damage('code', 'a checkpoint with an object', _saved(True)),
     Damage('code', 'an old checkpoint with an object', _saved(False)),
     # images and labels
-    Damage('truncated', 'pixels cut, checksums right', _spoilt_pixels, kinds=IMAGES),
+    Damage('truncated', 'pixels cut, checksums right',
+           _re_compressed(lambda row, height: row * 2 + row[:3]), kinds=IMAGES),
+    Damage('truncated', 'rows cut, checksums right',
+           _re_compressed(lambda row, height: row * (height // 2)), kinds=IMAGES),
+    Damage('wrong type', 'two headers', _second_header, kinds=IMAGES),
     Damage('wrong type', 'an animation', _animated, kinds=IMAGES),
     Damage('bomb', '60,000 x 60,000 pixels', _claim_space, kinds=IMAGES),
     Damage('bomb', '60,000 x 60,000 pixels', _claim_space_jpeg, kinds=('photo',)),
