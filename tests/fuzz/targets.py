@@ -71,6 +71,12 @@ def _folder(name: str, file: str) -> Path:
     return folder
 
 
+@cache
+def _good(name: str, file: str) -> bytes:
+    """Return a good file; to be asked for before `_folder` is written to."""
+    return (_folder(name, file) / _reader(name, file).file).read_bytes()
+
+
 def _reader(name: str, file: str) -> readers.Reader:
     return next(r for r in readers.READERS if r.name == name and file in r.file)
 
@@ -85,6 +91,7 @@ def _of_reader(name: str, file: str = '', check: Callable[[object], bool] | None
     """
 
     def run(data: bytes) -> None:
+        _good(name, file)
         path = _folder(name, file) / _reader(name, file).file
         path.write_bytes(data)
         with contextlib.suppress(UserError), _quiet():
@@ -94,7 +101,7 @@ def _of_reader(name: str, file: str = '', check: Callable[[object], bool] | None
 
     def seeds() -> Iterator[bytes]:
         reader = _reader(name, file)
-        good = (_folder(name, file) / reader.file).read_bytes()
+        good = _good(name, file)
         yield good
         for damage in damages.DAMAGES:
             if reader.kind in damage.kinds:
