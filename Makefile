@@ -4,8 +4,10 @@ PY = "$$(bash install.sh --python)"
 SEED ?= 0
 BACKBONE ?= swin
 SOURCE ?= sss
+SECONDS ?= 60
+TARGET ?= all
 
-.PHONY: help install demo rehearsal test lint format gpu-check clean
+.PHONY: help install demo rehearsal test lint format gpu-check fuzz clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  \1 \t/p' Makefile | expand -t 14
@@ -47,6 +49,13 @@ gpu-check: install  ## run what needs a GPU, and time deformable attention on it
 	$(PY) -m mmseg_uvpt.ops
 	$(PY) -m pytest -m gpu
 	$(PY) benchmarks/deformable_attention.py --device cuda --json work_dirs/gpu-check/deformable_attention.json
+
+fuzz: install  ## run the fuzzers of tests/fuzz, SECONDS=60 for each of TARGET=all
+	@test -x work_dirs/fuzz/venv/bin/python || $(PY) -m venv --system-site-packages work_dirs/fuzz/venv
+	@$(PY) -c 'import site; print(*site.getsitepackages(), sep="\n")' \
+		> "$$(work_dirs/fuzz/venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+	@work_dirs/fuzz/venv/bin/python -m pip install --quiet atheris
+	work_dirs/fuzz/venv/bin/python tests/fuzz/run.py $(TARGET) $(SECONDS)
 
 clean:  ## remove what builds and tools leave, but no data, checkpoints, runs or environment
 	rm -rf build *.egg-info .pytest_cache .ruff_cache

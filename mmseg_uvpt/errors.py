@@ -10,7 +10,10 @@ class UserError(Exception):
 
 
 def run_cli(main: Callable[[], int | None]) -> None:
-    """Run ``main`` and exit with its status; a `UserError` becomes one line and status 1."""
+    """Run ``main`` and exit with its status; a `UserError` becomes one line and status 1.
+
+    So does a file that cannot be used where nobody expected that, as long as it has a name.
+    """
     try:
         sys.exit(main() or 0)
     except UserError as error:
@@ -18,6 +21,11 @@ def run_cli(main: Callable[[], int | None]) -> None:
         sys.exit(1)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f'error: cannot use {error.filename}: {error.strerror}', file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

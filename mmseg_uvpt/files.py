@@ -1,13 +1,15 @@
-"""Files that appear whole or not at all, and their hash."""
+"""Files that appear whole or not at all; reading of files that may be anything; their hash."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -37,7 +39,7 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
     except OSError as error:
         raise UserError(f'cannot write {path}: {error.strerror}') from error
     try:
-        with os.fdopen(handle, mode) as file:
+        with os.fdopen(handle, mode, encoding=None if 'b' in mode else 'utf-8') as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -86,6 +88,90 @@ def write_json(path: str | Path, value: object) -> None:
         file.write('\n')
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file to read it. Pipes and devices are refused: a read of them may never end.
+
+    Raises:
+        OSError: there is no such file, it may not be read, or it is no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would wait here
+    kind = os.fstat(handle).st_mode
+    if stat.S_ISREG(kind):
+        return os.fdopen(handle, 'rb')
+    os.close(handle)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, 'it is a pipe or a device', str(path))
+
+
+def why_unreadable(path: str | Path, error: OSError | None = None) -> str | None:
+    """Say why a file cannot be read, to follow its name in an error; None if it can.
+
+    Args:
+        path: of the file.
+        error: of an attempt to read it; without one the file is opened.
+    """
+    if error is None:
+        try:
+            open_regular(path).close()
+            return None
+        except OSError as found:
+            error = found
+    if isinstance(error, FileNotFoundError):
+        link = os.path.islink(path)
+        return 'is a link to a file that does not exist' if link else 'does not exist'
+    if isinstance(error, IsADirectoryError):
+        return 'is a folder, not a file'
+    return f'cannot be read: {error.strerror or error}'
+
+
+def read_json(path: str | Path) -> object:
+    """Read a JSON file as strictly as `write_json` writes it.
+
+    Raises:
+        OSError: see `open_regular`.
+        ValueError: it is no JSON; or a number in it is not finite.
+    """
+    with open_regular(path) as file:
+        return parse_json(file.read())
+
+
+def parse_json(text: str | bytes) -> object:
+    """Do as `read_json` with the text of a file."""
+    try:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError('it is nested too deeply') from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if abs(number) < float('inf'):
+        return number
+    raise ValueError(f'{text} is no finite number')
+
+
+def read_object(path: str | Path, cure: str) -> dict:
+    """Read a JSON file that holds an object.
+
+    Args:
+        path: of the file.
+        cure: what to do if it does not serve; ends the error.
+
+    Raises:
+        UserError: it is missing, no JSON, or holds something else.
+    """
+    try:
+        found = read_json(path)
+    except OSError as error:
+        raise UserError(f'{path} {why_unreadable(path, error)}: {cure}') from error
+    except ValueError as error:
+        raise UserError(f'{path} cannot be read ({error}): {cure}') from error
+    if not isinstance(found, dict):
+        raise UserError(f'{path} holds a {type(found).__name__}, not an object in braces: {cure}')
+    return found
+
+
 def file_hash(path: str | Path, advance: Callable[[int], object] = int) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits.
 
@@ -94,7 +180,7 @@ def file_hash(path: str | Path, advance: Callable[[int], object] = int) -> str:
         advance: called with the number of bytes of each block that is done.
     """
     digest = hashlib.sha256()
-    with open(path, 'rb') as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
             advance(len(block))

@@ -1,7 +1,6 @@
 """The whole method on rendered data, from nothing to a result: `make demo`."""
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def main() -> None:
     args = parse_arguments()
 
     from mmseg_uvpt.demo import chain, report
-    from mmseg_uvpt.files import write_json
+    from mmseg_uvpt.files import write_json, write_whole
 
     settings = chain.Settings(
         seed=args.seed,
@@ -83,7 +82,8 @@ def main() -> None:
     write_json(adapted / 'summary.json', summary)
     report.draw(root, adapted, adapted / 'report.png')
     for name in ('summary.json', 'report.png'):
-        shutil.copyfile(adapted / name, work_dir / name)
+        with write_whole(work_dir / name) as file:
+            file.write((adapted / name).read_bytes())
     print(report.table(summary))
     print(report.sentence(summary))
     print(f'{work_dir}/summary.json and {work_dir}/report.png hold the result.')

@@ -1,6 +1,5 @@
 """The label bank: current labels of all target images, and what was last predicted of them."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -21,9 +20,10 @@ from mmseg_uvpt.correction.layout import (
     Size,
 )
 from mmseg_uvpt.correction.mapped_file import MappedFile, allocate
+from mmseg_uvpt.correction.pseudo_labels import IGNORE
 from mmseg_uvpt.correction.quantile import ConfidenceHistogram
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_json
+from mmseg_uvpt.files import read_json, why_unreadable, write_json
 
 META = 'meta.json'
 
@@ -83,6 +83,7 @@ class LabelBank:
         self._index = self._files[INDEX].array.reshape(-1, INDEX_COLUMNS)
         self._histogram = ConfidenceHistogram(identity.num_classes)
         try:
+            self._check_labels(identity.num_classes)
             for kept in filter(None, map(self.kept, range(len(self)))):
                 self._histogram.add(kept.prediction, kept.confidence)
         except ValueError as error:
@@ -151,8 +152,10 @@ class LabelBank:
     def kept(self, i: int) -> Kept | None:
         """Return what was last kept of frame ``i``, copied; None if nothing was."""
         *corners, iteration = self._index[i].tolist()
-        if iteration < 0:
+        if corners == [-1] * 4 and iteration == -1:
             return None
+        if iteration < 0:
+            raise ValueError(f'{INDEX} holds iteration {iteration} for frame {i}')
         box = Box(*corners)
         self._frame(i, box)  # checks the box
         arrays = []
@@ -198,6 +201,13 @@ class LabelBank:
         for file in self._files.values():
             file.close()
 
+    def _check_labels(self, num_classes: int) -> None:
+        """Raise a ValueError if a label is no class; the loss would fail on it much later."""
+        allowed = np.isin(np.arange(256), [*range(num_classes), IGNORE])
+        for i, (height, width) in enumerate(self.layout.frame_sizes):
+            if not allowed[self.read_label(i, Box(0, height, 0, width))].all():
+                raise ValueError(f'{LABELS} holds a value that is no class, in frame {i}')
+
     def _frame(self, i: int, box: Box) -> np.ndarray:
         height, width = self.layout.frame_sizes[i]
         if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
@@ -234,10 +244,15 @@ def _fill(part: Path, layout: BankLayout, labels: Iterable[np.ndarray]) -> None:
 
 def _read_meta(folder: Path) -> tuple[BankIdentity, list[Size]]:
     try:
-        meta = json.loads((folder / META).read_text())
+        meta = read_json(folder / META)
         identity = BankIdentity.from_json(meta['identity'])
-        frame_sizes = [(int(height), int(width)) for height, width in meta['frame_sizes']]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        frame_sizes = [(height, width) for height, width in meta['frame_sizes']]
+        sides = [side for size in frame_sizes for side in size]
+        if not all(type(side) is int and 0 < side < 1 << 20 for side in sides):
+            raise ValueError('a size of a frame is no number of pixels')
+    except OSError as error:
+        raise _damaged(folder, f'{META} {why_unreadable(folder / META, error)}') from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(folder, f'{META}: {error}') from error
     if len(frame_sizes) != len(identity.frames):
         raise _damaged(folder, f'{META} has {len(frame_sizes)} sizes for {len(identity.frames)}')

@@ -32,7 +32,11 @@ class BankIdentity:
     @classmethod
     def from_json(cls, value: dict[str, object]) -> 'BankIdentity':
         """Take back what `as_json` returned; raises TypeError for anything else."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+        found = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+        numbers, texts = (found.num_classes, *found.crop_size), (found.resize, *found.frames)
+        if not all(type(n) is int for n in numbers) or not all(type(t) is str for t in texts):
+            raise TypeError('its identity holds values of other types')
+        return found
 
     def check_same(self, saved: 'BankIdentity', folder: Path) -> None:
         """Compare with the identity that a bank was made with.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
-from PIL import Image
 
 from mmseg_uvpt.correction.layout import Size
+from mmseg_uvpt.datasets.png_files import PALETTE, png_header, read_grey_png, read_palette_png
 from mmseg_uvpt.errors import UserError
 
 IGNORE = 255
@@ -61,12 +61,12 @@ def check_frames(frames: Sequence[TargetFrame], pseudo_label_dir: Path) -> list[
         )
     sizes = []
     for frame in frames:
-        size = _read_size(frame.image, 'restore the file, then run the same command again')
-        found = _read_size(frame.pseudo_label, _again(pseudo_label_dir))
+        size = png_header(frame.image, 'Restore it, then run the same command again.').size
+        found = png_header(frame.pseudo_label, _again(pseudo_label_dir)).size
         if found != size:
             raise UserError(
                 f'{frame.pseudo_label} is {found[1]} x {found[0]} pixels, but its image '
-                f'{frame.image} is {size[1]} x {size[0]}: {_again(pseudo_label_dir)}'
+                f'{frame.image} is {size[1]} x {size[0]}. {_again(pseudo_label_dir)}'
             )
         sizes.append(size)
     return sizes
@@ -83,29 +83,17 @@ def read_pseudo_labels(
     again = _again(pseudo_label_dir)
     for frame in frames:
         path = frame.pseudo_label
-        try:
-            # Pillow refuses a truncated PNG; OpenCV returns the rest of it as zeros
-            with Image.open(path) as image:
-                mode, label = image.mode, np.array(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f'{path} is damaged ({error}): {again}') from error
-        if mode not in ('L', 'P'):
-            raise UserError(f'{path} has mode {mode} instead of one 8-bit channel: {again}')
+        if png_header(path, again).colour == PALETTE:  # as written to be looked at
+            label, _ = read_palette_png(path, again)
+        else:
+            label = read_grey_png(path, 'a pseudo label', again)
         wrong = np.setdiff1d(label, [*range(num_classes), IGNORE])
         if wrong.size:
             raise UserError(
                 f'{path} holds the label value {wrong[0]}; allowed are 0..{num_classes - 1} '
-                f'and {IGNORE}: {again}'
+                f'and {IGNORE}. {again}'
             )
         yield label
-
-
-def _read_size(path: Path, cure: str) -> Size:
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f'{path} is damaged ({error}): {cure}') from error
 
 
 def _command(pseudo_label_dir: Path) -> str:
@@ -116,4 +104,4 @@ def _command(pseudo_label_dir: Path) -> str:
 
 
 def _again(pseudo_label_dir: Path) -> str:
-    return f'delete the pseudo label and make it again with: {_command(pseudo_label_dir)}'
+    return f'Delete the pseudo label and make it again with: {_command(pseudo_label_dir)}'

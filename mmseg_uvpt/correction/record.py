@@ -15,6 +15,9 @@
 """
 
 import csv
+import io
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +25,12 @@ import numpy as np
 
 from mmseg_uvpt.correction.rule import Decision
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_whole
+from mmseg_uvpt.files import open_regular, why_unreadable, write_whole
 
 EVENTS = 'label_correction.csv'
 CURVE = 'label_correction_curve.csv'
+_NUMBER = re.compile(r'[0-9]{1,18}')
+_CURE = 'move it away, then resume the run; what it noted so far is lost with it'
 COLUMNS = {
     EVENTS: ('iteration', 'class', 'event', 'threshold', 'pixels_changed', 'iou'),
     CURVE: ('iteration', 'class', 'iou'),
@@ -57,20 +62,31 @@ class CorrectionRecord:
 
         So is the ``end`` of a run that now goes on.
         """
-        rows = {}
-        for name, columns in COLUMNS.items():
-            rows[name] = []
-            path = self._folder / name
-            if path.is_file():
-                with path.open(newline='') as file:
-                    rows[name] = [
-                        [row[column] for column in columns]
-                        for row in csv.DictReader(file)
-                        if row['iteration'].isdigit()
-                        and int(row['iteration']) <= iteration
-                        and row.get('event') != 'end'
-                    ]
-        self._rewrite(rows)
+        self._rewrite({name: self._rows(name, iteration) for name in COLUMNS})
+
+    def _rows(self, name: str, last: int) -> list[list[str]]:
+        """Return the rows of a table up to an iteration; those of a killed run may be cut short."""
+        path = self._folder / name
+        if not os.path.lexists(path):
+            return []
+        try:
+            with open_regular(path) as file:
+                text = file.read().decode()
+            text = text[: text.rfind('\n') + 1]  # a line cut short may be a whole one by its looks
+            found = list(csv.DictReader(io.StringIO(text, newline='')))
+        except OSError as error:
+            raise UserError(f'{path} {why_unreadable(path, error)}: {_CURE}') from error
+        except (ValueError, csv.Error) as error:
+            raise UserError(f'{path} is damaged ({error}): {_CURE}') from error
+        if found and not set(COLUMNS[name]) <= found[0].keys():
+            raise UserError(f'{path} lacks columns of {", ".join(COLUMNS[name])}: {_CURE}')
+        return [
+            [row[column] or '' for column in COLUMNS[name]]
+            for row in found
+            if _NUMBER.fullmatch(row['iteration'] or '')
+            and int(row['iteration']) <= last
+            and row.get('event') != 'end'
+        ]
 
     def decided(
         self, iteration: int, decision: Decision, correcting: np.ndarray, thresholds: np.ndarray

@@ -1,11 +1,13 @@
 """A data set that says at once, and how to mend it, when its files are not there."""
 
+import os
 from pathlib import Path
 
 from mmcv.transforms import LoadAnnotations
 
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.layouts import Layout
+from mmseg_uvpt.files import why_unreadable
 
 
 class CheckedFiles:
@@ -24,12 +26,14 @@ class CheckedFiles:
         """Return mmseg's list of image and label paths.
 
         Raises:
-            DataError: no folder of images, none in it, or images without a label.
+            DataError: no folder of images, none in it, images that are links to nothing or
+                folders, or images without a label.
         """
         images = Path(self.data_prefix['img_path'])
         if not images.is_dir():
             raise DataError(f'{images}: there is no such folder. {self._where_from()}')
         frames = super().load_data_list()
+        self._refuse_what_is_no_file(images)
         if not frames:
             raise DataError(
                 f'{images}: no image there ends in {self.img_suffix!r}. {self._where_from()}'
@@ -37,6 +41,22 @@ class CheckedFiles:
         if _loads_labels(self.pipeline):
             self._check_labels(frames)
         return frames
+
+    def _refuse_what_is_no_file(self, images: Path) -> None:
+        """Raise a `DataError` for names of images that mmengine would leave out in silence."""
+        wrong = [
+            path
+            for folder, folders, files in os.walk(images, followlinks=True)
+            for name in (*folders, *files)
+            if name.endswith(self.img_suffix) and not name.startswith('.')
+            if not os.path.isfile(path := os.path.join(folder, name))
+        ]
+        if wrong:
+            raise DataError(
+                f'{len(wrong)} images of {self.layout.title} are no files, the first is '
+                f'{min(wrong)}, which {why_unreadable(min(wrong))}. Put them there again, or '
+                'take those names away.'
+            )
 
     def _check_labels(self, frames: list[dict]) -> None:
         missing = [f for f in frames if not Path(f['seg_map_path']).is_file()]

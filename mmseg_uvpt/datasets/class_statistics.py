@@ -5,13 +5,12 @@ reads: ``sample_class_stats.json`` is a list of ``{class: pixels, ..., 'file': p
 ``samples_with_class.json`` maps each class that occurs to ``[[path, pixels], ...]``.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from mmseg_uvpt.datasets.label_encodings import CLASSES
-from mmseg_uvpt.files import write_json
+from mmseg_uvpt.files import read_json, write_json
 
 PER_FILE = 'sample_class_stats.json'
 PER_CLASS = 'samples_with_class.json'
@@ -46,11 +45,11 @@ def known_counts(root: Path) -> dict[str, dict[int, int]]:
     path = root / PER_FILE
     try:
         written = path.stat().st_mtime_ns
-        entries = json.loads(path.read_text())
+        entries = read_json(path)
         return {
             entry['file']: {int(c): int(n) for c, n in entry.items() if c != 'file'}
             for entry in entries
             if (root / entry['file']).stat().st_mtime_ns <= written
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}

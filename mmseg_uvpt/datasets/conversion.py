@@ -1,8 +1,8 @@
 """Raw labels to ``*_labelTrainIds.png`` beside them, and the class statistics of the first split.
 
-A converted label is kept if it is a whole PNG of the raw label's size and not older than it. Files
-appear whole or not at all (`mmseg_uvpt.files`); what a killed run leaves behind is removed by the
-next one.
+A converted label is kept if it is a whole 8-bit grey PNG of the raw label's size and not older than
+it. Files appear whole or not at all (`mmseg_uvpt.files`); what a killed run leaves behind the next
+one removes.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.layouts import Layout, raw_label_size
 from mmseg_uvpt.datasets.parallel import run_each
-from mmseg_uvpt.datasets.png_files import check_whole_png
+from mmseg_uvpt.datasets.png_files import GREY, read_whole_png
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
 
@@ -146,7 +146,9 @@ def _convert(task: _Task) -> _Outcome:
 def _is_done(task: _Task) -> bool:
     try:
         fresh = task.target.stat().st_mtime_ns >= task.raw.stat().st_mtime_ns
-        return fresh and check_whole_png(task.target) == raw_label_size(task.raw)
+        header = read_whole_png(task.target)[1]
+        encoded = (header.colour, header.bits) == (GREY, 8)
+        return fresh and encoded and header.size == raw_label_size(task.raw)
     except (OSError, DataError):
         return False
 

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.png_files import check_whole_png, read_png
+from mmseg_uvpt.datasets.png_files import read_grey_png, read_palette_png, read_png
 
 IGNORE = 255
 
@@ -84,9 +83,8 @@ def to_train_ids(raw: np.ndarray, lut: np.ndarray) -> np.ndarray:
 def read_gta_label(path: str | Path) -> np.ndarray:
     """Read a GTA label: a palette PNG whose indices are Cityscapes ids.
 
-    OpenCV would unfold the palette into colours, so Pillow reads it. The palette is compared too:
-    a program that re-saves such a file may number its colours anew, and the indices then mean
-    other classes.
+    The palette is compared too: a program that re-saves such a file may number its colours anew,
+    and the indices then mean other classes.
 
     Returns:
         np.ndarray: uint8 (H, W), values 0..34.
@@ -94,16 +92,11 @@ def read_gta_label(path: str | Path) -> np.ndarray:
     Raises:
         DataError: unreadable, no palette PNG, other indices, or another palette.
     """
-    check_whole_png(path)
-    with Image.open(path) as image:
-        if image.mode != 'P':
-            raise DataError(
-                f'{path}: a GTA label is a palette PNG (mode P), this one has mode {image.mode}. '
-                'Colours do not tell ids apart: unpack the original label files again, without '
-                're-saving them.'
-            )
-        label = np.array(image)
-        palette = np.array(image.getpalette()).reshape(-1, 3)
+    label, palette = read_palette_png(
+        path,
+        'A GTA label is one, and colours do not tell ids apart: unpack the original label files '
+        'again, without re-saving them.',
+    )
     found = _values(label)
     _refuse_ids_above(_LAST_GTA_ID, found, path, 'a GTA label')
     for value in found:
@@ -155,7 +148,7 @@ def read_cityscapes_label(path: str | Path) -> np.ndarray:
     Raises:
         DataError: unreadable, another encoding, or other ids.
     """
-    label = _read_grey(path, 'a Cityscapes labelIds file')
+    label = read_grey_png(path, 'a Cityscapes labelIds file')
     _refuse_ids_above(_LAST_CITYSCAPES_ID, _values(label), path, 'a Cityscapes labelIds file')
     return label
 
@@ -169,7 +162,12 @@ def read_train_ids(path: str | Path) -> np.ndarray:
     Raises:
         DataError: unreadable, another encoding, or other values.
     """
-    label = _read_grey(path, 'a train id label')
+    label = read_grey_png(
+        path,
+        'a train id label',
+        'Make it again: tools/convert_datasets with --force for a ground truth, '
+        'generate_pseudo_label.py for a pseudo label.',
+    )
     if not to_train_ids(label, _TRAIN_IDS_AND_IGNORE).all():
         wrong = [value for value in _values(label) if not _TRAIN_IDS_AND_IGNORE[value]]
         raise DataError(
@@ -178,16 +176,6 @@ def read_train_ids(path: str | Path) -> np.ndarray:
             'a pseudo label.'
         )
     return label
-
-
-def _read_grey(path: str | Path, what: str) -> np.ndarray:
-    pixels = read_png(path)
-    if pixels.dtype != np.uint8 or pixels.ndim != 2:
-        raise DataError(
-            f'{path}: {what} has one channel of 8 bits, this one has {_describe(pixels)}. Put '
-            'the original file there, or make it again if a tool of this project wrote it.'
-        )
-    return pixels
 
 
 def _refuse_ids_above(last: int, found: list[int], path: str | Path, what: str) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.decoding import check_pixels
+from mmseg_uvpt.files import open_regular, why_unreadable
 
 
 def read_cityscapes_polygons(path: str | Path) -> np.ndarray:
@@ -32,7 +34,7 @@ def read_cityscapes_polygons(path: str | Path) -> np.ndarray:
             )
     try:
         return np.array(createLabelImage(annotation, 'ids'))
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # the file steers the program: it may fail in any way
         raise _unusable(path, error) from error
 
 
@@ -56,9 +58,18 @@ def _read(path: str | Path):
         ) from error
     annotation = Annotation()
     try:
-        annotation.fromJsonText(Path(path).read_text())
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        with open_regular(path) as file:
+            annotation.fromJsonText(file.read().decode())
+        size = annotation.imgHeight, annotation.imgWidth
+        if not all(type(side) is int and side > 0 for side in size):
+            raise ValueError(f'{size} is no height and width')
+        if not all(isinstance(item.label, str) for item in annotation.objects):
+            raise ValueError('a label is no text')
+    except OSError as error:
+        raise DataError(f'{path} {why_unreadable(path, error)}') from error
+    except Exception as error:  # as above
         raise _unusable(path, error) from error
+    check_pixels(path, size)
     return annotation
 
 

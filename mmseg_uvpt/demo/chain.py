@@ -4,7 +4,7 @@ Nothing here trains or scores: each stage is a command that a user could type. A
 done is not done again; a training that was interrupted is resumed.
 """
 
-import json
+import os
 import shlex
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmseg_uvpt.engine.run_folder import CONFIG, last_checkpoint
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_json
+from mmseg_uvpt.files import read_object, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -182,15 +182,16 @@ def run(stage: Stage, root: Path, position: str) -> float:
     """
     record = root / 'done' / f'{stage.name}.json'
     commands = [list(command) for command in stage.commands]
-    if record.is_file():
-        done = json.loads(record.read_text())
-        if done['commands'] != commands:
+    if os.path.lexists(record):
+        done = read_object(record, 'delete it, and the stage is done again')
+        if done.get('commands') != commands:
             raise UserError(
                 f'{root} holds a demo of other settings: its stage "{stage.name}" was made by '
-                f'`python {shlex.join(done["commands"][0])}`. Choose another --work-dir, or '
-                'delete the folder.'
+                f'other commands, see {record}. Choose another --work-dir, or delete the folder.'
             )
         print(f'[{position}] {stage.title}: done before', flush=True)
+        if type(done.get('seconds')) not in (int, float):
+            raise UserError(f'{record} holds no seconds: delete it, and the stage is done again')
         return done['seconds']
     print(f'[{position}] {stage.title}', flush=True)
     begin = time.monotonic()

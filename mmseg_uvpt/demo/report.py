@@ -1,7 +1,6 @@
 """What the demo ends with: a table, ``summary.json`` and ``report.png``, from the stages' files."""
 
 import csv
-import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from prettytable import PrettyTable
 from mmseg_uvpt.correction.record import CURVE, EVENTS
 from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
 from mmseg_uvpt.demo.chain import Settings, adapted_folder
-from mmseg_uvpt.files import write_whole
+from mmseg_uvpt.files import read_object, write_whole
 
 FRAMES = 4
+_AGAIN = 'delete the folder of the demo, and run it again'
 
 
 def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict:
@@ -31,10 +31,10 @@ def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict
     """
     adapted = adapted_folder(settings, root)
     scores = {
-        'source': json.loads((root / 'source-only/score.json').read_text()),
-        'adapted': json.loads((adapted / 'score.json').read_text()),
+        'source': read_object(root / 'source-only/score.json', _AGAIN),
+        'adapted': read_object(adapted / 'score.json', _AGAIN),
     }
-    start = json.loads((adapted / 'run.json').read_text())['starts'][-1]
+    start = read_object(adapted / 'run.json', _AGAIN)['starts'][-1]
     changed = [row for row in _rows(adapted / EVENTS) if int(row['pixels_changed'])]
     return {
         'source_miou': scores['source']['mIoU19'],

@@ -9,6 +9,7 @@ from mmengine.config import Config, DictAction
 
 from mmseg_uvpt.engine.cli import default_work_dir
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import why_unreadable
 
 DATA = 'data'  # what stands for the data root in config files
 _IN_DATA_ROOT = ('data_root', 'pseudo_label_dir', 'style_dir')
@@ -63,16 +64,16 @@ def read(path: str | Path, import_modules: bool = True) -> Config:
     Raises:
         UserError: it is missing, or is no config; the reason is named.
     """
-    if not Path(path).is_file():
+    if reason := why_unreadable(path):
         raise UserError(
-            f'config {path} does not exist; the published recipes are '
+            f'config {path} {reason}; the published recipes are '
             'configs/pretrain/*.py and configs/uni_uvpt/*.py'
         )
     try:
         return Config.fromfile(path, import_custom_modules=import_modules)
     except UserError:
         raise
-    except Exception as error:  # a config is a program: anything can happen in it
+    except (Exception, SystemExit) as error:  # a program: anything can happen in it
         raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
 
 
@@ -144,10 +145,8 @@ def require_data(cfg: Config, *loaders: str) -> None:
 
 def require_file(path: str | Path | None, what: str, cure: str) -> None:
     """Raise a `UserError` unless ``path`` is a file."""
-    if path and Path(path).is_dir():
-        raise UserError(f'{what} {path} is a folder, not a file: {cure}')
-    if not path or not Path(path).is_file():
-        raise UserError(f'{what} {path} does not exist: {cure}')
+    if reason := why_unreadable(path) if path else 'does not exist':
+        raise UserError(f'{what} {path} {reason}: {cure}')
 
 
 def require_folder(path: str | Path | None, what: str, cure: str) -> None:

@@ -1,6 +1,7 @@
 """What the pseudo labels in a folder are: who made them, class frequencies, confidences."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from prettytable import PrettyTable
 
 from mmseg_uvpt.engine.provenance import now
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_json
+from mmseg_uvpt.files import open_regular, parse_json, read_object, write_json
 
 REPORT = 'pseudo_labels.json'
 JOURNAL = 'pseudo_label_confidences.jsonl'
@@ -45,13 +46,13 @@ class LabelReport:
 
     def _refuse_other_checkpoint(self) -> None:
         path = self.folder / REPORT
-        if not path.is_file():
+        if not os.path.lexists(path):
             return
+        found = read_object(path, 'delete it, or add --force')
         try:
-            found = json.loads(path.read_text())
             made_by, name = found['checkpoint_sha256'], found['checkpoint']
-        except (ValueError, KeyError) as error:
-            raise UserError(f'{path} cannot be read: delete it, or add --force') from error
+        except KeyError as error:
+            raise UserError(f'{path} names no {error}: delete it, or add --force') from error
         if made_by != self.facts['checkpoint_sha256']:
             raise UserError(
                 f'{self.folder} holds pseudo labels of another checkpoint, {name}: choose another '
@@ -64,19 +65,24 @@ class LabelReport:
         if anew:
             journal.unlink(missing_ok=True)
         write_json(self.folder / REPORT, {**self.facts, 'started': now(), 'finished': None})
-        if journal.is_file():
-            text = journal.read_text()
+        if os.path.lexists(journal):
+            with open_regular(journal) as file:
+                text = file.read()
             for line in text.splitlines():
                 self._take_up(line)
-            if not text.endswith('\n'):  # half a line: the next one must not become part of it
+            if not text.endswith(b'\n'):  # half a line: the next one must not become part of it
                 self._note('')
 
-    def _take_up(self, line: str) -> None:
+    def _take_up(self, line: bytes) -> None:
+        """Take up what a line says of a frame; `table` says of how many frames nothing is known."""
         try:
-            entry = json.loads(line)
-        except ValueError:  # the last line of a killed run
+            entry = parse_json(line)
+            sums = np.array([entry['pixels'], entry['confidence']], np.float64)
+            whole = sums.shape == (2, len(self.classes)) and (sums >= 0).all()
+            if whole and isinstance(entry['frame'], str):
+                self._confidences[entry['frame']] = entry
+        except (ValueError, TypeError, KeyError, OverflowError):  # the last line of a killed run
             return
-        self._confidences[entry['frame']] = entry
 
     def add_label(self, label: np.ndarray) -> None:
         """Count the classes of a label file (H, W), uint8."""

@@ -1,6 +1,6 @@
 """A work folder holds one run: who may start in it, and from where a run goes on."""
 
-import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object, why_unreadable
 
 CONFIG, RECORD = 'config.py', 'run.json'
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
@@ -47,15 +48,11 @@ def record_of(folder: str | Path) -> dict:
         UserError: it cannot be read.
     """
     path = Path(folder) / RECORD
-    try:
-        found = json.loads(path.read_text()) if path.is_file() else {}
-        if not isinstance(found, dict):
-            raise ValueError('it holds no record')
-        return found
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f'{path} cannot be read ({error}): restore the file or delete it'
-        ) from error
+    cure = 'restore the file or delete it'
+    found = read_object(path, cure) if os.path.lexists(path) else {}
+    if not isinstance(found.get('starts', []), list):
+        raise UserError(f'{path} holds no list of "starts": {cure}')
+    return found
 
 
 def claim(cfg: Config, resume: bool) -> Path | None:
@@ -78,7 +75,7 @@ def claim(cfg: Config, resume: bool) -> Path | None:
         raise UserError(f'work folder {folder} is a file; choose another --work-dir')
     checkpoint = last_checkpoint(folder)
     stored = folder / CONFIG
-    if not stored.is_file():
+    if not os.path.lexists(stored):
         if checkpoint:
             raise UserError(
                 f'work folder {folder} holds {checkpoint.name} but no {CONFIG} that says which run '
@@ -98,13 +95,16 @@ def claim(cfg: Config, resume: bool) -> Path | None:
 
 
 def _refuse_other(folder: Path, stored: Path, cfg: Config) -> None:
+    reason = why_unreadable(stored)
     try:
-        there = Config.fromfile(stored, import_custom_modules=False)
-    except Exception as error:  # a config is a program: anything can happen in it
+        there = None if reason else Config.fromfile(stored, import_custom_modules=False)
+    except (Exception, SystemExit) as error:  # a program: anything can happen in it
+        reason = f'cannot be read ({type(error).__name__}: {error})'
+    if reason:
         raise UserError(
-            f'{stored}, which says what run work folder {folder} holds, cannot be read '
-            f'({type(error).__name__}: {error}): restore the file, or choose another --work-dir'
-        ) from error
+            f'{stored}, which says what run work folder {folder} holds, {reason}: restore the '
+            'file, or choose another --work-dir'
+        )
     lines = list(differences(there, cfg))
     if lines:
         more = f'; and {len(lines) - 4} more' if len(lines) > 4 else ''

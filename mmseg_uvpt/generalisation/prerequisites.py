@@ -3,11 +3,10 @@
 Torch is not imported here: a list of jobs asks this of each.
 """
 
-from pathlib import Path
-
 from mmengine.config import Config
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import why_unreadable
 from mmseg_uvpt.generalisation import corruptions, style_images
 from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, WITH_STYLE_IMAGE, check_names
 
@@ -21,7 +20,7 @@ PREPROCESSOR = 'GeneralisingPreprocessor'
 
 def collate_of(cfg: Config) -> dict | None:
     """Return the arguments of the config's `augmented_collate`; None where it does not augment."""
-    collate = cfg.train_dataloader.get('collate_fn') or {}
+    collate = cfg.get('train_dataloader', {}).get('collate_fn') or {}
     return collate if collate.get('type') == 'augmented_collate' else None
 
 
@@ -69,9 +68,10 @@ def require_weights(part: str, path: str | None, name: str) -> None:
     Raises:
         UserError: it is not there.
     """
-    if path is None or not Path(path).is_file():
+    reason = why_unreadable(path) if path else 'is not named'
+    if reason:
         raise UserError(
-            f'the augmentation {name} needs the file {path or part}, which is not there. '
+            f'the augmentation {name} needs the file {path or part}, which {reason}. '
             'model/README.md says where it is published. To go on without it, leave '
             f'{name} out of `augmentations` in the config.'
         )

@@ -9,9 +9,11 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmseg_uvpt.datasets.decoding import check_pixels
+from mmseg_uvpt.datasets.image_files import read_image
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
-from mmseg_uvpt.generalisation import prerequisites, style_images
+from mmseg_uvpt.generalisation import prerequisites
 from mmseg_uvpt.generalisation.collate import augmented_collate
 
 COLUMNS, WIDTH, TITLE = 3, 640, 28  # panels in a row; pixels
@@ -36,11 +38,10 @@ def draw(cfg: Config, image: Path, out: Path, seed: int) -> None:
             f'{cfg.filename} has no augmentations; configs/pretrain/source-gta_*.py have'
         )
     prerequisites.check(cfg)
-    read = style_images.decode(image)
-    if read is None:
-        raise UserError(f'{image} does not exist or is no image')
-    scale = WIDTH / read.shape[1]
-    read = cv2.resize(read, (WIDTH, round(read.shape[0] * scale)), interpolation=cv2.INTER_AREA)
+    read = read_image(image)
+    height = max(1, round(read.shape[0] * WIDTH / read.shape[1]))
+    check_pixels(image, (height, WIDTH))
+    read = cv2.resize(read, (WIDTH, height), interpolation=cv2.INTER_AREA)
     pixels = torch.from_numpy(read.transpose(2, 0, 1).copy())
     # mean 0 and deviation 1: what comes out is the image, not what a network sees
     given = dict(cfg.model.data_preprocessor, mean=[0.0] * 3, std=[1.0] * 3)

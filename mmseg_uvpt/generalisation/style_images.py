@@ -5,6 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.decoding import check_pixels
+from mmseg_uvpt.datasets.image_files import check_image, read_image
 from mmseg_uvpt.errors import UserError
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
@@ -12,7 +15,7 @@ SIDE = 512  # of what style images are resized to
 
 
 def find(folder: str | Path | None) -> list[Path]:
-    """Return the images below a folder, in order.
+    """Return the images below a folder, in order; links that lead nowhere are among them.
 
     Raises:
         UserError: the folder is not named, is missing, or holds no image.
@@ -29,7 +32,7 @@ def find(folder: str | Path | None) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob('*')
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith('.')
+        if path.suffix.lower() in SUFFIXES and not path.is_dir() and not path.name.startswith('.')
     )
     if not found:
         raise UserError(f'style images: {folder} holds no {", ".join(SUFFIXES)}')
@@ -42,21 +45,17 @@ def check(folder: str | Path | None) -> None:
     Raises:
         UserError: as `find`; or files are no images, six of which are named.
     """
-    wrong = [str(path) for path in find(folder) if not cv2.haveImageReader(str(path))]
+    wrong = []
+    for path in find(folder):
+        try:
+            check_image(path)
+        except DataError as error:
+            wrong.append(str(error))
     if wrong:
         raise UserError(
             f'style images: {len(wrong)} files of {folder} cannot be read: mend them, or take them '
-            f'out. {", ".join(wrong[:6])}'
+            f'out. {" ".join(wrong[:6])}'
         )
-
-
-def decode(path: Path) -> np.ndarray | None:
-    """Return an image file as (h, w, 3) uint8, BGR; None if it is missing or no image."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError:
-        return None
-    return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
 
 
 def read(path: Path, square: bool) -> np.ndarray:
@@ -72,13 +71,12 @@ def read(path: Path, square: bool) -> np.ndarray:
     Raises:
         UserError: it cannot be read.
     """
-    image = decode(path)
-    if image is None:
-        raise UserError(f'style image {path} cannot be read: mend it, or take it out of its folder')
+    image = read_image(path)
     if square:
         image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     else:
         scale = SIDE / min(image.shape[:2])
         width, height = (max(SIDE, round(n * scale)) for n in image.shape[1::-1])
+        check_pixels(path, (height, width))  # of a line of pixels much would become
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

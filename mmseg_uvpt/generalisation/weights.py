@@ -1,5 +1,8 @@
 """The networks of generalise-then-adapt, with weights from the files that others published."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +10,7 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.generalisation.adain import AdaIN
 from mmseg_uvpt.generalisation.prerequisites import FILES, require_weights
 from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
-from mmseg_uvpt.models.checkpoints import differences, load_file
+from mmseg_uvpt.models.checkpoints import differences, load_file, state_dict_of
 
 NETWORKS = {'adain': AdaIN, 'style_randomisation': StyleRandomisation}
 # where a file's tensors go, under which key it nests them, and whether it may hold more of them
@@ -71,6 +74,10 @@ def fit_weights(network: nn.Module, part: str, path: str | None) -> dict[str, Te
 def _tensors(part: str, path: str | None, key: str) -> dict[str, Tensor]:
     require_weights(part, path, next(name for name in FILES if part in FILES[name]))
     contents = load_file(path)
-    if key in contents:
+    if isinstance(contents.get(key), Mapping):
         contents = contents[key]
-    return {k: torch.as_tensor(v) for k, v in contents.items() if hasattr(v, 'shape')}
+    numbers = {
+        k: torch.as_tensor(v) if isinstance(v, np.ndarray) and v.dtype.kind == 'f' else v
+        for k, v in contents.items()
+    }
+    return state_dict_of(numbers, path)

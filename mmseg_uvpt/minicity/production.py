@@ -1,7 +1,7 @@
 """A folder of MiniCity: which frames it holds, and how they get there."""
 
-import json
 import multiprocessing
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import cv2
 from tqdm import tqdm
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_json
+from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA
 from mmseg_uvpt.minicity.renderer import render
 from mmseg_uvpt.minicity.writing import WRITERS, polygon_path
@@ -115,7 +115,7 @@ def _claim(root: Path, train_frames: int, val_frames: int, seed: int, force: boo
         'looks': looks,
     }
     marker = root / _SETTINGS
-    if not marker.is_file():
+    if not os.path.lexists(marker):
         strangers = [name for name in SETS if (root / name).exists()]
         if strangers:
             raise UserError(
@@ -123,8 +123,9 @@ def _claim(root: Path, train_frames: int, val_frames: int, seed: int, force: boo
                 'them): name another folder, nothing was written'
             )
     else:
-        held = _read(marker)
-        grown = all(held.get(key, 0) <= wanted[key] for key in ('train_frames', 'val_frames'))
+        held = read_object(marker, 'delete the folder and run the same command again')
+        frames = ('train_frames', 'val_frames')
+        grown = all(type(held.get(k)) is int and held[k] <= wanted[k] for k in frames)
         changed = [
             key
             for key in wanted
@@ -139,16 +140,6 @@ def _claim(root: Path, train_frames: int, val_frames: int, seed: int, force: boo
             for name in SETS:
                 shutil.rmtree(root / name, ignore_errors=True)
     write_json(marker, wanted)
-
-
-def _read(marker: Path) -> dict:
-    try:
-        held = json.loads(marker.read_text())
-    except ValueError:
-        held = None
-    if not isinstance(held, dict):
-        raise UserError(f'{marker} is damaged: delete the folder and run the same command again')
-    return held
 
 
 def _differences(changed: list[str], held: dict, wanted: dict) -> str:

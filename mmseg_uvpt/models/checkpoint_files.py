@@ -4,17 +4,18 @@ import io
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_whole
+from mmseg_uvpt.files import parse_json, why_unreadable, write_whole
 
 SAFETENSORS = '.safetensors'
 SUFFIXES = ('.pth', SAFETENSORS)
@@ -48,11 +49,9 @@ def read_file(path: str | Path, map_location: str | torch.device | None = 'cpu')
         UserError: the file is missing, a folder, damaged, no checkpoint, or would run code.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        raise UserError(f'checkpoint {path} is a folder, not a file: name a file in it')
-    if not path.is_file():
+    if reason := why_unreadable(path):
         raise UserError(
-            f'checkpoint {path} does not exist. model/README.md lists the released files; '
+            f'checkpoint {path} {reason}. model/README.md lists the released files; '
             '`python pretrain.py <config>` makes a source model.'
         )
     if path.suffix == SAFETENSORS:
@@ -61,6 +60,7 @@ def read_file(path: str | Path, map_location: str | torch.device | None = 'cpu')
 
 
 def _read_pth(path: Path, map_location: str | torch.device | None) -> dict:
+    _refuse_inflated(path)
     try:
         with torch.serialization.safe_globals(_PLAIN_TYPES):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
@@ -73,23 +73,46 @@ def _read_pth(path: Path, map_location: str | torch.device | None) -> dict:
                 'trust and save its tensors alone: torch.save(state_dict, path).'
             ) from error
         raise UserError(_damaged(path, 'torch.load')) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # the bytes steer the reader: it may fail in any way
         raise UserError(_damaged(path, 'torch.load')) from error
     if not isinstance(checkpoint, Mapping):
         raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint (a dict)')
     return checkpoint
 
 
+def _refuse_inflated(path: Path) -> None:
+    """Refuse an archive whose parts are larger than itself.
+
+    `torch.save` compresses nothing, but `torch.load` would unpack it all: kilobytes to gigabytes.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = sum(part.file_size for part in archive.infolist())
+    except Exception:  # torch's older format, or damaged, which torch will say
+        return
+    if held > path.stat().st_size:
+        raise UserError(
+            f'checkpoint {path} is refused: unpacked it would take {held:,} bytes, more than the '
+            'file has. torch.save does not write such files; get it from where it came from.'
+        )
+
+
 def _read_safetensors(path: Path, device: str | torch.device) -> dict:
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # safetensors takes no other names
+        raise UserError(
+            f'checkpoint {path} cannot be opened: its name is no UTF-8. Rename it.'
+        ) from error
+    try:
         with safe_open(path, framework='pt', device=str(device)) as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, '{}'))
+            header = parse_json((file.metadata() or {}).get(_HEADER, '{}'))
             names = header.pop('names', None) or list(file.keys())
             if sorted(names) != sorted(file.keys()):
                 raise ValueError('the header names other tensors than the file holds')
             # clones: what safetensors gives is a window on the file, which may yet change
             tensors = {name: file.get_tensor(name).clone() for name in names}
-    except (SafetensorError, ValueError, TypeError, AttributeError, OSError) as error:
+    except Exception as error:  # likewise
         raise UserError(_damaged(path, 'safetensors')) from error
     return {'meta': {}, **header, 'state_dict': tensors}
 

@@ -7,6 +7,7 @@ Importing this module makes `load_file` the loader of local files for all of mme
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
             f'Put it together with its source model, {source}: '
             f'python tools/export_checkpoint.py join {path} <{source}> <whole file>'
         )
+    if not isinstance(checkpoint.get('meta', {}), Mapping):  # mmseg's `init_model` looks into it
+        checkpoint = {**checkpoint, 'meta': {}}
     return checkpoint
 
 
@@ -56,7 +59,7 @@ def state_dict_of(checkpoint: Mapping, path: str | Path = 'checkpoint') -> dict[
     """Return the tensors of a checkpoint, which may nest them under ``state_dict`` or ``model``.
 
     Raises:
-        UserError: there are no tensors.
+        UserError: there are no tensors; or some have no name, or no values of the plain kind.
     """
     for key in ('state_dict', 'model'):
         if isinstance(checkpoint.get(key), Mapping):
@@ -64,15 +67,28 @@ def state_dict_of(checkpoint: Mapping, path: str | Path = 'checkpoint') -> dict[
     tensors = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
     if not tensors:
         raise UserError(f'{path} holds no tensors under "state_dict", under "model" or at its top')
+    odd = [k for k, v in tensors.items() if not isinstance(k, str) or not _is_plain(v)]
+    if odd:
+        raise UserError(
+            f'{path} holds tensors that no model of this project has (sparse, quantised, without '
+            f'values, or not named by a text): {_some([str(name) for name in odd])}'
+        )
     return tensors
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (
+        tensor.is_meta or tensor.is_quantized or tensor.is_nested
+    )
 
 
 def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
     """Say how two state dicts differ in names and shapes.
 
     Returns:
-        list: a line for missing, unexpected and mis-shaped names, each naming at most six; empty
-        if they fit. Buffers that are computed when a model is built are not missed.
+        list: a line for missing and unexpected names, and for those of another shape or kind of
+        number, each naming at most six; empty if they fit. Buffers that are computed when a model
+        is built are not missed.
     """
     missing = [k for k in expected if k not in found and not COMPUTED.match(k)]
     unexpected = [k for k in found if k not in expected]
@@ -83,7 +99,15 @@ def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> 
         and found[k].numel() + expected[k].numel() > 0
         and _shape(found[k]) != _shape(expected[k])
     ]
-    kinds = (('missing', missing), ('unexpected', unexpected), ('of another shape', shaped))
+    typed = [
+        f'{k} {found[k].dtype} instead of {expected[k].dtype}'
+        for k in expected
+        if k in found and expected[k].is_floating_point() > found[k].is_floating_point()
+    ]
+    kinds = (
+        *(('missing', missing), ('unexpected', unexpected)),
+        *(('of another shape', shaped), ('of another type', typed)),
+    )
     return [f'{len(names)} {kind}: {_some(names)}' for kind, names in kinds if names]
 
 

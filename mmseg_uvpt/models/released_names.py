@@ -106,7 +106,7 @@ def _merged(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         offsets = name.replace(_LOGITS, _OFFSETS)
         logits = name.replace(_OFFSETS, _LOGITS)
         both = offsets != logits and offsets in state_dict and logits in state_dict
-        if both and state_dict[offsets].shape[0] == 2 * state_dict[logits].shape[0]:
+        if both and _belong_together(state_dict[offsets], state_dict[logits]):
             pairs = state_dict[offsets].unflatten(0, (-1, 2))
             threes = torch.cat([pairs, state_dict[logits].unsqueeze(1)], dim=1)
             merged[offsets.replace(_OFFSETS, _MERGED)] = threes.flatten(0, 1)
@@ -115,11 +115,17 @@ def _merged(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return merged
 
 
+def _belong_together(offsets: Tensor, logits: Tensor) -> bool:
+    """Tell whether two tensors of a file, which may hold anything, are two and one of each row."""
+    rows = logits.shape[0] if logits.ndim else 0
+    return rows > 0 and offsets.shape == (2 * rows, *logits.shape[1:])
+
+
 def _split(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Undo `_merged`."""
     split = {}
     for name, tensor in state_dict.items():
-        if _MERGED in name:
+        if _MERGED in name and tensor.ndim and tensor.shape[0] and tensor.shape[0] % 3 == 0:
             threes = tensor.unflatten(0, (-1, 3))
             split[name.replace(_MERGED, _OFFSETS)] = threes[:, :2].flatten(0, 1)
             split[name.replace(_MERGED, _LOGITS)] = threes[:, 2]

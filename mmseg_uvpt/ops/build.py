@@ -8,7 +8,6 @@ packages, so that clones that share an environment share them too.
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shlex
@@ -26,7 +25,7 @@ from typing import NamedTuple
 import torch
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_json
+from mmseg_uvpt.files import read_object, write_json
 
 COMMAND = 'python -m mmseg_uvpt.ops build'
 
@@ -179,12 +178,16 @@ def library(name: str) -> Path | None:
 def _record(name: str) -> dict:
     """Return what the last build of a backend noted: how it was built, or why not."""
     files = (folder / f'uvpt_{name}.json' for folder in folders())
-    return next((json.loads(file.read_text()) for file in files if os.path.isfile(file)), {})
+    file = next(filter(os.path.isfile, files), None)
+    try:
+        return read_object(file, '') if file else {}
+    except UserError:  # as if it had not been built, which mends it
+        return {}
 
 
 def why_missing(name: str) -> str:
     """Return in one line why a backend has no library."""
-    return _record(name).get('missing', f'not built; {COMMAND} builds it')
+    return str(_record(name).get('missing') or f'not built; {COMMAND} builds it')
 
 
 def compiler() -> list[str]:

@@ -7,7 +7,6 @@ of them lives, whatever became of the launcher, and a killed machine leaves none
 import contextlib
 import ctypes
 import fcntl
-import json
 import os
 import platform
 import secrets
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_json
+from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.sweep.jobs import Job
 
 LOCK, RECORD, LOG = 'job.lock', 'job.json', 'job.log'
@@ -129,8 +128,11 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
     if log.is_dir():
         raise UserError(f'cannot write {log}: it is a folder')
     with open(log, 'a') as file:
-        file.write(f'{"" if file.tell() == 0 else chr(10)}$ {shlex.join(command)}\n')
-        file.flush()
+        try:
+            file.write(f'{"" if file.tell() == 0 else chr(10)}$ {shlex.join(command)}\n')
+            file.flush()
+        except OSError as error:  # a failed write does not name its file
+            raise UserError(f'cannot write {log}: {error.strerror}') from error
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -206,15 +208,15 @@ def record_of(folder: Path) -> dict:
         UserError: the record cannot be read.
     """
     path = folder / RECORD
-    try:
-        found = json.loads(path.read_text()) if path.is_file() else {}
-        if not isinstance(found, dict) or not all(
-            isinstance(facts, dict) for facts in found.get('attempts', [])
-        ):
-            raise ValueError('it holds no record of a job')
-        return found
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f'{path} cannot be read ({error}): delete it') from error
+    found = read_object(path, 'delete it') if os.path.lexists(path) else {}
+    attempts = found.get('attempts', [])
+    if not (
+        isinstance(found.get('slurm', ''), str)
+        and isinstance(attempts, list)
+        and all(isinstance(one, dict) and type(one.get('status', 0)) is int for one in attempts)
+    ):
+        raise UserError(f'{path} is no record of attempts: delete it')
+    return found
 
 
 def last_attempt(folder: Path) -> dict:

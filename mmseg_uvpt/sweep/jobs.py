@@ -1,7 +1,6 @@
 """The jobs of a sweep: for each row and seed one script to run, what it needs and what it makes."""
 
 import argparse
-import json
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -17,6 +16,7 @@ from mmseg_uvpt.engine import cli
 from mmseg_uvpt.engine.configuration import require_data, require_file, resolve
 from mmseg_uvpt.engine.run_folder import CONFIG, best_checkpoint, last_checkpoint, record_of
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object
 from mmseg_uvpt.sweep.rows import Row, find_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -364,7 +364,6 @@ def _require_finished(folder: Path, cure: str) -> None:
 def _json(path: Path) -> dict:
     """Return the object in a JSON file; an empty one if there is none: the job is not done."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_object(path, '')
+    except UserError:
         return {}
-    return found if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_whole
+from mmseg_uvpt.files import why_unreadable, write_whole
 from mmseg_uvpt.sweep.results import Result
 
 BEGIN, END = '<!-- made by tools/results_table.py -->', '<!-- end of what it made -->'
@@ -86,9 +86,11 @@ def update_page(page: Path, table: str) -> None:
         UserError: the page has no such place, or cannot be read or written.
     """
     try:
-        text = page.read_text()
+        text = page.read_text(encoding='utf-8')
     except OSError as error:
-        raise UserError(f'cannot read {page}: {error.strerror}') from error
+        raise UserError(f'{page} {why_unreadable(page, error)}') from error
+    except ValueError as error:
+        raise UserError(f'{page} is no text in UTF-8: {error}') from error
     pattern = re.compile(f'({re.escape(BEGIN)}\n).*?({re.escape(END)})', re.DOTALL)
     if not pattern.search(text):
         raise UserError(f'{page} has no place for the table: a line {BEGIN} and a line {END}')

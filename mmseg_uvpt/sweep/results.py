@@ -6,6 +6,7 @@ Only JSON files are read there, none of the configs: those of other people's run
 import csv
 import io
 import json
+import os
 import re
 import statistics
 from collections.abc import Sequence
@@ -16,11 +17,13 @@ from pathlib import Path
 from mmseg_uvpt.engine.configuration import read
 from mmseg_uvpt.engine.run_folder import record_of
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object
 from mmseg_uvpt.sweep.jobs import OWN
 from mmseg_uvpt.sweep.rows import Row, find_rows
-from mmseg_uvpt.sweep.scores import SIZES
+from mmseg_uvpt.sweep.scores import SIZES, is_score
 
 _SEED = re.compile(r'seed(\d+)(?:-(?P<models>.+))?')
+_CURE = 'delete it and run the job again'
 _START = re.compile(r'\d{8}_\d{6}$')  # folder of one start of a script
 
 
@@ -110,7 +113,7 @@ def collect(config_root: Path, work_roots: Sequence[Path], models: str = OWN) ->
             for seed, folder in _seeds(root, models)
             if (run := _run(row, root, seed, folder))
         ]
-        known = (_by_size(published.get(which, {}), row.name) for which in ('source', 'adapted'))
+        known = (_by_size(published.get(which, {})) for which in ('source', 'adapted'))
         results.append(Result(row, released and Path(released).name, *known, runs))
     return results
 
@@ -125,32 +128,30 @@ def _seeds(root: Path, models: str) -> list[tuple[int, Path]]:
 
 def _run(row: Row, root: Path, seed: int, folder: Path) -> Run | None:
     """Return what a seed's folder holds of a row; None if nothing."""
-    source = _json(folder / 'test_source' / row.name / 'score.json')
-    adapted = _json(folder / 'test' / row.name / 'score.json')
+    source = _scores(folder / 'test_source' / row.name / 'score.json')
+    adapted = _scores(folder / 'test' / row.name / 'score.json')
     training, test = folder / 'train' / row.name, folder / 'test' / row.name
     record = record_of(training)
     if not (source or adapted or record):
         return None
-    finished = 'finished' in record
+    finished, iterations = 'finished' in record, record.get('iterations')
+    if finished and type(iterations) is not int:
+        raise UserError(f'{training}: run.json says {iterations!r} iterations, {_CURE}')
     return Run(
         root=str(root),
         seed=seed,
-        source=_by_size(source, folder),
-        adapted=_by_size(adapted, folder),
+        source=_by_size(source),
+        adapted=_by_size(adapted),
         checkpoint=adapted.get('checkpoint'),
-        iterations=record.get('iterations') if finished else None,
+        iterations=iterations if finished else None,
         hours=_hours(training, record) if finished else None,
         hardware=_hardware(training) or _hardware(test),
     )
 
 
-def _by_size(scores: dict, where: object) -> dict[int, float]:
+def _by_size(scores: dict) -> dict[int, float]:
     named = {size: scores.get(f'mIoU{size}') for size in SIZES}
-    known = {size: score for size, score in named.items() if score is not None}
-    for size, score in known.items():
-        if not isinstance(score, int | float) or not 0 <= score <= 100:
-            raise UserError(f'{where}: mIoU{size} is {score!r}, no percentage: run the job again')
-    return known
+    return {size: score for size, score in named.items() if score is not None}
 
 
 def _hours(folder: Path, record: dict) -> float:
@@ -163,7 +164,11 @@ def _hours(folder: Path, record: dict) -> float:
     seconds = 0.0
     for start in folder.iterdir():
         if start.is_dir() and _START.fullmatch(start.name):
-            begin = datetime.strptime(start.name, '%Y%m%d_%H%M%S').replace(tzinfo=zone).timestamp()
+            try:
+                begin = datetime.strptime(start.name, '%Y%m%d_%H%M%S')
+            except ValueError:  # digits that are no time: a folder of others
+                continue
+            begin = begin.replace(tzinfo=zone).timestamp()
             ends = [path.stat().st_mtime for path in start.rglob('*') if path.is_file()]
             seconds += max(0.0, max(ends, default=begin) - begin)
     return seconds / 3600
@@ -172,7 +177,7 @@ def _hours(folder: Path, record: dict) -> float:
 def _hardware(folder: Path) -> str | None:
     """Return the GPUs of a run, or its processors, as its ``environment.json`` says."""
     paths = [folder / 'environment.json', *sorted(folder.glob('*/environment.json'))]
-    found = next((path for path in paths if path.is_file()), None)
+    found = next(filter(os.path.lexists, paths), None)
     if not found:
         return None
     facts = _json(found)
@@ -180,16 +185,17 @@ def _hardware(folder: Path) -> str | None:
     return ', '.join(gpus) or f'{facts.get("processors", "?")} CPU cores'
 
 
-def _json(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text()) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f'{path} cannot be read ({error}): delete it and run the job again'
-        ) from error
-    if not isinstance(found, dict):
-        raise UserError(f'{path} holds no results: delete it and run the job again')
+def _scores(path: Path) -> dict:
+    """Return the result of a test; empty where there is none."""
+    found = _json(path)
+    for name in [f'mIoU{size}' for size in SIZES]:
+        if found.get(name) is not None and not is_score(found[name]):
+            raise UserError(f'{path} says {name} is {found[name]!r}, no percentage: {_CURE}')
     return found
+
+
+def _json(path: Path) -> dict:
+    return read_object(path, _CURE) if os.path.lexists(path) else {}
 
 
 def to_records(results: Sequence[Result]) -> list[dict]:

@@ -1,10 +1,11 @@
 """Scores of jobs, read from what the scripts wrote."""
 
-import json
 from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import open_regular, parse_json, why_unreadable
 from mmseg_uvpt.sweep.jobs import Job, PseudoLabelling, Scoring
 
 SIZES = (19, 16, 13)  # of the class sets that are averaged over
@@ -18,7 +19,7 @@ def score_of(job: Job) -> dict[str, float]:
     if isinstance(job, PseudoLabelling):
         return {}
     if isinstance(job, Scoring):
-        return _means(_read(job.makes.read_text())) if job.done() else {}
+        return _means(_read(_contents(job.makes))) if job.done() else {}
     metric = metrics_of(job.cfg)[0]
     found = [means for means in evaluations(job.folder) if metric in means]
     return max(found, key=lambda means: means[metric], default={})
@@ -34,23 +35,41 @@ def metrics_of(cfg: Config) -> tuple[str, ...]:
 
 
 def evaluations(folder: Path) -> list[dict[str, float]]:
-    """Return the means of each evaluation that a training made, in their order."""
+    """Return the means of each evaluation that a training made, in their order.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
     lines = [
         _read(line)
         for path in sorted(folder.glob('*/vis_data/scalars.json'))
-        for line in path.read_text().splitlines()
+        for line in _contents(path).splitlines()
     ]
     return [_means(line) for line in lines if 'mIoU' in line]
 
 
 def _means(record: dict) -> dict[str, float]:
     named = {f'mIoU{size}': record.get(f'mIoU{size}') for size in SIZES}
-    return {name: mean for name, mean in named.items() if mean is not None}
+    return {name: mean for name, mean in named.items() if is_score(mean)}
 
 
-def _read(text: str) -> dict:
+def is_score(value: object) -> bool:
+    """Tell whether a value from a file is a mean IoU in percent."""
+    return type(value) in (int, float) and 0 <= value <= 100
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except OSError as error:
+        raise UserError(f'{path} {why_unreadable(path, error)}: mend that or delete it') from error
+
+
+def _read(text: bytes) -> dict:
     """Return a JSON object; nothing for the half line of a run that was killed."""
     try:
-        return json.loads(text)
+        found = parse_json(text)
     except ValueError:
         return {}
+    return found if isinstance(found, dict) else {}

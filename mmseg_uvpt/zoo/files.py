@@ -1,6 +1,5 @@
 """The model zoo: every published file that the recipes name, read from ``model/zoo.json``."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -8,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_json, why_unreadable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ZOO = REPOSITORY / 'model/zoo.json'
@@ -88,11 +88,11 @@ def read_zoo(path: str | Path = ZOO) -> list[ZooFile]:
         UserError: it is missing or no JSON, or an entry is wrong; names file, entry and value.
     """
     try:
-        contents = json.loads(Path(path).read_text(encoding='utf-8'))
+        contents = read_json(path)
     except OSError as error:
         raise UserError(
-            f'cannot read {path}: {error.strerror}. It is part of the repository: '
-            f'git checkout -- model/zoo.json'
+            f'{path} {why_unreadable(path, error)}. It is part of the repository: '
+            'git checkout -- model/zoo.json'
         ) from error
     except ValueError as error:  # neither JSON nor, before that, UTF-8
         raise UserError(f'{path} is no JSON: {error}') from error

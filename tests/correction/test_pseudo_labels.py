@@ -32,13 +32,16 @@ def as_colours(path: Path) -> None:
 
 BAD = {
     'missing': (Path.unlink, '1 of 5 pseudo labels are missing, the first of them {path}'),
-    'truncated': (cut, '{path} is damaged .*delete'),
-    'empty': (lambda path: path.write_bytes(b''), '{path} is damaged .*delete'),
-    'no-image': (lambda path: path.write_text('text'), '{path} is damaged .*delete'),
+    'truncated': (cut, '{path} is not a whole PNG .*Delete'),
+    'empty': (lambda path: path.write_bytes(b''), '{path} is not a whole PNG .*Delete'),
+    'no-image': (lambda path: path.write_text('text'), '{path} is not a whole PNG .*Delete'),
     'value-4': (with_value(4), r'{path} holds the label value 4; allowed are 0\.\.3 and 255'),
     'value-254': (with_value(254), '{path} holds the label value 254'),
     'size': (halve, '{path} is 64 x 48 pixels, but its image .*two_leftImg8bit.png is 128 x 96'),
-    'colours': (as_colours, '{path} has mode RGB instead of one 8-bit channel'),
+    'colours': (
+        as_colours,
+        '{path}: a pseudo label has one channel .* this one has 3 of 8 bits',
+    ),
 }
 
 

@@ -97,3 +97,15 @@ def test_labels_are_asked_for_only_where_they_are_loaded(tmp_path):
 
 def test_cityscapes_in_the_registry_is_mmsegs():
     assert issubclass(DATASETS.get('CityscapesDataset'), mmseg.datasets.CityscapesDataset)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_image_that_is_a_link_to_nothing_is_named(kind, tmp_path):
+    """mmengine leaves such names out in silence."""
+    image, label = FILES[kind]
+    write_rgb(tmp_path / image, np.zeros((4, 6, 3)))
+    write_grey(tmp_path / label, np.zeros((4, 6)))
+    lost = (tmp_path / image).with_name((tmp_path / image).name.replace('a', 'b', 1))
+    lost.symlink_to('nowhere')
+    with pytest.raises(UserError, match=rf'1 images of .*{lost}, which is a link to a file that'):
+        build(kind, tmp_path)

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_uvpt.datasets import loading, source  # noqa: F401
 from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.decoding import check_pixels
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,12 @@ def test_other_unreadable_images_are_named(tmp_path):
     (tmp_path / 'a.jpg').write_bytes(b'no picture')
     with pytest.raises(DataError, match=r'a\.jpg cannot be read as an image'):
         load_image(tmp_path / 'a.jpg')
+
+
+def test_images_of_real_cameras_are_not_too_large():
+    check_pixels('photo.png', (10_000, 10_000))
+    with pytest.raises(DataError, match=r'photo\.png claims to be 20000 x 10000 pixels'):
+        check_pixels('photo.png', (10_000, 20_000))
 
 
 def test_label_is_loaded(tmp_path):

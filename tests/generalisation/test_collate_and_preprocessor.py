@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.errors import UserError
@@ -240,8 +241,15 @@ def test_style_folders_that_do_not_serve(tmp_path, styles):
     (styles / 'broken.png').write_bytes(b'no image')
     with pytest.raises(UserError, match=r'1 files of .* cannot be read.*broken.png'):
         style_images.check(styles)
-    with pytest.raises(UserError, match=r'broken.png cannot be read'):
+    with pytest.raises(UserError, match=r'broken.png is not a whole PNG'):
         style_images.read(styles / 'broken.png', square=True)
+
+
+def test_a_line_of_pixels_is_no_style_image(styles):
+    Image.new('RGB', (60_000, 1)).save(styles / 'line.png')
+    assert style_images.read(styles / 'line.png', square=True).shape == (512, 512, 3)
+    with pytest.raises(UserError, match=r'line\.png claims to be 30720000 x 512 pixels'):
+        style_images.read(styles / 'line.png', square=False)
 
 
 def test_style_images_have_the_published_sizes(styles):

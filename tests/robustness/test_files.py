@@ -1,0 +1,42 @@
+"""Whatever a file is, reading it ends in its contents, in a clear error, or in a reported skip."""
+
+import matrix
+import page
+import pytest
+from damages import Damage
+from readers import READERS, Reader
+
+CASES = [(reader, damage) for reader in READERS for damage in matrix.damages_of(reader)]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _folder():
+    with pytest.MonkeyPatch.context() as patch:  # spare the layout of config texts, 0.3 s each
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
+        yield
+    matrix.remove_all()
+
+
+def _name(part: Reader | Damage) -> str:
+    return part.name if isinstance(part, Damage) else f'{part.name} ({part.kind})'
+
+
+@pytest.mark.parametrize(('reader', 'damage'), CASES, ids=_name)
+def test_damaged_file(reader, damage):
+    assert matrix.outcome(reader, damage) in ('error', 'read', reader.rule, reader.missing)
+
+
+@pytest.mark.parametrize('reader', READERS, ids=_name)
+@pytest.mark.parametrize('name', matrix.NAMES.values(), ids=matrix.NAMES.keys())
+def test_odd_name(reader, name):
+    assert matrix.outcome_under(reader, name) in ('read', 'error')
+
+
+@pytest.mark.parametrize('reader', [r for r in READERS if r.kind == 'json'], ids=_name)
+def test_values_of_other_types(reader):
+    assert matrix.outcomes_of_values(reader).keys() <= {'error', 'read', reader.rule}
+
+
+def test_page_is_up_to_date():
+    text = page.PAGE.read_text()
+    assert page.updated(text) == text, 'run: python tests/robustness/page.py'
