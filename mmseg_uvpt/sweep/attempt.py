@@ -5,8 +5,6 @@ of them lives, whatever became of the launcher, and a killed machine leaves none
 """
 
 import contextlib
-import ctypes
-import fcntl
 import json
 import os
 import platform
@@ -15,15 +13,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json
+from mmseg_uvpt.lock import Held, acquire, is_held
+from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep.jobs import Job
 
 LOCK, RECORD, LOG = 'job.lock', 'job.json', 'job.log'
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
+_PATIENCE = 0.5  # seconds, since another process that only looks holds a lock for a moment
 
 
 class Busy(Exception):
@@ -46,7 +46,10 @@ class Attempt:
     def __init__(self, job: Job, environment: dict[str, str] | None = None, where: str = ''):
         self.job = job
         self._ended = False
-        lock = _lock(job.folder)
+        try:
+            lock = acquire(job.folder / LOCK, _PATIENCE)
+        except Held:
+            raise Busy(job.folder) from None
         try:
             command = job.command()
             record = record_of(job.folder)
@@ -107,11 +110,6 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
     """Start a command in a process group of its own, which ends when this process does."""
     parent = os.getpid()
 
-    def before_exec() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
     with open(log, 'a') as file:
         file.write(f'{"" if file.tell() == 0 else chr(10)}$ {shlex.join(command)}\n')
         file.flush()
@@ -123,40 +121,13 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
             env={**os.environ, 'PYTHONUNBUFFERED': '1', **environment},
             pass_fds=[lock],
             start_new_session=True,
-            preexec_fn=before_exec,
+            preexec_fn=partial(die_with, parent, signal.SIGTERM),
         )
-
-
-def _lock(folder: Path) -> int:
-    """Return the open and locked file of a folder, which is made if need be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise UserError(f'cannot write {folder / LOCK}: {error.strerror}') from error
-    for _ in range(10):  # another process that only looks holds it for a moment
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            time.sleep(0.05)
-    os.close(file)
-    raise Busy(folder)
 
 
 def is_running(folder: Path) -> bool:
     """Tell whether some process, here or on another machine, runs the job of a folder."""
-    try:
-        file = os.open(folder / LOCK, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
+    return is_held(folder / LOCK)
 
 
 def record_of(folder: Path) -> dict:
