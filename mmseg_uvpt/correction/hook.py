@@ -19,6 +19,7 @@ from mmseg_uvpt.correction.batch import Crop, read_crop
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
 from mmseg_uvpt.correction.source import BankSource
+from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
 
 BANK = 'label_bank'
@@ -75,13 +76,14 @@ class LabelCorrectionHook(Hook):
                 'start train.py in one process, without --launcher'
             )
         loader = runner.train_dataloader
-        epoch = math.ceil(len(loader.dataset) / loader.batch_size)
+        dataset = data_set_of(loader)
+        epoch = math.ceil(len(dataset) / loader.batch_size)
         self.rule = LabelCorrectionRule(
             self.num_classes, epoch, self.interval, self.queue_length, self.slope
         )
         folder = Path(runner.work_dir)
-        source = BankSource(loader.dataset, self.pseudo_label_dir, self.num_classes)
-        self.record = CorrectionRecord(folder, loader.dataset.metainfo['classes'])
+        source = BankSource(dataset, self.pseudo_label_dir, self.num_classes)
+        self.record = CorrectionRecord(folder, dataset.metainfo['classes'])
         if runner.iter > 0:
             self._resume(runner, folder / BANK, source)
         else:
