@@ -18,6 +18,7 @@ _SET = (
     '--data-root',
     '--seed',
     '--resume',
+    '--resume-anyway',
     '--launcher',
     '--out',
     '--config',
