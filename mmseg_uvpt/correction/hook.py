@@ -1,7 +1,6 @@
 """The hook that joins label bank and correction rule to a training run."""
 
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_uvpt.correction.bank import Kept, LabelBank
+from mmseg_uvpt.correction.bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.batch import Crop, read_crop
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
@@ -108,6 +107,12 @@ class LabelCorrectionHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Keep what was predicted; at every interval decide what is corrected."""
+        if outputs:  # a skipped iteration has none, and its prediction is worth nothing
+            self._keep(runner, data_batch)
+        if self.rule.is_due(runner.iter):
+            self._decide(runner)
+
+    def _keep(self, runner: Runner, data_batch: dict[str, Sequence]) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         confidences = model.last_prediction.confidence
         if not torch.isfinite(confidences).all():
@@ -124,20 +129,23 @@ class LabelCorrectionHook(Hook):
             kept = Kept(crop.box, prediction, crop.from_network(confidence))
             self.bank.keep(crop.index, runner.iter, kept)
         self._iteration = runner.iter
-        if self.rule.is_due(runner.iter):
-            self._decide(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Write down what changed since the last decision, and close the bank."""
         self.record.ended(self._iteration)
+        self.bank.undo.clear()
         self.bank.close()
         self.bank = None
 
+    def before_checkpoint(self, runner: Runner, iterations: int) -> None:
+        """Have the bank remember how to return to here (`WholeCheckpointHook` calls this)."""
+        self.bank.flush()
+        self.bank.undo.begin(iterations)
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put the state beside the weights, the bank being on the disk up to here."""
+        """Put the state beside the weights."""
         if self.bank is None:
             return
-        self.bank.flush()
         checkpoint[CHECKPOINT_KEY] = {
             'iteration': self._iteration,
             'rule': self.rule.state_dict(),
@@ -160,7 +168,7 @@ class LabelCorrectionHook(Hook):
                     f'{folder} holds labels that an earlier run has trained with and may have '
                     'corrected. Go on with that run by --resume, or choose another --work-dir.'
                 )
-            shutil.rmtree(folder)
+            remove(folder)
         self.bank = source.make_bank(folder)
         self.record.begin()
         runner.logger.info(f'label bank: {len(self.bank)} frames in {folder}')
@@ -178,16 +186,17 @@ class LabelCorrectionHook(Hook):
                 f'label correction cannot go on: {error}. Resume with the settings the run began '
                 'with, or choose another --work-dir.'
             ) from error
-        self.bank = LabelBank(folder, source.identity)
+        self.bank = LabelBank(folder, source.identity, runner.iter)
         self._iteration = self._saved['iteration']
-        if self.bank.iteration != self._iteration:
+        if not self.bank.taken_back and self.bank.iteration != self._iteration:
             runner.logger.warning(
                 f'the label bank {folder} is that of iteration {self.bank.iteration}, the '
                 f'checkpoint that of iteration {self._iteration}: the run goes on with labels and '
                 'predictions other than it had then, so its result may differ slightly from an '
                 'uninterrupted run.'
             )
-        self.record.resume(self._iteration)
+        self.bank.undo.begin(runner.iter)
+        self.record.resume(runner.iter - 1)
         self.record.pixels_changed[:] = self._saved['pixels_changed'].cpu().numpy()
 
     def _crops(self, data_batch: dict[str, Sequence]) -> list[Crop]:

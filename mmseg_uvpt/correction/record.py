@@ -63,9 +63,10 @@ class CorrectionRecord:
             path = self._folder / name
             if path.is_file():
                 with path.open(newline='') as file:
+                    whole = [line for line in file if line.endswith('\n')]  # a kill cuts a line
                     rows[name] = [
                         [row[column] for column in columns]
-                        for row in csv.DictReader(file)
+                        for row in csv.DictReader(whole)
                         if row['iteration'].isdigit()
                         and int(row['iteration']) <= iteration
                         and row.get('event') != 'end'

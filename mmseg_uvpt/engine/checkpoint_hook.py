@@ -104,7 +104,8 @@ class WholeCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, iterations, meta)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        runner.call_hook('before_checkpoint')  # ours: in all processes, not in the main one only
+        # a point of our own: in all processes, and not for the best one, which is a copy
+        runner.call_hook('before_checkpoint', iterations=step)
         super()._save_checkpoint_with_step(runner, step, meta)
         self._saved = step
         self._tidy()

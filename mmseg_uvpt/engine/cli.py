@@ -6,7 +6,6 @@ from pathlib import Path
 from mmseg_uvpt.arguments import key_and_value, seed
 from mmseg_uvpt.errors import STOPPED
 
-
 STATUSES = f"""\
 exit statuses:
   0   the training is finished

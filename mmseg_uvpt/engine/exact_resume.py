@@ -85,7 +85,7 @@ class ExactResumeHook(Hook):
         random_states.restore(self._before_evaluation)
         self._before_evaluation = None
 
-    def before_checkpoint(self, runner) -> None:
+    def before_checkpoint(self, runner, iterations: int) -> None:
         """Gather the states of all processes; `WholeCheckpointHook` calls this in each."""
         self._states = all_gather_object(self._before_evaluation or random_states.take())
 
