@@ -111,7 +111,11 @@ class WholeCheckpointHook(CheckpointHook):
         self._tidy()
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        # Without a last checkpoint mmengine does not write that one again, with the evaluation in
+        # its log: a resumed run makes the evaluation of its checkpoint, and would have it twice.
+        last, self.last_ckpt = self.last_ckpt, None
         super()._save_best_checkpoint(runner, metrics)
+        self.last_ckpt = last
         self._tidy()
 
     def _tidy(self) -> None:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch.utils.data import DataLoader
 
 from mmseg_uvpt.processes import die_with
@@ -26,7 +27,12 @@ def _begin(first: Callable[[int], object] | None, parent: int, worker: int) -> N
 
 
 def prepare(loader: DataLoader) -> None:
-    """Have the workers that a loader will start set up as this module says."""
+    """Have the workers that a loader will start set up as this module says.
+
+    The seed that torch draws for them comes from a generator of the loader's own: starting workers
+    leaves the random numbers of the training alone.
+    """
+    loader.generator = torch.Generator().manual_seed(0)
     loader.worker_init_fn = partial(_begin, loader.worker_init_fn, os.getpid())
 
 

@@ -9,9 +9,10 @@ import torch
 def take() -> dict:
     """Return the states of Python's, numpy's and torch's random numbers: tensors and plain values,
     which `torch.load` reads with ``weights_only``."""
+    version, words, next_gauss = random.getstate()
     kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     states = {
-        'python': random.getstate(),
+        'python': (version, torch.tensor(words), next_gauss),
         'numpy': (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
         'torch': torch.get_rng_state(),
     }
@@ -22,7 +23,8 @@ def take() -> dict:
 
 def restore(states: dict) -> None:
     """Take back what `take` returned. The GPU's state is left out where there is no GPU."""
-    random.setstate(states['python'])
+    version, words, next_gauss = states['python']
+    random.setstate((version, tuple(words.tolist()), next_gauss))
     kind, keys, *rest = states['numpy']
     np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(states['torch'].cpu())

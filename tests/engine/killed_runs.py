@@ -1,6 +1,7 @@
 """Trainings in processes of their own, forked from this one, so that a start costs no imports; and
 what they leave behind, for comparing."""
 
+import gc
 import json
 import os
 import random
@@ -49,6 +50,7 @@ def fork(main: Callable[[list[str]], None], arguments: list[str], kill_at: int =
     status = 1
     try:
         torch.set_num_threads(1)  # a pool of threads does not survive a fork
+        gc.freeze()  # mmengine collects garbage, half a second a time
         provenance.environment = dict  # half a second
         provenance.git_revision = dict
         if kill_at:
@@ -99,38 +101,35 @@ def kill_after(process: int, seconds: float) -> int:
 
 
 def run_with_kills(
-    main: Callable, arguments: list[str], folder: Path, kills: int, seed: int
-) -> list[int]:
-    """Start a training again and again, with 0 and 2 workers in turn, killed at random.
+    main: Callable, arguments: list[str], folder: Path, moments: random.Random, kills: int
+) -> int:
+    """Start a training again and again, with 0 and 2 workers in turn, until it ends.
 
     Args:
         main: of the script.
         arguments: of the script; they end with ``--cfg-options``.
         folder: its work folder.
-        kills: how often it is killed before it may end; if it ends earlier, they were fewer.
-        seed: of the random moments.
+        moments: draws the moments at which it is killed: a time, or one of `STEPS`.
+        kills: how often it is killed before it may end.
 
     Returns:
-        list: exit status of each start.
+        int: kills; fewer where it ended earlier.
     """
-    moments = random.Random(seed)
-    statuses: list[int] = []
-    while 0 not in statuses:
-        assert len(statuses) < 3 * kills, f'no end after {statuses}'
-        workers = f'train_dataloader.num_workers={2 * (len(statuses) % 2)}'
-        options = [workers]
+    killed = 0
+    while True:
+        options = [f'train_dataloader.num_workers={2 * (killed % 2)}']
         if (folder / 'config.py').is_file():
-            options = [workers, '--resume']
-        if statuses.count(-signal.SIGKILL) >= kills:
+            options.append('--resume')
+        if killed == kills:
             status = wait(fork(main, [*arguments, *options]))
         elif moments.random() < 0.5:
-            process = fork(main, [*arguments, *options])
-            status = kill_after(process, moments.uniform(0.2, 2.2))
+            status = kill_after(fork(main, [*arguments, *options]), moments.uniform(0.1, 1.2))
         else:
-            status = wait(fork(main, [*arguments, *options], moments.randint(1, 80)))
+            status = wait(fork(main, [*arguments, *options], moments.randint(1, 60)))
         assert status in (0, -signal.SIGKILL), status
-        statuses.append(status)
-    return statuses
+        if status == 0:
+            return killed
+        killed += 1
 
 
 def left_behind(folder: Path, iterations: int) -> dict:
