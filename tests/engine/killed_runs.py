@@ -101,7 +101,12 @@ def kill_after(process: int, seconds: float) -> int:
 
 
 def run_with_kills(
-    main: Callable, arguments: list[str], folder: Path, moments: random.Random, kills: int
+    main: Callable,
+    arguments: list[str],
+    folder: Path,
+    moments: random.Random,
+    kills: int,
+    seconds: float,
 ) -> int:
     """Start a training again and again, with 0 and 2 workers in turn, until it ends.
 
@@ -111,6 +116,7 @@ def run_with_kills(
         folder: its work folder.
         moments: draws the moments at which it is killed: a time, or one of `STEPS`.
         kills: how often it is killed before it may end.
+        seconds: that a whole run takes.
 
     Returns:
         int: kills; fewer where it ended earlier.
@@ -123,7 +129,8 @@ def run_with_kills(
         if killed == kills:
             status = wait(fork(main, [*arguments, *options]))
         elif moments.random() < 0.5:
-            status = kill_after(fork(main, [*arguments, *options]), moments.uniform(0.1, 1.2))
+            process = fork(main, [*arguments, *options])
+            status = kill_after(process, moments.uniform(0.05, 0.7) * seconds)
         else:
             status = wait(fork(main, [*arguments, *options], moments.randint(1, 60)))
         assert status in (0, -signal.SIGKILL), status

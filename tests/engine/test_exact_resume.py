@@ -1,7 +1,9 @@
 """A training that is killed, again and again, ends as one that was never stopped."""
 
+import itertools
 import os
 import random
+import time
 
 import killed_runs
 import numpy as np
@@ -48,12 +50,16 @@ def test_killed_at_random_moments(scripts, tmp_path, script, kills):
     options = ['--cfg-options', *options]
     arguments = [*arguments, '--work-dir']
     whole = tmp_path / 'whole'
+    begin = time.monotonic()
     assert killed_runs.wait(killed_runs.fork(main, [*arguments, str(whole), *options])) == 0
-    moments, left = random.Random(1), kills
-    while left:  # a run may end before it was killed so often: then another one
-        killed = tmp_path / f'killed{left}'
-        left -= killed_runs.run_with_kills(
-            main, [*arguments, str(killed), *options], killed, moments, left
+    seconds = time.monotonic() - begin
+    moments = random.Random(1)
+    for number in itertools.count():  # a run may end before it was killed so often: then another
+        killed = tmp_path / f'killed{number}'
+        kills -= killed_runs.run_with_kills(
+            main, [*arguments, str(killed), *options], killed, moments, kills, seconds
         )
         a, b = (killed_runs.left_behind(folder, ITERATIONS) for folder in (whole, killed))
         assert killed_runs.differences(a, b) == []
+        if not kills:
+            break
