@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.files import write_json
 from mmseg_uvpt.sweep.attempt import RECORD, Attempt, Busy, record_of, stop_all
 from mmseg_uvpt.sweep.display import Screen
@@ -86,7 +86,7 @@ class Task:
             except Busy:  # the loader workers of an earlier start have not ended yet
                 time.sleep(1)
         status = self._attempt.wait()
-        if status == -signal.SIGTERM:
+        if status in (STOPPED, -signal.SIGTERM):
             # Slurm tells the script of a preemption, and submitit does not listen to that signal:
             # go the way of the one that it listens to, back into the queue
             signal.raise_signal(getattr(signal, f'SIG{environment.USR_SIG}'))

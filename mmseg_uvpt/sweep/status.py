@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.sweep import attempt, log
 from mmseg_uvpt.sweep.jobs import Job
 
@@ -49,7 +49,7 @@ def status_of(job: Job, queue: Mapping[str, str] | None = None) -> Status:
         job.require()
     except UserError as error:
         return Status(State.MISSING, str(error))
-    if last.get('status'):
+    if last.get('status') not in (None, 0, STOPPED):
         return Status(State.FAILED, failure(last['status'], job))
     return Status(State.READY, 'to be resumed' if last else '')
 
