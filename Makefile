@@ -5,7 +5,7 @@ SEED ?= 0
 BACKBONE ?= swin
 SOURCE ?= sss
 
-.PHONY: help install demo test lint format gpu-check clean
+.PHONY: help install demo test lint format gpu-check soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  \1 \t/p' Makefile | expand -t 14
@@ -32,6 +32,9 @@ gpu-check: install  ## run what needs a GPU, and time deformable attention on it
 	$(PY) -m mmseg_uvpt.ops
 	$(PY) -m pytest -m gpu
 	$(PY) benchmarks/deformable_attention.py --device cuda --json work_dirs/gpu-check/deformable_attention.json
+
+soak: install  ## kill trainings at random moments 250 times, compare what comes out: 10 minutes
+	OMP_NUM_THREADS=1 UVPT_KILLS=200 $(PY) -m pytest tests/engine/test_exact_resume.py
 
 clean:  ## remove what builds and tools leave, but no data, checkpoints, runs or environment
 	rm -rf build *.egg-info .pytest_cache .ruff_cache

@@ -67,6 +67,7 @@ class LabelBank:
         folder: an existing bank.
         identity: what the bank must belong to.
         iterations: of the checkpoint that the bank is taken back to; None leaves it as it is.
+        moved: accept another folder of pseudo labels, which are in the bank already.
 
     Attributes:
         undo: remembers what changes overwrite, once a checkpoint was begun there.
@@ -76,10 +77,16 @@ class LabelBank:
         UserError: the bank is missing, damaged, or belongs to something else.
     """
 
-    def __init__(self, folder: Path, identity: BankIdentity, iterations: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identity: BankIdentity,
+        iterations: int | None = None,
+        moved: bool = False,
+    ) -> None:
         self.folder = folder
         saved, frame_sizes = _read_meta(folder)
-        identity.check_same(saved, folder)
+        identity.check_same(saved, folder, moved)
         self.layout = BankLayout(frame_sizes, identity.crop_size)
         for name, size in self.layout.file_bytes.items():
             found = (folder / name).stat().st_size if (folder / name).is_file() else 'no file'

@@ -179,14 +179,15 @@ class LabelCorrectionHook(Hook):
                 'the checkpoint to resume from holds no state of the label correction: it was '
                 'not written by this training. Start the run again in another --work-dir.'
             )
+        anyway = runner.cfg.get('resume_anyway', False)
         try:
-            self.rule.load_state_dict(self._saved['rule'])
+            self.rule.load_state_dict(self._saved['rule'], other_settings=anyway)
         except ValueError as error:
             raise UserError(
                 f'label correction cannot go on: {error}. Resume with the settings the run began '
-                'with, or choose another --work-dir.'
+                'with, choose another --work-dir, or go on all the same with --resume-anyway.'
             ) from error
-        self.bank = LabelBank(folder, source.identity, runner.iter)
+        self.bank = LabelBank(folder, source.identity, runner.iter, moved=anyway)
         self._iteration = self._saved['iteration']
         if not self.bank.taken_back and self.bank.iteration != self._iteration:
             runner.logger.warning(

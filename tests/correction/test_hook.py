@@ -305,6 +305,16 @@ def test_resume_with_another_recipe_is_refused(make_runner, target: Path) -> Non
         make_runner('run', 16, resume=True, interval=5).train()
 
 
+def test_resume_with_another_recipe_anyway(make_runner, target: Path) -> None:
+    make_runner('run', 15).train()
+    (target / 'pseudo').rename(target / 'new')
+    other = {'interval': 5, 'pseudo_label_dir': str(target / 'new')}
+    runner = make_runner('run', 16, resume=True, **other)
+    runner.cfg.resume_anyway = True
+    runner.train()
+    assert len(runner.model.seen) == 1
+
+
 def test_resume_with_other_pseudo_labels_is_refused(make_runner, target: Path) -> None:
     make_runner('run', 15).train()
     with pytest.raises(UserError, match=r'pseudo_label_dir is .*/pseudo, this run has .*/other'):
