@@ -33,7 +33,7 @@ gpu-check: install  ## run what needs a GPU, and time deformable attention on it
 	$(PY) -m pytest -m gpu
 	$(PY) benchmarks/deformable_attention.py --device cuda --json work_dirs/gpu-check/deformable_attention.json
 
-soak: install  ## kill trainings at random moments 250 times, compare what comes out: 10 minutes
+soak: install  ## kill trainings at random moments 240 times, compare what comes out: 10 minutes
 	OMP_NUM_THREADS=1 UVPT_KILLS=200 $(PY) -m pytest tests/engine/test_exact_resume.py
 
 clean:  ## remove what builds and tools leave, but no data, checkpoints, runs or environment

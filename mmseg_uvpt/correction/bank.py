@@ -123,7 +123,7 @@ class LabelBank:
             UserError: it cannot be written; nothing is left behind.
         """
         layout = BankLayout(frame_sizes, identity.crop_size)
-        part = _part(folder)
+        part = _empty_part(folder)
         try:
             part.mkdir(parents=True)
             for name, size in layout.file_bytes.items():
@@ -235,11 +235,11 @@ class LabelBank:
 
 def remove(folder: Path) -> None:
     """Remove a bank at once: a run that is killed here leaves none, or all of it."""
-    os.rename(folder, _part(folder))
-    _part(folder)
+    os.rename(folder, _empty_part(folder))
+    _empty_part(folder)
 
 
-def _part(folder: Path) -> Path:
+def _empty_part(folder: Path) -> Path:
     """Return where a bank is made before it takes its place; what is there is removed."""
     part = folder.with_name(f'.{folder.name}.part')
     shutil.rmtree(part, ignore_errors=True)

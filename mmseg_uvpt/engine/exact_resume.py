@@ -33,6 +33,7 @@ class ExactResumeHook(Hook):
         self.anyway = anyway
         self._loaded: dict | None = None
         self._begin = 0, 0  # iterations and samples at which this process began
+        self._data: dict | None = None  # fingerprint of the training set
         self._states: list[dict] | None = None  # of all processes, for the checkpoint being written
         self._before_evaluation: dict | None = None
 
@@ -46,6 +47,7 @@ class ExactResumeHook(Hook):
         Raises:
             UserError: the number of processes or the data set differs, and `anyway` is not set.
         """
+        self._data = fingerprint(data_set_of(runner.train_dataloader))
         if runner.iter == 0:
             return
         if self._loaded is None:
@@ -64,7 +66,7 @@ class ExactResumeHook(Hook):
         there, here = self._loaded['processes'], get_world_size()
         if there != here:
             yield f'it ran in {there} process{"es" * (there > 1)}, this one in {here}'
-        there, here = self._loaded['data'], fingerprint(data_set_of(runner.train_dataloader))
+        there, here = self._loaded['data'], self._data
         if there['images'] != here['images']:
             yield f'its training set had {there["images"]} images, this one has {here["images"]}'
         elif there != here:
@@ -100,7 +102,7 @@ class ExactResumeHook(Hook):
             'random_states': self._states,
             'samples': samples,
             'processes': get_world_size(),
-            'data': fingerprint(data_set_of(loader)),
+            'data': self._data,
         }
         self._states = None
 

@@ -10,6 +10,7 @@ import torch
 from mmengine.dist import all_reduce, get_comm_device, get_world_size
 from mmengine.hooks import Hook
 
+from mmseg_uvpt.engine import loader_workers
 from mmseg_uvpt.engine.checkpoint_hook import WholeCheckpointHook
 from mmseg_uvpt.errors import STOPPED
 
@@ -66,6 +67,11 @@ class InterruptionHook(Hook):
 
     def __init__(self, interruption: Interruption):
         self.interruption = interruption
+
+    def before_run(self, runner) -> None:
+        """Set up the loaders, none of whose workers runs yet."""
+        for loop in filter(None, (runner.train_loop, runner.val_loop)):
+            loader_workers.prepare(loop.dataloader)
 
     def before_train_epoch(self, runner) -> None:
         """Finish iterations from here on."""

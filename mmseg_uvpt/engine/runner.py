@@ -46,13 +46,6 @@ class ProjectRunner(Runner):
                 self._train_dataloader = seed_batches(self._train_dataloader, self.seed)
             return super().build_train_loop(*args, **kwargs)
 
-    @staticmethod
-    def build_dataloader(*args, **kwargs):
-        """Build a data loader, whose workers end with this process."""
-        loader = Runner.build_dataloader(*args, **kwargs)
-        loader_workers.prepare(loader)
-        return loader
-
     def end_workers(self) -> None:
         """End the workers of the loaders of training and evaluation."""
         if isinstance(self._train_loop, BaseLoop):

@@ -130,9 +130,9 @@ def run_with_kills(
             status = wait(fork(main, [*arguments, *options]))
         elif moments.random() < 0.5:
             process = fork(main, [*arguments, *options])
-            status = kill_after(process, moments.uniform(0.05, 0.7) * seconds)
+            status = kill_after(process, moments.uniform(0.05, 0.5) * seconds)
         else:
-            status = wait(fork(main, [*arguments, *options], moments.randint(1, 60)))
+            status = wait(fork(main, [*arguments, *options], moments.randint(1, 40)))
         assert status in (0, -signal.SIGKILL), status
         if status == 0:
             return killed

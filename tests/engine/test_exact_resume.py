@@ -44,7 +44,7 @@ def scripts(miniature, finished, source_config, adaptation_config, data_root):
     }
 
 
-@pytest.mark.parametrize(('script', 'kills'), [('train', KILLS), ('pretrain', KILLS // 4)])
+@pytest.mark.parametrize(('script', 'kills'), [('train', KILLS), ('pretrain', KILLS // 5)])
 def test_killed_at_random_moments(scripts, tmp_path, script, kills):
     main, arguments, options = scripts[script]
     options = ['--cfg-options', *options]
