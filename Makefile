@@ -5,7 +5,7 @@ SEED ?= 0
 BACKBONE ?= swin
 SOURCE ?= sss
 
-.PHONY: help install demo test lint format gpu-check soak clean
+.PHONY: help install demo rehearsal test lint format gpu-check soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  \1 \t/p' Makefile | expand -t 14
@@ -15,6 +15,21 @@ install:  ## make or reuse an environment and install the project in it
 
 demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=swin|mit, SOURCE=sss|gta)
 	$(PY) tools/demo.py --seed $(SEED) --backbone $(BACKBONE) --source $(SOURCE)
+
+REHEARSAL = work_dirs/rehearsal
+SWEEP = --config-root configs/rehearsal --data-root $(REHEARSAL)/data --work-root $(REHEARSAL) \
+	--jobs-per-gpu 2
+
+rehearsal: install  ## the benchmark's launchers, all jobs, with tiny models on MiniCity
+	$(PY) tools/make_demo_data.py $(REHEARSAL)/data --train-frames 6 --val-frames 2
+	for name in gta synthia cityscapes; do \
+		$(PY) tools/convert_datasets/$$name.py $(REHEARSAL)/data/$$name || exit 1; done
+	$(PY) launcher_pretrain.py $(SWEEP)
+	$(PY) launcher_test.py --source-only $(SWEEP)
+	$(PY) launcher_pseudo_label.py $(SWEEP)
+	$(PY) launcher_train.py $(SWEEP)
+	$(PY) launcher_test.py $(SWEEP)
+	$(PY) tools/results_table.py $(REHEARSAL) --config-root configs/rehearsal
 
 test: install  ## run the test suite, a process a core
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
@@ -121,8 +120,14 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
             env={**os.environ, 'PYTHONUNBUFFERED': '1', **environment},
             pass_fds=[lock],
             start_new_session=True,
-            preexec_fn=partial(die_with, parent, signal.SIGTERM),
+            preexec_fn=lambda: _prepare(parent),
         )
+
+
+def _prepare(parent: int) -> None:
+    """Prepare a script's process, between fork and exec."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns submitit by it, which tells us
+    die_with(parent, signal.SIGTERM)
 
 
 def is_running(folder: Path) -> bool:

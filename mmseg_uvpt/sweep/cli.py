@@ -1,6 +1,7 @@
 """What the four launchers do: arguments, job list, engine, exit status."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -181,8 +182,9 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
 
     settings = Settings(
         config_root=args.config_root,
-        work_root=args.work_root,
-        data_root=args.data_root,
+        # absolute: jobs go on wherever the launcher is called from the next time
+        work_root=args.work_root.absolute(),
+        data_root=args.data_root and os.path.abspath(args.data_root),
         released=getattr(args, 'released', False),
         source_only=getattr(args, 'source_only', False),
         gpus=args.gpus_per_job,
@@ -244,8 +246,10 @@ def _print_commands(statuses: dict, again: bool) -> int:
 
 def _set_aside(jobs: list) -> None:
     """Rename the folders of finished jobs, so that they can run again and nothing is lost."""
+    from mmseg_uvpt.sweep.attempt import is_running
+
     for job in jobs:
-        if job.done():
+        if job.done() and not is_running(job.folder):
             kept = job.folder.with_name(f'{job.folder.name}.{time.strftime("%Y%m%d_%H%M%S")}')
             job.folder.rename(kept)
             print(f'{job.name}: earlier results are kept in {kept}')

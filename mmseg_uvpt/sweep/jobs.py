@@ -126,11 +126,6 @@ class Job(ABC):
             return [sys.executable, *launch, script, *arguments, '--launcher', 'pytorch']
         return [sys.executable, script, *arguments]
 
-    def _training(self) -> list[str]:
-        """Return the arguments that both kinds of training take."""
-        arguments = ['--work-dir', str(self.folder), '--seed', str(self.seed)]
-        return [*arguments, '--resume'] if (self.folder / CONFIG).is_file() else arguments
-
     # checkpoints: those of the work root, or released ones
 
     def _source_checkpoint(self) -> Path:
@@ -150,7 +145,22 @@ class Job(ABC):
             )
 
 
-class Pretraining(Job):
+class Training(Job):
+    """What both trainings share: they make a checkpoint, and are resumed."""
+
+    @property
+    def makes(self) -> Path:
+        return _made(self.folder)
+
+    def done(self) -> bool:
+        return 'finished' in record_of(self.folder)
+
+    def arguments(self) -> list[str]:
+        arguments = [shown(self.config), '--work-dir', str(self.folder), '--seed', str(self.seed)]
+        return [*arguments, '--resume'] if (self.folder / CONFIG).is_file() else arguments
+
+
+class Pretraining(Training):
     """``pretrain.py``: makes a source model."""
 
     stage, script = 'pretrain', 'pretrain.py'
@@ -164,10 +174,6 @@ class Pretraining(Job):
         weights = (self.cfg.model.backbone.get('init_cfg') or {}).get('checkpoint')
         return Path(weights) if weights else None
 
-    @property
-    def makes(self) -> Path:
-        return _made(self.folder)
-
     def require(self) -> None:
         from mmseg_uvpt.generalisation import prerequisites
 
@@ -175,12 +181,6 @@ class Pretraining(Job):
             require_file(self.needs, 'ImageNet weights', RELEASED)
         require_data(self.cfg, 'train_dataloader', 'val_dataloader')
         prerequisites.check(self.cfg)
-
-    def done(self) -> bool:
-        return 'finished' in record_of(self.folder)
-
-    def arguments(self) -> list[str]:
-        return [shown(self.config), *self._training()]
 
 
 class PseudoLabelling(Job):
@@ -212,7 +212,7 @@ class PseudoLabelling(Job):
         return [*arguments, '--pseudo_label_dir', str(self.makes)]
 
 
-class Adaptation(Job):
+class Adaptation(Training):
     """``train.py``: adapts a source model."""
 
     stage, script = 'train', 'train.py'
@@ -224,10 +224,6 @@ class Adaptation(Job):
     @property
     def needs(self) -> Path:
         return self._source_checkpoint()
-
-    @property
-    def makes(self) -> Path:
-        return _made(self.folder)
 
     @property
     def _labels(self) -> PseudoLabelling:
@@ -242,18 +238,9 @@ class Adaptation(Job):
             )
         require_data(self.cfg, 'train_dataloader', 'val_dataloader')
 
-    def done(self) -> bool:
-        return 'finished' in record_of(self.folder)
-
     def arguments(self) -> list[str]:
-        labels = ['--pseudo-label-dir', str(self._labels.makes)]
-        return [
-            shown(self.config),
-            '--source-checkpoint',
-            str(self.needs),
-            *labels,
-            *self._training(),
-        ]
+        inputs = ['--source-checkpoint', str(self.needs), '--pseudo-label-dir']
+        return [*super().arguments(), *inputs, str(self._labels.makes)]
 
 
 class Scoring(Job):
@@ -323,7 +310,7 @@ def list_jobs(stage: str, settings: Settings, seeds: list[int], only: list[str])
     """
     found = [
         STAGES[stage](row, seed, settings)
-        for seed in seeds
+        for seed in dict.fromkeys(seeds)
         for row in find_rows(settings.config_root)
     ]
     jobs = [job for job in found if job.config and _wanted(job, only)]

@@ -20,11 +20,13 @@ def to_markdown(results: Sequence[Result], config_root: str = 'configs') -> str:
         config_root: as links shall name it.
     """
     measured = any(result.runs for result in results)
-    head = ['pretraining, backbone, source', 'classes', 'source-only', 'adapted', 'gain']
+    figures = ['source-only', 'adapted', 'gain']
+    head = ['pretraining, backbone, source', 'classes']
     if measured:
-        head += ['ours: source-only', 'adapted', 'gain', 'iterations', 'seeds', 'hardware', 'hours']
+        head += [f'{whose}: {figure}' for whose in ('published', 'ours') for figure in figures]
+        head += ['iterations', 'seeds', 'hardware', 'hours']
     else:
-        head += ['config', 'adapted model']
+        head += [*figures, 'config', 'adapted model']
     lines = [_line(head), '|---' * len(head) + '|']
     for result in results:
         for size in result.sizes:
@@ -53,7 +55,7 @@ def _cells(result: Result, size: int, measured: bool, config_root: str) -> list[
         ', '.join(str(n) for n in sorted({run.iterations for run in runs if run.iterations})),
         ', '.join(str(run.seed) for run in runs),
         '; '.join(sorted({run.hardware for run in runs if run.hardware})),
-        f'{statistics.mean(hours):.1f}' if hours else '',
+        f'{statistics.mean(hours):.2g}' if hours else '',
     ]
 
 
@@ -66,7 +68,7 @@ def _over_seeds(values: list[float], sign: str = '') -> str:
 
 
 def _number(value: float | None, sign: str = '') -> str:
-    return '' if value is None else f'{value:{sign}.1f}'
+    return '' if value is None else f'{round(value, 1) + 0.0:{sign}.1f}'  # 0.0, not -0.0
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.files import write_json
-from mmseg_uvpt.sweep.attempt import RECORD, Attempt, Busy, record_of, stop_all
+from mmseg_uvpt.sweep.attempt import RECORD, Attempt, Busy, is_running, record_of
 from mmseg_uvpt.sweep.display import Screen
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.status import State, Status, status_of
@@ -86,19 +86,37 @@ class Task:
             except Busy:  # the loader workers of an earlier start have not ended yet
                 time.sleep(1)
         status = self._attempt.wait()
-        if status in (STOPPED, -signal.SIGTERM):
-            # Slurm tells the script of a preemption, and submitit does not listen to that signal:
-            # go the way of the one that it listens to, back into the queue
+        if status in (STOPPED, -signal.SIGTERM) and _still_running(environment.job_id):
+            # a preemption, of which Slurm tells the script by a signal that submitit does not
+            # listen to: go the way of the one that it listens to, back into the queue
             signal.raise_signal(getattr(signal, f'SIG{environment.USR_SIG}'))
         return status
 
     def checkpoint(self):
-        """End the script and return what goes on with it."""
+        """End the script and return what goes on with it.
+
+        submitit calls this in a signal handler, which may have come upon a lock of the `Popen` that
+        is waited for: the script's end is seen by the job's own lock.
+        """
         from submitit.helpers import DelayedSubmission
 
         if self._attempt:
-            stop_all([self._attempt], _PATIENCE)
+            self._attempt.signal(signal.SIGTERM)
+            deadline = time.monotonic() + _PATIENCE
+            while is_running(self.job.folder) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            self._attempt.signal(signal.SIGKILL)
         return DelayedSubmission(Task(self.job))
+
+
+def _still_running(number: str) -> bool:
+    """Tell whether Slurm has no other plans for a job: one that was cancelled is completing."""
+    command = ['squeue', '--noheader', '--jobs', number, '-o', '%T']
+    try:
+        answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return answer.stdout.strip() == 'RUNNING'
 
 
 def run(jobs: Sequence[Job], options: Options, screen: Screen) -> dict[Job, Status]:

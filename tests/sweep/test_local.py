@@ -1,5 +1,6 @@
 """The local queue."""
 
+import io
 import os
 import threading
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import DONE, fake_jobs
+from rich.console import Console
 from test_attempt import SLEEP, alive, wait_for
 
 from mmseg_uvpt.errors import UserError
@@ -166,6 +168,18 @@ def test_plain_lines_without_a_terminal(tmp_path, capsys):
     assert 'job0/seed0 done' in lines
     assert any(line.startswith('job1/seed0 failed: exit status 1') for line in lines)
     assert '\x1b' not in ''.join(lines)
+
+
+def test_one_screen_on_a_terminal(tmp_path, monkeypatch):
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=100)
+    monkeypatch.setattr('mmseg_uvpt.sweep.display.console', lambda: terminal)
+    jobs = fake_jobs(tmp_path, f'import time; time.sleep(0.2)\n{DONE}', 'raise SystemExit(1)')
+    run(jobs)
+    text = shown.getvalue()
+    assert '1 ready, 1 running' in text
+    assert '1 failed, 1 done' in text
+    assert '\x1b[2K' in text  # the table is drawn over itself
 
 
 def test_status_of_an_interrupted_job(tmp_path):

@@ -1,4 +1,4 @@
-"""Stands in for the recipe of the same name, on MiniCity: see README, "Rehearsing"."""
+"""Stands in for the recipe of the same name, on MiniCity: `make rehearsal`."""
 
 _base_ = [
     '../../_base_/models/mit-nano_uni-uvpt.py',

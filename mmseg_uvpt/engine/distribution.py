@@ -1,0 +1,54 @@
+"""Several processes that train or score together, on GPUs (nccl) or on the CPU (gloo).
+
+mmengine starts them on GPUs only; what the CPU needs in its place is here.
+"""
+
+import datetime
+import os
+
+import torch
+import torch.distributed as dist
+from mmengine.dist import is_distributed
+from torch import nn
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models import sync_batch_norm
+
+_TIMEOUT = datetime.timedelta(minutes=30)  # an evaluation by one process may take as long
+
+
+def join(launcher: str) -> None:
+    """Join the process group that torchrun describes, where mmengine would not: on the CPU.
+
+    Raises:
+        UserError: this process was not started by torchrun.
+    """
+    if launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise UserError(
+            '--launcher pytorch is for processes that torchrun starts: '
+            'torchrun --nproc_per_node=2 train.py ...'
+        )
+    if torch.cuda.is_available() or is_distributed():
+        return
+    if launcher != 'pytorch':
+        raise UserError(f'--launcher {launcher} needs GPUs, and torch finds none: use torchrun')
+    dist.init_process_group('gloo', timeout=_TIMEOUT)
+
+
+def on_cpu(model: nn.Module, wrapper: dict | None, find_unused: bool) -> tuple[nn.Module, dict]:
+    """Prepare a model for several processes on the CPU.
+
+    Args:
+        model: to be wrapped.
+        wrapper: config of its wrapper, if the recipe has one.
+        find_unused: where it has none: whether some parameters may get no gradient.
+
+    Returns:
+        tuple: the model with batch norms over all processes, and the wrapper's config.
+    """
+    default = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': find_unused,
+    }
+    return sync_batch_norm.convert(model), {**default, **(wrapper or {}), 'device_ids': None}

@@ -1,0 +1,81 @@
+"""Batch norm over two processes equals batch norm over the joint batch."""
+
+import copy
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+
+from mmseg_uvpt.models.sync_batch_norm import SyncBatchNorm, convert
+
+
+def make_model() -> nn.Sequential:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4))
+    with torch.no_grad():
+        for norm in (model[1], model[3]):
+            norm.weight.uniform_(0.5, 2)
+            norm.bias.normal_()
+    return model.double()
+
+
+def make_images() -> torch.Tensor:
+    return torch.randn(3, 3, 6, 7, generator=torch.Generator().manual_seed(1)).double() * 5 + 100
+
+
+def step(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    output = model(images)
+    (output * torch.linspace(-1, 1, output[0].numel()).double().view_as(output[0])).sum().backward()
+    return output.detach()
+
+
+def process(rank: int, folder: str) -> None:
+    dist.init_process_group('gloo', f'file://{folder}/group', rank=rank, world_size=2)
+    model = convert(make_model())
+    images = make_images()
+    mine = images[:1] if rank == 0 else images[1:]  # of unequal size
+    output = step(model, mine)
+    for parameter in model.parameters():
+        dist.all_reduce(parameter.grad)
+    torch.save(
+        {
+            'output': output,
+            'grads': [parameter.grad for parameter in model.parameters()],
+            'state': model.state_dict(),
+        },
+        f'{folder}/{rank}.pth',
+    )
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('two')
+    mp.start_processes(process, (str(folder),), nprocs=2, start_method='fork')
+    return [torch.load(folder / f'{rank}.pth') for rank in (0, 1)]
+
+
+def test_two_processes_equal_one(two):
+    model = make_model()
+    output = step(model, make_images())
+    torch.testing.assert_close(torch.cat([one['output'] for one in two]), output)
+    for rank in (0, 1):
+        grads = [parameter.grad for parameter in model.parameters()]
+        torch.testing.assert_close(two[rank]['grads'], grads)
+        torch.testing.assert_close(dict(two[rank]['state']), dict(model.state_dict()))
+
+
+def test_conversion_keeps_names_values_and_what_is_frozen():
+    model = make_model()
+    model[1].requires_grad_(False)
+    model[3].eval()
+    before = copy.deepcopy(model.state_dict())
+    converted = convert(model)
+    assert [type(converted[i]) for i in (1, 3)] == [SyncBatchNorm] * 2
+    assert list(converted.state_dict()) == list(before)
+    torch.testing.assert_close(dict(converted.state_dict()), dict(before))
+    assert not converted[1].weight.requires_grad
+    assert converted[3].weight.requires_grad
+    assert not converted[3].training

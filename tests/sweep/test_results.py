@@ -1,0 +1,174 @@
+"""The table of results."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.sweep.markdown import BEGIN, END, to_markdown, update_page
+from mmseg_uvpt.sweep.results import collect, to_csv, to_json
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGS = REPOSITORY / 'configs'
+GTA, SYNTHIA = 'sss_swin-b_gta5', 'source-gta_mit-b5_synthia'
+# mIoU19, mIoU16, mIoU13 of two seeds
+SOURCE, ADAPTED = [(50.0, 51.0, 52.0), (50.4, 51.2, 52.2)], [(56.0, 57.0, 58.0), (57.4, 57.6, 58.4)]
+
+
+def write(path: Path, contents: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(contents))
+
+
+def scores(means, checkpoint='model.pth') -> dict:
+    named = dict(zip(('mIoU19', 'mIoU16', 'mIoU13'), means, strict=True))
+    return {**named, 'mIoU': means[0], 'checkpoint': checkpoint}
+
+
+@pytest.fixture
+def work_root(tmp_path) -> Path:
+    """Two seeds of one row, the second resumed; one seed of another row, source-only."""
+    for seed in (0, 1):
+        folder = tmp_path / f'seed{seed}'
+        write(folder / f'test_source/{GTA}/score.json', scores(SOURCE[seed]))
+        write(folder / f'test/{GTA}/score.json', scores(ADAPTED[seed], f'best{seed}.pth'))
+        training = folder / f'train/{GTA}'
+        write(training / 'run.json', {'starts': [], 'finished': 'then', 'iterations': 80000})
+        write(training / 'environment.json', {'processors': '16', 'GPU 0,1': 'NVIDIA H100'})
+        for start, hours in (('20260101_100000', 6), ('20260102_100000', 2))[: seed + 1]:
+            log = training / start / 'vis_data/scalars.json'
+            write(log, {})
+            begin = 1767261600 + (86400 if start.startswith('20260102') else 0)
+            os.utime(log, (begin + 3600 * hours,) * 2)
+    write(tmp_path / f'seed0/test_source/{SYNTHIA}/score.json', scores((40, 50.5, 56.5)))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv('TZ', 'UTC')
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def record(results, config: str, classes: int) -> dict:
+    table = json.loads(to_json(results))['table']
+    (found,) = (r for r in table if r['config'].startswith(config) and r['classes'] == classes)
+    return found
+
+
+@pytest.mark.parametrize(('place', 'classes'), [(0, 19), (1, 16), (2, 13)])
+def test_means_and_deviations_over_seeds(work_root, place, classes):
+    found = record(collect(CONFIGS, [work_root]), GTA, classes)
+    source = [means[place] for means in SOURCE]
+    adapted = [means[place] for means in ADAPTED]
+    gains = [b - a for a, b in zip(source, adapted, strict=True)]
+    for name, values in (('source_only', source), ('adapted', adapted), ('gain', gains)):
+        assert found[name] == pytest.approx(mean(values))
+        assert found[f'{name}_deviation'] == pytest.approx(stdev(values))
+    assert found['seeds'] == [0, 1]
+    assert found['iterations'] == [80000]
+    assert found['hours'] == pytest.approx((6 + 8) / 2)
+    assert found['hardware'] == ['2 x NVIDIA H100']
+
+
+def test_published_figures_stand_beside(work_root):
+    results = collect(CONFIGS, [work_root])
+    found = record(results, GTA, 19)
+    assert (found['published_source_only'], found['published_adapted']) == (50.5, 56.2)
+    assert found['published_gain'] == 5.7
+    assert record(results, GTA, 16)['published_adapted'] is None
+    found = record(results, SYNTHIA, 13)
+    assert (found['published_source_only'], found['published_adapted']) == (56.2, 60.1)
+    assert (found['source_only'], found['adapted'], found['gain']) == (56.5, None, None)
+    assert found['source_only_deviation'] is None
+    assert len(json.loads(to_json(results))['table']) == 24
+
+
+def test_each_run_can_be_traced(work_root):
+    runs = json.loads(to_json(collect(CONFIGS, [work_root])))['runs']
+    assert [(run['row'], run['seed'], run['checkpoint']) for run in runs] == [
+        *((GTA, 0, 'best0.pth'), (GTA, 1, 'best1.pth')),
+        (SYNTHIA, 0, None),
+    ]
+    assert {run['root'] for run in runs} == {str(work_root)}
+
+
+def test_csv(work_root):
+    rows = list(csv.DictReader(io.StringIO(to_csv(collect(CONFIGS, [work_root])))))
+    assert len(rows) == 24
+    first = rows[0]
+    assert (first['method'], first['backbone'], first['source']) == ('SSS', 'Swin-B', 'GTA')
+    assert (first['classes'], first['seeds'], first['adapted']) == ('19', '0; 1', '56.7')
+    assert rows[-1]['adapted'] == ''
+
+
+def test_markdown(work_root):
+    lines = to_markdown(collect(CONFIGS, [work_root])).splitlines()
+    assert len(lines) == 2 + 4 + 8  # four rows over 19 classes, four over 16 and 13
+    assert lines[2] == (
+        '| SSS Swin-B, GTA | 19 | 50.5 | 56.2 | +5.7 | 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 '
+        '| 80000 | 0, 1 | 2 x NVIDIA H100 | 7 |'
+    )
+    assert lines[-1] == (
+        '| source-GtA MiT-B5, SYNTHIA | 13 | 56.2 | 60.1 | +3.9 | 56.5 |  |  |  | 0 |  |  |'
+    )
+    assert {line.count('|') for line in lines} == {13}
+
+
+def test_an_unfinished_training_has_neither_iterations_nor_hours(work_root):
+    write(work_root / f'seed0/train/{GTA}/run.json', {'starts': []})
+    found = record(collect(CONFIGS, [work_root]), GTA, 19)
+    assert found['hours'] == pytest.approx(8)
+    assert found['seeds'] == [0, 1]
+
+
+def test_the_readme_holds_what_the_tool_makes():
+    text = (REPOSITORY / 'README.md').read_text()
+    made = subprocess.run(
+        [sys.executable, 'tools/results_table.py'],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert made.count('\n') == 14
+    assert f'{BEGIN}\n\n{made}\n{END}' in text
+
+
+def test_no_config_of_a_work_folder_is_run(work_root):
+    trap = work_root / 'sprung'
+    for path in work_root.glob('seed*/*/*'):
+        (path / 'config.py').write_text(f'open({str(trap)!r}, "w")')
+    collect(CONFIGS, [work_root])
+    assert not trap.exists()
+
+
+def test_what_cannot_be_read(work_root):
+    with pytest.raises(UserError, match=r'work root .*gone does not exist'):
+        collect(CONFIGS, [work_root / 'gone'])
+    path = work_root / f'seed1/test/{GTA}/score.json'
+    for text in ('{"mIoU19": 5', '[]'):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r'seed1/test/sss_swin-b_gta5/score\.json .* delete it'):
+            collect(CONFIGS, [work_root])
+
+
+def test_page_without_a_place(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('nothing here')
+    with pytest.raises(UserError, match=r'page\.md has no place for the table'):
+        update_page(page, '| a |\n')
+    page.write_text(f'before\n{BEGIN}\nold\n{END}\nafter\n')
+    update_page(page, '| a |\n')
+    assert page.read_text() == f'before\n{BEGIN}\n\n| a |\n\n{END}\nafter\n'
