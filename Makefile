@@ -7,7 +7,7 @@ SOURCE ?= sss
 SECONDS ?= 60
 TARGET ?= all
 
-.PHONY: help install demo rehearsal test lint format gpu-check fuzz clean
+.PHONY: help install demo rehearsal test lint format gpu-check fuzz soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  \1 \t/p' Makefile | expand -t 14
@@ -56,6 +56,9 @@ fuzz: install  ## run the fuzzers of tests/fuzz, SECONDS=60 for each of TARGET=a
 		> "$$(work_dirs/fuzz/venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
 	@work_dirs/fuzz/venv/bin/python -m pip install --quiet atheris
 	work_dirs/fuzz/venv/bin/python tests/fuzz/run.py $(TARGET) $(SECONDS)
+
+soak: install  ## kill trainings at random moments 240 times, compare what comes out: 10 minutes
+	OMP_NUM_THREADS=1 UVPT_KILLS=200 $(PY) -m pytest tests/engine/test_exact_resume.py
 
 clean:  ## remove what builds and tools leave, but no data, checkpoints, runs or environment
 	rm -rf build *.egg-info .pytest_cache .ruff_cache

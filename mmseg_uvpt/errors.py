@@ -4,6 +4,9 @@ import os
 import sys
 from collections.abc import Callable
 
+# exit status of a training that was told to stop and can be resumed (EX_TEMPFAIL of sysexits.h)
+STOPPED = 75
+
 
 class UserError(Exception):
     """Something the user can mend. The message names the thing, the value and the cure."""

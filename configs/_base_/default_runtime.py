@@ -18,6 +18,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
+max_skipped_in_a_row = 20  # iterations without a finite loss that end a training
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]

@@ -22,6 +22,7 @@ from mmseg_uvpt.correction.layout import (
 from mmseg_uvpt.correction.mapped_file import MappedFile, allocate
 from mmseg_uvpt.correction.pseudo_labels import IGNORE
 from mmseg_uvpt.correction.quantile import ConfidenceHistogram
+from mmseg_uvpt.correction.undo import UndoLog
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_json, why_unreadable, write_json
 
@@ -65,15 +66,27 @@ class LabelBank:
     Args:
         folder: an existing bank.
         identity: what the bank must belong to.
+        iterations: of the checkpoint that the bank is taken back to; None leaves it as it is.
+        moved: accept another folder of pseudo labels, which are in the bank already.
+
+    Attributes:
+        undo: remembers what changes overwrite, once a checkpoint was begun there.
+        taken_back: whether all changes since that checkpoint could be undone.
 
     Raises:
         UserError: the bank is missing, damaged, or belongs to something else.
     """
 
-    def __init__(self, folder: Path, identity: BankIdentity) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identity: BankIdentity,
+        iterations: int | None = None,
+        moved: bool = False,
+    ) -> None:
         self.folder = folder
         saved, frame_sizes = _read_meta(folder)
-        identity.check_same(saved, folder)
+        identity.check_same(saved, folder, moved)
         self.layout = BankLayout(frame_sizes, identity.crop_size)
         for name, size in self.layout.file_bytes.items():
             found = (folder / name).stat().st_size if (folder / name).is_file() else 'no file'
@@ -81,6 +94,8 @@ class LabelBank:
                 raise _damaged(folder, f'{name} has {found} instead of {size} bytes')
         self._files = {name: MappedFile(folder / name, dtype) for name, dtype in DTYPES.items()}
         self._index = self._files[INDEX].array.reshape(-1, INDEX_COLUMNS)
+        self.undo = UndoLog(folder, self._files)
+        self.taken_back = iterations is not None and self.undo.roll_back(iterations)
         self._histogram = ConfidenceHistogram(identity.num_classes)
         try:
             self._check_labels(identity.num_classes)
@@ -109,10 +124,8 @@ class LabelBank:
             UserError: it cannot be written; nothing is left behind.
         """
         layout = BankLayout(frame_sizes, identity.crop_size)
-        part = folder.with_name(f'.{folder.name}.part')
+        part = _empty_part(folder)
         try:
-            if part.exists():  # of a run that was killed here
-                shutil.rmtree(part)
             part.mkdir(parents=True)
             for name, size in layout.file_bytes.items():
                 allocate(part / name, size)
@@ -146,7 +159,9 @@ class LabelBank:
 
     def write_label(self, i: int, box: Box, label: np.ndarray) -> None:
         """Replace the labels of frame ``i`` within ``box``."""
-        self._frame(i, box)[box.top : box.bottom, box.left : box.right] = label
+        frame = self._frame(i, box)
+        self.undo.save(LABELS, *self.layout.label_offsets[i : i + 2].tolist())
+        frame[box.top : box.bottom, box.left : box.right] = label
         self._files[LABELS].release()
 
     def kept(self, i: int) -> Kept | None:
@@ -177,6 +192,10 @@ class LabelBank:
                 f'confidence {kept.confidence.shape} differ in size'
             )
         before = self.kept(i)
+        self.undo.save(INDEX, i * INDEX_COLUMNS, (i + 1) * INDEX_COLUMNS)
+        if before:
+            for name in (PREDICTIONS, CONFIDENCES):
+                self.undo.save(name, *self.layout.kept_offsets[i : i + 2].tolist())
         self._histogram.add(kept.prediction, kept.confidence)
         if before:
             self._histogram.remove(before.prediction, before.confidence)
@@ -197,6 +216,7 @@ class LabelBank:
     def close(self) -> None:
         """Flush and let go of the files."""
         self.flush()
+        self.undo.close()
         del self._index
         for file in self._files.values():
             file.close()
@@ -221,6 +241,19 @@ class LabelBank:
         if height * width > end - start:
             raise ValueError(f'a crop of {height} x {width} is larger than {end - start} pixels')
         return self._files[name].array[start : start + height * width].reshape(height, width)
+
+
+def remove(folder: Path) -> None:
+    """Remove a bank at once: a run that is killed here leaves none, or all of it."""
+    os.rename(folder, _empty_part(folder))
+    _empty_part(folder)
+
+
+def _empty_part(folder: Path) -> Path:
+    """Return where a bank is made before it takes its place; what is there is removed."""
+    part = folder.with_name(f'.{folder.name}.part')
+    shutil.rmtree(part, ignore_errors=True)
+    return part
 
 
 def _size_text(size: int) -> str:

@@ -1,7 +1,6 @@
 """The hook that joins label bank and correction rule to a training run."""
 
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_uvpt.correction.bank import Kept, LabelBank
+from mmseg_uvpt.correction.bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.batch import Crop, read_crop
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
 from mmseg_uvpt.correction.source import BankSource
+from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
 
 BANK = 'label_bank'
@@ -75,13 +75,14 @@ class LabelCorrectionHook(Hook):
                 'start train.py in one process, without --launcher'
             )
         loader = runner.train_dataloader
-        epoch = math.ceil(len(loader.dataset) / loader.batch_size)
+        dataset = data_set_of(loader)
+        epoch = math.ceil(len(dataset) / loader.batch_size)
         self.rule = LabelCorrectionRule(
             self.num_classes, epoch, self.interval, self.queue_length, self.slope
         )
         folder = Path(runner.work_dir)
-        source = BankSource(loader.dataset, self.pseudo_label_dir, self.num_classes)
-        self.record = CorrectionRecord(folder, loader.dataset.metainfo['classes'])
+        source = BankSource(dataset, self.pseudo_label_dir, self.num_classes)
+        self.record = CorrectionRecord(folder, dataset.metainfo['classes'])
         if runner.iter > 0:
             self._resume(runner, folder / BANK, source)
         else:
@@ -106,6 +107,12 @@ class LabelCorrectionHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Keep what was predicted; at every interval decide what is corrected."""
+        if outputs:  # a skipped iteration has none, and its prediction is worth nothing
+            self._keep(runner, data_batch)
+        if self.rule.is_due(runner.iter):
+            self._decide(runner)
+
+    def _keep(self, runner: Runner, data_batch: dict[str, Sequence]) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         confidences = model.last_prediction.confidence
         if not torch.isfinite(confidences).all():
@@ -122,20 +129,23 @@ class LabelCorrectionHook(Hook):
             kept = Kept(crop.box, prediction, crop.from_network(confidence))
             self.bank.keep(crop.index, runner.iter, kept)
         self._iteration = runner.iter
-        if self.rule.is_due(runner.iter):
-            self._decide(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Write down what changed since the last decision, and close the bank."""
         self.record.ended(self._iteration)
+        self.bank.undo.clear()
         self.bank.close()
         self.bank = None
 
+    def before_checkpoint(self, runner: Runner, iterations: int) -> None:
+        """Have the bank remember how to return to here (`WholeCheckpointHook` calls this)."""
+        self.bank.flush()
+        self.bank.undo.begin(iterations)
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put the state beside the weights, the bank being on the disk up to here."""
+        """Put the state beside the weights."""
         if self.bank is None:
             return
-        self.bank.flush()
         checkpoint[CHECKPOINT_KEY] = {
             'iteration': self._iteration,
             'rule': self.rule.state_dict(),
@@ -158,7 +168,7 @@ class LabelCorrectionHook(Hook):
                     f'{folder} holds labels that an earlier run has trained with and may have '
                     'corrected. Go on with that run by --resume, or choose another --work-dir.'
                 )
-            shutil.rmtree(folder)
+            remove(folder)
         self.bank = source.make_bank(folder)
         self.record.begin()
         runner.logger.info(f'label bank: {len(self.bank)} frames in {folder}')
@@ -169,23 +179,25 @@ class LabelCorrectionHook(Hook):
                 'the checkpoint to resume from holds no state of the label correction: it was '
                 'not written by this training. Start the run again in another --work-dir.'
             )
+        anyway = runner.cfg.get('resume_anyway', False)
         try:
-            self.rule.load_state_dict(self._saved['rule'])
+            self.rule.load_state_dict(self._saved['rule'], other_settings=anyway)
         except ValueError as error:
             raise UserError(
                 f'label correction cannot go on: {error}. Resume with the settings the run began '
-                'with, or choose another --work-dir.'
+                'with, choose another --work-dir, or go on all the same with --resume-anyway.'
             ) from error
-        self.bank = LabelBank(folder, source.identity)
+        self.bank = LabelBank(folder, source.identity, runner.iter, moved=anyway)
         self._iteration = self._saved['iteration']
-        if self.bank.iteration != self._iteration:
+        if not self.bank.taken_back and self.bank.iteration != self._iteration:
             runner.logger.warning(
                 f'the label bank {folder} is that of iteration {self.bank.iteration}, the '
                 f'checkpoint that of iteration {self._iteration}: the run goes on with labels and '
                 'predictions other than it had then, so its result may differ slightly from an '
                 'uninterrupted run.'
             )
-        self.record.resume(self._iteration)
+        self.bank.undo.begin(runner.iter)
+        self.record.resume(runner.iter - 1)
         self.record.pixels_changed[:] = self._saved['pixels_changed'].cpu().numpy()
 
     def _crops(self, data_batch: dict[str, Sequence]) -> list[Crop]:

@@ -38,12 +38,13 @@ class BankIdentity:
             raise TypeError('its identity holds values of other types')
         return found
 
-    def check_same(self, saved: 'BankIdentity', folder: Path) -> None:
+    def check_same(self, saved: 'BankIdentity', folder: Path, moved: bool = False) -> None:
         """Compare with the identity that a bank was made with.
 
         Args:
             saved: identity of the bank.
             folder: the bank, for the message.
+            moved: whether the folder of pseudo labels may be another one.
 
         Raises:
             UserError: they differ; the message says in what.
@@ -51,7 +52,7 @@ class BankIdentity:
         cure = 'Use the settings it was made with, or choose another --work-dir.'
         for name in ('pseudo_label_dir', 'num_classes', 'crop_size', 'resize'):
             theirs, ours = getattr(saved, name), getattr(self, name)
-            if theirs != ours:
+            if theirs != ours and not (moved and name == 'pseudo_label_dir'):
                 raise UserError(
                     f'{folder} belongs to another run: its {name} is {theirs}, this run has '
                     f'{ours}. {cure}'

@@ -186,13 +186,19 @@ class LabelCorrectionRule:
             'queue': torch.tensor(queue),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], other_settings: bool = False) -> None:
         """Take back what `state_dict` returned.
+
+        Args:
+            state: of a rule with the same settings.
+            other_settings: accept other settings than the number of classes.
 
         Raises:
             ValueError: the state comes from a rule with other settings.
         """
         for name, value in self._settings.items():
+            if other_settings and name != 'num_classes':
+                continue
             saved = state['settings'].get(name)
             if saved is None or not math.isclose(saved, value):
                 raise ValueError(f'{name} was {saved} when the state was saved and is {value} now')

@@ -9,6 +9,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmseg.registry import HOOKS
 
+from mmseg_uvpt.engine.run_folder import last_checkpoint
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_whole
 
 
@@ -54,6 +56,7 @@ class WholeCheckpointHook(CheckpointHook):
     """
 
     best_ckpt_path: str | None = None
+    _saved: int | None = None  # iterations at the last checkpoint
 
     def __init__(self, save_best: str | None = None, **kwargs):
         super().__init__(save_best=save_best, backend_args={'backend': 'whole_file'}, **kwargs)
@@ -66,7 +69,19 @@ class WholeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = str(Path(self.out_dir) / Path(self.best_ckpt_path).name)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Replace each history of the log by its values and counts, numpy's numbers by Python's."""
+        """Replace each history of the log by its values and counts, numpy's numbers by Python's.
+
+        Raises:
+            UserError: the weights are not finite; checkpoints written before stay.
+        """
+        bad = [k for k, v in checkpoint['state_dict'].items() if not torch.isfinite(v).all()]
+        if bad:
+            raise UserError(
+                f'after {checkpoint["meta"]["iter"]} iterations {len(bad)} weights are not finite, '
+                f'for example {bad[0]}: training has diverged, and no checkpoint is written. The '
+                f'last good one is {last_checkpoint(runner.work_dir) or "none"}; start again in '
+                'another --work-dir with a lower learning rate'
+            )
         info = checkpoint['message_hub']['runtime_info']
         info.update({k: v.item() for k, v in info.items() if isinstance(v, np.generic)})
         scalars = checkpoint['message_hub']['log_scalars']
@@ -82,12 +97,25 @@ class WholeCheckpointHook(CheckpointHook):
                 values, counts = (tensor.cpu().numpy() for tensor in history)
                 scalars[name] = HistoryBuffer(values, counts)
 
+    def save_now(self, runner, iterations: int) -> None:
+        """Save a checkpoint after so many iterations, unless there is one already."""
+        if self._saved != iterations:
+            meta = {'epoch': runner.epoch, 'iter': iterations}
+            self._save_checkpoint_with_step(runner, iterations, meta)
+
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        # a point of our own: in all processes, and not for the best one, which is a copy
+        runner.call_hook('before_checkpoint', iterations=step)
         super()._save_checkpoint_with_step(runner, step, meta)
+        self._saved = step
         self._tidy()
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        # Without a last checkpoint mmengine does not write that one again, with the evaluation in
+        # its log: a resumed run makes the evaluation of its checkpoint, and would have it twice.
+        last, self.last_ckpt = self.last_ckpt, None
         super()._save_best_checkpoint(runner, metrics)
+        self.last_ckpt = last
         self._tidy()
 
     def _tidy(self) -> None:

@@ -4,13 +4,21 @@ import argparse
 from pathlib import Path
 
 from mmseg_uvpt.arguments import key_and_value, seed
+from mmseg_uvpt.errors import STOPPED
+
+STATUSES = f"""\
+exit statuses:
+  0   the training is finished
+  1   something is to be mended first; the last line says what
+  {STOPPED}  stopped by SIGTERM or SIGUSR1 after an iteration, with a checkpoint: call it again with
+      --resume"""
 
 
-def make_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """Return a parser whose help ends with ``example``, a command to copy."""
+def make_parser(description: str, example: str, more: str = '') -> argparse.ArgumentParser:
+    """Return a parser whose help ends with ``example``, a command to copy, and ``more``."""
     return argparse.ArgumentParser(
         description=description,
-        epilog=f'example:\n{example}',
+        epilog=f'example:\n{example}' + (f'\n\n{more}' if more else ''),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -50,6 +58,11 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the two scripts that train."""
     parser.add_argument(
         '--resume', action='store_true', help='continue from the last checkpoint of the work folder'
+    )
+    parser.add_argument(
+        '--resume-anyway',
+        action='store_true',
+        help='likewise, though config, seed, processes or data set differ: says what does',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
 

@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = cli.make_parser(
-        'Train a source model on labelled source images; evaluate it on the target.', EXAMPLE
+        'Train a source model on labelled source images; evaluate it on the target.',
+        EXAMPLE,
+        cli.STATUSES,
     )
     parser.add_argument('config', help='e.g. configs/pretrain/sss_swin-b_gta5.py')
     cli.add_config_options(parser)
@@ -45,4 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python pretrain.py {shlex.join(argv)}'
-    train(cfg, command, resume=args.resume, amp=args.amp)
+    train(
+        cfg,
+        command,
+        resume=args.resume or args.resume_anyway,
+        amp=args.amp,
+        anyway=args.resume_anyway,
+    )

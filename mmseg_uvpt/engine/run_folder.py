@@ -2,8 +2,10 @@
 
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mmengine.config import Config
 
@@ -14,7 +16,7 @@ CONFIG, RECORD = 'config.py', 'run.json'
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
 # entries that say how and where a run is executed, not what it computes
 _EXECUTION = re.compile(
-    r'^(launcher|resume|load_from|work_dir|log_level|env_cfg\..*)$'
+    r'^(launcher|resume|load_from|work_dir|log_level|max_skipped_in_a_row|env_cfg\..*)$'
     r'|\.(num_workers|persistent_workers|pin_memory|prefetch_factor)$'
 )
 
@@ -22,10 +24,42 @@ _EXECUTION = re.compile(
 def last_checkpoint(folder: str | Path) -> Path | None:
     """Return the newest checkpoint of a run, by its iteration; None if there is none.
 
-    The files are whole (`WholeCheckpointHook`), so their names are enough; the text file that
-    mmengine keeps beside them holds an absolute path and is wrong once a folder was moved.
+    The text file that mmengine keeps beside them holds an absolute path and is wrong once a
+    folder was moved.
     """
     return _latest(Path(folder).glob('iter_*.pth'))
+
+
+def last_whole_checkpoint(folder: str | Path) -> tuple[Path | None, list[Path]]:
+    """Return the newest checkpoint of a run that is not damaged, and the newer ones that are.
+
+    Files are written whole (`WholeCheckpointHook`), so damage is the work of a disk, or of a copy
+    that was not finished. Nothing is deleted.
+
+    Raises:
+        UserError: there are checkpoints, and all of them are damaged.
+    """
+    damaged = []
+    for path in _by_iteration(Path(folder).glob('iter_*.pth')):
+        if _is_whole(path):
+            return path, damaged
+        damaged.append(path)
+    if damaged:
+        raise UserError(
+            f'no checkpoint of {folder} can be read, all are damaged: '
+            f'{", ".join(path.name for path in damaged)}. Restore one of them from a copy, or '
+            'start again in another --work-dir'
+        )
+    return None, []
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether all that a checkpoint holds agrees with its checksums."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (OSError, zipfile.BadZipFile, EOFError):
+        return False
 
 
 def best_checkpoint(folder: str | Path) -> Path | None:
@@ -37,8 +71,13 @@ def best_checkpoint(folder: str | Path) -> Path | None:
 
 
 def _latest(paths: Iterable[Path]) -> Path | None:
+    return next(iter(_by_iteration(paths)), None)
+
+
+def _by_iteration(paths: Iterable[Path]) -> list[Path]:
+    """Return checkpoints, the newest first."""
     found = {int(m[1]): path for path in paths if (m := _ITERATION.search(path.name))}
-    return found[max(found)] if found else None
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def record_of(folder: str | Path) -> dict:
@@ -55,16 +94,26 @@ def record_of(folder: str | Path) -> dict:
     return found
 
 
-def claim(cfg: Config, resume: bool) -> Path | None:
+class Claim(NamedTuple):
+    """Where a run goes on in its work folder, and what is to be said of it.
+
+    Attributes:
+        checkpoint: to continue from; None for a run from the beginning, which is also what
+            resuming a run means that ended before its first checkpoint.
+        warnings: sentences for the log.
+    """
+
+    checkpoint: Path | None
+    warnings: list[str]
+
+
+def claim(cfg: Config, resume: bool, anyway: bool = False) -> Claim:
     """Decide whether a run of ``cfg`` may use its work folder. Nothing is written.
 
     Args:
         cfg: resolved config with ``work_dir``.
         resume: whether an earlier run is to be continued.
-
-    Returns:
-        Path: the checkpoint to continue from; None for a run from the beginning, which is also
-        what resuming a run means that ended before its first checkpoint.
+        anyway: whether to continue it though its config differs.
 
     Raises:
         UserError: the folder holds the run of another config; or one of this config, and
@@ -83,18 +132,22 @@ def claim(cfg: Config, resume: bool) -> Path | None:
             )
         if resume:
             raise UserError(f'nothing to resume: {folder} holds no run; start it without --resume')
-        return None
-    _refuse_other(folder, stored, cfg)
+        return Claim(None, [])
+    warnings = _compare(folder, stored, cfg, anyway)
     if not resume:
         reached = f'up to {checkpoint.name}' if checkpoint else 'that has no checkpoint yet'
         raise UserError(
             f'work folder {folder} already holds a run of this config, {reached}: continue it with '
             '--resume, or choose another --work-dir'
         )
-    return checkpoint
+    checkpoint, damaged = last_whole_checkpoint(folder)
+    warnings += [
+        f'{path} is damaged: the run goes on from {checkpoint.name} instead' for path in damaged
+    ]
+    return Claim(checkpoint, warnings)
 
 
-def _refuse_other(folder: Path, stored: Path, cfg: Config) -> None:
+def _compare(folder: Path, stored: Path, cfg: Config, anyway: bool) -> list[str]:
     reason = why_unreadable(stored)
     try:
         there = None if reason else Config.fromfile(stored, import_custom_modules=False)
@@ -106,12 +159,16 @@ def _refuse_other(folder: Path, stored: Path, cfg: Config) -> None:
             'file, or choose another --work-dir'
         )
     lines = list(differences(there, cfg))
+    if lines and anyway:
+        return [f'the config differs from that of the run: {line}' for line in lines]
     if lines:
         more = f'; and {len(lines) - 4} more' if len(lines) > 4 else ''
         raise UserError(
             f'work folder {folder} holds the run of another config: {"; ".join(lines[:4])}{more}. '
-            'Choose another --work-dir, or give the same config and options as that run'
+            'Choose another --work-dir, give the same config and options as that run, or go on '
+            'with it all the same by --resume-anyway'
         )
+    return []
 
 
 def differences(there: Config, here: Config) -> Iterator[str]:

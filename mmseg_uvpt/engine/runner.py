@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 import mmseg_uvpt.engine.checkpoint_hook
 import mmseg_uvpt.engine.optimizer
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.datasets.seeded_batches import seed_batches
+from mmseg_uvpt.engine import loader_workers
+from mmseg_uvpt.engine.finite import CHECKED
 from mmseg_uvpt.engine.parameters import parameter_counts
 from mmseg_uvpt.errors import UserError
 
@@ -34,9 +37,21 @@ class ProjectRunner(Runner):
     # what mmengine builds only when training or testing starts
 
     def build_train_loop(self, *args, **kwargs):
-        """Build the loop and its data loader; a config that is wrong there is a `UserError`."""
+        """Build the loop and its data loader; a config that is wrong there is a `UserError`.
+
+        Its batches depend on their place in the run alone (`datasets.seeded_batches`).
+        """
         with _building(self.cfg):
+            if isinstance(self._train_dataloader, dict):
+                self._train_dataloader = seed_batches(self._train_dataloader, self.seed)
             return super().build_train_loop(*args, **kwargs)
+
+    def end_workers(self) -> None:
+        """End the workers of the loaders of training and evaluation."""
+        if isinstance(self._train_loop, BaseLoop):
+            loader_workers.end(self._train_loop.dataloader_iterator._iterator)
+        if isinstance(self._val_loop, BaseLoop):
+            loader_workers.end(self._val_loop.dataloader._iterator)
 
     def build_val_loop(self, *args, **kwargs):
         """Do as `build_train_loop`."""
@@ -87,6 +102,9 @@ def build_runner(cfg: Config) -> ProjectRunner:
         UserError: a part of it cannot be built as the config says.
     """
     _without_workers(cfg)
+    if 'optim_wrapper' in cfg:
+        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        cfg.optim_wrapper.type = CHECKED.get(wrapper, wrapper)
     with _building(cfg):
         runner = ProjectRunner.from_cfg(cfg)
     model = runner.model

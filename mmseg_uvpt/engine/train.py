@@ -23,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = cli.make_parser(
-        'Adapt a source model to unlabelled target images; evaluate it on the target.', EXAMPLE
+        'Adapt a source model to unlabelled target images; evaluate it on the target.',
+        EXAMPLE,
+        cli.STATUSES,
     )
     parser.add_argument('config', help='e.g. configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py')
     parser.add_argument(
@@ -77,4 +79,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python train.py {shlex.join(argv)}'
-    train(cfg, command, resume=args.resume, amp=args.amp)
+    train(
+        cfg,
+        command,
+        resume=args.resume or args.resume_anyway,
+        amp=args.amp,
+        anyway=args.resume_anyway,
+    )

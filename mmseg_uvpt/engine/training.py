@@ -8,14 +8,20 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine import run_folder
 from mmseg_uvpt.engine.configuration import require_data
+from mmseg_uvpt.engine.exact_resume import ExactResumeHook
 from mmseg_uvpt.engine.failures import readable_failures
+from mmseg_uvpt.engine.finite import LIMIT, SkippedIterationHook
+from mmseg_uvpt.engine.interruption import Interruption, InterruptionHook
 from mmseg_uvpt.engine.missed_evaluation import MissedEvaluationHook
 from mmseg_uvpt.engine.provenance import ProvenanceHook
 from mmseg_uvpt.engine.runner import build_runner
+from mmseg_uvpt.engine.work_lock import locked
 from mmseg_uvpt.errors import UserError
 
 
-def train(cfg: Config, command: str, resume: bool = False, amp: bool = False) -> None:
+def train(
+    cfg: Config, command: str, resume: bool = False, amp: bool = False, anyway: bool = False
+) -> None:
     """Train what ``cfg`` describes; evaluations and checkpoints go into ``cfg.work_dir``.
 
     Args:
@@ -23,24 +29,38 @@ def train(cfg: Config, command: str, resume: bool = False, amp: bool = False) ->
         command: the command line, for the record.
         resume: continue from the last checkpoint of the work folder.
         amp: use mixed precision.
+        anyway: continue though config, seed, number of processes or data set differ.
 
     Raises:
         UserError: data, checkpoints or pseudo labels are missing; the work folder holds another
-            run; there is no GPU for ``amp``; no space is left.
+            run, or is in use; there is no GPU for ``amp``; no space is left; losses are not finite.
+        Stopped: a signal asked for it.
     """
     if amp:
         _mixed_precision(cfg)
     require_data(cfg, 'train_dataloader', 'val_dataloader')
-    with readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
-        checkpoint = run_folder.claim(cfg, resume)
-        record = copy.deepcopy(cfg)
-        cfg.resume = resume
-        cfg.load_from = checkpoint and str(checkpoint)
-        runner = build_runner(cfg)
-        runner.register_hook(ProvenanceHook(record, command, checkpoint))
-        if checkpoint:
-            runner.register_hook(MissedEvaluationHook())
-        runner.train()
+    interruption = Interruption()
+    with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
+        if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either
+            run_folder.claim(cfg, resume, anyway)
+        with locked(cfg.work_dir, cfg.get('launcher', 'none'), command):
+            claim = run_folder.claim(cfg, resume, anyway)
+            record = copy.deepcopy(cfg)
+            cfg.resume, cfg.resume_anyway = resume, anyway
+            cfg.load_from = claim.checkpoint and str(claim.checkpoint)
+            runner = build_runner(cfg)
+            for warning in claim.warnings:
+                runner.logger.warning(warning)
+            runner.register_hook(ExactResumeHook(anyway))
+            runner.register_hook(SkippedIterationHook(cfg.get('max_skipped_in_a_row', LIMIT)))
+            runner.register_hook(ProvenanceHook(record, command, claim.checkpoint))
+            if claim.checkpoint:
+                runner.register_hook(MissedEvaluationHook())
+            runner.register_hook(InterruptionHook(interruption))
+            try:
+                runner.train()
+            finally:
+                runner.end_workers()
 
 
 def _cure(folder: str) -> str:

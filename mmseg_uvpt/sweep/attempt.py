@@ -5,8 +5,6 @@ of them lives, whatever became of the launcher, and a killed machine leaves none
 """
 
 import contextlib
-import ctypes
-import fcntl
 import os
 import platform
 import secrets
@@ -19,11 +17,12 @@ from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.lock import Held, acquire, is_held
+from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep.jobs import Job
 
 LOCK, RECORD, LOG = 'job.lock', 'job.json', 'job.log'
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
+_PATIENCE = 0.5  # seconds, since another process that only looks holds a lock for a moment
 
 
 class Busy(Exception):
@@ -52,7 +51,10 @@ class Attempt:
         self.job = job
         self._ended = self._stopped = False
         self._id = secrets.token_hex(4)
-        lock = _lock(job.folder)
+        try:
+            lock = acquire(job.folder / LOCK, _PATIENCE)
+        except Held:
+            raise Busy(job.folder) from None
         try:
             if job.done():  # only who holds the lock can tell
                 raise AlreadyDone
@@ -148,31 +150,7 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
 def _prepare(parent: int) -> None:
     """Prepare a script's process, between fork and exec."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns submitit by it, which tells us
-    end_with(parent)
-
-
-def end_with(parent: int) -> None:
-    """Have the kernel end this process when its parent dies, however that dies."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
-
-
-def _lock(folder: Path) -> int:
-    """Return the open and locked file of a folder, which is made if need be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise UserError(f'cannot write {folder / LOCK}: {error.strerror}') from error
-    for _ in range(10):  # another process that only looks holds it for a moment
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            time.sleep(0.05)
-    os.close(file)
-    raise Busy(folder)
+    die_with(parent, signal.SIGTERM)
 
 
 def set_aside(job: Job) -> Path:
@@ -188,17 +166,7 @@ def set_aside(job: Job) -> Path:
 
 def is_running(folder: Path) -> bool:
     """Tell whether some process, here or on another machine, runs the job of a folder."""
-    try:
-        file = os.open(folder / LOCK, os.O_RDONLY)
-    except OSError:  # none, or one that is not ours to look at
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
+    return is_held(folder / LOCK)
 
 
 def record_of(folder: Path) -> dict:

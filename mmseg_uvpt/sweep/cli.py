@@ -19,6 +19,7 @@ _SET = (
     '--data-root',
     '--seed',
     '--resume',
+    '--resume-anyway',
     '--launcher',
     '--out',
     '--config',

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.files import write_json
 from mmseg_uvpt.sweep.attempt import (
     RECORD,
@@ -96,7 +96,7 @@ class Task:
             except Busy:  # the loader workers of an earlier start have not ended yet
                 time.sleep(1)
         status = self._attempt.wait()
-        if status == -signal.SIGTERM and _still_running(environment.job_id):
+        if status in (STOPPED, -signal.SIGTERM) and _still_running(environment.job_id):
             # a preemption, of which Slurm tells the script by a signal that submitit does not
             # listen to: go the way of the one that it listens to, back into the queue
             signal.raise_signal(getattr(signal, f'SIG{environment.USR_SIG}'))

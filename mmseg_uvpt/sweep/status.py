@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.sweep import attempt, log
 from mmseg_uvpt.sweep.jobs import Job
 
@@ -58,7 +58,7 @@ def _status_of(job: Job, queue: Mapping[str, str]) -> Status:
         return Status(State.MISSING, str(error))
     except (AttributeError, KeyError, TypeError) as error:  # a config that lacks what it must have
         return Status(State.MISSING, f'{job.config}: {type(error).__name__}: {error}')
-    if 'status' in last and not last.get('stopped'):
+    if 'status' in last and last['status'] != STOPPED and not last.get('stopped'):
         return Status(State.FAILED, failure(last['status'], job))
     return Status(State.READY, 'to be resumed' if last else '')
 

@@ -196,7 +196,43 @@ def test_resumed_right_after_a_checkpoint_goes_on_identically(make_runner, targe
     torch.testing.assert_close(loaded, states[0], rtol=0, atol=0, equal_nan=True)
 
 
-def test_resume_from_an_older_checkpoint_says_so(make_runner, target: Path) -> None:
+def test_killed_after_a_checkpoint_goes_on_identically(make_runner, target: Path) -> None:
+    """Killed after 23 iterations, the bank is taken back to the checkpoint after 16."""
+
+    class Killed(BaseException):
+        pass
+
+    make_runner('whole', ITERATIONS).train()
+    killed = make_runner('killed', ITERATIONS)
+    train_step = killed.model.train_step
+
+    def kill(*args, **kwargs):
+        if killed.iter == 23:
+            raise Killed
+        return train_step(*args, **kwargs)
+
+    killed.model.train_step = kill
+    with pytest.raises(Killed):
+        killed.train()
+    make_runner('killed', ITERATIONS, resume=True).train()
+    for path in (target / 'whole').glob('label_*/*'):
+        assert path.read_bytes() == (target / 'killed/label_bank' / path.name).read_bytes(), path
+    for name in ('label_correction.csv', 'label_correction_curve.csv'):
+        assert (target / 'whole' / name).read_text() == (target / 'killed' / name).read_text()
+
+
+def test_cut_off_row_of_a_table_is_dropped(make_runner, target: Path) -> None:
+    make_runner('run', 16).train()
+    table = target / 'run' / 'label_correction.csv'
+    rows = [row for row in read_table(table) if row['event'] != 'end']
+    with table.open('a') as file:
+        file.write('1')  # of 16 and more
+    make_runner('run', 17, resume=True).train()
+    assert read_table(table)[: len(rows)] == rows
+
+
+def test_resume_without_the_undo_log_says_so(make_runner, target: Path) -> None:
+    """The run was finished, so nothing remembers how to go back to an older checkpoint."""
     make_runner('run', 19).train()
     (target / 'run' / 'last_checkpoint').write_text(str(target / 'run' / 'iter_16.pth'))
     runner = make_runner('run', 21, resume=True)
@@ -269,6 +305,16 @@ def test_resume_with_another_recipe_is_refused(make_runner, target: Path) -> Non
         make_runner('run', 16, resume=True, interval=5).train()
 
 
+def test_resume_with_another_recipe_anyway(make_runner, target: Path) -> None:
+    make_runner('run', 15).train()
+    (target / 'pseudo').rename(target / 'new')
+    other = {'interval': 5, 'pseudo_label_dir': str(target / 'new')}
+    runner = make_runner('run', 16, resume=True, **other)
+    runner.cfg.resume_anyway = True
+    runner.train()
+    assert len(runner.model.seen) == 1
+
+
 def test_resume_with_other_pseudo_labels_is_refused(make_runner, target: Path) -> None:
     make_runner('run', 15).train()
     with pytest.raises(UserError, match=r'pseudo_label_dir is .*/pseudo, this run has .*/other'):
@@ -300,6 +346,21 @@ def test_diverged_network_is_named(make_runner) -> None:
     runner.model.forward = diverge
     with pytest.raises(UserError, match='after iteration 0: training has diverged'):
         runner.train()
+
+
+def test_skipped_iteration_is_not_kept(make_runner) -> None:
+    """Its outputs are empty; labels and predictions stay as they were, decisions go on."""
+    runner = make_runner('run', 5)
+    train_step, kept = runner.model.train_step, []
+
+    def skip_the_last_but_one(*args, **kwargs):
+        kept.append(hook_of(runner).bank.iteration)
+        outputs = train_step(*args, **kwargs)
+        return {} if len(kept) == 4 else outputs
+
+    runner.model.train_step = skip_the_last_but_one
+    runner.train()
+    assert kept == [-1, 0, 1, 2, 2]
 
 
 def test_epoch_counts_the_last_smaller_batch(make_runner) -> None:

@@ -193,7 +193,7 @@ def refusal(source_config, data_root, folder, *more: str) -> str:
 
 def test_work_folder_that_cannot_be_made(source_config, data_root):
     message = refusal(source_config, data_root, '/proc/nothing/here')
-    assert message.startswith('cannot use /proc/nothing')
+    assert message.startswith('cannot write /proc/nothing')
     assert '--resume' not in message
 
 

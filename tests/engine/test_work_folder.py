@@ -2,13 +2,14 @@
 
 import errno
 import json
+import os
 import resource
 import shutil
 
 import pytest
 import torch
 
-from mmseg_uvpt.engine import pretrain
+from mmseg_uvpt.engine import pretrain, work_lock
 from mmseg_uvpt.engine.checkpoint_hook import WholeFileBackend
 from mmseg_uvpt.engine.run_folder import best_checkpoint, record_of
 from mmseg_uvpt.errors import UserError
@@ -165,3 +166,86 @@ def test_best_checkpoint_is_the_last_that_was_better(tmp_path):
     for name in ('best_mIoU19_iter_900.pth', 'best_mIoU19_iter_1000.pth', 'iter_2000.pth'):
         (tmp_path / name).touch()
     assert best_checkpoint(tmp_path).name == 'best_mIoU19_iter_1000.pth'
+
+
+def test_two_runs_exclude_each_other(run, folder, monkeypatch):
+    monkeypatch.setattr(work_lock, '_PATIENCE', 0.2)
+    with (
+        work_lock.locked(folder, 'none', 'python pretrain.py here'),
+        pytest.raises(UserError, match=rf'in use by process {os.getpid()} on .*: python pretrain'),
+    ):
+        run('--resume')
+    with work_lock.locked(folder, 'none', 'python pretrain.py here'):
+        pass
+
+
+def test_damaged_checkpoints_are_passed_over(run, folder):
+    path = folder / 'iter_4.pth'
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1  # one bit, as of a disk
+    path.write_bytes(data)
+    run('--resume')
+    start = json.loads((folder / 'run.json').read_text())['starts'][-1]
+    assert start['first_iteration'] == 2
+    log = max(folder.glob('*/*.log'), key=os.path.getmtime).read_text()
+    assert 'iter_4.pth is damaged: the run goes on from iter_2.pth instead' in log
+    for name in ('iter_2.pth', 'iter_4.pth'):
+        (folder / name).write_bytes(b'PK')
+    with pytest.raises(UserError, match=r'all are damaged: iter_4\.pth, iter_2\.pth'):
+        run('--resume')
+
+
+def with_entries(path, **entries):
+    """Change what a checkpoint says of the run that wrote it; None takes all of it away."""
+    checkpoint = torch.load(path, weights_only=True)
+    said = checkpoint.pop('exact_resume')
+    if entries:
+        checkpoint['exact_resume'] = {**said, **entries}
+    torch.save(checkpoint, path)
+
+
+def logs(folder) -> str:
+    return ''.join(path.read_text() for path in folder.glob('*/*.log'))
+
+
+def test_another_number_of_processes(run, folder):
+    (folder / 'iter_4.pth').unlink()
+    with_entries(folder / 'iter_2.pth', processes=2)
+    with pytest.raises(UserError, match=r'ran in 2 processes, this one in 1\. .*--resume-anyway'):
+        run('--resume')
+    run('--resume-anyway')
+    assert 'this one in 1; going on as asked' in logs(folder)
+
+
+def test_another_data_set(run, folder):
+    (folder / 'iter_4.pth').unlink()
+    with_entries(folder / 'iter_2.pth', data={'images': 2, 'names': ''})
+    with pytest.raises(UserError, match=r'training set had 2 images, this one has 3'):
+        run('--resume')
+    with_entries(folder / 'iter_2.pth', data={'images': 3, 'names': ''})
+    with pytest.raises(UserError, match=r'other images or another order of its 3'):
+        run('--resume')
+
+
+def test_another_config_anyway(run, folder):
+    (folder / 'iter_4.pth').unlink()
+    run('--resume-anyway', '--seed', '3', '--cfg-options', 'train_dataloader.batch_size=1')
+    text = logs(folder)
+    assert 'randomness.seed is 0 there, 3 here' in text
+    assert 'train_dataloader.batch_size is 2 there, 1 here' in text
+    checkpoint = torch.load(folder / 'iter_4.pth', weights_only=True)
+    assert checkpoint['exact_resume']['samples'] == 2 * 2 + 2 * 1
+
+
+def test_checkpoint_of_an_older_version(run, folder):
+    (folder / 'iter_4.pth').unlink()
+    with_entries(folder / 'iter_2.pth')
+    run('--resume')
+    assert 'the result will not be exactly that of a run that was never stopped' in logs(folder)
+
+
+def test_parts_of_a_killed_run_are_removed(run, folder):
+    part = folder / '.iter_6.pth.abc.part'
+    part.write_bytes(b'half')
+    run('--resume')
+    assert not part.exists()

@@ -18,6 +18,7 @@ import yapf.yapflib.yapf_api
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.engine import labelling, scoring, training  # noqa: F401
+from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep import attempt
 
 
@@ -42,7 +43,7 @@ def _script(command: list[str], environment: dict, log: Path, parent: int) -> No
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    attempt.end_with(parent)
+    die_with(parent, signal.SIGTERM)
     with open(log, 'a') as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -265,3 +265,10 @@ def test_a_result_older_than_its_input_is_remarked(tmp_path):
     os.utime(source, (later, later))
     assert status_of(job) == (State.DONE, 'source.pth is newer: run it again with --again')
     assert Path(job.makes).exists()
+
+
+def test_stopped_by_a_signal_is_not_failed(tmp_path):
+    """A training that was told to stop says so by its status, and goes on when called again."""
+    (job,) = fake_jobs(tmp_path, 'import sys; sys.exit(75)')
+    assert Attempt(job).wait() == 75
+    assert status_of(job) == (State.READY, 'to be resumed')

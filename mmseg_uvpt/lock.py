@@ -1,0 +1,64 @@
+"""Locks on files, which the kernel releases when the processes that hold them end.
+
+Whoever inherits the open file holds the lock too. A killed process, or machine, leaves none behind.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from mmseg_uvpt.errors import UserError
+
+_STEP = 0.05  # seconds between two tries
+
+
+class Held(Exception):
+    """Another process holds the lock."""
+
+
+def acquire(path: str | Path, patience: float) -> int:
+    """Lock a file.
+
+    Args:
+        path: of the file; it and its folder are made if need be.
+        patience: seconds to wait for a holder that is about to end.
+
+    Returns:
+        int: the open file, whose closing releases the lock.
+
+    Raises:
+        Held: another process holds it.
+        UserError: the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {error.strerror}') from error
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(file)
+                raise Held(path) from None
+            time.sleep(_STEP)
+
+
+def is_held(path: str | Path) -> bool:
+    """Tell whether some process, here or on another machine, holds the lock of a file."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:  # none, or one that is not ours to look at
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)

@@ -1,0 +1,117 @@
+"""Iterations whose loss or gradient is not finite."""
+
+import re
+
+import pytest
+import torch
+from mmseg.models import SegDataPreProcessor
+
+from mmseg_uvpt.engine import pretrain
+from mmseg_uvpt.engine.checkpoint_hook import WholeCheckpointHook
+from mmseg_uvpt.engine.finite import FiniteOptimWrapper
+from mmseg_uvpt.errors import UserError
+
+
+@pytest.fixture
+def run(tmp_path, source_config, miniature):
+    """Start a pretraining of four iterations; return its folder."""
+    folder = tmp_path / 'run'
+
+    def start(*options: str):
+        data = ['--data-root', str(miniature / 'data')]
+        pretrain.main([str(source_config), '--work-dir', str(folder), *data, *options])
+        return folder
+
+    return start
+
+
+@pytest.fixture
+def spoil(monkeypatch):
+    """Make the network see NaN in the training iterations that are asked for."""
+
+    def spoil(*iterations: int) -> None:
+        forward, count = SegDataPreProcessor.forward, [-1]
+
+        def spoilt(self, data, training=False):
+            data = forward(self, data, training)
+            if training:
+                count[0] += 1
+                if count[0] in iterations:
+                    data['inputs'] = data['inputs'] * float('nan')
+            return data
+
+        monkeypatch.setattr(SegDataPreProcessor, 'forward', spoilt)
+
+    return spoil
+
+
+def test_a_skipped_iteration_changes_nothing(run, spoil):
+    spoil(1)
+    folder = run('--cfg-options', 'default_hooks.checkpoint.interval=1')
+    state = torch.load(folder / 'iter_4.pth', weights_only=True)
+    assert all(torch.isfinite(v).all() for v in state['state_dict'].values())
+    steps = {int(s['step']) for s in state['optimizer']['state'].values()}
+    assert steps == {3}  # of four iterations
+    assert {s['last_step'] for s in state['param_schedulers']} == {4}
+    scalars = state['message_hub']['log_scalars']
+    assert scalars['train/skipped'][0].tolist() == [1]
+    assert len(scalars['train/loss'][0]) == 3
+    assert torch.isfinite(scalars['train/loss'][0]).all()
+    log = next(folder.glob('*/*.log')).read_text()
+    assert re.search(r'iteration 1 skipped, 1 so far: its loss .* images: .*/0000\d\.png', log)
+
+
+def test_batch_norms_are_as_before(run, spoil, monkeypatch):
+    spoil(1)
+    kept = {}
+
+    def note(self, runner, batch_idx, *_: object, **__: object) -> None:
+        kept[batch_idx] = {k: v.clone() for k, v in runner.model.state_dict().items()}
+
+    monkeypatch.setattr(WholeCheckpointHook, 'after_train_iter', note)
+    run()
+    assert any('running_mean' in name for name in kept[0])
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+    assert not all(torch.equal(kept[1][name], kept[2][name]) for name in kept[0])
+
+
+def test_too_many_in_a_row(run, spoil):
+    spoil(2, 3)
+    with pytest.raises(UserError, match=r'loss of 2 iterations .*/0000\d\.png.*iter_2\.pth'):
+        run('--cfg-options', 'max_skipped_in_a_row=2')
+
+
+def test_not_in_a_row(run, spoil):
+    spoil(0, 3)
+    run('--cfg-options', 'max_skipped_in_a_row=2')
+
+
+def test_gradient_that_is_not_finite(run, monkeypatch):
+    backward, count = FiniteOptimWrapper.backward, [0]
+
+    def spoilt(self, loss, **kwargs):
+        backward(self, loss, **kwargs)
+        count[0] += 1
+        if count[0] == 3:
+            self.optimizer.param_groups[0]['params'][0].grad[:] = float('inf')
+
+    monkeypatch.setattr(FiniteOptimWrapper, 'backward', spoilt)
+    folder = run()
+    state = torch.load(folder / 'iter_4.pth', weights_only=True)
+    assert all(torch.isfinite(v).all() for v in state['state_dict'].values())
+    assert {int(s['step']) for s in state['optimizer']['state'].values()} == {3}
+    assert 'its gradient is not finite' in next(folder.glob('*/*.log')).read_text()
+
+
+def test_bad_weights_are_not_saved(run, monkeypatch):
+    step, count = FiniteOptimWrapper.step, [0]
+
+    def spoil(self, **kwargs):
+        step(self, **kwargs)
+        count[0] += 1
+        if count[0] == 4:
+            self.optimizer.param_groups[0]['params'][0].data[:] = float('nan')
+
+    monkeypatch.setattr(FiniteOptimWrapper, 'step', spoil)
+    with pytest.raises(UserError, match=r'4 iterations 1 weights .* good one is .*iter_2\.pth'):
+        run()

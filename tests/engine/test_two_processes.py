@@ -1,0 +1,83 @@
+"""What several training processes must agree on, with gloo on the CPU."""
+
+import logging
+import os
+import signal
+import traceback
+
+import killed_runs
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.hooks import Hook
+
+from mmseg_uvpt.engine import exact_resume, random_states
+from mmseg_uvpt.engine.finite import FiniteOptimWrapper
+from mmseg_uvpt.engine.interruption import Interruption, InterruptionHook, Stopped
+
+
+def in_two_processes(tmp_path, function) -> None:
+    """Run ``function(rank)`` in two processes of one group; it raises where something is wrong."""
+
+    def main(arguments: list[str]) -> None:
+        store = f'file://{tmp_path}/store'
+        rank = int(arguments[0])
+        dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
+        try:
+            function(rank)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+    processes = [killed_runs.fork(main, [str(rank)]) for rank in range(2)]
+    assert [killed_runs.wait(process) for process in processes] == [0, 0]
+
+
+@pytest.mark.parametrize('bad', [0, 1])
+def test_both_skip_what_is_bad_in_one(tmp_path, bad):
+    def check(rank: int) -> None:
+        weight = torch.nn.Parameter(torch.ones(1))
+        optimizer = FiniteOptimWrapper(torch.optim.SGD([weight], lr=0.5))
+        optimizer.update_params(weight.sum() * (float('nan') if rank == bad else 1))
+        assert optimizer.skipped == 'loss'
+        assert weight.item() == 1
+        optimizer.update_params(weight.sum())
+        assert not optimizer.skipped
+        assert weight.item() == 0.5
+
+    in_two_processes(tmp_path, check)
+
+
+def test_both_stop_when_one_is_told_to(tmp_path):
+    def check(rank: int) -> None:
+        class Runner:
+            iter, hooks = 0, ()
+            logger = logging.getLogger('test')
+
+        interruption = Interruption()
+        hook = InterruptionHook(interruption)
+        with interruption.listening():
+            hook.before_train_epoch(Runner)
+            hook.after_train_iter(Runner)  # nobody was told anything
+            if rank == 1:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            with pytest.raises(Stopped):
+                hook.after_train_iter(Runner)
+
+    in_two_processes(tmp_path, check)
+
+
+def test_random_states_of_all_are_kept(tmp_path):
+    def check(rank: int) -> None:
+        torch.manual_seed(rank)
+        expected = random_states.take()
+        hook: Hook = exact_resume.ExactResumeHook()
+        hook.before_checkpoint(None, 1)
+        assert torch.equal(hook._states[rank]['torch'], expected['torch'])
+        assert not torch.equal(hook._states[0]['torch'], hook._states[1]['torch'])
+        number = torch.rand(())
+        hook._loaded = {'random_states': hook._states}
+        hook.before_train_epoch(None)
+        assert torch.rand(()) == number
+
+    in_two_processes(tmp_path, check)
