@@ -34,7 +34,7 @@ rehearsal: install  ## the benchmark's launchers, all jobs, with tiny models on 
 	$(PY) tools/results_table.py $(REHEARSAL) --config-root configs/rehearsal
 
 test: install  ## run the test suite, a process a core
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: install  ## check style and format
 	$(PY) -m ruff check .

@@ -9,8 +9,15 @@ from mmseg_uvpt.torchvision_schema import declare_missing_operators
 
 declare_missing_operators()  # before anything imports torchvision, timm or mmseg
 
+# files that take longest: they start first, so that no process ends long after the others
+LONG = ('test_launchers.py', 'test_exact_resume.py', 'test_files.py', 'test_slurm.py')
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / 'shared'
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of long files before the others; within a file the order stays."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def _shared(folder: str) -> Path:
