@@ -159,8 +159,10 @@ def _hours(folder: Path, record: dict) -> float:
 
     The names of their folders are times of the machine that ran them.
     """
-    starts = record.get('starts') or [{}]
-    zone = datetime.fromisoformat(starts[0].get('started', '2000-01-01T00:00:00+00:00')).tzinfo
+    try:
+        zone = datetime.fromisoformat(record['starts'][0]['started']).tzinfo
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f'{folder}: run.json does not say when the run started, {_CURE}') from error
     seconds = 0.0
     for start in folder.iterdir():
         if start.is_dir() and _START.fullmatch(start.name):

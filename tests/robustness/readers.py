@@ -258,13 +258,17 @@ def _write_json(name: str, value: object) -> Callable[[Path], object]:
 
 
 ROW = Row('row', 'SSS', 'Swin-B', 'GTA', Path('row.py'), None)
-TRAINED = {'starts': [{'seed': 0}], 'finished': 'yes', 'iterations': 4}
+TRAINED = {
+    'starts': [{'seed': 0, 'started': '2026-01-01T10:00:00+00:00'}],
+    'finished': 'yes',
+    'iterations': 4,
+}
 SCORE = {'mIoU19': 41.5, 'mIoU16': 40.0, 'mIoU13': 50.0, 'checkpoint': 'iter_4.pth'}
 
 
 def table_of(root: Path) -> str:
     """Return the results of one row of a work root, in all three forms."""
-    run = results._run(ROW, root, root / 'seed0')
+    run = results._run(ROW, root, 0, root / 'seed0')
     table = [results.Result(ROW, None, {}, {}, [run] if run else [])]
     forms = markdown.to_markdown, results.to_csv, results.to_json
     text = ''.join(form(table) for form in forms)

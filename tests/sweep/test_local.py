@@ -158,7 +158,8 @@ def test_a_damaged_record_is_one_job_that_failed(tmp_path, record):
     (jobs[0].folder / 'job.json').write_text(record)
     statuses = run(jobs)
     assert states(statuses) == ['failed', 'done']
-    assert 'job.json cannot be read' in statuses[jobs[0]].note
+    assert 'job.json' in statuses[jobs[0]].note
+    assert 'delete it' in statuses[jobs[0]].note
 
 
 def test_a_job_that_cannot_start_leaves_the_others_alone(tmp_path):

@@ -131,7 +131,7 @@ def test_markdown(work_root):
 
 
 def test_an_unfinished_training_has_neither_iterations_nor_hours(work_root):
-    write(work_root / f'seed0/train/{GTA}/run.json', {'starts': []})
+    write(work_root / f'seed0/train/{GTA}/run.json', {'starts': [START]})
     found = record(collect(CONFIGS, [work_root]), GTA, 19)
     assert found['hours'] == pytest.approx(8)
     assert found['seeds'] == [0, 1]
