@@ -89,9 +89,16 @@ class SeededBatches(Dataset):
         return len(self.source)
 
     def __getitems__(self, places: Sequence[Place]) -> Any:
-        """Return a collated batch."""
-        with seeded(self._seed, places[0].number):
-            return self._collate([self.source[place.index] for place in places])
+        """Return a collated batch.
+
+        Samples are seeded one by one: they do not depend on how many processes share them out.
+        """
+        samples = []
+        for place in places:
+            with seeded(self._seed, place.number):
+                samples.append(self.source[place.index])
+        with seeded(self._seed, places[0].number, 1):  # of what the batch draws as a whole
+            return self._collate(samples)
 
 
 @contextmanager

@@ -45,8 +45,8 @@ def add_runner_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what started this process, where several work together (default: none)',
+        help='what started this process, where several work together (default: pytorch under '
+        'torchrun, else none)',
     )
     # torch.distributed.launch passes it; torchrun sets the environment variable instead
     parser.add_argument(

@@ -50,7 +50,8 @@ def resolve_run(args: argparse.Namespace) -> Config:
     """
     cfg = resolve(args)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
-    cfg.launcher = args.launcher
+    under_torchrun = 'TORCHELASTIC_RUN_ID' in os.environ
+    cfg.launcher = args.launcher or ('pytorch' if under_torchrun else 'none')
     if args.seed is not None:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.local_rank is not None:

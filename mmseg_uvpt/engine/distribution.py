@@ -1,6 +1,6 @@
 """Several processes that train or score together, on GPUs (nccl) or on the CPU (gloo).
 
-mmengine starts them on GPUs only; what the CPU needs in its place is here.
+mmengine joins them on GPUs only, and only through its runner.
 """
 
 import datetime
@@ -18,21 +18,28 @@ _TIMEOUT = datetime.timedelta(minutes=30)  # an evaluation by one process may ta
 
 
 def join(launcher: str) -> None:
-    """Join the process group that torchrun describes, where mmengine would not: on the CPU.
+    """Join the process group that torchrun describes; one process joins none.
+
+    Other launchers are left to mmengine.
 
     Raises:
-        UserError: this process was not started by torchrun.
+        UserError: this process was not started by torchrun; or another launcher finds no GPU.
     """
+    if launcher == 'none' or is_distributed():
+        return
     if launcher == 'pytorch' and 'RANK' not in os.environ:
         raise UserError(
             '--launcher pytorch is for processes that torchrun starts: '
             'torchrun --nproc_per_node=2 train.py ...'
         )
-    if torch.cuda.is_available() or is_distributed():
-        return
+    with_gpus = torch.cuda.is_available()
     if launcher != 'pytorch':
-        raise UserError(f'--launcher {launcher} needs GPUs, and torch finds none: use torchrun')
-    dist.init_process_group('gloo', timeout=_TIMEOUT)
+        if not with_gpus:
+            raise UserError(f'--launcher {launcher} needs GPUs, and torch finds none: use torchrun')
+        return
+    if with_gpus:
+        torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+    dist.init_process_group('nccl' if with_gpus else 'gloo', timeout=_TIMEOUT)
 
 
 def on_cpu(model: nn.Module, wrapper: dict | None, find_unused: bool) -> tuple[nn.Module, dict]:

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import BaseLoop, Runner
+from torch import nn
 
 import mmseg_uvpt.engine.checkpoint_hook
 import mmseg_uvpt.engine.optimizer
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.seeded_batches import seed_batches
-from mmseg_uvpt.engine import loader_workers
+from mmseg_uvpt.engine import distribution, loader_workers
 from mmseg_uvpt.engine.finite import CHECKED
 from mmseg_uvpt.engine.parameters import parameter_counts
 from mmseg_uvpt.errors import UserError
@@ -25,6 +27,19 @@ class ProjectRunner(Runner):
         mmengine writes the config as soon as a runner is built, over what is there: a test would
         replace the config of the training whose folder it uses.
         """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Join the other processes, also where there is no GPU."""
+        distribution.join(self._launcher)
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes, also where there is no GPU."""
+        if self.distributed and not torch.cuda.is_available():
+            unused = self.cfg.get('find_unused_parameters', False)
+            model, model_wrapper_cfg = distribution.on_cpu(model, model_wrapper_cfg, unused)
+            self.cfg.sync_bn = None  # done
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def load_or_resume(self) -> None:
         """Load or resume from the file that `run_folder.claim` chose, if it chose one.

@@ -234,7 +234,7 @@ class PseudoLabelling(Job):
 class Adaptation(Training):
     """``train.py``: adapts a source model."""
 
-    stage, script = 'train', 'train.py'
+    stage, script, distributed = 'train', 'train.py', False
 
     @property
     def config(self) -> Path:
