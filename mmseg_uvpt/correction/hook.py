@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_uvpt.correction import exchange
 from mmseg_uvpt.correction.bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.batch import Crop, read_crop
 from mmseg_uvpt.correction.record import CorrectionRecord
@@ -21,7 +22,6 @@ from mmseg_uvpt.correction.source import BankSource
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
 
-BANK = 'label_bank'
 CHECKPOINT_KEY = 'label_correction'
 
 
@@ -69,24 +69,28 @@ class LabelCorrectionHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Create the bank, or open that of the run being resumed."""
-        if get_world_size() > 1:
-            raise UserError(
-                f'label correction in {get_world_size()} processes is not supported yet: '
-                'start train.py in one process, without --launcher'
-            )
         loader = runner.train_dataloader
         dataset = data_set_of(loader)
-        epoch = math.ceil(len(dataset) / loader.batch_size)
+        epoch = math.ceil(len(dataset) / (loader.batch_size * get_world_size()))
         self.rule = LabelCorrectionRule(
             self.num_classes, epoch, self.interval, self.queue_length, self.slope
         )
-        folder = Path(runner.work_dir)
+        self.keeper = exchange.is_keeper()
+        folder = Path(runner.work_dir) / exchange.bank_name()
         source = BankSource(dataset, self.pseudo_label_dir, self.num_classes)
-        self.record = CorrectionRecord(folder, dataset.metainfo['classes'])
+        # one process writes the tables
+        self.record = CorrectionRecord(
+            runner.work_dir if is_main_process() else None, dataset.metainfo['classes']
+        )
+        if not self.keeper:
+            exchange.wait()  # for its keeper to make the bank, or take it back
+            self.bank = LabelBank(folder, source.identity, reading=True)
+            return
         if runner.iter > 0:
-            self._resume(runner, folder / BANK, source)
+            self._resume(runner, folder, source)
         else:
-            self._begin(runner, folder / BANK, source)
+            self._begin(runner, folder, source)
+        exchange.wait()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Sequence] | None = None
@@ -94,8 +98,11 @@ class LabelCorrectionHook(Hook):
         """Correct the labels of the batch's images, then hand them out."""
         crops = self._crops(data_batch)
         if self.rule.is_past_first_epoch(runner.iter):
-            for crop in crops:
-                self._correct(crop.index)
+            indices = exchange.of_all([crop.index for crop in crops])
+            if self.keeper:
+                for index in indices:
+                    self._correct(index)
+            exchange.wait()
         for crop, sample in zip(crops, data_batch['data_samples'], strict=True):
             crop.set_label(sample, self.bank.read_label(crop.index, crop.box))
 
@@ -110,7 +117,8 @@ class LabelCorrectionHook(Hook):
         if outputs:  # a skipped iteration has none, and its prediction is worth nothing
             self._keep(runner, data_batch)
         if self.rule.is_due(runner.iter):
-            self._decide(runner)
+            decided = self._decide(runner) if self.keeper else None
+            exchange.agree(decided)
 
     def _keep(self, runner: Runner, data_batch: dict[str, Sequence]) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -123,24 +131,30 @@ class LabelCorrectionHook(Hook):
         confidences = confidences.to(torch.float16).cpu().numpy()
         predictions = model.last_prediction.label.cpu().numpy()
         crops = self._crops(data_batch)
-        for crop, prediction, confidence in zip(crops, predictions, confidences, strict=True):
-            prediction = crop.from_network(prediction)
-            self.rule.observe(prediction, self.bank.read_label(crop.index, crop.box))
-            kept = Kept(crop.box, prediction, crop.from_network(confidence))
-            self.bank.keep(crop.index, runner.iter, kept)
+        own = [
+            (crop.index, Kept(crop.box, crop.from_network(label), crop.from_network(confidence)))
+            for crop, label, confidence in zip(crops, predictions, confidences, strict=True)
+        ]
+        everywhere = exchange.of_all(own)
+        if self.keeper:
+            for index, kept in everywhere:
+                self.rule.observe(kept.prediction, self.bank.read_label(index, kept.box))
+                self.bank.keep(index, runner.iter, kept)
         self._iteration = runner.iter
 
     def after_train(self, runner: Runner) -> None:
         """Write down what changed since the last decision, and close the bank."""
-        self.record.ended(self._iteration)
-        self.bank.undo.clear()
+        if self.keeper:
+            self.record.ended(self._iteration)
+            self.bank.undo.clear()
         self.bank.close()
         self.bank = None
 
     def before_checkpoint(self, runner: Runner, iterations: int) -> None:
         """Have the bank remember how to return to here (`WholeCheckpointHook` calls this)."""
-        self.bank.flush()
-        self.bank.undo.begin(iterations)
+        if self.keeper:
+            self.bank.flush()
+            self.bank.undo.begin(iterations)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the state beside the weights."""
@@ -224,10 +238,12 @@ class LabelCorrectionHook(Hook):
             changed = np.bincount(new[new != old], minlength=self.num_classes)
             self.record.pixels_changed += changed
 
-    def _decide(self, runner: Runner) -> None:
+    def _decide(self, runner: Runner) -> tuple:
+        """Return what all keepers must agree on."""
         decision = self.rule.decide(runner.iter, self.bank.thresholds(self.quantile))
         correcting = self.rule.correcting
         runner.visualizer.add_scalars(self.record.scalars(decision, correcting), runner.iter)
         sentence = self.record.decided(runner.iter, decision, correcting, self.rule.thresholds)
         if sentence:
             runner.logger.info(sentence)
+        return decision.started, decision.stopped, self.rule.thresholds.tolist()

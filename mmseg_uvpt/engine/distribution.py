@@ -3,6 +3,7 @@
 mmengine joins them on GPUs only, and only through its runner.
 """
 
+import atexit
 import datetime
 import os
 
@@ -40,6 +41,13 @@ def join(launcher: str) -> None:
     if with_gpus:
         torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     dist.init_process_group('nccl' if with_gpus else 'gloo', timeout=_TIMEOUT)
+    # threads of a group that is left to the interpreter's end may abort the process
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def on_cpu(model: nn.Module, wrapper: dict | None, find_unused: bool) -> tuple[nn.Module, dict]:

@@ -234,7 +234,7 @@ class PseudoLabelling(Job):
 class Adaptation(Training):
     """``train.py``: adapts a source model."""
 
-    stage, script, distributed = 'train', 'train.py', False
+    stage, script = 'train', 'train.py'
 
     @property
     def config(self) -> Path:

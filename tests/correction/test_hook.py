@@ -328,12 +328,6 @@ def test_resume_without_the_bank_is_refused(make_runner, target: Path) -> None:
         make_runner('run', 16, resume=True).train()
 
 
-def test_several_processes_are_refused(make_runner, monkeypatch) -> None:
-    monkeypatch.setattr(hook_module, 'get_world_size', lambda: 2)
-    with pytest.raises(UserError, match='2 processes is not supported yet'):
-        make_runner('run', 1).train()
-
-
 def test_diverged_network_is_named(make_runner) -> None:
     runner = make_runner('run', 5)
     forward = runner.model.forward

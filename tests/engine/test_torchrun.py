@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmseg_uvpt.engine import pretrain, test
+from mmseg_uvpt.engine import pretrain, pseudo_label, test
 from mmseg_uvpt.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -56,6 +56,24 @@ def test_two_processes_score_as_one_does(tmp_path, source_config, finished, plac
     one, two = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('one', 'two'))
     for key in ('frames', 'intersection', 'union', 'mIoU'):
         assert one[key] == two[key]
+
+
+def test_two_processes_adapt_and_are_resumed(tmp_path, adaptation_config, finished, place):
+    """To the bit, though the run goes on from the checkpoint in the middle."""
+    labels, run = tmp_path / 'labels', tmp_path / 'run'
+    source = str(finished / 'iter_4.pth')
+    options = ['--checkpoint', source, '--pseudo_label_dir', str(labels), *place]
+    pseudo_label.main(['--config', str(adaptation_config), *options])
+    arguments = [str(adaptation_config), '--source-checkpoint', source, *place, '--work-dir', run]
+    arguments += ['--pseudo-label-dir', labels]
+    torchrun('train.py', *arguments)
+    whole = weights(run / 'iter_4.pth')
+    bank = {path.name: path.read_bytes() for path in (run / 'label_bank').iterdir()}
+    (run / 'iter_4.pth').unlink()
+    torchrun('train.py', *arguments, '--resume')
+    for name, tensor in weights(run / 'iter_4.pth').items():
+        assert torch.equal(tensor, whole[name]), name
+    assert bank == {path.name: path.read_bytes() for path in (run / 'label_bank').iterdir()}
 
 
 def test_a_launcher_without_its_processes(tmp_path, source_config, place):
