@@ -164,7 +164,7 @@ def test_ctrl_c_ends_the_jobs_and_says_so(launch, tmp_path):
     while not (folder / 'job.log').exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=150)
     assert process.returncode == 130
     assert output.splitlines()[-1] == 'interrupted'
     assert not is_running(folder)

@@ -218,7 +218,7 @@ def test_no_space_left_ends_the_run_and_overwrites_nothing(gta, monkeypatch):
 def test_stopped_run_leaves_no_half_file(tmp_path, how):
     noise = np.random.default_rng(0).integers(7, 14, (600, 600))
     write_gta(tmp_path / 'labels/000.png', noise)
-    count = 200  # more than are converted before the signal arrives
+    count = 400  # more than are converted before the signal arrives
     for i in range(1, count):
         os.link(tmp_path / 'labels/000.png', tmp_path / f'labels/{i:03}.png')
     run = subprocess.Popen(
