@@ -189,7 +189,12 @@ def record_of(folder: Path) -> dict:
 
 def last_attempt(folder: Path) -> dict:
     """Return what is recorded of a job's last attempt; empty before the first."""
-    return (record_of(folder).get('attempts') or [{}])[-1]
+    return last_of(record_of(folder))
+
+
+def last_of(record: dict) -> dict:
+    """Return the last attempt of a record that was read; empty before the first."""
+    return (record.get('attempts') or [{}])[-1]
 
 
 def _now() -> str:

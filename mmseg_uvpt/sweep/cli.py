@@ -237,7 +237,7 @@ def _run(jobs: list, args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _interrupt)
-    with Screen(jobs) as screen:
+    with Screen() as screen:
         if args.engine == 'slurm':
             statuses = slurm.run(jobs, slurm.Options.of(args), screen, again)
         else:

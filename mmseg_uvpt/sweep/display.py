@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.live import Live
@@ -65,14 +65,9 @@ def score_text(job: Job) -> str:
 
 
 class Screen:
-    """Shows a sweep at work: one table on a terminal, plain lines elsewhere.
+    """Shows a sweep at work: one table on a terminal, plain lines elsewhere."""
 
-    Args:
-        jobs: of the sweep.
-    """
-
-    def __init__(self, jobs: Sequence[Job]):
-        self._jobs = jobs
+    def __init__(self):
         self._shown: dict[Job, Status] = {}
         self._said: dict[Job, float] = {}
         self._console = console()

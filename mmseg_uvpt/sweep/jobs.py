@@ -42,7 +42,7 @@ class Settings:
     config_root: Path
     work_root: Path
     data_root: str | None = None
-    models: str = 'own'
+    models: str = OWN
     source_only: bool = False
     gpus: int = 0
     extra: tuple[str, ...] = ()
@@ -91,14 +91,14 @@ class Job(ABC):
         return self.settings.work_root / f'seed{self.seed}{models}' / stage / self.row.name
 
     @property
-    @abstractmethod
-    def config(self) -> Path:
-        """Config file."""
+    def config(self) -> Path | None:
+        """Config file; None where the row has none for this stage."""
+        return self.row.adaptation
 
     @property
-    @abstractmethod
     def needs(self) -> Path | None:
         """Checkpoint that the job starts from; where a run will make it, a pattern."""
+        return self._source_checkpoint()
 
     @property
     @abstractmethod
@@ -208,14 +208,6 @@ class PseudoLabelling(Job):
     stage, script, distributed = 'pseudo_label', 'generate_pseudo_label.py', False
 
     @property
-    def config(self) -> Path:
-        return self.row.adaptation
-
-    @property
-    def needs(self) -> Path:
-        return self._source_checkpoint()
-
-    @property
     def makes(self) -> Path:
         return self.folder / 'train'
 
@@ -235,14 +227,6 @@ class Adaptation(Training):
     """``train.py``: adapts a source model."""
 
     stage, script = 'train', 'train.py'
-
-    @property
-    def config(self) -> Path:
-        return self.row.adaptation
-
-    @property
-    def needs(self) -> Path:
-        return self._source_checkpoint()
 
     @property
     def _labels(self) -> PseudoLabelling:
@@ -327,11 +311,8 @@ def list_jobs(stage: str, settings: Settings, seeds: list[int], only: list[str])
     Raises:
         UserError: no job is left.
     """
-    found = [
-        STAGES[stage](row, seed, settings)
-        for seed in dict.fromkeys(seeds)
-        for row in find_rows(settings.config_root)
-    ]
+    rows = find_rows(settings.config_root)
+    found = [STAGES[stage](row, seed, settings) for seed in dict.fromkeys(seeds) for row in rows]
     jobs = [job for job in found if job.config and _wanted(job, only)]
     if not jobs:
         if not only:

@@ -42,7 +42,7 @@ def status_of(job: Job, queue: Mapping[str, str] | None = None) -> Status:
 
 def _status_of(job: Job, queue: Mapping[str, str]) -> Status:
     record = attempt.record_of(job.folder)
-    last = attempt.last_attempt(job.folder)
+    last = attempt.last_of(record)
     in_slurm = queue.get(record.get('slurm'))
     if attempt.is_running(job.folder):
         place = f'{last.get("host", "?")} {last.get("where", "")}'.strip()

@@ -40,7 +40,7 @@ def quick(monkeypatch):
 
 
 def run(jobs, free=CPU, queue=None):
-    with Screen(jobs) as screen:
+    with Screen() as screen:
         return LocalQueue(jobs, free, screen, queue or {}).run()
 
 
@@ -123,7 +123,7 @@ def test_a_job_that_ends_well_without_its_result_is_not_done(tmp_path):
 def test_what_another_launcher_finished_meanwhile_does_not_run_again(tmp_path):
     noting = f"open(f'{{folder}}/ran', 'a').write('x')\n{DONE}"
     jobs = fake_jobs(tmp_path, *[noting] * 2)
-    with Screen(jobs) as screen:
+    with Screen() as screen:
         late = LocalQueue(jobs, CPU, screen, {})  # has looked at the jobs, and starts later
         assert states(run(jobs)) == ['done', 'done']
         assert states(late.run()) == ['done', 'done']
@@ -133,7 +133,7 @@ def test_what_another_launcher_finished_meanwhile_does_not_run_again(tmp_path):
 def test_finished_jobs_run_again_where_asked_and_old_results_are_kept(tmp_path):
     (job,) = fake_jobs(tmp_path, f"open(f'{{folder}}/ran', 'a').write('x')\n{DONE}")
     run([job])
-    with Screen([job]) as screen:
+    with Screen() as screen:
         statuses = LocalQueue([job], CPU, screen, {}, frozenset([job])).run()
     assert states(statuses) == ['done']
     ran = [path.read_text() for path in job.folder.parent.glob('job0*/ran')]

@@ -62,7 +62,7 @@ def on_the_node(monkeypatch):
 
 
 def run(jobs, options=OPTIONS):
-    with Screen(jobs) as screen:
+    with Screen() as screen:
         return slurm.run(jobs, options, screen)
 
 
