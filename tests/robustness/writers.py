@@ -126,7 +126,7 @@ def _provenance(folder: Path, number: int) -> None:
 
 def _attempt(folder: Path, number: int) -> None:
     command = [sys.executable, '-c', f'"{number * "a long argument "}"']
-    job = SimpleNamespace(folder=folder / 'job', command=lambda: command)
+    job = SimpleNamespace(done=lambda: False, folder=folder / 'job', command=lambda: command)
     Attempt(job).wait()
 
 
