@@ -1,6 +1,8 @@
 """Fixtures that all tests share."""
 
 import importlib.util
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,15 @@ declare_missing_operators()  # before anything imports torchvision, timm or mmse
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / 'shared'
+
+
+@pytest.fixture(scope='session')
+def hear_ctrl_c() -> Callable[[], None]:
+    """The ``preexec_fn`` of a process that is to be interrupted as from a terminal.
+
+    A shell that starts the tests in the background has SIGINT ignored, which is inherited.
+    """
+    return lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _shared(folder: str) -> Path:

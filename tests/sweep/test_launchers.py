@@ -43,7 +43,7 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def launch(data, tmp_path_factory):
+def launch(data, tmp_path_factory, hear_ctrl_c):
     """Start a launcher on the sweep's work root and return its process."""
     work_root = tmp_path_factory.mktemp('sweep')
     places = ('--config-root', 'configs/rehearsal', '--data-root', str(data))
@@ -57,6 +57,7 @@ def launch(data, tmp_path_factory):
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            preexec_fn=hear_ctrl_c,
         )
 
     start.work_root = work_root
