@@ -44,7 +44,7 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def launch(data, tmp_path_factory):
+def launch(data, tmp_path_factory, hear_ctrl_c):
     """Start a launcher on the sweep's work root and return its process."""
     work_root = tmp_path_factory.mktemp('sweep')
     places = ('--config-root', 'configs/rehearsal', '--data-root', str(data))
@@ -58,6 +58,7 @@ def launch(data, tmp_path_factory):
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            preexec_fn=hear_ctrl_c,
         )
 
     start.work_root = work_root
@@ -164,7 +165,7 @@ def test_ctrl_c_ends_the_jobs_and_says_so(launch, tmp_path):
     while not (folder / 'job.log').exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=150)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert output.splitlines()[-1] == 'interrupted'
     assert not is_running(folder)

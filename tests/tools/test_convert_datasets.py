@@ -215,10 +215,10 @@ def test_no_space_left_ends_the_run_and_overwrites_nothing(gta, monkeypatch):
 
 
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT])
-def test_stopped_run_leaves_no_half_file(tmp_path, how):
+def test_stopped_run_leaves_no_half_file(tmp_path, how, hear_ctrl_c):
     noise = np.random.default_rng(0).integers(7, 14, (600, 600))
     write_gta(tmp_path / 'labels/000.png', noise)
-    count = 400  # more than are converted before the signal arrives
+    count = 100  # more than are converted before the signal arrives
     for i in range(1, count):
         os.link(tmp_path / 'labels/000.png', tmp_path / f'labels/{i:03}.png')
     run = subprocess.Popen(
@@ -227,6 +227,7 @@ def test_stopped_run_leaves_no_half_file(tmp_path, how):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob('labels/*_labelTrainIds.png')):
