@@ -17,11 +17,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / 'shared'
 
 
-<<<<<<< HEAD
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of long files before the others; within a file the order stays."""
     items.sort(key=lambda item: item.path.name not in LONG)
-=======
+
+
 @pytest.fixture(scope='session')
 def hear_ctrl_c() -> Callable[[], None]:
     """The ``preexec_fn`` of a process that is to be interrupted as from a terminal.
@@ -29,7 +29,6 @@ def hear_ctrl_c() -> Callable[[], None]:
     A shell that starts the tests in the background has SIGINT ignored, which is inherited.
     """
     return lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
->>>>>>> 62e4ad41d62fde6c52f0e2b997f9efa2c79509d6
 
 
 def _shared(folder: str) -> Path:
