@@ -68,7 +68,6 @@ class LabelBank:
         identity: what the bank must belong to.
         iterations: of the checkpoint that the bank is taken back to; None leaves it as it is.
         moved: accept another folder of pseudo labels, which are in the bank already.
-        reading: whether this process only reads labels, which another one changes.
 
     Attributes:
         undo: remembers what changes overwrite, once a checkpoint was begun there.
@@ -84,7 +83,6 @@ class LabelBank:
         identity: BankIdentity,
         iterations: int | None = None,
         moved: bool = False,
-        reading: bool = False,
     ) -> None:
         self.folder = folder
         saved, frame_sizes = _read_meta(folder)
@@ -99,8 +97,6 @@ class LabelBank:
         self.undo = UndoLog(folder, self._files)
         self.taken_back = iterations is not None and self.undo.roll_back(iterations)
         self._histogram = ConfidenceHistogram(identity.num_classes)
-        if reading:
-            return
         try:
             self._check_labels(identity.num_classes)
             for kept in filter(None, map(self.kept, range(len(self)))):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -22,6 +22,7 @@ from mmseg_uvpt.correction.source import BankSource
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
 
+BANK = 'label_bank'  # folder in the work folder
 CHECKPOINT_KEY = 'label_correction'
 
 
@@ -68,43 +69,42 @@ class LabelCorrectionHook(Hook):
         self._saved: dict[str, Any] | None = None  # state of a checkpoint, until training begins
 
     def before_train(self, runner: Runner) -> None:
-        """Create the bank, or open that of the run being resumed."""
+        """Create the bank, or open that of the run being resumed; the keeper does."""
         loader = runner.train_dataloader
         dataset = data_set_of(loader)
         epoch = math.ceil(len(dataset) / (loader.batch_size * get_world_size()))
         self.rule = LabelCorrectionRule(
             self.num_classes, epoch, self.interval, self.queue_length, self.slope
         )
-        self.keeper = exchange.is_keeper()
-        folder = Path(runner.work_dir) / exchange.bank_name()
-        source = BankSource(dataset, self.pseudo_label_dir, self.num_classes)
-        # one process writes the tables
-        self.record = CorrectionRecord(
-            runner.work_dir if is_main_process() else None, dataset.metainfo['classes']
-        )
-        if not self.keeper:
-            exchange.wait()  # for its keeper to make the bank, or take it back
-            self.bank = LabelBank(folder, source.identity, reading=True)
+        if not exchange.is_keeper():
             return
+        folder = Path(runner.work_dir) / BANK
+        source = BankSource(dataset, self.pseudo_label_dir, self.num_classes)
+        self.record = CorrectionRecord(runner.work_dir, dataset.metainfo['classes'])
         if runner.iter > 0:
             self._resume(runner, folder, source)
         else:
             self._begin(runner, folder, source)
-        exchange.wait()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Sequence] | None = None
     ) -> None:
         """Correct the labels of the batch's images, then hand them out."""
-        crops = self._crops(data_batch)
-        if self.rule.is_past_first_epoch(runner.iter):
-            indices = exchange.of_all([crop.index for crop in crops])
-            if self.keeper:
-                for index in indices:
-                    self._correct(index)
-            exchange.wait()
-        for crop, sample in zip(crops, data_batch['data_samples'], strict=True):
-            crop.set_label(sample, self.bank.read_label(crop.index, crop.box))
+        crops = _crops(data_batch)
+        dealt = exchange.gather(crops)
+        labels = exchange.hand_out(dealt and self._labels(dealt, runner.iter))
+        for crop, sample, label in zip(crops, data_batch['data_samples'], labels, strict=True):
+            crop.set_label(sample, label)
+
+    def _labels(self, dealt: list[list[Crop]], iteration: int) -> list[list[np.ndarray]]:
+        """Return the labels of each process's crops, corrected from the second epoch on."""
+        batch = exchange.joint_batch(dealt)
+        for crop in batch:
+            self._check_size(crop)
+        if self.rule.is_past_first_epoch(iteration):
+            for crop in batch:
+                self._correct(crop.index)
+        return [[self.bank.read_label(crop.index, crop.box) for crop in own] for own in dealt]
 
     def after_train_iter(
         self,
@@ -116,9 +116,8 @@ class LabelCorrectionHook(Hook):
         """Keep what was predicted; at every interval decide what is corrected."""
         if outputs:  # a skipped iteration has none, and its prediction is worth nothing
             self._keep(runner, data_batch)
-        if self.rule.is_due(runner.iter):
-            decided = self._decide(runner) if self.keeper else None
-            exchange.agree(decided)
+        if exchange.is_keeper() and self.rule.is_due(runner.iter):
+            self._decide(runner)
 
     def _keep(self, runner: Runner, data_batch: dict[str, Sequence]) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -130,29 +129,28 @@ class LabelCorrectionHook(Hook):
             )
         confidences = confidences.to(torch.float16).cpu().numpy()
         predictions = model.last_prediction.label.cpu().numpy()
-        crops = self._crops(data_batch)
+        crops = _crops(data_batch)
         own = [
             (crop.index, Kept(crop.box, crop.from_network(label), crop.from_network(confidence)))
             for crop, label, confidence in zip(crops, predictions, confidences, strict=True)
         ]
-        everywhere = exchange.of_all(own)
-        if self.keeper:
-            for index, kept in everywhere:
-                self.rule.observe(kept.prediction, self.bank.read_label(index, kept.box))
-                self.bank.keep(index, runner.iter, kept)
+        dealt = exchange.gather(own)
+        for index, kept in exchange.joint_batch(dealt or []):
+            self.rule.observe(kept.prediction, self.bank.read_label(index, kept.box))
+            self.bank.keep(index, runner.iter, kept)
         self._iteration = runner.iter
 
     def after_train(self, runner: Runner) -> None:
         """Write down what changed since the last decision, and close the bank."""
-        if self.keeper:
+        if self.bank is not None:
             self.record.ended(self._iteration)
             self.bank.undo.clear()
-        self.bank.close()
-        self.bank = None
+            self.bank.close()
+            self.bank = None
 
     def before_checkpoint(self, runner: Runner, iterations: int) -> None:
         """Have the bank remember how to return to here (`WholeCheckpointHook` calls this)."""
-        if self.keeper:
+        if self.bank is not None:
             self.bank.flush()
             self.bank.undo.begin(iterations)
 
@@ -214,18 +212,14 @@ class LabelCorrectionHook(Hook):
         self.record.resume(runner.iter - 1)
         self.record.pixels_changed[:] = self._saved['pixels_changed'].cpu().numpy()
 
-    def _crops(self, data_batch: dict[str, Sequence]) -> list[Crop]:
-        samples = zip(data_batch['data_samples'], data_batch['inputs'], strict=True)
-        crops = [read_crop(sample, image) for sample, image in samples]
-        for crop in crops:
-            expected = self.bank.layout.frame_sizes[crop.index]
-            if crop.frame_size != expected:
-                raise UserError(
-                    f'frame {crop.index} is {crop.frame_size} in training and {expected} in the '
-                    f'label bank {self.bank.folder}: the training pipeline must resize with '
-                    "mmseg's Resize only, and images must not change"
-                )
-        return crops
+    def _check_size(self, crop: Crop) -> None:
+        expected = self.bank.layout.frame_sizes[crop.index]
+        if crop.frame_size != expected:
+            raise UserError(
+                f'frame {crop.index} is {crop.frame_size} in training and {expected} in the '
+                f'label bank {self.bank.folder}: the training pipeline must resize with '
+                "mmseg's Resize only, and images must not change"
+            )
 
     def _correct(self, index: int) -> None:
         kept = self.bank.kept(index)
@@ -238,12 +232,15 @@ class LabelCorrectionHook(Hook):
             changed = np.bincount(new[new != old], minlength=self.num_classes)
             self.record.pixels_changed += changed
 
-    def _decide(self, runner: Runner) -> tuple:
-        """Return what all keepers must agree on."""
+    def _decide(self, runner: Runner) -> None:
         decision = self.rule.decide(runner.iter, self.bank.thresholds(self.quantile))
         correcting = self.rule.correcting
         runner.visualizer.add_scalars(self.record.scalars(decision, correcting), runner.iter)
         sentence = self.record.decided(runner.iter, decision, correcting, self.rule.thresholds)
         if sentence:
             runner.logger.info(sentence)
-        return decision.started, decision.stopped, self.rule.thresholds.tolist()
+
+
+def _crops(data_batch: dict[str, Sequence]) -> list[Crop]:
+    samples = zip(data_batch['data_samples'], data_batch['inputs'], strict=True)
+    return [read_crop(sample, image) for sample, image in samples]

@@ -41,15 +41,15 @@ class CorrectionRecord:
     """Writes both tables, and sums up each decision in words and as scalars.
 
     Args:
-        folder: the work folder; None in a process that writes no tables.
+        folder: the work folder.
         classes: names of the classes.
 
     Attributes:
         pixels_changed: (C,) int64, pixels that became each class since the last rows.
     """
 
-    def __init__(self, folder: str | Path | None, classes: Sequence[str]) -> None:
-        self._folder = None if folder is None else Path(folder)
+    def __init__(self, folder: str | Path, classes: Sequence[str]) -> None:
+        self._folder = Path(folder)
         self._classes = classes
         self.pixels_changed = np.zeros(len(classes), np.int64)
 
@@ -62,8 +62,7 @@ class CorrectionRecord:
 
         So is the ``end`` of a run that now goes on.
         """
-        if self._folder is not None:
-            self._rewrite({name: self._rows(name, iteration) for name in COLUMNS})
+        self._rewrite({name: self._rows(name, iteration) for name in COLUMNS})
 
     def _rows(self, name: str, last: int) -> list[list[str]]:
         """Return the rows of a table up to an iteration; those of a killed run may be cut short."""
@@ -177,8 +176,6 @@ class CorrectionRecord:
         )
 
     def _append(self, name: str, rows: Sequence[Sequence[object]]) -> None:
-        if self._folder is None:
-            return
         path = self._folder / name
         try:
             with path.open('a', newline='') as file:
@@ -190,6 +187,6 @@ class CorrectionRecord:
             ) from error
 
     def _rewrite(self, tables: dict[str, list]) -> None:
-        for name, rows in tables.items() if self._folder else ():
+        for name, rows in tables.items():
             with write_whole(self._folder / name, 'w') as file:
                 csv.writer(file).writerows([COLUMNS[name], *rows])

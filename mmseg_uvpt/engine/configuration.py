@@ -50,13 +50,17 @@ def resolve_run(args: argparse.Namespace) -> Config:
     """
     cfg = resolve(args)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
-    under_torchrun = 'TORCHELASTIC_RUN_ID' in os.environ
-    cfg.launcher = args.launcher or ('pytorch' if under_torchrun else 'none')
+    cfg.launcher = args.launcher or launcher()
     if args.seed is not None:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return cfg
+
+
+def launcher() -> str:
+    """Return what started this process, as ``--launcher`` names it, where no option says it."""
+    return 'pytorch' if 'TORCHELASTIC_RUN_ID' in os.environ else 'none'
 
 
 def read(path: str | Path, import_modules: bool = True) -> Config:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.dist import get_rank
 from prettytable import PrettyTable
 
 from mmseg_uvpt.engine.provenance import now
@@ -21,8 +22,9 @@ class LabelReport:
 
     ``pseudo_labels.json`` says which config and checkpoint made them and, once all are there, how
     frequent each class is and how confident the model was of it. Frequencies are counted on the
-    files. Confidences are lost once a label is written, so a line a frame of
-    ``pseudo_label_confidences.jsonl`` keeps their sums.
+    files. Confidences are lost once a label is written, so a line a frame of a journal keeps their
+    sums: ``pseudo_label_confidences.jsonl``, and one with ``.rank1`` and so on before the suffix
+    for each further process.
 
     Args:
         folder: of the pseudo labels.
@@ -61,17 +63,21 @@ class LabelReport:
 
     def begin(self, anew: bool) -> None:
         """Write who makes the labels; take up what earlier runs noted unless ``anew``."""
-        journal = self.folder / JOURNAL
         if anew:
-            journal.unlink(missing_ok=True)
+            for journal in self._journals():
+                journal.unlink()
         write_json(self.folder / REPORT, {**self.facts, 'started': now(), 'finished': None})
-        if os.path.lexists(journal):
+        self._take_up_all()
+
+    def _journals(self) -> list[Path]:
+        return sorted(self.folder.glob(JOURNAL.replace('.', '*.')))
+
+    def _take_up_all(self) -> None:
+        for journal in self._journals():
             with open_regular(journal) as file:
-                text = file.read()
-            for line in text.splitlines():
+                lines = file.read().splitlines()
+            for line in lines:
                 self._take_up(line)
-            if not text.endswith(b'\n'):  # half a line: the next one must not become part of it
-                self._note('')
 
     def _take_up(self, line: bytes) -> None:
         """Take up what a line says of a frame; `table` says of how many frames nothing is known."""
@@ -104,14 +110,12 @@ class LabelReport:
         sums = np.bincount(label.ravel(), confidence.ravel(), minlength=number)
         pixels = np.bincount(label.ravel(), minlength=number)
         entry = {'frame': frame, 'pixels': pixels.tolist(), 'confidence': sums.round(3).tolist()}
-        self._confidences[frame] = entry
-        self._note(json.dumps(entry))
-
-    def _note(self, line: str) -> None:
-        journal = self.folder / JOURNAL
+        rank = f'.rank{get_rank()}.' if get_rank() else '.'
+        journal = self.folder / JOURNAL.replace('.', rank)
         try:
             with open(journal, 'a') as file:
-                file.write(f'{line}\n')
+                # a killed run may have left half a line, which this one must not go on with
+                file.write(f'\n{json.dumps(entry)}' if file.tell() else json.dumps(entry))
         except OSError as error:  # a failed write does not name its file
             raise UserError(
                 f'cannot write {journal}: {error.strerror}; labels written so far are whole'
@@ -136,7 +140,8 @@ class LabelReport:
         return pixels, sums
 
     def end(self) -> None:
-        """Write the report of a complete folder."""
+        """Write the report of a complete folder, from what all processes and runs noted."""
+        self._take_up_all()  # those of the other processes too
         pixels, sums = self._sums()
         per_class = {
             name: {'frequency': float(f), 'mean_confidence': None if np.isnan(c) else float(c)}

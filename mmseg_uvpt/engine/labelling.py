@@ -8,11 +8,19 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import (
+    barrier,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
 from tqdm import tqdm
 
 import mmseg_uvpt.register  # noqa: F401
@@ -20,8 +28,8 @@ from mmseg_uvpt.correction.pseudo_labels import TargetFrame, list_frames
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.png_files import png_size
-from mmseg_uvpt.engine import provenance
-from mmseg_uvpt.engine.configuration import require_data, require_file
+from mmseg_uvpt.engine import distribution, provenance
+from mmseg_uvpt.engine.configuration import launcher, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.label_report import LabelReport
 from mmseg_uvpt.errors import UserError
@@ -61,32 +69,60 @@ def label_target(
     }
     init_default_scope('mmseg')
     with readable_failures(folder):
+        distribution.join(launcher())
         dataset = DATASETS.build(cfg[LOADER].dataset)
         report = LabelReport(folder, dataset.metainfo['classes'], facts, force)
         model = source_model(cfg, checkpoint).to(get_device())
         frames = list_frames(dataset, Path(folder))
-        if force:  # before the report names the new checkpoint: no mixture is taken for its work
-            for frame in frames:
-                frame.pseudo_label.unlink(missing_ok=True)
-        report.begin(anew=force)
-        open_frames = [
-            i
-            for i, frame in enumerate(tqdm(frames, desc='looking for whole files', unit='frame'))
-            if not _count_if_whole(frame, report)
-        ]
-        done = len(frames) - len(open_frames)
-        with tqdm(total=len(frames), initial=done, desc='labelling', unit='frame') as bar:
-            for index, label, confidence in _predictions(cfg, dataset, open_frames, model):
-                frame = frames[index]
-                height, width = png_size(frame.image)
-                full = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
-                # noted first: a frame whose label is there is never predicted again
-                report.add_confidence(frame.name, label, confidence)
-                write_png(frame.pseudo_label, full)
-                report.add_label(full)
-                bar.update()
-        report.end()
-    print(report.table())
+        missing = None
+        if is_main_process():
+            if force:  # before the report names the new checkpoint: no mixture is taken for its work
+                for frame in frames:
+                    frame.pseudo_label.unlink(missing_ok=True)
+            report.begin(anew=force)
+            missing = _not_whole(frames, report)
+        missing = _of_main_process(missing)
+        _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report)
+        barrier()
+        if is_main_process():
+            for index in missing:
+                report.add_label(read_train_ids(frames[index].pseudo_label))
+            report.end()
+            print(report.table())
+
+
+def _label(
+    cfg: Config,
+    dataset: BaseSegDataset,
+    frames: list[TargetFrame],
+    mine: list[int],
+    model: nn.Module,
+    report: LabelReport,
+) -> None:
+    """Write the labels of this process's share of the frames, and note the confidences."""
+    processes = get_world_size()
+    title = f'labelling, one of {processes} shares' if processes > 1 else 'labelling'
+    with tqdm(total=len(mine), desc=title, unit='frame', disable=not is_main_process()) as bar:
+        for index, label, confidence in _predictions(cfg, dataset, mine, model):
+            frame = frames[index]
+            height, width = png_size(frame.image)
+            full = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
+            # noted first: a frame whose label is there is never predicted again
+            report.add_confidence(frame.name, label, confidence)
+            write_png(frame.pseudo_label, full)
+            bar.update()
+
+
+def _not_whole(frames: list[TargetFrame], report: LabelReport) -> list[int]:
+    """Return which frames have no whole label yet; count the classes of the others."""
+    looked_at = enumerate(tqdm(frames, desc='looking for whole files', unit='frame'))
+    return [i for i, frame in looked_at if not _count_if_whole(frame, report)]
+
+
+def _of_main_process(value: list[int] | None) -> list[int]:
+    box = [value]
+    broadcast_object_list(box)
+    return box[0]
 
 
 def source_model(cfg: Config, checkpoint: str) -> nn.Module:
@@ -126,7 +162,10 @@ def _predictions(
     """Yield (index, label, confidence) of frames at the size the network sees."""
     if not indices:
         return
-    loader = Runner.build_dataloader({**cfg[LOADER], 'dataset': dataset.get_subset(indices)})
+    subset = dataset.get_subset(indices)
+    # the config's sampler would deal the frames out to the processes once more
+    sampler = SequentialSampler(subset)
+    loader = Runner.build_dataloader({**cfg[LOADER], 'dataset': subset, 'sampler': sampler})
     remaining = iter(indices)
     for batch in loader:
         for inputs, samples in _of_equal_size(batch['inputs'], batch['data_samples']):

@@ -218,11 +218,6 @@ def _list(jobs: list) -> int:
 
 
 def _run(jobs: list, args: argparse.Namespace) -> int:
-    if args.gpus_per_job > 1 and not type(jobs[0]).distributed:
-        raise UserError(
-            f'--gpus-per-job {args.gpus_per_job}: {jobs[0].script} works in one process; '
-            'the other stages can share several GPUs'
-        )
     from mmseg_uvpt.sweep import slurm
     from mmseg_uvpt.sweep.display import Screen, console, job_table
     from mmseg_uvpt.sweep.local import LocalQueue, places, visible_gpus

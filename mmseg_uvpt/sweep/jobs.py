@@ -74,7 +74,6 @@ class Job(ABC):
 
     stage = ''  # name of the stage and of its folder
     script = ''
-    distributed = True  # whether several processes may share it
 
     @property
     def name(self) -> str:
@@ -138,10 +137,9 @@ class Job(ABC):
         if self.settings.data_root:
             arguments += ['--data-root', self.settings.data_root]
         script = shown(REPOSITORY / self.script)
-        if self.settings.gpus > 1 and self.distributed:
-            launch = ['-m', 'torch.distributed.run', '--standalone']
-            launch.append(f'--nproc-per-node={self.settings.gpus}')
-            return [sys.executable, *launch, script, *arguments, '--launcher', 'pytorch']
+        if self.settings.gpus > 1:
+            launch = ['-m', 'mmseg_uvpt.engine.torchrun', f'--nproc-per-node={self.settings.gpus}']
+            return [sys.executable, *launch, script, *arguments]
         return [sys.executable, script, *arguments]
 
     # checkpoints: those of the work root, or released ones
@@ -205,7 +203,7 @@ class Pretraining(Training):
 class PseudoLabelling(Job):
     """``generate_pseudo_label.py``: labels the target with a source model."""
 
-    stage, script, distributed = 'pseudo_label', 'generate_pseudo_label.py', False
+    stage, script = 'pseudo_label', 'generate_pseudo_label.py'
 
     @property
     def makes(self) -> Path:
