@@ -14,6 +14,7 @@ from torch import nn
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models import sync_batch_norm
+from mmseg_uvpt.processes import die_with
 
 _TIMEOUT = datetime.timedelta(minutes=30)  # an evaluation by one process may take as long
 
@@ -38,6 +39,7 @@ def join(launcher: str) -> None:
         if not with_gpus:
             raise UserError(f'--launcher {launcher} needs GPUs, and torch finds none: use torchrun')
         return
+    die_with(os.getppid())  # torchrun, which takes nobody along if it is killed itself
     if with_gpus:
         torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     dist.init_process_group('nccl' if with_gpus else 'gloo', timeout=_TIMEOUT)
@@ -48,6 +50,13 @@ def join(launcher: str) -> None:
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def lost_a_process(error: RuntimeError) -> bool:
+    """Tell whether an error means that another process has ended."""
+    return dist.is_initialized() and (
+        isinstance(error, dist.DistError) or 'gloo/transport' in str(error)
+    )
 
 
 def on_cpu(model: nn.Module, wrapper: dict | None, find_unused: bool) -> tuple[nn.Module, dict]:

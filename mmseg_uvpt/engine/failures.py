@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from mmseg_uvpt.engine.distribution import lost_a_process
 from mmseg_uvpt.errors import UserError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -23,8 +24,9 @@ def readable_failures(folder: str, cure: Callable[[], str] = _again) -> Iterator
         cure: called after a failure; returns how the run is taken up once that is mended.
 
     Raises:
-        UserError: no space is left; a file or folder cannot be used; or a `UserError` was raised
-            in a worker of a data loader, which torch wraps in that worker's traceback.
+        UserError: no space is left; a file or folder cannot be used; a `UserError` was raised
+            in a worker of a data loader, which torch wraps in that worker's traceback; or one of
+            several processes has ended.
     """
     raise_exceptions = logging.raiseExceptions
     logging.raiseExceptions = False  # a full disk would else print a traceback a log line
@@ -41,6 +43,13 @@ def readable_failures(folder: str, cure: Callable[[], str] = _again) -> Iterator
         # an error of a worker has no strerror; its last line is what the worker raised
         reason = error.strerror or (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise UserError(f'cannot {verb} {name}: {reason}. {_first(error)} and {cure()}') from error
+    except RuntimeError as error:
+        if not lost_a_process(error):
+            raise
+        raise UserError(
+            'another process of this run has ended, and so does this one: what that one printed '
+            f'last says why. Then {cure()}'
+        ) from error
     finally:
         logging.raiseExceptions = raise_exceptions
 

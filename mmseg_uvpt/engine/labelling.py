@@ -76,7 +76,9 @@ def label_target(
         frames = list_frames(dataset, Path(folder))
         missing = None
         if is_main_process():
-            if force:  # before the report names the new checkpoint: no mixture is taken for its work
+            if (
+                force
+            ):  # before the report names the new checkpoint: no mixture is taken for its work
                 for frame in frames:
                     frame.pseudo_label.unlink(missing_ok=True)
             report.begin(anew=force)

@@ -1,8 +1,8 @@
 """torchrun for one machine that ends with the status its processes end with.
 
-``python -m mmseg_uvpt.engine.torchrun --nproc-per-node=2 train.py ...``: torchrun itself ends with 1
-whatever happened, so that whoever started it cannot tell a training that was told to stop from one
-that failed. The launchers use this. SIGUSR1 is handed on to the processes too.
+``python -m mmseg_uvpt.engine.torchrun --nproc-per-node=2 train.py ...``: torchrun itself ends with
+1 whatever happened, so that whoever started it cannot tell a training that was told to stop from
+one that failed. The launchers use this. SIGUSR1 is handed on to the processes too.
 """
 
 import signal

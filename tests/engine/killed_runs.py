@@ -6,10 +6,11 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from mmseg_uvpt import files
 from mmseg_uvpt.correction import mapped_file, undo
 from mmseg_uvpt.engine import provenance
 from mmseg_uvpt.engine.finite import FiniteOptimWrapper
+from mmseg_uvpt.errors import run_cli
 
 # where a run can be killed, beside any moment: (holder, function); many are called a few times an
 # iteration, and around each write of checkpoints, tables and the label bank
@@ -65,6 +67,37 @@ def fork(main: Callable[[list[str]], None], arguments: list[str], kill_at: int =
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def fork_together(
+    main: Callable[[list[str]], None],
+    arguments: list[str],
+    kill_at: Sequence[int] = (0, 0),
+    nodes: int = 1,
+) -> list[int]:
+    """Run a script's ``main`` in processes that work together, as torchrun starts them.
+
+    Args:
+        main: of the script.
+        arguments: of the script.
+        kill_at: for each process, see `fork`.
+        nodes: machines that the processes are told they are on.
+    """
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        place = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1])}
+    place |= {'WORLD_SIZE': str(len(kill_at)), 'TORCHELASTIC_RUN_ID': 'tests'}
+    size = len(kill_at) // nodes
+
+    def member(rank: int) -> Callable[[list[str]], None]:
+        def run(argv: list[str]) -> None:
+            os.environ.update(place, RANK=str(rank), LOCAL_RANK=str(rank % size))
+            os.environ.update(GROUP_RANK=str(rank // size), LOCAL_WORLD_SIZE=str(size))
+            run_cli(lambda: main(argv))
+
+        return run
+
+    return [fork(member(rank), arguments, number) for rank, number in enumerate(kill_at)]
 
 
 def _kill_at(count: int) -> None:

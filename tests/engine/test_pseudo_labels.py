@@ -97,12 +97,12 @@ def test_full_disk_while_noting_confidences(label, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
 
+    path(folder, FRAMES[2]).unlink()
     with monkeypatch.context() as patch:
         patch.setattr('mmseg_uvpt.engine.label_report.open', full, raising=False)
         with pytest.raises(UserError, match=r'^cannot write .*jsonl: No space') as error:
             label()
     assert str(error.value).endswith('Free some space and run the same command again')
-    path(folder, FRAMES[2]).unlink()
     label()  # the half line has not swallowed the new one
     report = json.loads((folder / 'pseudo_labels.json').read_text())
     assert report['images_with_confidence'] == 3
