@@ -25,8 +25,8 @@ def readable_failures(folder: str, cure: Callable[[], str] = _again) -> Iterator
 
     Raises:
         UserError: no space is left; a file or folder cannot be used; a `UserError` was raised
-            in a worker of a data loader, which torch wraps in that worker's traceback; or one of
-            several processes has ended.
+            in a worker of a data loader, which torch wraps in that worker's traceback; such a
+            worker, or one of several processes, has ended.
     """
     raise_exceptions = logging.raiseExceptions
     logging.raiseExceptions = False  # a full disk would else print a traceback a log line
@@ -44,12 +44,18 @@ def readable_failures(folder: str, cure: Callable[[], str] = _again) -> Iterator
         reason = error.strerror or (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise UserError(f'cannot {verb} {name}: {reason}. {_first(error)} and {cure()}') from error
     except RuntimeError as error:
-        if not lost_a_process(error):
-            raise
-        raise UserError(
-            'another process of this run has ended, and so does this one: what that one printed '
-            f'last says why. Then {cure()}'
-        ) from error
+        if lost_a_process(error):
+            raise UserError(
+                'another process of this run has ended, and so does this one: what that one '
+                f'printed last says why. Then {cure()}'
+            ) from error
+        if str(error).startswith('DataLoader worker'):
+            raise UserError(
+                f'{error}: a process that loads data was ended from outside, mostly for want of '
+                f'memory. Use fewer of them (--cfg-options train_dataloader.num_workers=1) and '
+                f'{cure()}'
+            ) from error
+        raise
     finally:
         logging.raiseExceptions = raise_exceptions
 

@@ -63,7 +63,9 @@ class LabelReport:
 
     def begin(self, anew: bool) -> None:
         """Write who makes the labels; take up what earlier runs noted unless ``anew``."""
-        if anew:
+        if not anew:
+            self._refuse_other_checkpoint()  # it may have come between
+        else:
             for journal in self._journals():
                 journal.unlink()
         write_json(self.folder / REPORT, {**self.facts, 'started': now(), 'finished': None})

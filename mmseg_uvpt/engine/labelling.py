@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import (
-    barrier,
+    all_gather_object,
     broadcast_object_list,
     get_rank,
     get_world_size,
@@ -32,6 +32,7 @@ from mmseg_uvpt.engine import distribution, provenance
 from mmseg_uvpt.engine.configuration import launcher, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.label_report import LabelReport
+from mmseg_uvpt.engine.work_lock import locked
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, write_png
 from mmseg_uvpt.models.checkpoints import fit, is_prompted, load_file, state_dict_of
@@ -74,23 +75,33 @@ def label_target(
         report = LabelReport(folder, dataset.metainfo['classes'], facts, force)
         model = source_model(cfg, checkpoint).to(get_device())
         frames = list_frames(dataset, Path(folder))
-        missing = None
-        if is_main_process():
-            if (
-                force
-            ):  # before the report names the new checkpoint: no mixture is taken for its work
-                for frame in frames:
-                    frame.pseudo_label.unlink(missing_ok=True)
-            report.begin(anew=force)
-            missing = _not_whole(frames, report)
-        missing = _of_main_process(missing)
-        _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report)
-        barrier()
-        if is_main_process():
-            for index in missing:
-                report.add_label(read_train_ids(frames[index].pseudo_label))
-            report.end()
-            print(report.table())
+        with locked(folder, launcher(), command, '--pseudo_label_dir'):
+            _label_all(cfg, dataset, frames, model, report, force)
+
+
+def _label_all(
+    cfg: Config,
+    dataset: BaseSegDataset,
+    frames: list[TargetFrame],
+    model: nn.Module,
+    report: LabelReport,
+    force: bool,
+) -> None:
+    """Write the labels that are missing, all processes together, and the report."""
+    missing = None
+    if is_main_process():
+        if force:  # before the report names the new checkpoint: no mixture is taken for its work
+            for frame in frames:
+                frame.pseudo_label.unlink(missing_ok=True)
+        report.begin(anew=force)
+        missing = _not_whole(frames, report)
+    missing = _of_main_process(missing)
+    _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report)
+    counts = all_gather_object((report.pixels, report.images))
+    if is_main_process():
+        report.pixels, report.images = (sum(parts) for parts in zip(*counts, strict=True))
+        report.end()
+        print(report.table())
 
 
 def _label(
@@ -112,6 +123,7 @@ def _label(
             # noted first: a frame whose label is there is never predicted again
             report.add_confidence(frame.name, label, confidence)
             write_png(frame.pseudo_label, full)
+            report.add_label(full)
             bar.update()
 
 

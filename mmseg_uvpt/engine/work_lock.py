@@ -1,4 +1,4 @@
-"""A work folder is used by one training at a time."""
+"""A work folder is used by one training at a time, a folder of pseudo labels by one run."""
 
 import json
 import os
@@ -16,13 +16,16 @@ _RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RA
 
 
 @contextmanager
-def locked(folder: str | Path, launcher: str, command: str) -> Iterator[None]:
-    """Hold the lock of a work folder, in the main process of several.
+def locked(
+    folder: str | Path, launcher: str, command: str, option: str = '--work-dir'
+) -> Iterator[None]:
+    """Hold the lock of a folder, in the main process of several.
 
     Args:
         folder: is made if need be.
         launcher: that started the processes; 'none' for one process.
         command: this process's, for the message to others.
+        option: by which another folder is chosen.
 
     Raises:
         UserError: another process holds it; the message names that process.
@@ -34,7 +37,10 @@ def locked(folder: str | Path, launcher: str, command: str) -> Iterator[None]:
     try:
         file = acquire(path, _PATIENCE)
     except Held:
-        raise UserError(f'work folder {folder} is in use {_by_whom(path)}') from None
+        raise UserError(
+            f'folder {folder} is in use {_by_whom(path)}. Wait for it, end it, or choose another '
+            f'{option}'
+        ) from None
     try:
         holder = {'pid': os.getpid(), 'host': platform.node(), 'command': command}
         os.truncate(file, 0)
@@ -54,4 +60,4 @@ def _by_whom(path: Path) -> str:
         who = 'by process {pid} on {host}: {command}'.format(**holder)
     except (OSError, ValueError, KeyError):  # it has not said so yet
         who = 'by another process'
-    return f'{who}. Wait for it, end it, or choose another --work-dir'
+    return who

@@ -1,5 +1,7 @@
 """Each thing that can be missing or wrong is one clear error, and nothing is written."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -174,6 +176,21 @@ class Refusing(Dataset):
 
     def __getitem__(self, index: int):
         raise UserError('frame.png is damaged:\nget it again')
+
+
+def test_a_worker_that_is_killed():
+    class Deadly(Dataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with (
+        pytest.raises(UserError, match=r'want of memory.*num_workers=1.* the same command again'),
+        readable_failures('run'),
+    ):
+        list(DataLoader(Deadly(), num_workers=1))
 
 
 def test_error_of_a_worker_is_unwrapped():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmseg.apis import init_model
 
-from mmseg_uvpt.engine import pseudo_label
+from mmseg_uvpt.engine import pseudo_label, work_lock
 from mmseg_uvpt.errors import UserError
 
 FRAMES = ('aachen/aachen_0', 'aachen/aachen_1', 'ulm/ulm_0')
@@ -86,6 +86,19 @@ def test_whole_files_are_skipped_others_made_again(label):
     assert report['mean_confidence'] == pytest.approx(confidence)  # nothing counted twice
     label('--force')
     np.testing.assert_array_equal(read(folder, FRAMES[0]), made[FRAMES[0]])
+
+
+def test_two_runs_exclude_each_other(label, monkeypatch):
+    folder = label()
+    monkeypatch.setattr(work_lock, '_PATIENCE', 0.2)
+    with (
+        work_lock.locked(folder, 'none', 'python generate_pseudo_label.py here'),
+        pytest.raises(
+            UserError, match=r'in use by process .*label\.py here\..* another --pseudo_label_dir'
+        ),
+    ):
+        label('--force')
+    assert path(folder, FRAMES[0]).is_file()  # nothing was deleted
 
 
 def test_full_disk_while_noting_confidences(label, monkeypatch):
