@@ -1,0 +1,142 @@
+"""A long adaptation on MiniCity with a tiny model, watched from outside.
+
+Renders a small city, pretrains for a few iterations, labels, then adapts with evaluations,
+checkpoints, two loader workers and a busy label correction. Memory, open files and the time of an
+iteration must not grow: the last quarter of the run is held against the second. Ends with status 1
+if something grew.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RECIPE = 'sss_swin-b_gta5'
+ALLOWED = {'memory of the training, MB': 1.05, 'memory of its workers, MB': 1.05,
+           'open files': 1.0, 'ms an iteration': 1.25}  # fmt: skip
+EVERY = 2  # seconds between two looks
+
+
+def main() -> int:
+    """Run the soak; print and write the figures of each quarter."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='example: python benchmarks/soak.py --iterations 3000 --json work_dirs/soak.json',
+    )
+    parser.add_argument('--iterations', type=int, default=3000)
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/soak'))
+    parser.add_argument('--json', type=Path, help='write the figures there')
+    args = parser.parse_args()
+    root = args.work_dir.absolute()
+    data, source, labels = root / 'data', root / 'source', root / 'labels'
+    if not (labels / 'pseudo_labels.json').is_file():
+        prepare(data, source, labels)
+    run = root / f'run_{time.strftime("%Y%m%d_%H%M%S")}'
+    quarter = args.iterations // 4
+    process = subprocess.Popen(
+        [
+            *(sys.executable, 'train.py', f'configs/rehearsal/uni_uvpt/{RECIPE}-to-cityscapes.py'),
+            *('--source-checkpoint', source / 'iter_20.pth', '--pseudo-label-dir', labels),
+            *('--data-root', data, '--work-dir', run, '--cfg-options'),
+            *(f'train_cfg.max_iters={args.iterations}', f'train_cfg.val_interval={quarter // 4}'),
+            *('train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True'),
+            *(
+                f'default_hooks.checkpoint.interval={quarter // 4}',
+                'default_hooks.logger.interval=10',
+            ),
+            *('default_hooks.label_correction.slope=0.0',),
+        ],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+    )
+    seen = list(watch(process))
+    if process.returncode:
+        return process.returncode
+    found = quarters(seen, run, args.iterations)
+    return report(found, args)
+
+
+def prepare(data: Path, source: Path, labels: Path) -> None:
+    """Make a city, a source model and its pseudo labels."""
+    config = f'configs/rehearsal/pretrain/{RECIPE}.py'
+    for command in (
+        ['tools/make_demo_data.py', data, '--train-frames', '24', '--val-frames', '4'],
+        *([f'tools/convert_datasets/{name}.py', data / name] for name in ('gta', 'cityscapes')),
+        ['pretrain.py', config, '--data-root', data, '--work-dir', source],
+        [
+            *('generate_pseudo_label.py', '--config', config, '--data-root', data),
+            *('--checkpoint', source / 'iter_20.pth', '--pseudo_label_dir', labels),
+        ],
+    ):
+        subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=True)
+
+
+def watch(process: subprocess.Popen) -> Iterator[dict]:
+    """Yield what a process and its children take, every few seconds until it ends."""
+    while process.poll() is None:
+        try:
+            own = Path(f'/proc/{process.pid}')
+            children = (own / f'task/{process.pid}/children').read_text().split()
+            yield {
+                'time': time.time(),
+                'memory of the training, MB': _resident(own),
+                'memory of its workers, MB': sum(_resident(Path('/proc') / c) for c in children),
+                'open files': len(os.listdir(own / 'fd')),
+            }
+        except OSError:  # one of them has just ended
+            pass
+        time.sleep(EVERY)
+
+
+def _resident(process: Path) -> float:
+    """Return the memory of a process that is no page of a file, in MB."""
+    fields = (process / 'statm').read_text().split()
+    return (int(fields[1]) - int(fields[2])) * os.sysconf('SC_PAGESIZE') / 1e6
+
+
+def quarters(seen: list[dict], run: Path, iterations: int) -> list[dict]:
+    """Return the medians of each quarter of the run."""
+    (log,) = run.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    times = [(line['step'], 1000 * line['time']) for line in lines if 'loss' in line]
+    begin, end = seen[0]['time'], seen[-1]['time']
+    result = []
+    for k in range(4):
+        part = [s for s in seen if begin + k * (end - begin) / 4 <= s['time']]
+        part = [s for s in part if s['time'] <= begin + (k + 1) * (end - begin) / 4]
+        figures = {name: statistics.median(s[name] for s in part) for name in list(ALLOWED)[:-1]}
+        steps = range(k * iterations // 4, (k + 1) * iterations // 4)
+        figures['ms an iteration'] = statistics.median(t for step, t in times if step in steps)
+        result.append(figures)
+    return result
+
+
+def report(found: list[dict], args: argparse.Namespace) -> int:
+    """Print a table, write the JSON; return 1 if something grew by more than is allowed."""
+    grown = []
+    print(f'| {args.iterations} iterations | 1st quarter | 2nd | 3rd | 4th | 4th / 2nd |')
+    print('|---' * 6 + '|')
+    for name, allowed in ALLOWED.items():
+        values = [figures[name] for figures in found]
+        ratio = values[3] / values[1]
+        print(f'| {name} |', ' | '.join(f'{v:.1f}' for v in values), f'| {ratio:.3f} |')
+        if ratio > allowed:
+            grown.append(name)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        facts = {'iterations': args.iterations, 'quarters': found, 'grown': grown}
+        args.json.write_text(json.dumps(facts, indent=2))
+    if grown:
+        print(f'grew: {", ".join(grown)}')
+    return bool(grown)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
