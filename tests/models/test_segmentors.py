@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from mmseg.models.losses import accuracy
+from torch.nn.functional import interpolate
 
 PARTS = {
     'prompts': (
@@ -53,6 +55,32 @@ def test_prediction_for_the_correction(size, build, labelled):
     assert not confidence.requires_grad
     assert confidence.min() >= 1 / 19
     assert confidence.max() <= 1 - 1e-3
+
+
+def test_the_config_chooses_how_lovasz_is_computed(build, labelled):
+    labels = torch.randint(0, 19, (1, 32, 32))
+    losses = []
+    for bins in (None, 4):
+        torch.manual_seed(0)
+        model = build('mit-nano_uni-uvpt', {'lovasz_bins': bins})
+        model.decode_head.conv_seg.weight.data.normal_()
+        losses.append(model.loss(torch.randn(1, 3, 32, 32), labelled(labels)))
+    exact, found = (x['loss_self_training'] for x in losses)
+    assert 0 < abs(found - exact) <= 1 / 4
+
+
+@pytest.mark.parametrize('labelled_share', [0.7, 0])
+def test_accuracy_is_that_of_mmseg(labelled_share, build, labelled):
+    torch.manual_seed(0)
+    model = build('mit-nano_uni-uvpt')
+    logits = []
+    model.decode_head.register_forward_hook(lambda *args: logits.append(args[-1]))
+    labels = torch.randint(0, 19, (1, 32, 32))
+    labels[torch.rand(labels.shape) >= labelled_share] = 255
+    found = model.loss(torch.randn(1, 3, 32, 32), labelled(labels))['acc_seg']
+    resized = interpolate(logits[0], size=(32, 32), mode='bilinear', align_corners=True)
+    expected = accuracy(resized, labels, ignore_index=255) if labelled_share else 0
+    assert found.item() == pytest.approx(float(expected))
 
 
 def test_frozen_parts_run_in_train_mode(build):

@@ -4,13 +4,13 @@ The loss of a class is the sum over its pixels, in the order of falling error, o
 weight. With G pixels of the class, F of them and B others before a pixel, the weight is what the
 pixel adds to the Jaccard loss 1 - (G - F) / (G + B): 1 / (G + B) for one of the class, and
 (G - F) / ((G + B) (G + B + 1)) for another one. Errors enter linearly, so the weights are the
-gradient too: it is written down while the loss is computed, and the backward only scales it.
+gradient too: it is written down while the loss is computed, and the backward only scales it. torch
+sees one operator, of which a compiled step need not know the inside.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 def lovasz_softmax(
@@ -36,31 +36,46 @@ def lovasz_softmax(
     """
     if bins is not None and bins < 1:
         raise ValueError(f'bins={bins!r}: must be None or at least 1')
-    return _LovaszSoftmax.apply(probabilities, labels, ignore_index, bins)
+    return _loss_and_gradient(probabilities, labels, ignore_index, bins)[0]
 
 
-class _LovaszSoftmax(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx, probabilities: Tensor, labels: Tensor, ignore_index: int, bins: int | None
-    ) -> Tensor:
-        batch, classes, *size = probabilities.shape
-        rows = probabilities.transpose(0, 1).reshape(classes, -1)
-        labels = labels.flatten()
-        counted = labels != ignore_index
-        if bins is not None:
-            loss, gradient = by_histogram(rows, labels, counted, bins)
-        elif rows.is_cpu and rows.dtype == torch.float32:
-            loss, gradient = by_radix_sorts(rows, labels, counted)
-        else:
-            loss, gradient = by_batched_sort(rows, labels, counted)
-        ctx.save_for_backward(gradient.view(classes, batch, *size).transpose(0, 1))
-        return loss
+@torch.library.custom_op('uvpt::lovasz_softmax', mutates_args=())
+def _loss_and_gradient(
+    probabilities: Tensor, labels: Tensor, ignore_index: int, bins: int | None
+) -> tuple[Tensor, Tensor]:
+    batch, classes, *size = probabilities.shape
+    rows = probabilities.detach().transpose(0, 1).reshape(classes, -1)
+    labels = labels.flatten()
+    counted = labels != ignore_index
+    if bins is not None:
+        loss, gradient = by_histogram(rows, labels, counted, bins)
+    elif rows.is_cpu and rows.dtype == torch.float32:
+        loss, gradient = by_radix_sorts(rows, labels, counted)
+    else:
+        loss, gradient = by_batched_sort(rows, labels, counted)
+    return loss, gradient.view(classes, batch, *size).transpose(0, 1)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        return ctx.saved_tensors[0] * grad, None, None, None
+
+@_loss_and_gradient.register_fake
+def _(
+    probabilities: Tensor, labels: Tensor, ignore_index: int, bins: int | None
+) -> tuple[Tensor, Tensor]:
+    gradient = torch.empty_like(
+        probabilities.transpose(0, 1), memory_format=torch.contiguous_format
+    )
+    return probabilities.new_empty(()), gradient.transpose(0, 1)
+
+
+def _keep_gradient(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(output[1])
+    ctx.set_materialize_grads(False)  # nothing depends on the second output
+
+
+def _backward(ctx, grad: Tensor, _: None) -> tuple[Tensor, None, None, None]:
+    return ctx.saved_tensors[0] * grad, None, None, None
+
+
+_loss_and_gradient.register_autograd(_backward, setup_context=_keep_gradient)
 
 
 def by_batched_sort(rows: Tensor, labels: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:

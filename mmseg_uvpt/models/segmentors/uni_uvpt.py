@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmseg.models.losses import accuracy
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -44,6 +43,8 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         entropy_weight: of the entropy regulariser within the self-training loss.
         prediction_weight: of the prediction consistency.
         prompt_weight: of the prompt consistency of each stage.
+        lovasz_bins: None for the exact Lovasz-softmax; a number for that of a histogram, which is
+            off by at most 1 / ``lovasz_bins`` (`lovasz_softmax`).
         **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
 
     Raises:
@@ -57,6 +58,7 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         entropy_weight: float = 5e-3,
         prediction_weight: float = 1.0,
         prompt_weight: float = 1e-3,
+        lovasz_bins: int | None = None,
         **kwargs,
     ):
         if tune not in TUNED:
@@ -66,6 +68,7 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         self.entropy_weight = entropy_weight
         self.prediction_weight = prediction_weight
         self.prompt_weight = prompt_weight
+        self.lovasz_bins = lovasz_bins
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
         self.last_prediction: Prediction | None = None
         if tune == 'prompts':
@@ -100,13 +103,14 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         self.last_prediction = self._predict_for_correction(logits, labels.shape[1:])
         resized = [_resize(x, labels.shape[1:]).float() for x in logits]
         log_probabilities = [x.log_softmax(1) for x in resized]
-        mixture = mix([x.exp() for x in log_probabilities], self.scale_weights)
+        probabilities = [x.exp() for x in log_probabilities]
+        mixture = mix(probabilities, self.scale_weights)
         losses = {
-            'loss_self_training': lovasz_softmax(log_probabilities[0].exp(), labels)
-            + self.entropy_weight * entropy_regulariser(log_probabilities[0]),
+            'loss_self_training': lovasz_softmax(probabilities[0], labels, bins=self.lovasz_bins)
+            + self.entropy_weight * entropy_regulariser(probabilities[0], log_probabilities[0]),
             'loss_prediction_consistency': self.prediction_weight
-            * prediction_consistency(log_probabilities, mixture, labels),
-            'acc_seg': accuracy(resized[0], labels, ignore_index=255),
+            * prediction_consistency(probabilities, log_probabilities, mixture, labels),
+            'acc_seg': _agreement(resized[0].detach(), labels),
         }
         for stage, views in enumerate(zip(*prompts, strict=True)):
             losses[f'loss_prompt_consistency_{stage}'] = self.prompt_weight * prompt_consistency(
@@ -128,6 +132,16 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         views = [_resize(x, size, align_corners=False).float().softmax(1) for x in logits]
         confidence, label = mix(views, self.scale_weights).max(1)
         return Prediction(label.to(torch.uint8), confidence)
+
+
+def _agreement(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the percentage of labelled pixels whose largest logit is their label's.
+
+    mmseg's `accuracy` picks the labelled pixels out, for which it waits for their number.
+    """
+    counted = labels != 255
+    agrees = (logits.max(1).indices == labels) & counted
+    return 100 * agrees.sum() / counted.sum().clamp(min=1)
 
 
 def _resize(x: Tensor, size, align_corners: bool = True) -> Tensor:
