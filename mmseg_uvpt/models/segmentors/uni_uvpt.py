@@ -22,7 +22,7 @@ TUNED = ('prompts', 'head', 'all')
 
 
 class Prediction(NamedTuple):
-    """What the label correction is handed after an iteration.
+    """What the label correction is handed after an iteration, in main memory.
 
     ``label`` (B, H, W) uint8 and ``confidence`` (B, H, W) in 1e-3..1 - 1e-3, as the network saw
     the images: cropped, and flipped where they were.
@@ -70,7 +70,8 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         self.prompt_weight = prompt_weight
         self.lovasz_bins = lovasz_bins
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
-        self.last_prediction: Prediction | None = None
+        self._prediction: Prediction | None = None
+        self._copied: torch.cuda.Event | None = None  # when the prediction is in main memory
         if tune == 'prompts':
             self.backbone.staged.requires_grad_(False)
         elif tune == 'head':
@@ -86,6 +87,13 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         if self.source_checkpoint:
             load_source_model(self, self.source_checkpoint)
 
+    @property
+    def last_prediction(self) -> Prediction | None:
+        """The prediction of the last `loss`, once it has arrived from a GPU; None before."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._prediction
+
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Compute the losses of the three views (DESIGN 5, paper section 3).
 
@@ -100,7 +108,7 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
         logits, prompts = zip(*(self._view(inputs, scale) for scale in VIEW_SCALES), strict=True)
-        self.last_prediction = self._predict_for_correction(logits, labels.shape[1:])
+        self._predict_for_correction(logits, labels.shape[1:])
         resized = [_resize(x, labels.shape[1:]).float() for x in logits]
         log_probabilities = [x.log_softmax(1) for x in resized]
         probabilities = [x.exp() for x in log_probabilities]
@@ -127,11 +135,20 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         return self.decode_head(features), prompts
 
     @torch.no_grad()
-    def _predict_for_correction(self, logits: tuple[Tensor, ...], size: torch.Size) -> Prediction:
-        """Mix the views at the label's size, resized as at test time."""
+    def _predict_for_correction(self, logits: tuple[Tensor, ...], size: torch.Size) -> None:
+        """Mix the views at the label's size, resized as at test time.
+
+        The copy to main memory is queued here, before the losses and the backward: it is long done
+        when the label correction takes it up, which then waits for nothing and works while the GPU
+        is at the backward.
+        """
         views = [_resize(x, size, align_corners=False).float().softmax(1) for x in logits]
         confidence, label = mix(views, self.scale_weights).max(1)
-        return Prediction(label.to(torch.uint8), confidence)
+        found = (label.to(torch.uint8), confidence)
+        self._prediction = Prediction(*(x.to('cpu', non_blocking=True) for x in found))
+        if label.is_cuda:
+            self._copied = torch.cuda.Event()
+            self._copied.record()
 
 
 def _agreement(logits: Tensor, labels: Tensor) -> Tensor:
