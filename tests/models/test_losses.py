@@ -93,6 +93,19 @@ def test_lovasz_by_histogram_is_exact_where_no_two_errors_share_a_bin():
     torch.testing.assert_close(*grads)
 
 
+@pytest.mark.parametrize('bins', [None, 8])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_lovasz_of_channels_that_lie_last_in_memory(dtype, bins):
+    probabilities, labels = some_predictions(dtype)
+    one, labels = probabilities.detach()[:1].requires_grad_(), labels[:1]
+    other = one.detach().to(memory_format=torch.channels_last).requires_grad_()
+    losses = [lovasz_softmax(p, labels, bins=bins) for p in (one, other)]
+    assert torch.equal(*losses)
+    grads = [torch.autograd.grad(x, p)[0] for x, p in zip(losses, (one, other), strict=True)]
+    assert torch.equal(*grads)
+    assert other.stride() != one.stride()
+
+
 @pytest.mark.parametrize('bins', [None, 64])
 def test_lovasz_is_an_operator_that_can_be_compiled(bins):
     probabilities, labels = some_predictions(torch.float32)

@@ -44,7 +44,7 @@ def _loss_and_gradient(
     probabilities: Tensor, labels: Tensor, ignore_index: int, bins: int | None
 ) -> tuple[Tensor, Tensor]:
     batch, classes, *size = probabilities.shape
-    rows = probabilities.detach().transpose(0, 1).reshape(classes, -1)
+    rows = probabilities.detach().transpose(0, 1).reshape(classes, -1).contiguous()
     labels = labels.flatten()
     counted = labels != ignore_index
     if bins is not None:
