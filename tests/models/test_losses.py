@@ -11,7 +11,7 @@ from mmseg_uvpt.models.losses.consistency import (
     prediction_consistency,
     prompt_consistency,
 )
-from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
+from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_radix_sorts, lovasz_softmax
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +42,99 @@ def lovasz_by_loops(probabilities, labels):
     return sum(losses) / len(losses)
 
 
-def test_lovasz_against_loops():
-    probabilities = torch.randn(2, 5, 6, 7, dtype=torch.float64).softmax(1).requires_grad_()
+def some_predictions(dtype):
+    """Return predictions and labels where a class is absent and pixels are ignored."""
+    probabilities = (3 * torch.randn(2, 5, 6, 7, dtype=dtype)).softmax(1).requires_grad_()
     labels = torch.randint(0, 4, (2, 6, 7))  # class 4 is absent
     labels[:, :2] = 255
-    loss = lovasz_softmax(probabilities, labels)
-    expected = lovasz_by_loops(probabilities, labels)
+    return probabilities, labels
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_lovasz_against_loops(dtype):
+    """The CPU's float32 has an implementation of its own; float64 takes the GPU's."""
+    probabilities, labels = some_predictions(dtype)
+    loss = 3 * lovasz_softmax(probabilities, labels)
+    expected = 3 * lovasz_by_loops(probabilities, labels)
     torch.testing.assert_close(loss, expected)
     grads = [torch.autograd.grad(x, probabilities)[0] for x in (loss, expected)]
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize('sharpness', [1, 5, 100])
+def test_both_sorts_agree(sharpness):
+    """Also where predictions are exactly 0 or 1, of which many have the same error."""
+    probabilities = (sharpness * torch.randn(1, 7, 40, 50)).softmax(1)
+    labels = torch.where(torch.rand(1, 40, 50) < 0.7, probabilities.argmax(1), 3)
+    labels[:, :5] = 255
+    rows, labels = probabilities[0].flatten(1), labels.flatten()
+    (loss, gradient), (expected, other) = (
+        by(rows, labels, labels != 255) for by in (by_radix_sorts, by_batched_sort)
+    )
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(gradient.abs().sum(1), other.abs().sum(1))
+    if sharpness == 1:  # among equal errors any order is right, and gradients differ by it
+        torch.testing.assert_close(gradient, other)
+
+
+@pytest.mark.parametrize('bins', [1, 4, 64, 4096])
+def test_lovasz_by_histogram_is_within_its_bound(bins):
+    probabilities, labels = some_predictions(torch.float64)
+    exact = lovasz_softmax(probabilities, labels)
+    found = lovasz_softmax(probabilities, labels, bins=bins)
+    assert 0 < abs(found - exact) <= 1 / bins
+
+
+def test_lovasz_by_histogram_is_exact_where_no_two_errors_share_a_bin():
+    probabilities, labels = some_predictions(torch.float64)
+    exact, found = (lovasz_softmax(probabilities, labels, bins=b) for b in (None, 1 << 18))
+    torch.testing.assert_close(found, exact)
+    grads = [torch.autograd.grad(x, probabilities)[0] for x in (found, exact)]
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize('bins', [None, 8])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_lovasz_of_channels_that_lie_last_in_memory(dtype, bins):
+    probabilities, labels = some_predictions(dtype)
+    one, labels = probabilities.detach()[:1].requires_grad_(), labels[:1]
+    other = one.detach().to(memory_format=torch.channels_last).requires_grad_()
+    losses = [lovasz_softmax(p, labels, bins=bins) for p in (one, other)]
+    assert torch.equal(*losses)
+    grads = [torch.autograd.grad(x, p)[0] for x, p in zip(losses, (one, other), strict=True)]
+    assert torch.equal(*grads)
+    assert other.stride() != one.stride()
+
+
+@pytest.mark.parametrize('bins', [None, 64])
+def test_lovasz_is_an_operator_that_can_be_compiled(bins):
+    probabilities, labels = some_predictions(torch.float32)
+    checks = ('test_schema', 'test_autograd_registration', 'test_faketensor')
+    operator = torch.ops.uvpt.lovasz_softmax
+    torch.library.opcheck(operator, (probabilities, labels, 255, bins), test_utils=checks)
+
+
+def test_lovasz_with_no_bins():
+    with pytest.raises(ValueError, match='bins=0: must be None or at least 1'):
+        lovasz_softmax(torch.rand(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), bins=0)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_lovasz_of_a_prediction_that_is_not_finite(dtype):
+    probabilities, labels = some_predictions(dtype)
+    probabilities.data[1, :, 4, 4] = float('nan')
+    assert lovasz_softmax(probabilities, labels).isnan()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.parametrize('bins', [None, 64])
+def test_lovasz_on_a_gpu(bins):
+    probabilities, labels = some_predictions(torch.float64)
+    expected = lovasz_softmax(probabilities, labels, bins=bins)
+    found = lovasz_softmax(probabilities.cuda(), labels.cuda(), bins=bins)
+    torch.testing.assert_close(found.cpu(), expected)
+    grads = [torch.autograd.grad(x, probabilities)[0] for x in (found, expected)]
     torch.testing.assert_close(*grads)
 
 
@@ -61,9 +146,11 @@ def test_lovasz_of_a_hard_prediction_is_the_jaccard_loss():
     assert lovasz_softmax(probabilities, labels).item() == pytest.approx(expected)
 
 
-def test_lovasz_where_all_is_ignored():
-    probabilities = torch.rand(1, 3, 2, 2, requires_grad=True)
-    loss = lovasz_softmax(probabilities, torch.full((1, 2, 2), 255))
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('bins', [None, 8])
+def test_lovasz_where_all_is_ignored(dtype, bins):
+    probabilities = torch.rand(1, 3, 2, 2, dtype=dtype, requires_grad=True)
+    loss = lovasz_softmax(probabilities, torch.full((1, 2, 2), 255), bins=bins)
     loss.backward()
     assert loss.item() == 0
     assert probabilities.grad.abs().max() == 0
@@ -87,7 +174,8 @@ def test_prediction_consistency_counts_confident_labelled_pixels_only():
             if m.max() >= 0.8 and labels[0, y, x] != 255:
                 total += sum((v * (v / m).log()).sum() for v in p)
     assert total > 0
-    torch.testing.assert_close(prediction_consistency(logs, mixture, labels), total / 4)
+    found = prediction_consistency([x.exp() for x in logs], logs, mixture, labels)
+    torch.testing.assert_close(found, total / 4)
 
 
 def test_prompt_consistency():
@@ -103,10 +191,10 @@ def test_prompt_consistency():
 
 
 def test_entropy_regulariser_ends():
-    uniform = torch.zeros(1, 19, 2, 2).log_softmax(1)
-    assert entropy_regulariser(uniform).item() == pytest.approx(
-        ((math.log(19) / 2.9444) ** 2 + 1e-8) ** 2, rel=1e-5
-    )
-    certain = torch.zeros(1, 19, 2, 2)
+    uniform, certain = torch.zeros(2, 1, 19, 2, 2)
     certain[:, 3] = 1e3
-    assert entropy_regulariser(certain.log_softmax(1)).item() == pytest.approx(1e-16, rel=1e-3)
+    expected = ((math.log(19) / 2.9444) ** 2 + 1e-8) ** 2
+    for logits, value, tolerance in ((uniform, expected, 1e-5), (certain, 1e-16, 1e-3)):
+        logs = logits.log_softmax(1)
+        found = entropy_regulariser(logs.exp(), logs).item()
+        assert found == pytest.approx(value, rel=tolerance)

@@ -31,6 +31,7 @@ def mix(probabilities: Sequence[Tensor], scale_weights: Tensor) -> Tensor:
 
 
 def prediction_consistency(
+    probabilities: Sequence[Tensor],
     log_probabilities: Sequence[Tensor],
     mixture: Tensor,
     labels: Tensor,
@@ -39,7 +40,8 @@ def prediction_consistency(
     """Pull each view's prediction towards the mixture where that is confident.
 
     Args:
-        log_probabilities: per view (B, C, H, W).
+        probabilities: per view (B, C, H, W).
+        log_probabilities: their logarithms.
         mixture: (B, C, H, W) from `mix`.
         labels: (B, H, W); pixels of ``ignore_index`` add 0.
         ignore_index: label of pixels that do not count.
@@ -50,7 +52,8 @@ def prediction_consistency(
     """
     counted = (mixture.amax(1) >= CONFIDENT) & (labels != ignore_index)
     log_mixture = mixture.log()
-    divergence = sum((lp.exp() * (lp - log_mixture)).sum(1) for lp in log_probabilities)
+    pairs = zip(probabilities, log_probabilities, strict=True)
+    divergence = sum((p * (log_p - log_mixture)).sum(1) for p, log_p in pairs)
     return (divergence * counted).mean()
 
 
@@ -73,15 +76,16 @@ def prompt_consistency(prompts: Sequence[Tensor]) -> Tensor:
     return torch.stack([F.mse_loss(p, average) for p in resized]).mean()
 
 
-def entropy_regulariser(log_probabilities: Tensor) -> Tensor:
+def entropy_regulariser(probabilities: Tensor, log_probabilities: Tensor) -> Tensor:
     """Penalise uncertain pixels: the mean of ((E / ln C)^2 + 1e-8)^2, E a pixel's entropy.
 
     Args:
-        log_probabilities: (B, C, H, W).
+        probabilities: (B, C, H, W).
+        log_probabilities: their logarithms.
 
     Returns:
         Tensor: scalar in 0..1, over all pixels, ignored ones included.
     """
-    entropy = -(log_probabilities.exp() * log_probabilities).sum(1)
+    entropy = -(probabilities * log_probabilities).sum(1)
     relative = entropy / round(math.log(log_probabilities.shape[1]), 4)
     return ((relative**2 + 1e-8) ** 2).mean()

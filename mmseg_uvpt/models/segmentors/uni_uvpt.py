@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmseg.models.losses import accuracy
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ TUNED = ('prompts', 'head', 'all')
 
 
 class Prediction(NamedTuple):
-    """What the label correction is handed after an iteration.
+    """What the label correction is handed after an iteration, in main memory.
 
     ``label`` (B, H, W) uint8 and ``confidence`` (B, H, W) in 1e-3..1 - 1e-3, as the network saw
     the images: cropped, and flipped where they were.
@@ -44,6 +43,8 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         entropy_weight: of the entropy regulariser within the self-training loss.
         prediction_weight: of the prediction consistency.
         prompt_weight: of the prompt consistency of each stage.
+        lovasz_bins: None for the exact Lovasz-softmax; a number for that of a histogram, which is
+            off by at most 1 / ``lovasz_bins`` (`lovasz_softmax`).
         **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
 
     Raises:
@@ -57,6 +58,7 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         entropy_weight: float = 5e-3,
         prediction_weight: float = 1.0,
         prompt_weight: float = 1e-3,
+        lovasz_bins: int | None = None,
         **kwargs,
     ):
         if tune not in TUNED:
@@ -66,8 +68,10 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         self.entropy_weight = entropy_weight
         self.prediction_weight = prediction_weight
         self.prompt_weight = prompt_weight
+        self.lovasz_bins = lovasz_bins
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
-        self.last_prediction: Prediction | None = None
+        self._prediction: Prediction | None = None
+        self._copied: torch.cuda.Event | None = None  # when the prediction is in main memory
         if tune == 'prompts':
             self.backbone.staged.requires_grad_(False)
         elif tune == 'head':
@@ -83,6 +87,13 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         if self.source_checkpoint:
             load_source_model(self, self.source_checkpoint)
 
+    @property
+    def last_prediction(self) -> Prediction | None:
+        """The prediction of the last `loss`, once it has arrived from a GPU; None before."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._prediction
+
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Compute the losses of the three views (DESIGN 5, paper section 3).
 
@@ -97,16 +108,17 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
         logits, prompts = zip(*(self._view(inputs, scale) for scale in VIEW_SCALES), strict=True)
-        self.last_prediction = self._predict_for_correction(logits, labels.shape[1:])
+        self._predict_for_correction(logits, labels.shape[1:])
         resized = [_resize(x, labels.shape[1:]).float() for x in logits]
         log_probabilities = [x.log_softmax(1) for x in resized]
-        mixture = mix([x.exp() for x in log_probabilities], self.scale_weights)
+        probabilities = [x.exp() for x in log_probabilities]
+        mixture = mix(probabilities, self.scale_weights)
         losses = {
-            'loss_self_training': lovasz_softmax(log_probabilities[0].exp(), labels)
-            + self.entropy_weight * entropy_regulariser(log_probabilities[0]),
+            'loss_self_training': lovasz_softmax(probabilities[0], labels, bins=self.lovasz_bins)
+            + self.entropy_weight * entropy_regulariser(probabilities[0], log_probabilities[0]),
             'loss_prediction_consistency': self.prediction_weight
-            * prediction_consistency(log_probabilities, mixture, labels),
-            'acc_seg': accuracy(resized[0], labels, ignore_index=255),
+            * prediction_consistency(probabilities, log_probabilities, mixture, labels),
+            'acc_seg': _agreement(resized[0].detach(), labels),
         }
         for stage, views in enumerate(zip(*prompts, strict=True)):
             losses[f'loss_prompt_consistency_{stage}'] = self.prompt_weight * prompt_consistency(
@@ -123,11 +135,30 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         return self.decode_head(features), prompts
 
     @torch.no_grad()
-    def _predict_for_correction(self, logits: tuple[Tensor, ...], size: torch.Size) -> Prediction:
-        """Mix the views at the label's size, resized as at test time."""
+    def _predict_for_correction(self, logits: tuple[Tensor, ...], size: torch.Size) -> None:
+        """Mix the views at the label's size, resized as at test time.
+
+        The copy to main memory is queued here, before the losses and the backward: it is long done
+        when the label correction takes it up, which then waits for nothing and works while the GPU
+        is at the backward.
+        """
         views = [_resize(x, size, align_corners=False).float().softmax(1) for x in logits]
         confidence, label = mix(views, self.scale_weights).max(1)
-        return Prediction(label.to(torch.uint8), confidence)
+        found = (label.to(torch.uint8), confidence)
+        self._prediction = Prediction(*(x.to('cpu', non_blocking=True) for x in found))
+        if label.is_cuda:
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+
+
+def _agreement(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the percentage of labelled pixels whose largest logit is their label's.
+
+    mmseg's `accuracy` picks the labelled pixels out, for which it waits for their number.
+    """
+    counted = labels != 255
+    agrees = (logits.max(1).indices == labels) & counted
+    return 100 * agrees.sum() / counted.sum().clamp(min=1)
 
 
 def _resize(x: Tensor, size, align_corners: bool = True) -> Tensor:

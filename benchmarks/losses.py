@@ -1,0 +1,351 @@
+"""Time the losses of an adaptation step against their plain form, part by part, in one run.
+
+The plain form sorts class by class, computes each softmax where it is used, and counts agreement
+with mmseg's `accuracy`. It stands in this file alone. Losses and gradients of both are compared
+before anything is timed. The step is that of the recipes: 19 classes, three views of an image,
+prompts as wide as Swin-B's. Only the network is left out.
+
+Lovasz-softmax depends on what was predicted, so there are three kinds of predictions:
+
+- untrained: noise, a label a pixel. Few pixels of other classes weigh anything.
+- trained: smooth maps with sharp borders, a quarter of the labels wrong, the top rows ignored.
+- hardest: the same where each class has a pixel of probability 1, so that all pixels weigh.
+
+Forms take turns, and the median counts. The floor is the time in which the inputs can be read and
+their gradients written once: at the speed of a large copy, measured in the same run, on a CPU, and
+at 3.0 TB/s on a GPU, where times include what the processor does to launch the work.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from deformable_attention import (
+    GPU_BYTES_PER_SECOND,
+    copy_bytes_per_second,
+    made_how,
+    seconds_on_cpu,
+)
+from torch import Tensor
+from whole_model import make_model
+
+CLASSES = 19
+VIEWS = (1.0, 0.5, 2.0)
+WIDTHS = (128, 256, 512, 1024)  # of Swin-B's prompts
+KINDS = ('untrained', 'trained', 'hardest')
+
+
+class Part(NamedTuple):
+    """One thing to time: its forms by name, the first of which is plain, and its inputs."""
+
+    name: str
+    forms: dict[str, Callable[[], Tensor]]
+    inputs: list[Tensor]
+
+
+def logits_and_labels(kind: str, side: int) -> tuple[list[Tensor], Tensor]:
+    """Return the logits of the three views, a quarter of the side of each, and the labels."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = [int(side * scale) // 4 for scale in VIEWS]
+    if kind == 'untrained':
+        logits = [torch.randn(1, CLASSES, n, n, generator=generator) for n in sizes]
+        return logits, torch.randint(0, CLASSES, (1, side, side), generator=generator)
+    coarse = 12 * torch.randn(1, CLASSES, side // 32, side // 32, generator=generator)
+    logits = [
+        F.interpolate(coarse, size=(n, n), mode='bicubic')
+        + torch.randn(1, CLASSES, n, n, generator=generator)
+        for n in sizes
+    ]
+    labels = F.interpolate(logits[0], size=(side, side), mode='bilinear').argmax(1)
+    wrong = torch.rand(1, 1, side // 16, side // 16, generator=generator) < 0.25
+    wrong = F.interpolate(wrong.float(), size=(side, side))[:, 0] > 0
+    labels = torch.where(wrong, labels.roll(side // 8, 2), labels)
+    labels[:, : side // 16] = 255
+    if kind == 'hardest':
+        for c in labels.unique()[:-1].tolist():
+            y, x = (labels[0] == c).nonzero()[0].tolist()
+            for view in logits:
+                scale = (view.shape[2] - 1) / (side - 1)
+                y0, x0 = int(y * scale), int(x * scale)
+                view[0, :, y0 : y0 + 2, x0 : x0 + 2] = -100
+                view[0, c, y0 : y0 + 2, x0 : x0 + 2] = 100
+    return logits, labels
+
+
+def plain_lovasz(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Sort class by class, by the paper's algorithm 1, and leave the gradient to autograd."""
+    counted = labels.flatten() != 255
+    rows = probabilities.transpose(0, 1).flatten(1)[:, counted].unbind()
+    labels = labels.flatten()[counted]
+    losses = []
+    for c, row in enumerate(rows):
+        foreground = (labels == c).to(row.dtype)
+        if foreground.sum() == 0:
+            continue
+        errors, order = (foreground - row).abs().sort(descending=True)
+        sorted_foreground = foreground[order]
+        intersection = foreground.sum() - sorted_foreground.cumsum(0)
+        union = foreground.sum() + (1 - sorted_foreground).cumsum(0)
+        jaccard = 1 - intersection / union
+        steps = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
+        losses.append(errors.dot(steps))
+    return torch.stack(losses).mean()
+
+
+def plain_consistency(logs: list[Tensor], scale_weights: Tensor, labels: Tensor) -> Tensor:
+    """Mix the views and compare them, with each view's softmax taken twice."""
+    weights = scale_weights.softmax(0)
+    mixture = sum(w * x.exp() for w, x in zip(weights, logs, strict=True)).clamp(1e-3, 1 - 1e-3)
+    counted = (mixture.amax(1) >= 0.8) & (labels != 255)
+    divergence = sum((x.exp() * (x - mixture.log())).sum(1) for x in logs)
+    return (divergence * counted).mean()
+
+
+def plain_entropy(log_probabilities: Tensor) -> Tensor:
+    """Take the softmax once more for the entropy."""
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(1)
+    return (((entropy / 2.9444) ** 2 + 1e-8) ** 2).mean()
+
+
+def plain_step(logits: list[Tensor], prompts: list, scale_weights: Tensor, labels: Tensor):
+    """Compute all losses of a step, the agreement and the correction's prediction."""
+    from mmseg.models.losses import accuracy
+
+    from mmseg_uvpt.models.losses.consistency import prompt_consistency
+
+    resize = partial(F.interpolate, size=labels.shape[1:], mode='bilinear')
+    with torch.no_grad():
+        weights = scale_weights.softmax(0)
+        views = [resize(x, align_corners=False).softmax(1) for x in logits]
+        mixture = sum(w * p for w, p in zip(weights, views, strict=True)).clamp(1e-3, 1 - 1e-3)
+        confidence, label = mixture.max(1)
+        label.to(torch.uint8).cpu(), confidence.cpu()
+    resized = [resize(x, align_corners=True) for x in logits]
+    logs = [x.log_softmax(1) for x in resized]
+    accuracy(resized[0], labels, ignore_index=255)
+    return (
+        plain_lovasz(logs[0].exp(), labels)
+        + 5e-3 * plain_entropy(logs[0])
+        + plain_consistency(logs, scale_weights, labels)
+        + sum(1e-3 * prompt_consistency(views) for views in zip(*prompts, strict=True))
+    )
+
+
+def lovasz_part(kind: str, side: int, device: str) -> Part:
+    """Return Lovasz-softmax alone, from the probabilities on."""
+    from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
+
+    logits, labels = logits_and_labels(kind, side)
+    resized = F.interpolate(logits[0], size=(side, side), mode='bilinear', align_corners=True)
+    p, labels = resized.softmax(1).to(device).requires_grad_(), labels.to(device)
+    forms = {
+        'plain': lambda: plain_lovasz(p, labels),
+        'fast': lambda: lovasz_softmax(p, labels),
+        '1024 bins': lambda: lovasz_softmax(p, labels, bins=1024),
+    }
+    return Part(f'Lovasz-softmax, {kind}', forms, [p])
+
+
+def step_parts(side: int, device: str) -> list[Part]:
+    """Return the other parts of a step, and all losses together."""
+    from mmengine.structures import PixelData
+    from mmseg.models.losses import accuracy
+    from mmseg.structures import SegDataSample
+
+    from mmseg_uvpt.models.losses.consistency import (
+        entropy_regulariser,
+        mix,
+        prediction_consistency,
+        prompt_consistency,
+    )
+    from mmseg_uvpt.models.segmentors import uni_uvpt
+
+    logits, labels = logits_and_labels('trained', side)
+    logits = [x.to(device).requires_grad_() for x in logits]
+    labels = labels.to(device)
+    prompts = [
+        [
+            torch.rand(1, width, n, n, device=device).requires_grad_()
+            for width, n in ((w, int(side * scale) // 4 >> i) for i, w in enumerate(WIDTHS))
+        ]
+        for scale in VIEWS
+    ]
+    model = make_model('swin-nano').to(device)  # its network is not run
+    sample = SegDataSample(gt_sem_seg=PixelData(data=labels))
+    views = dict(zip(VIEWS, zip(logits, prompts, strict=True), strict=True))
+    model._view = lambda image, scale: views[scale]
+    image = torch.empty(1, 3, side, side, device=device)
+    weights = model.scale_weights
+
+    resize = partial(F.interpolate, size=(side, side), mode='bilinear', align_corners=True)
+    resized = [resize(x.detach()).requires_grad_() for x in logits]
+    logs = [x.detach().log_softmax(1).requires_grad_() for x in resized]
+    flat_prompts = [p for view in prompts for p in view]
+
+    def consistency():
+        p = [x.exp() for x in logs]
+        return prediction_consistency(p, logs, mix(p, weights), labels)
+
+    def predict():
+        model._predict_for_correction(logits, labels.shape[1:])
+        return model.last_prediction.confidence
+
+    return [
+        Part('resize logits', {'fast': lambda: sum(resize(x).sum() for x in logits)}, logits),
+        Part(
+            'log softmax',
+            {'fast': lambda: sum(x.log_softmax(1).sum() for x in resized)},
+            resized,
+        ),
+        Part(
+            'mixture and consistency',
+            {'plain': lambda: plain_consistency(logs, weights, labels), 'fast': consistency},
+            logs,
+        ),
+        Part(
+            'entropy',
+            {
+                'plain': lambda: plain_entropy(logs[0]),
+                'fast': lambda: entropy_regulariser(logs[0].exp(), logs[0]),
+            },
+            [logs[0]],
+        ),
+        Part(
+            'prompt consistency',
+            {'fast': lambda: sum(prompt_consistency(v) for v in zip(*prompts, strict=True))},
+            flat_prompts,
+        ),
+        Part(
+            'agreement with the labels',
+            {
+                'plain': lambda: accuracy(resized[0].detach(), labels, ignore_index=255),
+                'fast': lambda: uni_uvpt._agreement(resized[0].detach(), labels),
+            },
+            [],
+        ),
+        Part('prediction for the correction', {'fast': predict}, []),
+        Part(
+            'all of these and Lovasz-softmax',
+            {
+                'plain': lambda: plain_step(logits, prompts, weights, labels),
+                'fast': lambda: model.parse_losses(model.loss(image, [sample]))[0],
+            },
+            [*logits, *flat_prompts],
+        ),
+    ]
+
+
+def agree(part: Part) -> None:
+    """Check that the exact forms give the same loss and, where errors are not equal, gradient.
+
+    Raises:
+        AssertionError: they do not.
+    """
+    exact = [form() for name, form in part.forms.items() if 'bins' not in name]
+    for other in exact[1:]:
+        torch.testing.assert_close(other.flatten(), exact[0].flatten(), rtol=1e-4, atol=1e-5)
+        if part.name.endswith('untrained'):
+            one, two = (torch.autograd.grad(x, part.inputs)[0] for x in (exact[0], other))
+            assert (one - two).norm() < 1e-2 * one.norm()  # the plain form's steps are differences
+
+
+def measure(part: Part, device: str, rounds: int, bandwidth: float) -> list[dict]:
+    """Return a row for each form of a part: seconds forward, and with backward."""
+
+    def forward(form: Callable[[], Tensor]) -> None:
+        with torch.no_grad():
+            form()
+        if device == 'cuda':
+            torch.cuda.synchronize()
+
+    def forward_backward(form: Callable[[], Tensor]) -> None:
+        torch.autograd.grad(form(), part.inputs)
+        if device == 'cuda':
+            torch.cuda.synchronize()
+
+    agree(part)
+    runs = {name: partial(forward, form) for name, form in part.forms.items()}
+    seconds = seconds_on_cpu(runs, rounds)
+    both = seconds
+    if part.inputs:
+        runs = {name: partial(forward_backward, form) for name, form in part.forms.items()}
+        both = seconds_on_cpu(runs, rounds)
+    moved = 2 * sum(x.numel() * x.element_size() for x in part.inputs)
+    return [
+        {
+            'part': part.name,
+            'form': name,
+            'forward_s': seconds[name],
+            'forward_backward_s': both[name] if part.inputs else None,
+            'floor_s': moved / bandwidth if part.inputs else None,
+        }
+        for name in part.forms
+    ]
+
+
+def table(rows: list[dict]) -> str:
+    """Return rows as a Markdown table, in milliseconds; ratios are to the plain form."""
+    lines = [
+        'Milliseconds forward / forward + backward (times as fast as the plain form)',
+        '',
+        '| part | floor | plain | fast | 1024 bins |\n|---|---|---|---|---|',
+    ]
+    for part in dict.fromkeys(row['part'] for row in rows):
+        forms = {row['form']: row for row in rows if row['part'] == part}
+        cells = []
+        for name in ('plain', 'fast', '1024 bins'):
+            times = []
+            for key in ('forward_s', 'forward_backward_s'):
+                seconds = forms.get(name, {}).get(key)
+                if seconds is not None:
+                    plain = forms['plain'][key] if name != 'plain' and 'plain' in forms else None
+                    times.append(
+                        f'{1e3 * seconds:.3g}' + (f' ({plain / seconds:.1f}x)' if plain else '')
+                    )
+            cells.append(' / '.join(times))
+        floor = next(iter(forms.values()))['floor_s']
+        cells.insert(0, '' if floor is None else f'{1e3 * floor:.2g}')
+        lines.append(f'| {part} | {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    from mmseg_uvpt.torchvision_schema import declare_missing_operators
+
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='example: python benchmarks/losses.py --side 512 --json losses.json',
+    )
+    parser.add_argument('--side', type=int, default=512, help='of the image [%(default)s]')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='[a GPU if there is one]')
+    parser.add_argument('--rounds', type=int, default=5, help='the median counts [%(default)s]')
+    parser.add_argument('--json', type=Path, help='write all figures to this file')
+    args = parser.parse_args()
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: torch sees no GPU here')
+    declare_missing_operators()
+
+    how = made_how(device, {})
+    for name, value in how.items():
+        print(f'{name}: {value}')
+    bandwidth = copy_bytes_per_second() if device == 'cpu' else GPU_BYTES_PER_SECOND
+    parts = [partial(lovasz_part, kind, args.side, device) for kind in KINDS]
+    rows = []
+    for part in (*(make() for make in parts), *step_parts(args.side, device)):
+        rows += measure(part, device, args.rounds, bandwidth)
+    print(f'\n{table(rows)}')
+    if args.json:
+        from mmseg_uvpt.files import write_json
+
+        write_json(args.json, {**how, 'rows': rows})
+
+
+if __name__ == '__main__':
+    main()
