@@ -97,9 +97,8 @@ def read_gta_label(path: str | Path) -> np.ndarray:
         'A GTA label is one, and colours do not tell ids apart: unpack the original label files '
         'again, without re-saving them.',
     )
-    found = _values(label)
-    _refuse_ids_above(_LAST_GTA_ID, found, path, 'a GTA label')
-    for value in found:
+    _refuse_ids_above(_LAST_GTA_ID, label, path, 'a GTA label')
+    for value in _values(label):
         train_id = CITYSCAPES_TO_TRAIN_ID[value]
         colour = tuple(palette[value : value + 1].ravel().tolist())  # () past the palette's end
         if train_id != IGNORE and colour != PALETTE[train_id]:
@@ -130,7 +129,7 @@ def read_synthia_label(path: str | Path) -> np.ndarray:
             'holds pictures.'
         )
     label = pixels[..., 2]
-    _refuse_ids_above(_LAST_SYNTHIA_ID, np.unique(label).tolist(), path, 'a SYNTHIA label')
+    _refuse_ids_above(_LAST_SYNTHIA_ID, label, path, 'a SYNTHIA label')
     if not label.any():
         raise DataError(
             f'{path}: every pixel is 0 (void), as when Pillow has read and saved a 16-bit label. '
@@ -149,7 +148,7 @@ def read_cityscapes_label(path: str | Path) -> np.ndarray:
         DataError: unreadable, another encoding, or other ids.
     """
     label = read_grey_png(path, 'a Cityscapes labelIds file')
-    _refuse_ids_above(_LAST_CITYSCAPES_ID, _values(label), path, 'a Cityscapes labelIds file')
+    _refuse_ids_above(_LAST_CITYSCAPES_ID, label, path, 'a Cityscapes labelIds file')
     return label
 
 
@@ -178,9 +177,9 @@ def read_train_ids(path: str | Path) -> np.ndarray:
     return label
 
 
-def _refuse_ids_above(last: int, found: list[int], path: str | Path, what: str) -> None:
-    wrong = [value for value in found if value > last]
-    if wrong:
+def _refuse_ids_above(last: int, label: np.ndarray, path: str | Path, what: str) -> None:
+    if label.max() > last:
+        wrong = np.unique(label[label > last]).tolist()
         raise DataError(
             f'{path}: {what} holds ids 0..{last}, this one also {wrong}. It is another kind of '
             'file: put the original label there.'
@@ -189,7 +188,7 @@ def _refuse_ids_above(last: int, found: list[int], path: str | Path, what: str) 
 
 def _values(label: np.ndarray) -> list[int]:
     """Return the values that occur in a uint8 array, ascending."""
-    return np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
+    return np.flatnonzero(cv2.calcHist([label], [0], None, [256], [0, 256])).tolist()
 
 
 def _describe(pixels: np.ndarray) -> str:
