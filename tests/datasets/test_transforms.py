@@ -7,6 +7,8 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_uvpt.datasets import transforms
 
+FIELDS = ['gt_seg_map']
+
 
 @pytest.fixture(autouse=True)
 def _scope():
@@ -133,3 +135,41 @@ def test_crop_of_one_class_or_of_none_is_drawn_eleven_times():
         (expected, next_), (found, next_of_ours) = both(config, results, 0)
         np.testing.assert_array_equal(found['img'], expected['img'])
         assert next_ == next_of_ours
+
+
+@pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
+@pytest.mark.parametrize('channels', [(), (1,), (3,)])
+def test_flip_gives_what_mmseg_gives(direction, channels):
+    image = np.random.default_rng(0).integers(0, 256, (12, 20, *channels)).astype(np.uint8)
+    config = {'type': 'RandomFlip', 'prob': 0.5, 'direction': direction}
+    results = {
+        'img': image[2:, 3:],
+        'gt_seg_map': image[..., None][2:, 3:, 0],
+        'seg_fields': FIELDS,
+    }
+    flips = set()
+    for seed in range(8):
+        (expected, next_), (found, next_of_ours) = both(config, results, seed)
+        assert found['img'].shape == expected['img'].shape
+        for key in ('img', 'gt_seg_map'):
+            np.testing.assert_array_equal(found[key], expected[key])
+        assert found['flip_direction'] == expected['flip_direction']
+        assert next_ == next_of_ours
+        flips.add(found['flip'])
+    assert flips == {False, True}
+
+
+@pytest.mark.parametrize('channels', [(), (1,), (3,)])
+def test_packing_gives_what_mmseg_gives(channels):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (12, 20, *channels)).astype(np.uint8)
+    results = {'gt_seg_map': image.reshape(12, 20, -1)[..., 0], 'ori_shape': FIELDS}
+    config = {'type': 'PackSegInputs', 'meta_keys': ('ori_shape',)}
+    for part in (image, image[2:, 3:], image[:, ::-1], image.astype(np.float32)):
+        (expected, _), (found, _) = both(config, {**results, 'img': part}, 0)
+        assert found['inputs'].dtype == expected['inputs'].dtype
+        assert found['inputs'].is_contiguous()
+        assert found['inputs'].equal(expected['inputs'])
+        a, b = found['data_samples'], expected['data_samples']
+        assert a.gt_sem_seg.data.equal(b.gt_sem_seg.data)
+        assert a.metainfo == b.metainfo == {'ori_shape': FIELDS}
