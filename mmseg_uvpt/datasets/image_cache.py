@@ -116,10 +116,13 @@ def through_cache(config: object, folder: str | None) -> object:
         folder: of the cache; None for the config as it is.
 
     Raises:
-        UserError: a pipeline does not begin with `LoadImageChecked` or `LoadLabelChecked`.
+        UserError: a pipeline does not begin by loading images with `LoadImageChecked`; or
+            ``folder`` is something else.
     """
     if folder is None:
         return config
+    if not isinstance(folder, str):
+        raise UserError(f'image_cache={folder!r}: it names a folder, or is None')
     if isinstance(config, list | tuple):
         return [through_cache(part, folder) for part in config]
     if not isinstance(config, dict):

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmseg_uvpt.engine import pretrain, pseudo_label, train
+from mmseg_uvpt.engine.run_folder import differences
 
 
 @pytest.fixture
@@ -31,6 +33,14 @@ def test_pretraining(tmp_path, miniature, finished, source_config, cache):
     pretrain.main([str(source_config), *arguments, *options])
     assert equal(weights(tmp_path / 'run', 4), weights(finished, 4))
     assert entries(folder) == 3 + 2  # of training, of validation
+
+
+def test_a_run_may_go_on_with_another_cache():
+    there, here = (
+        Config({'image_cache': None, 'depth': 1}),
+        Config({'image_cache': 'a', 'depth': 2}),
+    )
+    assert [line.split()[0] for line in differences(there, here)] == ['depth']
 
 
 def test_labelling_and_adaptation(tmp_path, finished, adaptation_config, data_root, cache):
