@@ -3,14 +3,15 @@
 Plain is what mmseg does: each image is decoded and resized each time, and its own transforms crop,
 flip, distort and pack; labels are converted with one boolean mask a class. Fast is what this
 project does, with the image cache filled. The two must give the same bits. They take turns, and the
-median counts. A floor is the time that a large copy takes for the bytes that a part must read and
-write.
+median counts. Times of parts are processor time of one thread, which other programs on the machine
+hardly change and waiting for a disk not at all. A floor is the time that a large copy takes for the
+bytes that a part must read and write.
 
-Throughput is that of the recipes' loaders, batch 1, while nothing else is computed; by processor
-time it is what a core of its own would give. What a GPU consumes is not measured here but derived
-(PERFORMANCE 5.5): the arithmetic of an iteration of Swin-B, three views of a 512 x 512 crop, takes
-4.2 ms at 400 TFLOP/s (bfloat16) and 34 ms at 50 TFLOP/s (float32). A real iteration takes longer,
-and so consumes less.
+Throughput is that of the recipes' loaders, batch 1, while nothing else is computed, by the clock;
+by processor time it is what a core of its own would give. What a GPU consumes is not measured here
+but derived (PERFORMANCE 5.5): the arithmetic of an iteration of Swin-B, three views of a 512 x 512
+crop, takes 4.2 ms at 400 TFLOP/s (bfloat16) and 34 ms at 50 TFLOP/s (float32). A real iteration
+takes longer, and so consumes less.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import cv2
 import mmseg.datasets.transforms as mmseg_transforms
 import numpy as np
 import torch
-from deformable_attention import copy_bytes_per_second, made_how, seconds_on_cpu
+from deformable_attention import copy_bytes_per_second, made_how
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -51,6 +52,17 @@ RECIPES = {  # file, folder of the data set
 GPU_SECONDS = {'bfloat16': 4.2e-3, 'float32': 34e-3}  # of an iteration: derived, not measured
 HEIGHT, WIDTH = 1024, 2048
 DRAWS = 8  # random numbers that a part is timed with; its time is their mean
+
+
+def processor_seconds(runs: dict[str, Callable], rounds: int) -> dict[str, float]:
+    """Return the median processor time of each run; they take turns."""
+    times = {name: [] for name in runs}
+    for _ in range(rounds + 1):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            times[name].append(time.process_time() - start)
+    return {name: statistics.median(found[1:]) for name, found in times.items()}  # warm
 
 
 def make_frames(folder: Path) -> list[Path]:
@@ -158,7 +170,7 @@ def measure_sample(recipe: str, root: Path, rounds: int, bandwidth: float) -> li
     for name in built['plain']:
         runs = {kind: partial(run_part, built[kind][name], states[kind]) for kind in built}
         after = {kind: run() for kind, run in runs.items()}
-        seconds = seconds_on_cpu(runs, rounds)
+        seconds = processor_seconds(runs, rounds)
         is_view = 'Crop' in name or 'Flip' in name
         moved = sum(map(size_of, after['plain'])) + sum(map(size_of, states['plain']))
         rows.append(
@@ -236,9 +248,9 @@ def measure_conversion(path: Path, folder: Path, rounds: int, bandwidth: float) 
         'count classes': partial(count_classes, label),
         'compress and write': partial(write_png, folder / 'label.png', label, compression=6),
     }
-    same = seconds_on_cpu(both, rounds)
+    same = processor_seconds(both, rounds)
     rows = [{'part': name, 'plain_s': s, 'fast_s': s} for name, s in same.items()]
-    translated = {f'{kind}_s': s for kind, s in seconds_on_cpu(ways, rounds).items()}
+    translated = {f'{kind}_s': s for kind, s in processor_seconds(ways, rounds).items()}
     return [{'part': 'translate', **translated, 'floor_s': 2 * raw.nbytes / bandwidth}, *rows]
 
 
