@@ -1,11 +1,11 @@
 """Time a training sample, the data loader and the label conversion, plain and fast in one run.
 
-Plain is what mmseg does: each image is decoded and resized each time, and its own transforms crop,
-flip, distort and pack; labels are converted with one boolean mask a class. Fast is what this
-project does, with the image cache filled. The two must give the same bits. They take turns, and the
-median counts. Times of parts are processor time of one thread, which other programs on the machine
-hardly change and waiting for a disk not at all. A floor is the time that a large copy takes for the
-bytes that a part must read and write.
+Plain decodes and resizes each image each time, as this project does without a cache, and crops,
+flips, distorts and packs by mmseg's own transforms; labels are converted with one boolean mask a
+class. Fast is what this project does, with the image cache filled. The two must give the same bits.
+They take turns, and the median counts. Times of parts are processor time of one thread, which other
+programs on the machine change little and waiting for a disk not at all. A floor is the time that a
+large copy takes for the bytes that a part must read and write.
 
 Throughput is that of the recipes' loaders, batch 1, while nothing else is computed, by the clock;
 by processor time it is what a core of its own would give. What a GPU consumes is not measured here
