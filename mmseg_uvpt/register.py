@@ -22,6 +22,7 @@ import mmseg.models  # noqa: E402, F401
 
 import mmseg_uvpt.correction.hook  # noqa: E402
 import mmseg_uvpt.datasets.cityscapes  # noqa: E402
+import mmseg_uvpt.datasets.image_cache  # noqa: E402
 import mmseg_uvpt.datasets.loading  # noqa: E402
 import mmseg_uvpt.datasets.source  # noqa: E402
 import mmseg_uvpt.datasets.transforms  # noqa: E402

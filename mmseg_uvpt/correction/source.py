@@ -11,6 +11,7 @@ from tqdm import tqdm
 from mmseg_uvpt.correction.bank import LabelBank
 from mmseg_uvpt.correction.identity import BankIdentity
 from mmseg_uvpt.correction.pseudo_labels import check_frames, list_frames, read_pseudo_labels
+from mmseg_uvpt.datasets.image_cache import all_transforms
 from mmseg_uvpt.errors import UserError
 
 
@@ -37,7 +38,7 @@ class BankSource:
             )
         self._folder = Path(pseudo_label_dir).resolve()
         self._frames = list_frames(dataset, self._folder)
-        transforms = dataset.pipeline.transforms
+        transforms = all_transforms(dataset.pipeline.transforms)
         self._resizes = [t for t in transforms if isinstance(t, Resize)]
         crop_sizes = [tuple(t.crop_size) for t in transforms if hasattr(t, 'crop_size')]
         if len(crop_sizes) != 1:

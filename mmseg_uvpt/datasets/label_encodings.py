@@ -7,6 +7,7 @@ Data") stores Cityscapes ids as palette indices; SYNTHIA-RAND-CITYSCAPES stores 
 first of three 16-bit channels, and instance numbers in the second.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,8 @@ _TABLE = (  # the train id is the position
 CLASSES = tuple(row.name for row in _TABLE)
 PALETTE = tuple(row.colour for row in _TABLE)
 
+_HAS_TABLES_OF_16_BITS = int(cv2.__version__.split('.')[0]) >= 5
+
 _LAST_CITYSCAPES_ID = 33
 _LAST_GTA_ID = 34  # the licence plate, which Cityscapes calls -1 and does not draw
 _LAST_SYNTHIA_ID = 22
@@ -68,7 +71,7 @@ _TRAIN_IDS_AND_IGNORE = np.isin(np.arange(256), [*range(len(_TABLE)), IGNORE]).a
 
 
 def to_train_ids(raw: np.ndarray, lut: np.ndarray) -> np.ndarray:
-    """Translate raw ids by table.
+    """Translate raw ids by table, two pixels at a time where that can be done.
 
     Args:
         raw: uint8 (H, W).
@@ -77,7 +80,17 @@ def to_train_ids(raw: np.ndarray, lut: np.ndarray) -> np.ndarray:
     Returns:
         np.ndarray: uint8 (H, W), values 0..18 and 255.
     """
-    return cv2.LUT(raw, lut)
+    if raw.size % 2 or not _HAS_TABLES_OF_16_BITS:
+        return cv2.LUT(raw, lut)
+    pairs = np.ascontiguousarray(raw).reshape(1, -1).view(np.uint16)
+    return cv2.LUT(pairs, _table_of_pairs(lut.tobytes())).view(np.uint8).reshape(raw.shape)
+
+
+@cache
+def _table_of_pairs(lut: bytes) -> np.ndarray:
+    """Return the table of two neighbouring bytes: uint16 (65536,)."""
+    one = np.frombuffer(lut, np.uint8).astype(np.uint16)
+    return (one[:, None] << 8 | one).ravel()
 
 
 def read_gta_label(path: str | Path) -> np.ndarray:
@@ -97,9 +110,8 @@ def read_gta_label(path: str | Path) -> np.ndarray:
         'A GTA label is one, and colours do not tell ids apart: unpack the original label files '
         'again, without re-saving them.',
     )
-    found = _values(label)
-    _refuse_ids_above(_LAST_GTA_ID, found, path, 'a GTA label')
-    for value in found:
+    _refuse_ids_above(_LAST_GTA_ID, label, path, 'a GTA label')
+    for value in _values(label):
         train_id = CITYSCAPES_TO_TRAIN_ID[value]
         colour = tuple(palette[value : value + 1].ravel().tolist())  # () past the palette's end
         if train_id != IGNORE and colour != PALETTE[train_id]:
@@ -130,7 +142,7 @@ def read_synthia_label(path: str | Path) -> np.ndarray:
             'holds pictures.'
         )
     label = pixels[..., 2]
-    _refuse_ids_above(_LAST_SYNTHIA_ID, np.unique(label).tolist(), path, 'a SYNTHIA label')
+    _refuse_ids_above(_LAST_SYNTHIA_ID, label, path, 'a SYNTHIA label')
     if not label.any():
         raise DataError(
             f'{path}: every pixel is 0 (void), as when Pillow has read and saved a 16-bit label. '
@@ -149,7 +161,7 @@ def read_cityscapes_label(path: str | Path) -> np.ndarray:
         DataError: unreadable, another encoding, or other ids.
     """
     label = read_grey_png(path, 'a Cityscapes labelIds file')
-    _refuse_ids_above(_LAST_CITYSCAPES_ID, _values(label), path, 'a Cityscapes labelIds file')
+    _refuse_ids_above(_LAST_CITYSCAPES_ID, label, path, 'a Cityscapes labelIds file')
     return label
 
 
@@ -178,9 +190,9 @@ def read_train_ids(path: str | Path) -> np.ndarray:
     return label
 
 
-def _refuse_ids_above(last: int, found: list[int], path: str | Path, what: str) -> None:
-    wrong = [value for value in found if value > last]
-    if wrong:
+def _refuse_ids_above(last: int, label: np.ndarray, path: str | Path, what: str) -> None:
+    if label.max() > last:
+        wrong = np.unique(label[label > last]).tolist()
         raise DataError(
             f'{path}: {what} holds ids 0..{last}, this one also {wrong}. It is another kind of '
             'file: put the original label there.'
@@ -189,7 +201,7 @@ def _refuse_ids_above(last: int, found: list[int], path: str | Path, what: str) 
 
 def _values(label: np.ndarray) -> list[int]:
     """Return the values that occur in a uint8 array, ascending."""
-    return np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
+    return np.flatnonzero(cv2.calcHist([label], [0], None, [256], [0, 256])).tolist()
 
 
 def _describe(pixels: np.ndarray) -> str:

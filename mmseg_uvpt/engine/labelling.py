@@ -26,6 +26,7 @@ from tqdm import tqdm
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.correction.pseudo_labels import TargetFrame, list_frames
 from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.png_files import png_size
 from mmseg_uvpt.engine import distribution, provenance
@@ -71,7 +72,7 @@ def label_target(
     init_default_scope('mmseg')
     with readable_failures(folder):
         distribution.join(launcher())
-        dataset = DATASETS.build(cfg[LOADER].dataset)
+        dataset = DATASETS.build(through_cache(cfg[LOADER].dataset, cfg.get('image_cache')))
         report = LabelReport(folder, dataset.metainfo['classes'], facts, force)
         model = source_model(cfg, checkpoint).to(get_device())
         frames = list_frames(dataset, Path(folder))

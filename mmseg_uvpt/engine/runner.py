@@ -11,6 +11,7 @@ from torch import nn
 import mmseg_uvpt.engine.checkpoint_hook
 import mmseg_uvpt.engine.optimizer
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.seeded_batches import seed_batches
 from mmseg_uvpt.engine import distribution, loader_workers
 from mmseg_uvpt.engine.finite import CHECKED
@@ -58,7 +59,8 @@ class ProjectRunner(Runner):
         """
         with _building(self.cfg):
             if isinstance(self._train_dataloader, dict):
-                self._train_dataloader = seed_batches(self._train_dataloader, self.seed)
+                loader = through_cache(self._train_dataloader, self.cfg.get('image_cache'))
+                self._train_dataloader = seed_batches(loader, self.seed)
             return super().build_train_loop(*args, **kwargs)
 
     def end_workers(self) -> None:
@@ -71,11 +73,15 @@ class ProjectRunner(Runner):
     def build_val_loop(self, *args, **kwargs):
         """Do as `build_train_loop`."""
         with _building(self.cfg):
+            cache = self.cfg.get('image_cache')
+            self._val_dataloader = through_cache(self._val_dataloader, cache)
             return super().build_val_loop(*args, **kwargs)
 
     def build_test_loop(self, *args, **kwargs):
         """Do as `build_train_loop`."""
         with _building(self.cfg):
+            cache = self.cfg.get('image_cache')
+            self._test_dataloader = through_cache(self._test_dataloader, cache)
             return super().build_test_loop(*args, **kwargs)
 
     def build_optim_wrapper(self, *args, **kwargs):

@@ -12,6 +12,7 @@ from raw_labels import (
     write_synthia,
 )
 
+from mmseg_uvpt.datasets import label_encodings
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
@@ -87,6 +88,17 @@ def test_real_synthia_label(shared_samples):
     np.testing.assert_array_equal(
         to_train_ids(raw, SYNTHIA_TO_TRAIN_ID), by_masks(expected, SYNTHIA_IDS)
     )
+
+
+@pytest.mark.parametrize('by_pairs', sorted({False, label_encodings._HAS_TABLES_OF_16_BITS}))
+@pytest.mark.parametrize('shape', [(256, 256), (3, 4), (3, 5), (2, 5), (1, 1)])
+def test_every_byte_is_translated_at_every_place(monkeypatch, by_pairs, shape):
+    monkeypatch.setattr(label_encodings, '_HAS_TABLES_OF_16_BITS', by_pairs)
+    raw = np.add.outer(np.arange(shape[0] + 1), np.arange(2 * shape[1])).astype(np.uint8)
+    for part in (raw[:-1, : shape[1]], raw[1:, ::2], raw[1:, : shape[1]].copy()):
+        found = to_train_ids(part, CITYSCAPES_TO_TRAIN_ID)
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, CITYSCAPES_TO_TRAIN_ID[part])
 
 
 def test_real_cityscapes_label(shared_samples):

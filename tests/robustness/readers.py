@@ -25,6 +25,7 @@ from mmseg_uvpt.correction.bank import Box, Kept, LabelBank
 from mmseg_uvpt.correction.identity import BankIdentity
 from mmseg_uvpt.correction.pseudo_labels import TargetFrame, check_frames, read_pseudo_labels
 from mmseg_uvpt.correction.record import COLUMNS, EVENTS, CorrectionRecord
+from mmseg_uvpt.datasets.cache_entries import read_entry, write_entry
 from mmseg_uvpt.datasets.class_statistics import PER_FILE, known_counts, write_statistics
 from mmseg_uvpt.datasets.conversion import _is_done, _Task
 from mmseg_uvpt.datasets.label_encodings import (
@@ -94,6 +95,9 @@ def _picture(path: Path) -> None:
 def _image(path: Path) -> np.ndarray:
     init_default_scope('mmseg')
     return TRANSFORMS.build({'type': 'LoadImageChecked'})({'img_path': str(path)})['img']
+
+
+CACHED = {'img': LABEL.repeat(3, 1).reshape(*LABEL.shape, 3), 'img_shape': LABEL.shape}
 
 
 def _style_folder(folder: Path) -> None:
@@ -383,6 +387,9 @@ def _gta(folder: Path) -> None:
 READERS = (
     Reader('image', 'image.png', lambda f: _picture(f / 'image.png'), _image, kind='image'),
     Reader('photograph', 'photo.jpg', lambda f: _picture(f / 'photo.jpg'), _image, kind='photo'),
+    Reader('image cache', 'entry', lambda f: write_entry(f / 'entry', ('image', 1), CACHED),
+           lambda p: read_entry(p, ('image', 1)), rule='made again', missing='made again',
+           kind='raw'),
     Reader('style image', 'style.jpg', _style_folder, _style_image, kind='photo'),
     Reader('GTA label', 'label.png', _gta, read_gta_label, kind='palette'),
     Reader('SYNTHIA label', 'label.png',

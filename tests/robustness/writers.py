@@ -20,6 +20,7 @@ from mmseg.structures import SegDataSample
 from mmseg_uvpt.correction.bank import LabelBank
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import Decision
+from mmseg_uvpt.datasets.cache_entries import write_entry
 from mmseg_uvpt.datasets.conversion import convert_data_set
 from mmseg_uvpt.datasets.layouts import GTA
 from mmseg_uvpt.engine import provenance
@@ -155,6 +156,8 @@ WRITERS = (
            appends=('pseudo_label_confidences.jsonl',)),
     Writer('label correction tables', _record,
            appends=('label_correction.csv', 'label_correction_curve.csv')),
+    Writer('image cache', lambda f, n: write_entry(
+        f / f'entry{n}', ('image', n), {'img': _noise(n)})),
     Writer('converter and its statistics', _conversion),
     Writer('demo data', _demo_data),
     Writer('sheet of images', lambda f, n: write_png(

@@ -1,0 +1,61 @@
+"""The scripts with ``image_cache`` compute what they compute without it."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmseg_uvpt.engine import pretrain, pseudo_label, train
+from mmseg_uvpt.engine.run_folder import differences
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Options that turn the cache on, and its folder."""
+    folder = tmp_path / 'cache'
+    return ['--cfg-options', f'image_cache={folder}'], folder
+
+
+def weights(folder, iterations):
+    return torch.load(folder / f'iter_{iterations}.pth', weights_only=True)['state_dict']
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def entries(folder):
+    return len([path for path in folder.rglob('*') if path.is_file()])
+
+
+def test_pretraining(tmp_path, miniature, finished, source_config, cache):
+    options, folder = cache
+    arguments = ['--work-dir', str(tmp_path / 'run'), '--data-root', str(miniature / 'data')]
+    pretrain.main([str(source_config), *arguments, *options])
+    assert equal(weights(tmp_path / 'run', 4), weights(finished, 4))
+    assert entries(folder) == 3 + 2  # of training, of validation
+
+
+def test_a_run_may_go_on_with_another_cache():
+    there, here = (
+        Config({'image_cache': None, 'depth': 1}),
+        Config({'image_cache': 'a', 'depth': 2}),
+    )
+    assert [line.split()[0] for line in differences(there, here)] == ['depth']
+
+
+def test_labelling_and_adaptation(tmp_path, finished, adaptation_config, data_root, cache):
+    options, folder = cache
+    data = ['--data-root', str(data_root)]
+    checkpoint = str(finished / 'iter_4.pth')
+    labels = data_root / 'cityscapes/pretrain/tiny/train'
+    files = ['--checkpoint', checkpoint, '--pseudo_label_dir', str(labels)]
+    pseudo_label.main(['--config', str(adaptation_config), *files, *data, *options])
+    assert len(list(labels.rglob('*.png'))) == entries(folder) == 3
+
+    found = []
+    for name, more in (('plain', ['--cfg-options']), ('cached', options)):
+        run = [str(adaptation_config), '--source-checkpoint', checkpoint, *data]
+        train.main([*run, '--work-dir', str(tmp_path / name), *more, 'train_cfg.max_iters=2'])
+        found.append(weights(tmp_path / name, 2))
+    assert equal(*found)
+    assert entries(folder) == 3 + 2  # training takes what labelling left
