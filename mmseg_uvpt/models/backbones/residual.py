@@ -1,4 +1,4 @@
-"""Residual branches with stochastic depth (Huang et al., ECCV 2016); a dropped one costs nothing."""
+"""Residual branches with stochastic depth (Huang et al., ECCV 2016): a dropped one is free."""
 
 from collections.abc import Callable
 
