@@ -10,6 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
+from mmseg_uvpt.models.frozen import freeze
 from mmseg_uvpt.models.losses.consistency import (
     entropy_regulariser,
     mix,
@@ -68,9 +69,9 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         self.prompt_weight = prompt_weight
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
         self.last_prediction: Prediction | None = None
-        if tune == 'prompts':
-            self.backbone.staged.requires_grad_(False)
-        elif tune == 'head':
+        if tune != 'all':
+            freeze(self.backbone.staged)
+        if tune == 'head':
             self.backbone.requires_grad_(False)
 
     def init_weights(self) -> None:
