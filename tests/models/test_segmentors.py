@@ -60,20 +60,40 @@ def test_frozen_parts_run_in_train_mode(build):
     assert all(module.training for module in model.backbone.staged.modules())
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+ON_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')]
+
+
+@pytest.mark.parametrize(
+    ('device', 'dtype'),
+    [
+        ('cpu', torch.bfloat16),
+        pytest.param('cuda', torch.bfloat16, marks=ON_GPU),
+        pytest.param('cuda', torch.float16, marks=ON_GPU),
+    ],
+)
 @pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
-def test_mixed_precision_stays_close(name, dtype, build, labelled):
+def test_mixed_precision_stays_close(name, device, dtype, build, labelled):
     torch.manual_seed(0)
-    model = build(f'{name}_uni-uvpt').cuda().eval()
-    image = torch.randn(1, 3, 96, 128, device='cuda')
-    samples = [s.to('cuda') for s in labelled(torch.randint(0, 19, (1, 96, 128)))]
-    expected = model.parse_losses(model.loss(image, samples))[0]
-    with torch.autocast('cuda', dtype=dtype):
-        found = model.parse_losses(model.loss(image, samples))[0]
-    found.backward()
-    torch.testing.assert_close(found, expected, rtol=2e-2, atol=1e-3)
-    grads = [p.grad for p in model.parameters() if p.grad is not None]
-    assert grads
-    assert all(torch.isfinite(g).all() for g in grads)
+    model = build(f'{name}_uni-uvpt').to(device).eval()
+    for adapter in model.backbone.adapters:
+        adapter.injector.gamma.data.fill_(0.1)
+    image = torch.randn(1, 3, 96, 128, device=device)
+    samples = [s.to(device) for s in labelled(torch.randint(0, 19, (1, 96, 128)))]
+
+    def run():
+        model.zero_grad()
+        losses = model.loss(image, samples)
+        model.parse_losses(losses)[0].backward()
+        return losses, {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+    expected, gradients = run()
+    with torch.autocast(device, dtype=dtype):
+        found, other = run()
+    for key, loss in found.items():
+        if 'loss' in key:
+            assert loss.dtype == torch.float32
+            torch.testing.assert_close(loss, expected[key], rtol=2e-2, atol=1e-3)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert all(gradient.isfinite().all() for gradient in other.values())
+    joint, plain = (torch.cat([g.flatten() for g in x.values()]) for x in (other, gradients))
+    assert (joint - plain).norm() < 0.05 * plain.norm()

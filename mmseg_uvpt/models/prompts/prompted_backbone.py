@@ -58,8 +58,8 @@ class PromptedBackbone(BaseModule):
         """
         pyramid = self.generator(image)
         if self.add_level_embedding:
-            pyramid = [
-                level + embedding.view(1, -1, 1, 1)
+            pyramid = [  # by far the largest tensors: they stay in the type that is computed in
+                level + embedding.view(1, -1, 1, 1).to(level)
                 for level, embedding in zip(pyramid, self.level_embedding, strict=True)
             ]
         features, prompts, x = [], [], image

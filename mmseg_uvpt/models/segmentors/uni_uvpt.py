@@ -116,12 +116,13 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         return losses
 
     def _view(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run one view; return its logits (at the head's size) and its prompts."""
+        """Run one view; return its logits (at the head's size, in float32) and its prompts."""
         if scale != 1:
             size = [max(1, int(side * scale)) for side in image.shape[2:]]
             image = _resize(image, size)
         features, prompts = self.backbone.features_and_prompts(image)
-        return self.decode_head(features), prompts
+        # whatever autocast computes in, losses are in float32
+        return self.decode_head(features).float(), tuple(p.float() for p in prompts)
 
     @torch.no_grad()
     def _predict_for_correction(self, logits: tuple[Tensor, ...], size: torch.Size) -> Prediction:
