@@ -97,3 +97,51 @@ def test_mixed_precision_stays_close(name, device, dtype, build, labelled):
     assert all(gradient.isfinite().all() for gradient in other.values())
     joint, plain = (torch.cat([g.flatten() for g in x.values()]) for x in (other, gradients))
     assert (joint - plain).norm() < 0.05 * plain.norm()
+
+
+def a_step(model, image, samples):
+    """Return losses, gradients and state of a step with all random numbers as they come."""
+    torch.manual_seed(1)
+    losses = model.loss(image, samples)
+    model.parse_losses(losses)[0].backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return losses, gradients, model.state_dict()
+
+
+@pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
+def test_low_memory_changes_no_number(name, build, labelled):
+    """Dropout, drop path and batch norms included."""
+    image = torch.randn(2, 3, 64, 64)
+    samples = labelled(torch.randint(0, 19, (2, 64, 64)))
+    steps = []
+    for low_memory in (False, True):
+        torch.manual_seed(0)
+        changes = {
+            'low_memory': low_memory,
+            'backbone.staged.drop_path_rate': 0.5,
+            'decode_head.dropout_ratio': 0.1,
+        }
+        steps.append(a_step(build(f'{name}_uni-uvpt', changes).train(), image, samples))
+    for plain, low in zip(*steps, strict=True):
+        assert plain.keys() == low.keys()
+        for key, value in plain.items():
+            assert torch.equal(value, low[key]), key
+
+
+def test_low_memory_saves_less(build, labelled):
+    image = torch.randn(1, 3, 64, 64)
+    samples = labelled(torch.randint(0, 19, (1, 64, 64)))
+    kept = []
+    for low_memory in (False, True):
+        model = build('swin-nano_uni-uvpt', {'low_memory': low_memory}).train()
+        saved: dict[int, torch.UntypedStorage] = {}
+
+        def pack(tensor, saved=saved):
+            storage = tensor.untyped_storage()
+            saved[storage.data_ptr()] = storage
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model.loss(image, samples)
+        kept.append(sum(storage.nbytes() for storage in saved.values()))
+    assert kept[1] < 0.5 * kept[0]

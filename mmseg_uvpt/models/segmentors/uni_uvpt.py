@@ -18,6 +18,7 @@ from mmseg_uvpt.models.losses.consistency import (
     prompt_consistency,
 )
 from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
+from mmseg_uvpt.models.recomputation import recomputed
 
 VIEW_SCALES = (1.0, 0.5, 2.0)
 TUNED = ('prompts', 'head', 'all')
@@ -45,6 +46,8 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         entropy_weight: of the entropy regulariser within the self-training loss.
         prediction_weight: of the prediction consistency.
         prompt_weight: of the prompt consistency of each stage.
+        low_memory: run the parts of the model a second time in the backward pass instead of
+            keeping what they computed (`recomputation.recomputed`).
         **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
 
     Raises:
@@ -58,6 +61,7 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         entropy_weight: float = 5e-3,
         prediction_weight: float = 1.0,
         prompt_weight: float = 1e-3,
+        low_memory: bool = False,
         **kwargs,
     ):
         if tune not in TUNED:
@@ -67,6 +71,7 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         self.entropy_weight = entropy_weight
         self.prediction_weight = prediction_weight
         self.prompt_weight = prompt_weight
+        self.low_memory = low_memory
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
         self.last_prediction: Prediction | None = None
         if tune != 'all':
@@ -120,9 +125,11 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         if scale != 1:
             size = [max(1, int(side * scale)) for side in image.shape[2:]]
             image = _resize(image, size)
-        features, prompts = self.backbone.features_and_prompts(image)
+        features, prompts = self.backbone.features_and_prompts(image, self.low_memory)
+        head = self.decode_head
+        logits = recomputed(head, features) if self.low_memory else head(features)
         # whatever autocast computes in, losses are in float32
-        return self.decode_head(features).float(), tuple(p.float() for p in prompts)
+        return logits.float(), tuple(p.float() for p in prompts)
 
     @torch.no_grad()
     def _predict_for_correction(self, logits: tuple[Tensor, ...], size: torch.Size) -> Prediction:
