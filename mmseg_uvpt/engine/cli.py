@@ -64,7 +64,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='likewise, though config, seed, processes or data set differ: says what does',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision, mostly in bfloat16')
 
 
 def default_work_dir(config: str) -> str:

@@ -1,5 +1,8 @@
 """Iterations whose loss or gradient is not finite change nothing, and end a run if they go on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_comm_device, get_world_size
 from mmengine.hooks import Hook
@@ -47,6 +50,21 @@ class FiniteOptimWrapper(_SkipsNonFinite):
             super().step(**kwargs)
         else:
             self.skipped = 'gradient'
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(FiniteOptimWrapper):
+    """Likewise with bfloat16 autocast, on any device; its range is float32's, so nothing is scaled.
+
+    mmengine's `AmpOptimWrapper` refuses to be built without a GPU.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass of ``model`` under autocast."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -16,7 +16,6 @@ from mmseg_uvpt.engine.missed_evaluation import MissedEvaluationHook
 from mmseg_uvpt.engine.provenance import ProvenanceHook
 from mmseg_uvpt.engine.runner import build_runner
 from mmseg_uvpt.engine.work_lock import locked
-from mmseg_uvpt.errors import UserError
 
 
 def train(
@@ -28,12 +27,12 @@ def train(
         cfg: resolved config.
         command: the command line, for the record.
         resume: continue from the last checkpoint of the work folder.
-        amp: use mixed precision.
+        amp: use mixed precision: bfloat16, or float16 where a GPU has no bfloat16.
         anyway: continue though config, seed, number of processes or data set differ.
 
     Raises:
         UserError: data, checkpoints or pseudo labels are missing; the work folder holds another
-            run, or is in use; there is no GPU for ``amp``; no space is left; losses are not finite.
+            run, or is in use; no space is left; losses are not finite.
         Stopped: a signal asked for it.
     """
     if amp:
@@ -70,7 +69,8 @@ def _cure(folder: str) -> str:
 
 
 def _mixed_precision(cfg: Config) -> None:
-    if not torch.cuda.is_available():
-        raise UserError('--amp needs a GPU, and torch finds none here: run without --amp')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    """Choose bfloat16, or float16 with a loss scale on GPUs that lack it."""
+    if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
+    else:
+        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'

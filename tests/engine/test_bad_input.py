@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
@@ -133,12 +132,6 @@ def test_adaptation_is_no_source_config(adaptation_config):
 def test_no_source_checkpoint(adaptation_config):
     with pytest.raises(UserError, match=r'^no source checkpoint given; .*--source-checkpoint FILE'):
         train.main([str(adaptation_config)])
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason='mixed precision works here')
-def test_amp_needs_a_gpu(start):
-    with pytest.raises(UserError, match='--amp needs a GPU'):
-        start(pretrain, '--amp')
 
 
 def test_out_is_json(start, data_root):

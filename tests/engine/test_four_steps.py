@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.engine import pseudo_label, test, train
+from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
 from mmseg_uvpt.files import write_png
 
 
@@ -142,3 +142,18 @@ def test_provenance(finished, miniature):
         if name == 'exp_avg'
     )
     assert f'trainable {trained / 1e6:.2f} M, frozen 0.00 M' in log.read_text()
+
+
+def test_mixed_precision(tmp_path, source_config, miniature):
+    """On the CPU in bfloat16; what is kept is in float32."""
+    options = ['--data-root', str(miniature / 'data'), '--work-dir', str(tmp_path), '--amp']
+    pretrain.main([str(source_config), *options])
+    state = torch.load(tmp_path / 'iter_4.pth', weights_only=True)
+    assert {t.dtype for t in state['state_dict'].values()} <= {torch.float32, torch.int64}
+    moments = [t for s in state['optimizer']['state'].values() for t in s.values()]
+    assert {t.dtype for t in moments} == {torch.float32}
+    losses = state['message_hub']['log_scalars']['train/loss'][0]
+    assert len(losses) == 4
+    assert torch.isfinite(losses).all()
+    recorded = Config.fromfile(next(tmp_path.glob('*.py')))
+    assert recorded.optim_wrapper.type == 'BFloat16OptimWrapper'

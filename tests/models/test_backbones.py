@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from mmseg.models.backbones.swin import WindowMSA
+from mmseg.models.backbones.swin import ShiftWindowMSA
 from mmseg.registry import MODELS
 
 from mmseg_uvpt.models.backbones import mit
 from mmseg_uvpt.models.backbones.staged import as_map
-from mmseg_uvpt.models.backbones.swin import FusedWindowAttention
+from mmseg_uvpt.models.backbones.swin import WindowAttention
 
 WIDTHS = (16, 32, 64, 128)
 STAGED = {
@@ -108,16 +108,24 @@ def test_one_image_does_not_see_the_other(staged_config):
         torch.testing.assert_close(a[1:], b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('masked', [False, True])
-def test_window_attention_is_mmsegs(masked):
+@pytest.mark.parametrize('size', [(8, 12), (9, 6), (3, 5)])
+@pytest.mark.parametrize('shift', [0, 2])
+def test_window_attention_is_mmsegs(size, shift):
     torch.manual_seed(0)
-    plain = WindowMSA(32, 4, (4, 4))
-    plain.relative_position_bias_table.data.normal_()
-    fused = FusedWindowAttention(32, 4, (4, 4))
-    fused.load_state_dict(plain.state_dict())
-    x = torch.randn(6, 16, 32)  # two images of three windows
-    mask = torch.where(torch.rand(3, 16, 16) < 0.3, -100.0, 0.0) if masked else None
-    torch.testing.assert_close(fused(x, mask), plain(x, mask), rtol=1e-5, atol=1e-6)
+    plain = ShiftWindowMSA(32, 4, window_size=4, shift_size=shift).double()
+    plain.w_msa.relative_position_bias_table.data.normal_()
+    plain.w_msa.qkv.bias.data.normal_()
+    ours = WindowAttention(32, 4, (4, 4)).double()
+    ours.load_state_dict(plain.w_msa.state_dict())
+    x = torch.randn(2, size[0] * size[1], 32, dtype=torch.float64, requires_grad=True)
+    expected, found = plain(x, size), ours(x, size, shift)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(expected)
+    gradients = [
+        torch.autograd.grad(y, [x, *layer.parameters()], weights)
+        for y, layer in ((expected, plain.w_msa), (found, ours))
+    ]
+    torch.testing.assert_close(gradients[1], gradients[0])
 
 
 def test_reduced_attention_is_softmax_attention():
@@ -131,18 +139,3 @@ def test_reduced_attention_is_softmax_attention():
     mixed = torch.einsum('bhqk,bkhd->bqhd', scores.softmax(-1), v.view(2, 12, 4, 4))
     expected = layer.proj(mixed.reshape(2, 48, 16))
     torch.testing.assert_close(layer(tokens, (6, 8)), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize('kind', ['StagedSwin', 'StagedMiT'])
-def test_attention_goes_through_the_fused_function(kind, monkeypatch):
-    calls = []
-    plain = torch.nn.functional.scaled_dot_product_attention
-
-    def counting(*args, **kwargs):
-        calls.append(args[0].ndim)
-        return plain(*args, **kwargs)
-
-    monkeypatch.setattr(torch.nn.functional, 'scaled_dot_product_attention', counting)
-    config = STAGED[{'StagedSwin': 'swin', 'StagedMiT': 'mit'}[kind]]
-    MODELS.build(config)(torch.randn(1, 3, 64, 64))
-    assert calls == [4] * sum(config['depths'])

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_histogram
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+ON_GPU = [pytest.mark.gpu, NO_GPU]
 PARTS = {
     'prompts': (
         'backbone.generator',
@@ -167,20 +168,85 @@ def test_the_prediction_of_a_gpu_arrives_whole(build, labelled):
     )
 
 
-@pytest.mark.gpu
-@NO_GPU
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ('device', 'dtype'),
+    [
+        ('cpu', torch.bfloat16),
+        pytest.param('cuda', torch.bfloat16, marks=ON_GPU),
+        pytest.param('cuda', torch.float16, marks=ON_GPU),
+    ],
+)
 @pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
-def test_mixed_precision_stays_close(name, dtype, build, labelled):
+def test_mixed_precision_stays_close(name, device, dtype, build, labelled):
     torch.manual_seed(0)
-    model = build(f'{name}_uni-uvpt').cuda().eval()
-    image = torch.randn(1, 3, 96, 128, device='cuda')
-    samples = [s.to('cuda') for s in labelled(torch.randint(0, 19, (1, 96, 128)))]
-    expected = model.parse_losses(model.loss(image, samples))[0]
-    with torch.autocast('cuda', dtype=dtype):
-        found = model.parse_losses(model.loss(image, samples))[0]
-    found.backward()
-    torch.testing.assert_close(found, expected, rtol=2e-2, atol=1e-3)
-    grads = [p.grad for p in model.parameters() if p.grad is not None]
-    assert grads
-    assert all(torch.isfinite(g).all() for g in grads)
+    model = build(f'{name}_uni-uvpt').to(device).eval()
+    for adapter in model.backbone.adapters:
+        adapter.injector.gamma.data.fill_(0.1)
+    image = torch.randn(1, 3, 96, 128, device=device)
+    samples = [s.to(device) for s in labelled(torch.randint(0, 19, (1, 96, 128)))]
+
+    def run():
+        model.zero_grad()
+        losses = model.loss(image, samples)
+        model.parse_losses(losses)[0].backward()
+        return losses, {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+    expected, gradients = run()
+    with torch.autocast(device, dtype=dtype):
+        found, other = run()
+    for key, loss in found.items():
+        if 'loss' in key:
+            assert loss.dtype == torch.float32
+            torch.testing.assert_close(loss, expected[key], rtol=2e-2, atol=1e-3)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert all(gradient.isfinite().all() for gradient in other.values())
+    joint, plain = (torch.cat([g.flatten() for g in x.values()]) for x in (other, gradients))
+    assert (joint - plain).norm() < 0.05 * plain.norm()
+
+
+def a_step(model, image, samples):
+    """Return losses, gradients and state of a step with all random numbers as they come."""
+    torch.manual_seed(1)
+    losses = model.loss(image, samples)
+    model.parse_losses(losses)[0].backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return losses, gradients, model.state_dict()
+
+
+@pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
+def test_low_memory_changes_no_number(name, build, labelled):
+    """Dropout, drop path and batch norms included."""
+    image = torch.randn(2, 3, 64, 64)
+    samples = labelled(torch.randint(0, 19, (2, 64, 64)))
+    steps = []
+    for low_memory in (False, True):
+        torch.manual_seed(0)
+        changes = {
+            'low_memory': low_memory,
+            'backbone.staged.drop_path_rate': 0.5,
+            'decode_head.dropout_ratio': 0.1,
+        }
+        steps.append(a_step(build(f'{name}_uni-uvpt', changes).train(), image, samples))
+    for plain, low in zip(*steps, strict=True):
+        assert plain.keys() == low.keys()
+        for key, value in plain.items():
+            assert torch.equal(value, low[key]), key
+
+
+def test_low_memory_saves_less(build, labelled):
+    image = torch.randn(1, 3, 64, 64)
+    samples = labelled(torch.randint(0, 19, (1, 64, 64)))
+    kept = []
+    for low_memory in (False, True):
+        model = build('swin-nano_uni-uvpt', {'low_memory': low_memory}).train()
+        saved: dict[int, torch.UntypedStorage] = {}
+
+        def pack(tensor, saved=saved):
+            storage = tensor.untyped_storage()
+            saved[storage.data_ptr()] = storage
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model.loss(image, samples)
+        kept.append(sum(storage.nbytes() for storage in saved.values()))
+    assert kept[1] < 0.5 * kept[0]

@@ -8,9 +8,10 @@ import math
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
-from timm.layers import DropPath, trunc_normal_
+from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
+from mmseg_uvpt.models.backbones.residual import add_branch, is_frozen
 from mmseg_uvpt.models.backbones.staged import Size, StagedBackbone, as_map, as_tokens
 
 # two different eps: the weight files were trained with them, and each shows in the features
@@ -58,7 +59,9 @@ class ReducedAttention(nn.Module):
     def _at_least_one_window(self, tokens: Tensor, size: Size) -> Tensor:
         """Return the map, zero-padded where it is smaller than one reduction window."""
         missing = [max(0, self.reduction - s) for s in size]
-        return F.pad(as_map(tokens, size), (0, missing[1], 0, missing[0]))
+        image = as_map(tokens, size)
+        # where nothing is missing F.pad would copy all the same
+        return F.pad(image, (0, missing[1], 0, missing[0])) if any(missing) else image
 
 
 class DepthwiseConv(nn.Module):
@@ -94,11 +97,12 @@ class Block(nn.Module):
         self.attn = ReducedAttention(dim, heads, reduction)
         self.norm2 = nn.LayerNorm(dim, eps=BLOCK_EPS)
         self.mlp = MixFFN(dim, int(dim * mlp_ratio))
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = drop_path
 
-    def forward(self, tokens: Tensor, size: Size) -> Tensor:
-        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens), size))
-        return tokens + self.drop_path(self.mlp(self.norm2(tokens), size))
+    def forward(self, tokens: Tensor, size: Size, frozen: bool) -> Tensor:
+        rate = self.drop_path if self.training else 0.0
+        tokens = add_branch(tokens, lambda x: self.attn(self.norm1(x), size), rate, frozen)
+        return add_branch(tokens, lambda x: self.mlp(self.norm2(x), size), rate, frozen)
 
 
 @MODELS.register_module()
@@ -150,8 +154,10 @@ class StagedMiT(StagedBackbone):
         return getattr(self, f'patch_embed{stage + 1}')(x)
 
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
-        for block in getattr(self, f'block{stage + 1}'):
-            tokens = block(tokens, size)
+        stack = getattr(self, f'block{stage + 1}')
+        frozen = is_frozen(stack)
+        for block in stack:
+            tokens = block(tokens, size, frozen)
         return tokens
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:

@@ -1,44 +1,173 @@
 """Swin Transformer (Liu et al., ICCV 2021) as a staged backbone, on the parts of mmseg."""
 
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
 import torch.nn.functional as F
-from mmseg.models.backbones.swin import SwinTransformer, WindowMSA
+from mmseg.models.backbones.swin import SwinBlock, SwinTransformer, WindowMSA
 from mmseg.registry import MODELS
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from mmseg_uvpt.models.backbones.residual import add_branch, is_frozen
 from mmseg_uvpt.models.backbones.staged import Size, StagedBackbone, as_map
 
+APART = -100.0  # added to the logit of two pixels that only the shift has brought together
 
-class FusedWindowAttention(WindowMSA):
-    """Window attention through `scaled_dot_product_attention`; parameters as in mmseg."""
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+class Windows(NamedTuple):
+    """Windows of one kind, which share a mask.
+
+    ``pixels`` (windows * N,) are the places of their pixels in the batch, row by row and image by
+    image; padding has the place behind the last. ``padding`` (P,) says where in ``pixels`` that
+    is. ``mask`` (N, N) is 0 or `APART`.
+    """
+
+    pixels: Tensor
+    padding: Tensor
+    mask: Tensor
+
+
+@lru_cache(maxsize=128)  # three views of four stages, shifted or not, and some sizes of evaluation
+def windows_of(
+    batch: int, size: Size, side: int, shift: int, device: torch.device
+) -> list[Windows]:
+    """Divide the maps of a batch into windows.
+
+    Args:
+        batch: number of maps.
+        size: their height and width; they are padded at the bottom and on the right.
+        side: height and width of a window.
+        shift: by how many pixels windows are moved down and to the right, around the edge.
+        device: where the result shall lie.
+
+    Returns:
+        list: all windows; with a shift those that lie in one piece, those of the last row, those
+        of the last column and the last one, as far as there are any.
+    """
+    height, width = size
+    count = batch * height * width
+    places = torch.arange(count).view(batch, height, width)
+    places = F.pad(places, (0, -width % side, 0, -height % side), value=count)
+    places = places.roll((-shift, -shift), (1, 2))
+    places = places.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
+    whole, last = slice(0, -1), slice(-1, None)
+    parts = [(whole, whole), (last, whole), (whole, last), (last, last)]
+    found = []
+    for rows, columns in parts if shift else [(slice(None), slice(None))]:
+        pixels = places[:, rows, columns].flatten()
+        if len(pixels):
+            padding = (pixels == count).nonzero().flatten()
+            mask = _mask(side, shift, rows == last, columns == last)
+            found.append(Windows(pixels.to(device), padding.to(device), mask.to(device)))
+    return found
+
+
+def _mask(side: int, shift: int, in_last_row: bool, in_last_column: bool) -> Tensor:
+    """Return the mask (N, N) of a window that the shift puts together of pieces."""
+    beyond = torch.arange(side) >= side - shift
+    piece = 2 * (beyond & in_last_row)[:, None] + (beyond & in_last_column)[None]
+    piece = piece.flatten()
+    return torch.zeros(side**2, side**2).masked_fill(piece[:, None] != piece, APART)
+
+
+class WindowAttention(WindowMSA):
+    """Attention within windows, shifted or not; parameters as in mmseg.
+
+    mmseg pads and shifts the map, projects it, and adds a mask of every window. Here only the
+    map's own pixels are projected, each is copied once, to its place in its window, and a mask is
+    stored once for all windows that share it.
+    """
+
+    def forward(self, tokens: Tensor, size: Size, shift: int) -> Tensor:
         """Attend within each window.
 
         Args:
-            x: (windows of all images, N, C), the windows of one image next to each other.
-            mask: (windows of one image, N, N), 0 where a shifted window is one piece and -100
-                between its pieces; None for unshifted windows.
+            tokens: (B, height * width, C).
+            size: (height, width).
+            shift: of the windows, see `windows_of`.
 
         Returns:
-            Tensor: same shape as ``x``.
+            Tensor: same shape as ``tokens``.
         """
-        windows, tokens, channels = x.shape
-        qkv = self.qkv(x).view(windows, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        bias = self.relative_position_bias_table[self.relative_position_index.flatten()]
-        bias = bias.view(1, tokens, tokens, -1).permute(0, 3, 1, 2)
-        if mask is not None:
-            bias = (bias + mask.unsqueeze(1)).repeat(windows // len(mask), 1, 1, 1)
-        query, key, value = qkv.unbind(0)
+        batch, _, channels = tokens.shape
+        groups = windows_of(batch, size, self.window_size[0], shift, tokens.device)
+        qkv = self.qkv(tokens).flatten(0, 1)
+        # padding is 0 before the projection
+        outside = qkv.new_zeros(qkv.shape[1]) if self.qkv.bias is None else self.qkv.bias
+        inside = _IntoWindows.apply(groups, qkv, outside)
+        attended = [self._attend(x, group.mask) for x, group in zip(inside, groups, strict=True)]
+        tokens = _OutOfWindows.apply(groups, len(qkv), *attended).view(batch, -1, channels)
+        return self.proj_drop(self.proj(tokens))
+
+    def _attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
+        """Return (windows * N, C) from (windows * N, 3 * C)."""
+        qkv = qkv.view(-1, len(mask), 3, self.num_heads, qkv.shape[1] // (3 * self.num_heads))
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         x = F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=bias.to(query.dtype),
+            attn_mask=self._bias(mask, query.dtype),
             dropout_p=self.attn_drop.p if self.training else 0.0,
             scale=self.scale,
         )
-        return self.proj_drop(self.proj(x.transpose(1, 2).reshape(windows, tokens, channels)))
+        return x.transpose(1, 2).reshape(-1, x.shape[1] * x.shape[3])
+
+    def _bias(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the relative position bias plus a mask, (1, heads, N, N)."""
+        count = len(mask)
+        bias = self.relative_position_bias_table[self.relative_position_index.flatten()]
+        bias = (bias.view(count, count, -1).permute(2, 0, 1) + mask).to(dtype)
+        # rows that begin at multiples of 8 numbers, which CUDA's kernels would otherwise copy
+        return F.pad(bias, (0, -count % 8))[None, ..., :count]
+
+
+class _IntoWindows(torch.autograd.Function):
+    """Rows of pixels (B * H * W, C) to rows of each group's windows, and a row for padding."""
+
+    @staticmethod
+    def forward(ctx, groups: list[Windows], x: Tensor, outside: Tensor) -> tuple[Tensor, ...]:
+        ctx.groups, ctx.count = groups, len(x)
+        return tuple(_into(x, outside.to(x.dtype), group) for group in groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads: Tensor) -> tuple:
+        outside = None
+        if ctx.needs_input_grad[2]:
+            pairs = zip(grads, ctx.groups, strict=True)
+            outside = sum(grad[group.padding].sum(0) for grad, group in pairs)
+        return None, _out_of(ctx.groups, ctx.count, grads), outside
+
+
+class _OutOfWindows(torch.autograd.Function):
+    """The reverse: rows of each group's windows to rows of pixels."""
+
+    @staticmethod
+    def forward(ctx, groups: list[Windows], count: int, *x: Tensor) -> Tensor:
+        ctx.groups = groups
+        return _out_of(groups, count, x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple:
+        return None, None, *(_into(grad, grad.new_zeros(()), group) for group in ctx.groups)
+
+
+def _into(x: Tensor, outside: Tensor, group: Windows) -> Tensor:
+    chosen = x.index_select(0, group.pixels.clamp(max=len(x) - 1))
+    return chosen.index_put_((group.padding,), outside)
+
+
+def _out_of(groups: list[Windows], count: int, rows: tuple[Tensor, ...]) -> Tensor:
+    # one row more for the padding
+    x = rows[0].new_empty(count + 1, rows[0].shape[1])
+    for group, part in zip(groups, rows, strict=True):
+        x.index_copy_(0, group.pixels, part)
+    return x[:-1]
 
 
 @MODELS.register_module()
@@ -76,7 +205,7 @@ class StagedSwin(StagedBackbone, SwinTransformer):
         for stage in self.stages:
             for block in stage.blocks:
                 plain = block.attn.w_msa
-                block.attn.w_msa = FusedWindowAttention(
+                block.attn.w_msa = WindowAttention(
                     plain.embed_dims,
                     plain.num_heads,
                     plain.window_size,
@@ -92,7 +221,7 @@ class StagedSwin(StagedBackbone, SwinTransformer):
                 trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            elif isinstance(module, FusedWindowAttention):
+            elif isinstance(module, WindowAttention):
                 trunc_normal_(module.relative_position_bias_table, std=0.02)
 
     def enter(self, stage: int, x: Tensor | tuple[Tensor, Size]) -> tuple[Tensor, Size]:
@@ -102,11 +231,22 @@ class StagedSwin(StagedBackbone, SwinTransformer):
         return self.drop_after_pos(tokens), size
 
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
+        frozen = is_frozen(self.stages[stage])
         for block in self.stages[stage].blocks:
-            tokens = block(tokens, size)
+            tokens = _run(block, tokens, size, frozen)
         return tokens
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, tuple[Tensor, Size]]:
         # the next stage merges the tokens as they are before this norm
         normalised = getattr(self, f'norm{stage}')(tokens)
         return as_map(normalised, size).contiguous(), (tokens, size)
+
+
+def _run(block: SwinBlock, tokens: Tensor, size: Size, frozen: bool) -> Tensor:
+    """Run a block on tokens (B, height * width, C) of a map of ``size``."""
+    attn, ffn = block.attn, block.ffn
+    rate = attn.drop.drop_prob if block.training else 0.0
+    tokens = add_branch(
+        tokens, lambda x: attn.w_msa(block.norm1(x), size, attn.shift_size), rate, frozen
+    )
+    return add_branch(tokens, lambda x: ffn.layers(block.norm2(x)), rate, frozen)

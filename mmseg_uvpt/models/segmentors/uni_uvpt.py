@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
+from mmseg_uvpt.models.frozen import freeze
 from mmseg_uvpt.models.losses.consistency import (
     entropy_regulariser,
     mix,
@@ -16,6 +17,7 @@ from mmseg_uvpt.models.losses.consistency import (
     prompt_consistency,
 )
 from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
+from mmseg_uvpt.models.recomputation import recomputed
 
 VIEW_SCALES = (1.0, 0.5, 2.0)
 TUNED = ('prompts', 'head', 'all')
@@ -45,6 +47,8 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         prompt_weight: of the prompt consistency of each stage.
         lovasz_bins: None for the exact Lovasz-softmax; a number for that of a histogram, which is
             off by at most 1 / ``lovasz_bins`` (`lovasz_softmax`).
+        low_memory: run the parts of the model a second time in the backward pass instead of
+            keeping what they computed (`recomputation.recomputed`).
         **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
 
     Raises:
@@ -59,6 +63,7 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         prediction_weight: float = 1.0,
         prompt_weight: float = 1e-3,
         lovasz_bins: int | None = None,
+        low_memory: bool = False,
         **kwargs,
     ):
         if tune not in TUNED:
@@ -69,12 +74,13 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         self.prediction_weight = prediction_weight
         self.prompt_weight = prompt_weight
         self.lovasz_bins = lovasz_bins
+        self.low_memory = low_memory
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
         self._prediction: Prediction | None = None
         self._copied: torch.cuda.Event | None = None  # when the prediction is in main memory
-        if tune == 'prompts':
-            self.backbone.staged.requires_grad_(False)
-        elif tune == 'head':
+        if tune != 'all':
+            freeze(self.backbone.staged)
+        if tune == 'head':
             self.backbone.requires_grad_(False)
 
     def init_weights(self) -> None:
@@ -127,12 +133,15 @@ class UniUVPT(CheckedLoading, EncoderDecoder):
         return losses
 
     def _view(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run one view; return its logits (at the head's size) and its prompts."""
+        """Run one view; return its logits (at the head's size, in float32) and its prompts."""
         if scale != 1:
             size = [max(1, int(side * scale)) for side in image.shape[2:]]
             image = _resize(image, size)
-        features, prompts = self.backbone.features_and_prompts(image)
-        return self.decode_head(features), prompts
+        features, prompts = self.backbone.features_and_prompts(image, self.low_memory)
+        head = self.decode_head
+        logits = recomputed(head, features) if self.low_memory else head(features)
+        # whatever autocast computes in, losses are in float32
+        return logits.float(), tuple(p.float() for p in prompts)
 
     @torch.no_grad()
     def _predict_for_correction(self, logits: tuple[Tensor, ...], size: torch.Size) -> None:

@@ -1,0 +1,44 @@
+"""Residual branches with stochastic depth (Huang et al., ECCV 2016): a dropped one is free."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def add_branch(
+    tokens: Tensor, branch: Callable[[Tensor], Tensor], rate: float, frozen: bool
+) -> Tensor:
+    """Add a branch that is dropped by chance, image by image.
+
+    A frozen branch runs only for the images that keep it, so that a dropped one costs nothing;
+    the result is the same. A trainable one always runs: its parameters have a gradient then, if
+    of zeros, which the optimiser and several processes rely on.
+
+    Args:
+        tokens: (B, N, C).
+        branch: maps tokens (b, N, C) to tokens of that shape, image by image.
+        rate: probability that an image does without the branch; the others get it divided by
+            ``1 - rate``.
+        frozen: whether the branch has no trainable parameter.
+
+    Returns:
+        Tensor: same shape as ``tokens``.
+    """
+    if rate == 0:
+        return tokens + branch(tokens)
+    skips = frozen and not torch.compiler.is_compiling()  # a graph cannot depend on a draw
+    # drawn on the CPU, the numbers are known without waiting for a GPU
+    kept = torch.rand(len(tokens), device='cpu' if skips else tokens.device) >= rate
+    if not skips or kept.all():
+        x = branch(tokens)
+        return tokens + x * (kept.to(x) / (1 - rate)).view(-1, 1, 1)
+    if not kept.any():
+        return tokens
+    kept = kept.nonzero().flatten().to(tokens.device)
+    return tokens.index_add(0, kept, branch(tokens[kept]).to(tokens) / (1 - rate))
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Tell whether a module has no trainable parameter."""
+    return not any(p.requires_grad for p in module.parameters())

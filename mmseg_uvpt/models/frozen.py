@@ -1,0 +1,116 @@
+"""Layers whose weights are not trained, at the cost of the arithmetic alone.
+
+PyTorch saves the input of a convolution for a weight's gradient that nobody asks for, and autocast
+casts a frozen weight in every call, since it remembers casts of trainable ones only. Here neither
+happens. Parameters, and so checkpoints, stay in float32 as they are.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+def freeze(module: nn.Module) -> None:
+    """Stop training a module, and let its linear, convolution and layer norms know it, in place.
+
+    Names and values of the state dict stay the same.
+    """
+    module.requires_grad_(False)
+    for layer in module.modules():
+        for plain, frozen in _FROZEN.items():
+            if isinstance(layer, plain):
+                layer.__class__ = frozen
+
+
+def autocast_type(x: Tensor) -> torch.dtype | None:
+    """Return the type that autocast computes in on a tensor's device; None without autocast."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+
+def hold(module: nn.Module, dtype: torch.dtype) -> None:
+    """Make the copies in a type that autocast will ask for, before a compiled graph does."""
+    for layer in module.modules():
+        if isinstance(layer, _HoldsCopies):
+            layer.held(dtype)
+
+
+class _HoldsCopies(nn.Module):
+    """Keeps a copy of its weight and bias in the type that is computed in."""
+
+    _copies: tuple | None = None
+
+    def held(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias in a type; casts them only if they changed since."""
+        if torch.compiler.is_compiling() and self._copies is not None:  # see `hold`
+            return self._copies[1:]
+        now = (dtype, self.weight.device, self.weight._version)
+        if self._copies is None or self._copies[0] != now:
+            bias = None if self.bias is None else self.bias.detach().to(dtype)
+            self._copies = (now, self.weight.detach().to(dtype), bias)
+        return self._copies[1:]
+
+
+class FrozenLinear(_HoldsCopies, nn.Linear):
+    """`torch.nn.Linear` that saves nothing but its weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = autocast_type(x)
+        weight, bias = self.held(dtype) if dtype else (self.weight, self.bias)
+        return F.linear(x, weight, bias)
+
+
+class FrozenConv2d(_HoldsCopies, nn.Conv2d):
+    """`torch.nn.Conv2d`, padded with zeros, that saves nothing but its weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = autocast_type(x)
+        weight, bias = self.held(dtype) if dtype else (self.weight, self.bias)
+        how = (self.stride, self.padding, self.dilation, self.groups)
+        return _Convolution.apply(x.to(weight.dtype), weight, bias, how)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, how: tuple) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.shape, ctx.how = x.shape, how
+        return F.conv2d(x, weight, bias, *how)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple:
+        (weight,) = ctx.saved_tensors
+        return torch.nn.grad.conv2d_input(ctx.shape, weight, grad, *ctx.how), None, None, None
+
+
+class FrozenLayerNorm(nn.LayerNorm):
+    """`torch.nn.LayerNorm` that under autocast computes in float32 and saves its input in half."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = autocast_type(x)
+        if dtype is None:
+            return super().forward(x)
+        return _LayerNorm.apply(x, self.normalized_shape, self.weight, self.bias, self.eps, dtype)
+
+
+class _LayerNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, shape, weight, bias, eps: float, dtype: torch.dtype) -> Tensor:
+        y, mean, deviation = torch.native_layer_norm(x.float(), shape, weight, bias, eps)
+        ctx.save_for_backward(x.to(dtype), mean, deviation, weight, bias)
+        ctx.shape, ctx.dtype = shape, x.dtype
+        return y.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple:
+        x, *moments = ctx.saved_tensors
+        found = torch.ops.aten.native_layer_norm_backward(
+            grad.float(), x.float(), ctx.shape, *moments, [True, False, False]
+        )
+        return found[0].to(ctx.dtype), None, None, None, None, None
+
+
+_FROZEN = {nn.Linear: FrozenLinear, nn.Conv2d: FrozenConv2d, nn.LayerNorm: FrozenLayerNorm}
