@@ -17,6 +17,7 @@ from mmseg_uvpt.models.losses.consistency import (
     prompt_consistency,
 )
 from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
+from mmseg_uvpt.models.segmentors.labels import PredictsLabels
 
 VIEW_SCALES = (1.0, 0.5, 2.0)
 TUNED = ('prompts', 'head', 'all')
@@ -34,7 +35,7 @@ class Prediction(NamedTuple):
 
 
 @MODELS.register_module()
-class UniUVPT(CheckedLoading, EncoderDecoder):
+class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
     """Uni-UVPT: a frozen source model with prompts, tuned on its own pseudo labels.
 
     Args:
