@@ -74,7 +74,7 @@ def add_inference_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--compile',
         action='store_true',
-        help='compile the network with torch.compile: minutes at first, then faster',
+        help='compile the model with torch.compile, in the first batches, which takes minutes',
     )
 
 

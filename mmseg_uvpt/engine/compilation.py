@@ -6,19 +6,23 @@ from torch import nn
 
 
 def compile_network(model: nn.Module) -> None:
-    """Have backbone and head compiled when they first run; say so and go without where none can.
+    """Have backbone and head compiled when they first run.
 
-    Their parameters and names stay as they are.
+    Their parameters and names stay as they are. Where there is no compiler, the log says so and
+    they run uncompiled; so does a part that turns out to be more than the compiler can do.
 
     Args:
         model: a segmentor, or a wrapper of one that has it as ``module``.
     """
+    import torch._dynamo  # seconds, for those who compile
+
     while hasattr(model, 'module'):  # several processes, or test-time augmentation
         model = model.module
     device = next(model.parameters()).device
     if reason := _why_not(device):
         print_log(f'--compile has no effect: {reason}', logger='current')
         return
+    torch._dynamo.config.suppress_errors = True  # they become warnings
     for part in (model.backbone, model.decode_head):
         part.compile()
 
