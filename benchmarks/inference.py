@@ -64,7 +64,9 @@ def make_recipe(folder: Path, model: str) -> None:
     paths = [str(REPOSITORY / 'configs/_base_' / base) for base in bases]
     correction = "dict(label_correction=dict(pseudo_label_dir='data/labels'))"
     (folder / 'recipe.py').write_text(f'_base_ = {paths}\ndefault_hooks = {correction}\n')
-    adapted = make_model(model).state_dict()
+    built = make_model(model)
+    torch.nn.init.normal_(built.decode_head.conv_seg.weight)  # else one class would win everywhere
+    adapted = built.state_dict()
     torch.save({'state_dict': adapted}, folder / 'adapted.pth')
     staged = {
         name.replace('backbone.staged.', 'backbone.'): tensor
