@@ -55,7 +55,17 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
 
 
 def _umask() -> int:
-    """Return the process's file mode mask (there is no call that only reads it)."""
+    """Return the process's file mode mask.
+
+    The call that returns it also changes it, for all threads of the process until it is set back.
+    So the kernel is asked by a file, where it has that.
+    """
+    try:
+        for line in Path('/proc/self/status').read_text().splitlines():
+            if line.startswith('Umask:'):
+                return int(line.split()[1], 8)
+    except OSError:
+        pass
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -18,3 +18,8 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
+
+
+def share_of_processors() -> int:
+    """Return the processors a process may use, divided among those that torchrun started here."""
+    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))

@@ -36,6 +36,7 @@ import mmseg_uvpt.models.backbones.swin  # noqa: E402
 import mmseg_uvpt.models.backbones.timm_pvt  # noqa: E402
 import mmseg_uvpt.models.decode_heads.daformer_head  # noqa: E402
 import mmseg_uvpt.models.prompts.prompted_backbone  # noqa: E402
+import mmseg_uvpt.models.segmentors.augmented  # noqa: E402
 import mmseg_uvpt.models.segmentors.source  # noqa: E402
 import mmseg_uvpt.models.segmentors.source_gta  # noqa: E402
 import mmseg_uvpt.models.segmentors.uni_uvpt  # noqa: E402, F401

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmseg_uvpt.arguments import key_and_value, seed
+from mmseg_uvpt.arguments import key_and_value, positive_int, seed
 from mmseg_uvpt.errors import STOPPED
 
 STATUSES = f"""\
@@ -65,6 +65,17 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help='likewise, though config, seed, processes or data set differ: says what does',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision, mostly in bfloat16')
+
+
+def add_inference_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the two scripts that only predict."""
+    parser.add_argument('--batch-size', type=positive_int, metavar='N', help='images at a time')
+    parser.add_argument('--amp', action='store_true', help='mixed precision, mostly in bfloat16')
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile the model with torch.compile, in the first batches, which takes minutes',
+    )
 
 
 def default_work_dir(config: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class LabelReport:
     frequent each class is and how confident the model was of it. Frequencies are counted on the
     files. Confidences are lost once a label is written, so a line a frame of a journal keeps their
     sums: ``pseudo_label_confidences.jsonl``, and one with ``.rank1`` and so on before the suffix
-    for each further process.
+    for each further process. `add_label` and `add_confidence` may be called by several threads.
 
     Args:
         folder: of the pseudo labels.
@@ -43,6 +44,7 @@ class LabelReport:
         self.pixels = np.zeros(len(self.classes), np.int64)
         self.images = 0
         self._confidences: dict[str, dict] = {}
+        self._lock = threading.Lock()
         if not force:
             self._refuse_other_checkpoint()
 
@@ -94,8 +96,10 @@ class LabelReport:
 
     def add_label(self, label: np.ndarray) -> None:
         """Count the classes of a label file (H, W), uint8."""
-        self.pixels += np.bincount(label.ravel(), minlength=256)[: len(self.classes)]
-        self.images += 1
+        pixels = np.bincount(label.ravel(), minlength=256)[: len(self.classes)]
+        with self._lock:
+            self.pixels += pixels
+            self.images += 1
 
     def add_confidence(self, frame: str, label: np.ndarray, confidence: np.ndarray) -> None:
         """Note how confident the model was of a frame.
@@ -115,7 +119,7 @@ class LabelReport:
         rank = f'.rank{get_rank()}.' if get_rank() else '.'
         journal = self.folder / JOURNAL.replace('.', rank)
         try:
-            with open(journal, 'a') as file:
+            with self._lock, open(journal, 'a') as file:
                 # a killed run may have left half a line, which this one must not go on with
                 file.write(f'\n{json.dumps(entry)}' if file.tell() else json.dumps(entry))
         except OSError as error:  # a failed write does not name its file

@@ -30,21 +30,32 @@ from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.png_files import png_size
 from mmseg_uvpt.engine import distribution, provenance
+from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import launcher, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.label_report import LabelReport
+from mmseg_uvpt.engine.precision import autocast
+from mmseg_uvpt.engine.scoring_loop import of_equal_size
 from mmseg_uvpt.engine.work_lock import locked
+from mmseg_uvpt.engine.writing import Writers
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, write_png
 from mmseg_uvpt.models.checkpoints import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.models.released_names import to_ours
+from mmseg_uvpt.models.segmentors.labels import largest
 
 LOADER = 'target_train_dataloader'
 _SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
 
 
 def label_target(
-    cfg: Config, checkpoint: str, folder: str, command: str, force: bool = False
+    cfg: Config,
+    checkpoint: str,
+    folder: str,
+    command: str,
+    force: bool = False,
+    amp: bool = False,
+    compiled: bool = False,
 ) -> None:
     """Write a pseudo label for every image of the config's ``target_train_dataloader``.
 
@@ -54,6 +65,8 @@ def label_target(
         folder: files are ``<folder>/<city>/<frame>_gtFine_labelTrainIds.png``.
         command: the command line, for the record.
         force: make all anew instead of skipping whole files.
+        amp: let the network compute in half precision.
+        compiled: compile the network, where that works.
 
     Raises:
         UserError: data or checkpoint are missing; the checkpoint does not fit the config; the
@@ -75,9 +88,11 @@ def label_target(
         dataset = DATASETS.build(through_cache(cfg[LOADER].dataset, cfg.get('image_cache')))
         report = LabelReport(folder, dataset.metainfo['classes'], facts, force)
         model = source_model(cfg, checkpoint).to(get_device())
+        if compiled:
+            compile_network(model)
         frames = list_frames(dataset, Path(folder))
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
-            _label_all(cfg, dataset, frames, model, report, force)
+            _label_all(cfg, dataset, frames, model, report, force, amp)
 
 
 def _label_all(
@@ -87,6 +102,7 @@ def _label_all(
     model: nn.Module,
     report: LabelReport,
     force: bool,
+    amp: bool,
 ) -> None:
     """Write the labels that are missing, all processes together, and the report."""
     missing = None
@@ -97,7 +113,7 @@ def _label_all(
         report.begin(anew=force)
         missing = _not_whole(frames, report)
     missing = _of_main_process(missing)
-    _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report)
+    _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report, amp)
     counts = all_gather_object((report.pixels, report.images))
     if is_main_process():
         report.pixels, report.images = (sum(parts) for parts in zip(*counts, strict=True))
@@ -112,20 +128,28 @@ def _label(
     mine: list[int],
     model: nn.Module,
     report: LabelReport,
+    amp: bool,
 ) -> None:
     """Write the labels of this process's share of the frames, and note the confidences."""
     processes = get_world_size()
     title = f'labelling, one of {processes} shares' if processes > 1 else 'labelling'
-    with tqdm(total=len(mine), desc=title, unit='frame', disable=not is_main_process()) as bar:
-        for index, label, confidence in _predictions(cfg, dataset, mine, model):
-            frame = frames[index]
-            height, width = png_size(frame.image)
-            full = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
-            # noted first: a frame whose label is there is never predicted again
-            report.add_confidence(frame.name, label, confidence)
-            write_png(frame.pseudo_label, full)
-            report.add_label(full)
+    bar = tqdm(total=len(mine), desc=title, unit='frame', disable=not is_main_process())
+    with bar, Writers() as writers:
+        for index, label, confidence in _predictions(cfg, dataset, mine, model, amp):
+            writers.submit(_write, frames[index], label, confidence, report)
             bar.update()
+
+
+def _write(
+    frame: TargetFrame, label: np.ndarray, confidence: np.ndarray, report: LabelReport
+) -> None:
+    """Write a frame's label at the size of its image, and note both in the report."""
+    height, width = png_size(frame.image)
+    full = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
+    # noted first: a frame whose label is there is never predicted again
+    report.add_confidence(frame.name, label, confidence)
+    write_png(frame.pseudo_label, full)
+    report.add_label(full)
 
 
 def _not_whole(frames: list[TargetFrame], report: LabelReport) -> list[int]:
@@ -172,7 +196,7 @@ def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
 
 
 def _predictions(
-    cfg: Config, dataset: BaseSegDataset, indices: list[int], model: nn.Module
+    cfg: Config, dataset: BaseSegDataset, indices: list[int], model: nn.Module, amp: bool
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, label, confidence) of frames at the size the network sees."""
     if not indices:
@@ -183,29 +207,23 @@ def _predictions(
     loader = Runner.build_dataloader({**cfg[LOADER], 'dataset': subset, 'sampler': sampler})
     remaining = iter(indices)
     for batch in loader:
-        for inputs, samples in _of_equal_size(batch['inputs'], batch['data_samples']):
-            labels, confidences = predict(model, inputs, samples)
+        for inputs, samples in of_equal_size(batch['inputs'], batch['data_samples']):
+            labels, confidences = predict(model, inputs, samples, amp)
             for label, confidence in zip(labels, confidences, strict=True):
                 yield next(remaining), label, confidence
 
 
-def _of_equal_size(inputs: list[Tensor], samples: list) -> Iterator[tuple[list, list]]:
-    """Split a batch into runs of images of one size, which the network can take at once."""
-    start = 0
-    for end in range(1, len(inputs) + 1):
-        if end == len(inputs) or inputs[end].shape != inputs[start].shape:
-            yield inputs[start:end], samples[start:end]
-            start = end
-
-
 @torch.inference_mode()
-def predict(model: nn.Module, inputs: list[Tensor], samples: list) -> tuple[np.ndarray, np.ndarray]:
+def predict(
+    model: nn.Module, inputs: list[Tensor], samples: list, amp: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Label images as wholes.
 
     Args:
         model: segmentor in eval mode.
         inputs: uint8 images (3, h, w) of one size.
         samples: their data samples.
+        amp: let the network compute in half precision.
 
     Returns:
         tuple: (B, h, w) uint8 class of the highest logit, and (B, h, w) float32 its probability.
@@ -215,11 +233,12 @@ def predict(model: nn.Module, inputs: list[Tensor], samples: list) -> tuple[np.n
     """
     batch = model.data_preprocessor({'inputs': inputs, 'data_samples': samples}, False)
     metas = [sample.metainfo for sample in batch['data_samples']]
-    logits = model.whole_inference(batch['inputs'], metas)
-    confidence, label = logits.float().softmax(1).max(1)
+    with autocast(amp, batch['inputs'].device):
+        logits = model.whole_inference(batch['inputs'], metas)
+    confidence, label = largest(logits.softmax(1).unbind(1))
     if not confidence.isfinite().all():
         raise UserError(
             f'the model gives no finite numbers for {samples[0].img_path}: its training has '
             'diverged. Use an earlier checkpoint.'
         )
-    return label.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
+    return label.cpu().numpy(), confidence.cpu().numpy()

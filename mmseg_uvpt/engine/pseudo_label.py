@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from mmseg_uvpt.arguments import positive_int
 from mmseg_uvpt.engine import cli
 
 EXAMPLE = """\
@@ -38,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar='DIR',
         help='folder to write to; train.py reads it',
     )
-    parser.add_argument('--batch-size', type=positive_int, metavar='N', help='images at a time')
     parser.add_argument(
         '--force', action='store_true', help='make all anew, also those of another checkpoint'
     )
+    cli.add_inference_options(parser)
     cli.add_config_options(parser)
     args = parser.parse_args(argv)
 
@@ -53,4 +52,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmseg_uvpt.engine.labelling import label_target  # seconds: after the arguments
 
     command = f'python generate_pseudo_label.py {shlex.join(argv)}'
-    label_target(cfg, args.checkpoint, args.pseudo_label_dir, command, force=args.force)
+    label_target(
+        cfg,
+        args.checkpoint,
+        args.pseudo_label_dir,
+        command,
+        force=args.force,
+        amp=args.amp,
+        compiled=args.compile,
+    )

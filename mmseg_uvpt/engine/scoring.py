@@ -6,7 +6,9 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+import mmseg_uvpt.engine.scoring_loop  # noqa: F401
 from mmseg_uvpt.engine import provenance
+from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import parts_of_type, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.prediction_files import PredictionFilesHook
@@ -22,6 +24,8 @@ def score(
     out: str | None = None,
     show_dir: str | None = None,
     aug_test: bool = False,
+    amp: bool = False,
+    compiled: bool = False,
 ) -> dict[str, float]:
     """Score ``checkpoint`` with the test data, metric and model of ``cfg``.
 
@@ -36,6 +40,8 @@ def score(
             its folder.
         show_dir: folder for coloured predictions.
         aug_test: average over the config's ``tta_pipeline``.
+        amp: let the network compute in half precision.
+        compiled: compile the network, where that works.
 
     Returns:
         dict: what the metric reports.
@@ -56,8 +62,11 @@ def score(
     if aug_test:
         _augment(cfg)
     cfg.load_from, cfg.resume = checkpoint, False
+    cfg.test_cfg = {**(cfg.get('test_cfg') or {}), 'type': 'ScoringLoop', 'amp': amp}
     with readable_failures(cfg.work_dir):
         runner = build_runner(cfg)
+        if compiled:
+            compile_network(runner.model)
         if show_dir:
             runner.register_hook(PredictionFilesHook(show_dir))
         start = provenance.start_of(cfg, command, runner.seed)
@@ -65,7 +74,9 @@ def score(
         metrics = runner.test()
         if is_main_process():
             result = json.loads(Path(out).read_text())
-            write_json(out, {**start, 'checkpoint': checkpoint, 'aug_test': aug_test, **result})
+            write_json(
+                out, {**start, 'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': amp, **result}
+            )
     return metrics
 
 

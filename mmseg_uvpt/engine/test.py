@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmseg_uvpt.engine.configuration import resolve_run
 
     cfg = resolve_run(args)
+    if args.batch_size:
+        cfg.merge_from_dict({'test_dataloader.batch_size': args.batch_size})
     from mmseg_uvpt.engine.scoring import score  # seconds, which a wrong argument does not cost
 
     score(
@@ -36,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         out=args.out,
         show_dir=args.show_dir,
         aug_test=args.aug_test,
+        amp=args.amp,
+        compiled=args.compile,
     )
 
 
@@ -61,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--aug-test', action='store_true', help='average over three sizes, each also flipped'
     )
+    cli.add_inference_options(parser)
     cli.add_config_options(parser)
     cli.add_runner_options(parser)
     return parser

@@ -31,24 +31,35 @@ def confusion_matrix(
             f'the prediction is {_size(prediction)}, the ground truth is {_size(truth)}'
         )
     truth = truth.to(prediction.device)
-    counted = truth != ignore_index
-    truth, prediction = truth[counted].long(), prediction[counted].long()
-    _check_ids('the ground truth', truth, num_classes, f' and {ignore_index}')
-    _check_ids('the prediction', prediction, num_classes)
-    counts = torch.bincount(truth * num_classes + prediction, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes).cpu().numpy()
+    ignored = truth == ignore_index
+    # one bin for each pair, wrong values included, so that nothing has to be looked at twice
+    rows = _in_bins(truth, num_classes).masked_fill(ignored, num_classes + 2)
+    codes = rows * (num_classes + 2) + _in_bins(prediction, num_classes)
+    counts = torch.bincount(codes.flatten(), minlength=(num_classes + 3) * (num_classes + 2))
+    counts = counts.view(num_classes + 3, num_classes + 2)[:-1].cpu().numpy()
+    if counts[[0, -1]].any():
+        also = f' and {ignore_index}'
+        raise _wrong_ids('the ground truth', truth[~ignored], num_classes, also)
+    if counts[:, [0, -1]].any():
+        raise _wrong_ids('the prediction', prediction[~ignored], num_classes)
+    return counts[1:-1, 1:-1]
+
+
+def _in_bins(label: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Return id + 1 as int32; 0 for what is below the ids and num_classes + 1 for what is above."""
+    lowest = -1 if label.dtype.is_signed else 0
+    return label.clamp(lowest, num_classes).int() + 1
 
 
 def _size(label: torch.Tensor) -> str:
     return ' x '.join(map(str, label.shape))
 
 
-def _check_ids(name: str, ids: torch.Tensor, num_classes: int, also: str = '') -> None:
-    """Raise ValueError, naming the values, if some id is outside 0..num_classes-1."""
+def _wrong_ids(name: str, ids: torch.Tensor, num_classes: int, also: str = '') -> ValueError:
+    """Return an error that names the values outside 0..num_classes-1."""
     wrong = ids[(ids < 0) | (ids >= num_classes)].unique().tolist()
-    if wrong:
-        values = ', '.join(map(str, wrong[:5])) + (', ...' if len(wrong) > 5 else '')
-        raise ValueError(f'{name} has values {values}; only 0..{num_classes - 1}{also} are allowed')
+    values = ', '.join(map(str, wrong[:5])) + (', ...' if len(wrong) > 5 else '')
+    return ValueError(f'{name} has values {values}; only 0..{num_classes - 1}{also} are allowed')
 
 
 def iou_from_counts(intersection: np.ndarray, union: np.ndarray, present: np.ndarray) -> np.ndarray:

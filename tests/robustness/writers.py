@@ -117,7 +117,10 @@ def _predictions(folder: Path, number: int) -> None:
     label = torch.from_numpy(_noise(1).reshape(1, 100, -1)).long()
     sample.pred_sem_seg = PixelData(data=label)
     runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
-    PredictionFilesHook(folder).after_test_iter(runner, 0, None, [sample])
+    hook = PredictionFilesHook(folder)
+    hook.before_test_epoch(runner)
+    hook.after_test_iter(runner, 0, None, [sample])
+    hook.after_test_epoch(runner)
 
 
 def _provenance(folder: Path, number: int) -> None:

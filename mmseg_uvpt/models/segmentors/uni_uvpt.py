@@ -18,6 +18,7 @@ from mmseg_uvpt.models.losses.consistency import (
 )
 from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
 from mmseg_uvpt.models.recomputation import recomputed
+from mmseg_uvpt.models.segmentors.labels import PredictsLabels
 
 VIEW_SCALES = (1.0, 0.5, 2.0)
 TUNED = ('prompts', 'head', 'all')
@@ -35,7 +36,7 @@ class Prediction(NamedTuple):
 
 
 @MODELS.register_module()
-class UniUVPT(CheckedLoading, EncoderDecoder):
+class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
     """Uni-UVPT: a frozen source model with prompts, tuned on its own pseudo labels.
 
     Args:

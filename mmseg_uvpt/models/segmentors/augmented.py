@@ -1,0 +1,52 @@
+"""Test-time augmentation: the mean of what a segmentor predicts for several views of an image."""
+
+import torch
+from mmengine.model import BaseTTAModel
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from mmseg_uvpt.models.segmentors.labels import largest, resized, upright
+
+
+@MODELS.register_module('SegTTAModel', force=True)
+class AugmentedSegmentor(BaseTTAModel):
+    """mmseg's `SegTTAModel`, which keeps the logits of all views; here they are added up.
+
+    The result is the same. The name is mmseg's, so that configs need not change.
+    """
+
+    def test_step(self, data: dict) -> list[SegDataSample]:
+        """Predict a batch.
+
+        Args:
+            data: ``inputs`` and ``data_samples``, each a list of views, which are lists of images.
+
+        Returns:
+            list: the samples of the first view with ``pred_sem_seg``, uint8 (1, H, W): the class
+            of the largest mean probability.
+        """
+        sums, samples = [], []
+        views = zip(data['inputs'], data['data_samples'], strict=True)
+        for number, (images, view) in enumerate(views, 1):
+            batch = self.module.data_preprocessor({'inputs': images, 'data_samples': view}, False)
+            metas = [sample.metainfo for sample in batch['data_samples']]
+            logits = self.module.inference(batch['inputs'], metas)
+            probabilities = [self._probabilities(*one) for one in zip(logits, metas, strict=True)]
+            if number == 1:
+                sums, samples = probabilities, batch['data_samples']
+            else:
+                sums = [a.add_(b) for a, b in zip(sums, probabilities, strict=True)]
+        for total, sample in zip(sums, samples, strict=True):
+            sample.pred_sem_seg = PixelData(data=largest(total.div_(number))[1][None])
+        return samples
+
+    def _probabilities(self, logits: torch.Tensor, metainfo: dict) -> torch.Tensor:
+        """Return (C, H, W) at the image's original size from logits (C, h, w)."""
+        logits = upright(logits[None], metainfo)
+        size = tuple(metainfo['ori_shape'][:2])
+        return resized(logits, size, self.module.align_corners)[0].softmax(0)
+
+    def merge_preds(self, data_samples_list: list) -> list:
+        """Not used: `test_step` adds the views up itself."""
+        raise NotImplementedError

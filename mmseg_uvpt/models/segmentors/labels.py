@@ -1,0 +1,95 @@
+"""From logits to labels without all classes at the size of the label.
+
+The float32 logits of one Cityscapes frame at its full size are 160 MB. Labels and scores need only
+the class of the largest, so classes are resized one by one and compared with the best so far.
+"""
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+
+def largest(maps: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Find the largest of several maps at each pixel.
+
+    Args:
+        maps: at most 256, all of one shape, finite.
+
+    Returns:
+        tuple: the largest value, and as uint8 the number of its map: of the first, where several
+        have it. Both are what ``torch.stack(maps).max(0)`` gives.
+    """
+    maps = iter(maps)
+    best = next(maps).clone()
+    label = torch.zeros_like(best, dtype=torch.uint8)
+    for number, x in enumerate(maps, 1):
+        label.masked_fill_(x > best, number)
+        torch.maximum(best, x, out=best)
+    return best, label
+
+
+def resized(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """Resize logits (B, C, h, w) bilinearly to ``size``."""
+    return F.interpolate(logits, size, mode='bilinear', align_corners=align_corners)
+
+
+def resized_label(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """Return the class of the largest logit after bilinear resizing.
+
+    Args:
+        logits: (1, C, h, w).
+        size: height and width of the label.
+        align_corners: as of `torch.nn.functional.interpolate`.
+
+    Returns:
+        Tensor: uint8 (1, H, W).
+    """
+    return largest(resized(x, size, align_corners)[:, 0] for x in logits.split(1, dim=1))[1]
+
+
+def upright(logits: Tensor, metainfo: dict) -> Tensor:
+    """Cut the padding of an image off its logits (B, C, h, w), and turn them back if flipped."""
+    left, right, top, bottom = metainfo.get(
+        'img_padding_size', metainfo.get('padding_size', (0, 0, 0, 0))
+    )
+    height, width = logits.shape[2:]
+    logits = logits[..., top : height - bottom, left : width - right]
+    if metainfo.get('flip'):
+        logits = logits.flip({'horizontal': 3, 'vertical': 2}[metainfo['flip_direction']])
+    return logits
+
+
+class PredictsLabels:
+    """Mixin for segmentors: predictions for images of a data set hold labels, no logits."""
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Return float32 logits (B, C, H, W) for images (B, 3, H, W), whatever autocast does."""
+        logits = self.decode_head(self.extract_feat(inputs)).float()
+        return self.decode_head.predict_by_feat(logits, batch_img_metas)
+
+    def postprocess_result(
+        self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Label the images at their original size.
+
+        Args:
+            seg_logits: (B, C, h, w), of the images as the network saw them.
+            data_samples: B samples that say how each image was changed; without them the
+                result is mmseg's, logits included.
+
+        Returns:
+            list: the samples with ``pred_sem_seg``, uint8 (1, H, W) in ``ori_shape``.
+        """
+        if data_samples is None:
+            return super().postprocess_result(seg_logits)
+        for logits, sample in zip(seg_logits.split(1), data_samples, strict=True):
+            metainfo = sample.metainfo
+            label = resized_label(
+                upright(logits, metainfo), tuple(metainfo['ori_shape'][:2]), self.align_corners
+            )
+            sample.pred_sem_seg = PixelData(data=label)
+        return data_samples

@@ -1,0 +1,143 @@
+"""The passes that only predict: batches, half precision, compiled networks, files by threads."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmseg_uvpt.engine import compilation, labelling, pseudo_label, test
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_png
+
+
+@pytest.fixture
+def score(tmp_path, finished, source_config, data_root):
+    """Score the finished pretraining; return the result."""
+
+    def run(*options: str) -> dict:
+        where = ['--work-dir', str(tmp_path / 'work'), '--data-root', str(data_root)]
+        out = tmp_path / 'score.json'
+        checkpoint = str(finished / 'iter_4.pth')
+        test.main([str(source_config), checkpoint, *where, '--out', str(out), *options])
+        return json.loads(out.read_text())
+
+    return run
+
+
+@pytest.fixture
+def label(tmp_path, finished, source_config, data_root):
+    """Make pseudo labels in a folder of their own; return it."""
+
+    def run(name: str, *options: str):
+        folder = tmp_path / name
+        files = ['--checkpoint', str(finished / 'iter_4.pth'), '--pseudo_label_dir', str(folder)]
+        data = ['--data-root', str(data_root)]
+        pseudo_label.main(['--config', str(source_config), *files, *data, *options])
+        return folder
+
+    return run
+
+
+def pixels(folder) -> np.ndarray:
+    files = sorted(folder.rglob('*.png'))
+    return np.stack([cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files])
+
+
+def test_batches_and_frames_of_several_sizes(score, data_root):
+    frames = 'cityscapes/{}/val/bonn/bonn_2_{}.png'
+    for kind, suffix in (('leftImg8bit', 'leftImg8bit'), ('gtFine', 'gtFine_labelTrainIds')):
+        first = data_root / frames.format(kind, suffix).replace('bonn_2', 'bonn_0')
+        image = cv2.imread(str(first), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(data_root / frames.format(kind, suffix)), image[:, :100])
+    one, three = score(), score('--batch-size', '3')
+    assert one['frames'] == three['frames'] == 3
+    assert one['ground_truth_pixels'] == three['ground_truth_pixels']
+    # products of matrices of another size may differ in their last bits
+    differ = np.abs(np.subtract(one['intersection'], three['intersection'])).sum()
+    assert differ <= 1e-3 * sum(one['ground_truth_pixels'])
+
+
+def test_half_precision(score, label):
+    """It agrees in most pixels, though not in all: then it would not have been used."""
+    exact, half = score(), score('--amp')
+    assert (exact['amp'], half['amp']) == (False, True)
+    assert exact['intersection'] != half['intersection']
+    assert half['aAcc'] == pytest.approx(exact['aAcc'], abs=5)
+    differ = (pixels(label('exact')) != pixels(label('half', '--amp'))).mean()
+    assert 0 < differ < 0.2
+
+
+def test_compiled(score, label, monkeypatch):
+    """What is compiled is what runs. (Compiling itself takes minutes here.)"""
+    exact, labels = score(), pixels(label('exact'))
+    calls = []
+
+    def compile_nothing(function):
+        def run(*args, **kwargs):
+            calls.append(type(getattr(function, '__self__', None)).__name__)
+            return function(*args, **kwargs)
+
+        return run
+
+    monkeypatch.setattr(torch, 'compile', compile_nothing)
+    assert score('--compile')['intersection'] == exact['intersection']
+    tried = 'NoneType'  # the line that tries the compiler belongs to no module
+    assert calls == [tried, *['StagedSwin', 'DAFormerHead'] * 2]
+    calls.clear()
+    np.testing.assert_array_equal(pixels(label('compiled', '--compile')), labels)
+    assert calls == [tried, *['StagedSwin', 'DAFormerHead'] * 2]
+
+
+def test_without_a_compiler(label, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError('no C++ compiler\nand more')
+
+    said = []
+    monkeypatch.setattr(torch, 'compile', fail)
+    monkeypatch.setattr(compilation, 'print_log', lambda text, **_: said.append(text))
+    folder = label('labels', '--compile')
+    assert said == ['--compile has no effect: torch.compile cannot be used here (no C++ compiler)']
+    assert len(pixels(folder)) == 3
+
+
+def test_full_disk_while_writing_labels(label, monkeypatch):
+    """One error, and what was not written is made by the next run."""
+    written = []
+
+    def full(path, array):
+        if written:
+            raise UserError(f'cannot write {path}: No space left') from OSError(28, 'No space left')
+        written.append(path)
+        write_png(path, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, 'write_png', full)
+        with pytest.raises(UserError, match='Free some space and run the same command again'):
+            label('labels')
+    folder = label('labels')
+    assert len(pixels(folder)) == 3
+    report = json.loads((folder / 'pseudo_labels.json').read_text())
+    assert report['images'] == report['images_with_confidence'] == 3
+
+
+def test_a_frame_is_noted_before_its_label_is_written(label, monkeypatch):
+    """In whatever order the threads come to the frames."""
+    orders = []
+
+    def look_first(path, array):
+        journal = path.parents[1] / 'pseudo_label_confidences.jsonl'
+        noted = [json.loads(line)['frame'] for line in journal.read_text().splitlines()]
+        orders.append(path.name.split('_gtFine')[0] in ' '.join(noted))
+        write_png(path, array)
+
+    monkeypatch.setattr(labelling, 'write_png', look_first)
+    label('labels')
+    assert orders == [True] * 3
+
+
+def test_shown_predictions_that_cannot_be_written(score, tmp_path):
+    (tmp_path / 'shown').write_text('a file, not a folder')
+    with pytest.raises(UserError, match=r'cannot write .*shown'):
+        score('--show-dir', str(tmp_path / 'shown'))
