@@ -14,7 +14,7 @@ from mmseg_uvpt.engine.finite import LIMIT, SkippedIterationHook
 from mmseg_uvpt.engine.interruption import Interruption, InterruptionHook
 from mmseg_uvpt.engine.missed_evaluation import MissedEvaluationHook
 from mmseg_uvpt.engine.provenance import ProvenanceHook
-from mmseg_uvpt.engine.runner import build_runner
+from mmseg_uvpt.engine.runner import build_runner, without_wrapper
 from mmseg_uvpt.engine.work_lock import locked
 
 
@@ -48,6 +48,8 @@ def train(
             cfg.resume, cfg.resume_anyway = resume, anyway
             cfg.load_from = claim.checkpoint and str(claim.checkpoint)
             runner = build_runner(cfg)
+            if cfg.get('compile'):
+                without_wrapper(runner.model).compile_views()
             for warning in claim.warnings:
                 runner.logger.warning(warning)
             runner.register_hook(ExactResumeHook(anyway))
