@@ -7,7 +7,7 @@ SOURCE ?= sss
 SECONDS ?= 60
 TARGET ?= all
 
-.PHONY: help install demo rehearsal test lint format gpu-check fuzz soak clean
+.PHONY: help install demo rehearsal test lint format gpu-check benchmark fuzz soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  \1 \t/p' Makefile | expand -t 14
@@ -49,6 +49,10 @@ gpu-check: install  ## run what needs a GPU, and time deformable attention on it
 	$(PY) -m mmseg_uvpt.ops
 	$(PY) -m pytest -m gpu
 	$(PY) benchmarks/deformable_attention.py --device cuda --json work_dirs/gpu-check/deformable_attention.json
+
+benchmark: install  ## time what this machine can run against its plain form: an hour on two cores
+	for name in train_step inference data losses; do \
+		$(PY) benchmarks/$$name.py --json work_dirs/benchmark/$$name.json || exit 1; done
 
 fuzz: install  ## run the fuzzers of tests/fuzz, SECONDS=60 for each of TARGET=all
 	@test -x work_dirs/fuzz/venv/bin/python || $(PY) -m venv --system-site-packages work_dirs/fuzz/venv

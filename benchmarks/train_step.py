@@ -1,93 +1,381 @@
-"""Time a whole adaptation step and count its memory, each fast form against the plain one.
+"""Time a whole adaptation step and count its memory, each form against the plain one, in one run.
 
 The step is that of the recipes: three views of an image of side x side, batch 1, losses, backward,
-AdamW. The plain form, which stands in this file alone, is the same model with attention that adds
-bias and a mask of every window and takes the softmax explicitly, torch's own layers in the frozen
-backbone, drop path that multiplies by 0, and deformable attention in plain PyTorch. Forms take
-turns and draw the same random numbers where the fast one skips what drop path drops on the CPU.
-Loss and gradients of the forms are compared, without dropout, before anything is timed.
+AdamW. The plain form stands in this file alone: mmseg's own window attention, which pads, rolls and
+makes a mask of every window; scores, bias and softmax as tensors; torch's own layers in the frozen
+backbone; branches that are computed and then dropped; deformable attention in plain PyTorch.
 
-Memory is what a step holds at the end of its forward pass: parameters, gradients, the optimiser's
-state, and each tensor that autograd saved, once. It is counted, on any device; on a GPU the peak
-that torch allocates is measured as well. The floor is the time of the step's matrix products and
-convolutions (forward, and backward for what needs a gradient) at the speed of a large product that
-is measured in the same run.
+Time: forms take turns and draw the same random numbers (on a CPU), and the median counts. Losses
+and gradients of the float32 forms are compared before anything is timed. The floor is the time of
+the plain step's matrix products and convolutions at the speed of a large product, measured in the
+same run.
+
+Memory: all tensors that are alive at a time, beside parameters, buffers, gradients and AdamW's
+state, and of them what autograd saved by the end of the forward pass. Nothing is computed for it:
+a step runs on tensors without data, so that the figures are exact, need no time and no memory, and
+leave out what an allocator or a library reserves beyond. Nothing is dropped there. On a GPU the
+peak that torch allocates there is measured as well.
 """
 
 import argparse
+import contextlib
 import copy
-import gc
+import itertools
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from deformable_attention import made_how, seconds_on_cpu
 from torch import Tensor, nn
-from whole_model import make_model, training_iteration
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from whole_model import make_model
 
-from mmseg_uvpt.ops import backends
+MIB = 2**20
+PARTS = ('generator', 'adapters', 'backbone', 'head', 'losses', 'backward', 'optimiser')
 
 
 class Form(NamedTuple):
-    """One way to make a step."""
+    """One way to make a step: how the model is prepared, and what the step runs in."""
 
-    name: str
-    model: nn.Module
-    around: Callable  # a context that the step runs in
-
-
-# the plain form
+    plain: bool = False
+    amp: bool = False
+    low_memory: bool = False
+    compiled: bool = False
 
 
-def plain_swin_block(block, tokens: Tensor, size, frozen: bool) -> Tensor:
-    """Run a block as mmseg does, drop path included."""
-    from mmseg.models.backbones.swin import ShiftWindowMSA, WindowMSA
-
-    plain = copy.copy(block.attn)  # pads, rolls, makes the mask of every window
-    plain.w_msa = partial(WindowMSA.forward, block.attn.w_msa)
-    tokens = tokens + ShiftWindowMSA.forward(plain, block.norm1(tokens), size)
-    return block.ffn(block.norm2(tokens), identity=tokens)
+FORMS = {
+    'plain': Form(plain=True),
+    'float32': Form(),
+    'bfloat16': Form(amp=True),
+    'float32, low memory': Form(low_memory=True),
+    'bfloat16, low memory': Form(amp=True, low_memory=True),
+    'bfloat16, compiled': Form(amp=True, compiled=True),
+}
 
 
 def plain_attention(query, key, value, attn_mask=None, dropout_p=0.0, scale=None) -> Tensor:
-    """Do as `scaled_dot_product_attention`, step by step."""
+    """Do what `scaled_dot_product_attention` does, step by step."""
     scores = query @ key.transpose(-2, -1) * (scale or query.shape[-1] ** -0.5)
     return (scores if attn_mask is None else scores + attn_mask).softmax(-1) @ value
 
 
-@contextmanager
-def plainly() -> Iterator[None]:
-    """Put the plain form's functions in the place of ours."""
+@contextlib.contextmanager
+def plain_functions() -> Iterator[None]:
+    """Put plain functions in the place of ours; mmseg's blocks find their own."""
     from mmseg_uvpt.models.backbones import mit, residual, swin
+    from mmseg_uvpt.ops import backends
 
-    def add_branch(tokens, branch, rate, frozen):
+    def always(tokens, branch, rate, frozen):
         return residual.add_branch(tokens, branch, rate, False)
 
-    ours = swin._run, mit.add_branch, F.scaled_dot_product_attention
-    swin._run, mit.add_branch, F.scaled_dot_product_attention = (
-        plain_swin_block,
-        add_branch,
-        plain_attention,
-    )
-    try:
-        with backends.forced('reference'):
-            yield
-    finally:
-        swin._run, mit.add_branch, F.scaled_dot_product_attention = ours
+    with (
+        mock.patch.object(swin, '_run', lambda block, tokens, size, frozen: block(tokens, size)),
+        mock.patch.object(mit, 'add_branch', always),
+        mock.patch.object(F, 'scaled_dot_product_attention', plain_attention),
+        backends.forced('reference'),
+    ):
+        yield
 
 
-def plain_model(model: nn.Module) -> nn.Module:
-    """Return a copy whose frozen layers are torch's own."""
+def prepared(model: nn.Module, form: Form) -> nn.Module:
+    """Return a copy of a model in a form."""
+    from mmseg.models.backbones.swin import WindowMSA
+
     from mmseg_uvpt.models import frozen
+    from mmseg_uvpt.models.backbones.swin import WindowAttention
 
     model = copy.deepcopy(model)
-    for layer in model.modules():
-        for plain, ours in frozen._FROZEN.items():
-            if type(layer) is ours:
-                layer.__class__ = plain
+    model._run = model._view  # the copy's own
+    model.low_memory = form.low_memory
+    if form.plain:
+        theirs = {WindowAttention: WindowMSA, **{v: k for k, v in frozen._FROZEN.items()}}
+        for layer in model.modules():
+            layer.__class__ = theirs.get(type(layer), type(layer))
+    if form.compiled:
+        model.compile_views()
     return model
+
+
+def around(form: Form, device: str) -> contextlib.ExitStack:
+    """Return the context that a form's step runs in."""
+    stack = contextlib.ExitStack()
+    if form.plain:
+        stack.enter_context(plain_functions())
+    if form.amp:
+        stack.enter_context(torch.autocast(device, torch.bfloat16))
+    return stack
+
+
+def batch(side: int, device: str) -> tuple[Tensor, list]:
+    """Return an image and its label, blocks of 16 x 16 of one class."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    torch.manual_seed(0)
+    labels = torch.randint(0, 19, (1, side // 16, side // 16), device=device)
+    labels = labels.repeat_interleave(16, 1).repeat_interleave(16, 2)
+    image = torch.randn(1, 3, side, side, device=device)
+    return image, [SegDataSample(gt_sem_seg=PixelData(data=labels))]
+
+
+class Step:
+    """A training step in one form, with its own model."""
+
+    def __init__(self, model: nn.Module, form: Form, side: int, device: str):
+        self.form, self.device = form, device
+        self.model = prepared(model, form).to(device).train()
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=1e-6)
+        self.data = batch(side, device)
+        self.made = 0
+
+    def loss(self, seed: int = 0) -> Tensor:
+        """Run the forward pass and return the sum of the losses."""
+        torch.manual_seed(seed)
+        with around(self.form, self.device):
+            return self.model.parse_losses(self.model.loss(*self.data))[0]
+
+    def __call__(self) -> None:
+        """Make the whole step; each one has random numbers of its own, alike in all forms."""
+        self.made += 1
+        self.optimizer.zero_grad()
+        self.loss(self.made).backward()
+        self.optimizer.step()
+        if self.device == 'cuda':
+            torch.cuda.synchronize()
+
+    def gradients(self) -> tuple[float, Tensor]:
+        """Return loss and joint gradient."""
+        self.optimizer.zero_grad()
+        loss = self.loss()
+        loss.backward()
+        grads = [p.grad.flatten() for p in self.model.parameters() if p.grad is not None]
+        return float(loss.detach()), torch.cat(grads)
+
+
+def breakdown(step: Step) -> dict[str, float]:
+    """Return the seconds of a step's parts; its forward parts are those of the three views."""
+    found = defaultdict(float)
+    model = step.model
+
+    def timed(name: str, run: Callable, *args, **kwargs):
+        start = time.perf_counter()
+        result = run(*args, **kwargs)
+        if step.device == 'cuda':
+            torch.cuda.synchronize()
+        found[name] += time.perf_counter() - start
+        return result
+
+    backbone = model.backbone
+    with contextlib.ExitStack() as stack:
+        wrapped = [('generator', backbone.generator), ('head', model.decode_head)]
+        wrapped += [('adapters', adapter) for adapter in backbone.adapters]
+        for name, module in wrapped:
+            run = partial(timed, name, module.forward)
+            stack.enter_context(mock.patch.object(module, 'forward', run))
+        for method in ('enter', 'blocks', 'output'):
+            run = partial(timed, 'backbone', getattr(backbone.staged, method))
+            stack.enter_context(mock.patch.object(backbone.staged, method, run))
+        step.optimizer.zero_grad()
+        loss = timed('forward', step.loss)
+    found['losses'] = found.pop('forward') - sum(found[p] for p in PARTS[:4])
+    timed('backward', loss.backward)
+    timed('optimiser', step.optimizer.step)
+    return dict(found)
+
+
+def floor_seconds(step: Step, rounds: int) -> float:
+    """Return the time of a step's products and convolutions at the speed of a large product."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        step.gradients()
+    dtype = torch.bfloat16 if step.form.amp else torch.float32
+    side = 8192 if step.device == 'cuda' else 1024
+    a, b = torch.randn(2, side, side, device=step.device).to(dtype)
+
+    def product() -> None:
+        torch.mm(a, b)
+        if step.device == 'cuda':
+            torch.cuda.synchronize()
+
+    # the fastest counts: a floor
+    seconds = min(seconds_on_cpu({'product': product}, 1)['product'] for _ in range(3 * rounds))
+    return counter.get_total_flops() * seconds / (2 * side**3)
+
+
+class AliveTensors(TorchDispatchMode):
+    """Adds up the memory of the tensors that operators made and that are still alive."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run an operator and look what came and went."""
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(result):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.alive:
+                    self.alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+                    self.now += storage.nbytes()
+        for key in [key for key, (reference, _) in self.alive.items() if reference.expired()]:
+            self.now -= self.alive.pop(key)[1]
+        self.peak = max(self.peak, self.now)
+        return result
+
+
+def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:
+    """Return the MiB of a step's tensors, counted on tensors without data."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from mmseg_uvpt.models.backbones.swin import windows_of
+
+    model = prepared(model, form._replace(compiled=False)).train()
+    for part in model.modules():
+        if hasattr(part, 'drop_prob'):
+            part.drop_prob = 0.0
+        if isinstance(getattr(part, 'drop_path', None), float):
+            part.drop_path = 0.0
+    for scale, stage, shift in itertools.product((1, 0.5, 2), range(4), (0, 3)):
+        size = int(side * scale) // 4 >> stage
+        windows_of(1, (size, size), 7, shift, torch.device('cpu'))  # has numbers
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    for part in model.modules():
+        for name, p in part._parameters.items():
+            if p is not None:
+                bare = fake.from_tensor(p.detach())
+                part._parameters[name] = nn.Parameter(bare, requires_grad=p.requires_grad)
+        for name, buffer in part._buffers.items():
+            if buffer is not None:
+                part._buffers[name] = fake.from_tensor(buffer)
+    own = [*model.parameters(), *model.buffers()]
+    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    fixed = sum(t.nbytes for t in own) + 3 * trained  # gradients and two moments
+    apart = {t.untyped_storage()._cdata for t in own}
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in apart:
+            saved[storage._cdata] = storage
+        return tensor
+
+    segmentor = __import__(type(model).__module__, fromlist=['accuracy'])
+    accuracy = mock.patch.object(segmentor, 'accuracy', return_value=torch.ones(()), create=True)
+    with fake, accuracy, AliveTensors() as alive:
+        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+        with hooks, around(form, 'cpu'):
+            loss = model.parse_losses(model.loss(*batch(side, 'cpu')))[0]
+        size = sum(storage.nbytes() for storage in saved.values())
+        saved.clear()
+        loss.backward()
+    # the gradients are among what is alive at the end, and in `fixed`
+    return {
+        'fixed': fixed / MIB,
+        'saved': size / MIB,
+        'peak': (fixed - trained + alive.peak) / MIB,
+    }
+
+
+def gpu_peak(model: nn.Module, form: Form, side: int) -> float:
+    """Return the MiB that torch allocates on the GPU at most, over a warm step."""
+    step = Step(model, form, side, 'cuda')
+    step()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    return torch.cuda.max_memory_allocated() / MIB
+
+
+def time_forms(model: nn.Module, names: list[str], side: int, device: str, rounds: int) -> dict:
+    """Return median seconds, breakdown and floor of each form; compare the float32 ones first."""
+    steps = {name: Step(model, FORMS[name], side, device) for name in names}
+    found = {name: {} for name in names}
+    loss, gradient = steps['plain'].gradients()
+    for name, step in steps.items():
+        other, others = step.gradients()
+        found[name]['loss_error'] = abs(other - loss) / abs(loss)
+        found[name]['gradient_error'] = float((others - gradient).norm() / gradient.norm())
+        # rounding changes the order in which Lovasz-softmax sorts, and by it 5e-4 of the gradient
+        if device == 'cpu' and not FORMS[name].amp and found[name]['gradient_error'] > 2e-3:
+            raise SystemExit(f'error: {name} gives other gradients: {found[name]}')
+    floor = floor_seconds(steps['plain'], rounds)
+    for name, seconds in seconds_on_cpu(steps, rounds).items():
+        found[name]['seconds'] = seconds
+    for name, step in steps.items():
+        if not FORMS[name].compiled:
+            found[name]['parts'] = breakdown(step)
+    return {'floor': floor, 'forms': found}
+
+
+def main() -> None:
+    """Measure, print tables, write JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='example: python benchmarks/train_step.py --side 256 --rounds 3',
+    )
+    parser.add_argument('--model', choices=['swin-b', 'mit-b5', 'swin-nano'], default='swin-b')
+    parser.add_argument('--side', type=int, default=512, help='of the image [%(default)s]')
+    parser.add_argument('--rounds', type=int, default=3, help='the median counts [%(default)s]')
+    parser.add_argument(
+        '--forms', nargs='+', choices=FORMS, default=['plain', 'float32'], help='what is timed'
+    )
+    parser.add_argument('--only', choices=['time', 'memory'], help='[both]')
+    parser.add_argument('--json', type=Path, help='write all figures to this file')
+    args = parser.parse_args()
+    names = ['plain', *(name for name in args.forms if name != 'plain')]
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    how = made_how(device, {})
+    for name, value in how.items():
+        print(f'{name}: {value}')
+    model = make_model(args.model)
+    head = f'{args.model}, {args.side} x {args.side}'
+    found: dict = {}
+    if args.only != 'memory':
+        found['time'] = time_forms(model, names, args.side, device, args.rounds)
+        forms, floor = found['time']['forms'], found['time']['floor']
+        print(f'\n{head}, seconds a step; floor of its products in float32 {floor:.2f}\n')
+        print(f'| form | step | times as fast | {" | ".join(PARTS)} | loss, gradient off by |')
+        print('|---' * (len(PARTS) + 4) + '|')
+        for name, row in forms.items():
+            parts = [f'{row["parts"][p]:.2f}' if 'parts' in row else '' for p in PARTS]
+            ratio = forms['plain']['seconds'] / row['seconds']
+            errors = f'{row["loss_error"]:.0e}, {row["gradient_error"]:.0e}'
+            cells = [name, f'{row["seconds"]:.2f}', f'{ratio:.2f}', *parts, errors]
+            print(f'| {" | ".join(cells)} |', flush=True)
+    if args.only != 'time':
+        print(
+            f'\n{head}, MiB: always there, saved by the forward pass, peak, part of the plain one\n'
+        )
+        print('| form | fixed | saved | peak | of plain |\n|---|---|---|---|---|')
+        found['memory'] = {}
+        for name, form in FORMS.items():
+            if form.compiled:
+                continue
+            row = found['memory'][name] = memory(model, form, args.side)
+            if device == 'cuda':
+                row['allocated'] = gpu_peak(model, form, args.side)
+            ratio = row['peak'] / found['memory']['plain']['peak']
+            cells = [name, *(f'{row[k]:.0f}' for k in ('fixed', 'saved', 'peak')), f'{ratio:.2f}']
+            print(f'| {" | ".join(cells)} |', flush=True)
+            if 'allocated' in row:
+                print(f'torch allocated {row["allocated"]:.0f} MiB on the GPU')
+    if args.json:
+        from mmseg_uvpt.files import write_json
+
+        write_json(args.json, {**how, **found})
+
+
+if __name__ == '__main__':
+    main()

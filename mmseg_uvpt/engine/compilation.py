@@ -4,6 +4,8 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
+from mmseg_uvpt.engine.runner import without_wrapper
+
 
 def compile_network(model: nn.Module) -> None:
     """Have backbone and head compiled when they first run.
@@ -16,8 +18,7 @@ def compile_network(model: nn.Module) -> None:
     """
     import torch._dynamo  # seconds, for those who compile
 
-    while hasattr(model, 'module'):  # several processes, or test-time augmentation
-        model = model.module
+    model = without_wrapper(model)
     device = next(model.parameters()).device
     if reason := _why_not(device):
         print_log(f'--compile has no effect: {reason}', logger='current')

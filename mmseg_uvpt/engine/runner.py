@@ -128,8 +128,12 @@ def build_runner(cfg: Config) -> ProjectRunner:
         cfg.optim_wrapper.type = CHECKED.get(wrapper, wrapper)
     with _building(cfg):
         runner = ProjectRunner.from_cfg(cfg)
-    model = runner.model
-    while hasattr(model, 'module'):  # distributed or test-time augmentation
-        model = model.module
-    runner.logger.info(str(parameter_counts(model)))
+    runner.logger.info(str(parameter_counts(without_wrapper(runner.model))))
     return runner
+
+
+def without_wrapper(model: nn.Module) -> nn.Module:
+    """Return the segmentor inside the wrappers of several processes or test-time augmentation."""
+    while hasattr(model, 'module'):
+        model = model.module
+    return model

@@ -37,6 +37,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar='DIR',
         help='what generate_pseudo_label.py wrote',
     )
+    parser.add_argument(
+        '--low-memory',
+        action='store_true',
+        help='compute parts twice instead of keeping them: same numbers, less memory, more time',
+    )
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile the model with torch.compile, in the first iterations, which takes minutes',
+    )
     cli.add_config_options(parser)
     cli.add_runner_options(parser)
     cli.add_training_options(parser)
@@ -57,6 +67,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             'LabelCorrectionHook, as configs/uni_uvpt/*.py have them. A source model is trained '
             'with pretrain.py'
         )
+    if args.low_memory:
+        cfg.model.low_memory = True
+    if args.compile:
+        cfg.compile = True
     if args.source_checkpoint:
         cfg.model.source_checkpoint = args.source_checkpoint
     if not cfg.model.source_checkpoint:

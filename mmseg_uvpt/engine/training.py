@@ -13,8 +13,9 @@ from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.finite import LIMIT, SkippedIterationHook
 from mmseg_uvpt.engine.interruption import Interruption, InterruptionHook
 from mmseg_uvpt.engine.missed_evaluation import MissedEvaluationHook
+from mmseg_uvpt.engine.precision import half_type
 from mmseg_uvpt.engine.provenance import ProvenanceHook
-from mmseg_uvpt.engine.runner import build_runner
+from mmseg_uvpt.engine.runner import build_runner, without_wrapper
 from mmseg_uvpt.engine.work_lock import locked
 
 
@@ -48,6 +49,8 @@ def train(
             cfg.resume, cfg.resume_anyway = resume, anyway
             cfg.load_from = claim.checkpoint and str(claim.checkpoint)
             runner = build_runner(cfg)
+            if cfg.get('compile'):
+                without_wrapper(runner.model).compile_views()
             for warning in claim.warnings:
                 runner.logger.warning(warning)
             runner.register_hook(ExactResumeHook(anyway))
@@ -70,7 +73,7 @@ def _cure(folder: str) -> str:
 
 def _mixed_precision(cfg: Config) -> None:
     """Choose bfloat16, or float16 with a loss scale on GPUs that lack it."""
-    if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):
+    if half_type() == torch.float16:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
     else:
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'

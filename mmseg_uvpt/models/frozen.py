@@ -26,7 +26,9 @@ def freeze(module: nn.Module) -> None:
 def autocast_type(x: Tensor) -> torch.dtype | None:
     """Return the type that autocast computes in on a tensor's device; None without autocast."""
     kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return None
 
 
 def hold(module: nn.Module, dtype: torch.dtype) -> None:

@@ -6,11 +6,13 @@ from unittest.mock import Mock
 import pytest
 import torch
 from mmseg.models.losses import accuracy
+from torch._dynamo.utils import counters
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import interpolate
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_histogram
+from mmseg_uvpt.models.segmentors import uni_uvpt
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 ON_GPU = [pytest.mark.gpu, NO_GPU]
@@ -250,3 +252,46 @@ def test_low_memory_saves_less(build, labelled):
             model.loss(image, samples)
         kept.append(sum(storage.nbytes() for storage in saved.values()))
     assert kept[1] < 0.5 * kept[0]
+
+
+@pytest.fixture
+def tiny(build):
+    """A model that is quickly traced."""
+    torch._dynamo.reset()
+    counters.clear()
+    changes = {'backbone.staged.depths': (2, 1, 1, 1), 'backbone.staged.drop_path_rate': 0.0}
+    torch.manual_seed(0)
+    return build('swin-nano_uni-uvpt', changes).eval()
+
+
+def test_views_are_one_graph_each(tiny, labelled):
+    """Without a break, with the same numbers, and not traced again. Code is not generated here."""
+    image = torch.randn(1, 3, 64, 64)
+    samples = labelled(torch.randint(0, 19, (1, 64, 64)))
+    with torch.no_grad():
+        expected = tiny.loss(image, samples)
+        tiny.compile_views('eager')
+        found = tiny.loss(image, samples)
+        assert counters['stats']['unique_graphs'] == 3
+        tiny.loss(image, samples)
+    torch.testing.assert_close(found, expected)
+    assert counters['stats']['unique_graphs'] == 3
+    assert not counters['graph_break']
+
+
+def test_views_that_cannot_be_compiled_run_as_they_are(tiny, labelled, monkeypatch):
+    image = torch.randn(1, 3, 64, 64)
+    samples = labelled(torch.randint(0, 19, (1, 64, 64)))
+    said = []
+    monkeypatch.setattr(uni_uvpt, 'print_log', lambda text, *_: said.append(text))
+
+    def broken(*_: object):
+        raise OSError('no C++ compiler')
+
+    with torch.no_grad():
+        expected = tiny.loss(image, samples)
+        tiny.compile_views(broken)
+        found = tiny.loss(image, samples)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert len(said) == 1
+    assert 'no C++ compiler' in said[0]

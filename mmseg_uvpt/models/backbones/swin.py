@@ -30,7 +30,7 @@ class Windows(NamedTuple):
     mask: Tensor
 
 
-@lru_cache(maxsize=128)  # three views of four stages, shifted or not, and some sizes of evaluation
+@torch.compiler.assume_constant_result  # part of a compiled graph as it is, not traced
 def windows_of(
     batch: int, size: Size, side: int, shift: int, device: torch.device
 ) -> list[Windows]:
@@ -47,6 +47,13 @@ def windows_of(
         list: all windows; with a shift those that lie in one piece, those of the last row, those
         of the last column and the last one, as far as there are any.
     """
+    return _windows_of(batch, size, side, shift, device)
+
+
+@lru_cache(maxsize=128)  # three views of four stages, shifted or not, and some sizes of evaluation
+def _windows_of(
+    batch: int, size: Size, side: int, shift: int, device: torch.device
+) -> list[Windows]:
     height, width = size
     count = batch * height * width
     places = torch.arange(count).view(batch, height, width)

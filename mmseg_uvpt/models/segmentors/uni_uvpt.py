@@ -1,15 +1,18 @@
 """The model that is adapted: three views, pseudo labels, and consistency between the views."""
 
+import logging
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
-from mmseg_uvpt.models.frozen import freeze
+from mmseg_uvpt.models.frozen import autocast_type, freeze, hold
 from mmseg_uvpt.models.losses.consistency import (
     entropy_regulariser,
     mix,
@@ -76,6 +79,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         self.prompt_weight = prompt_weight
         self.lovasz_bins = lovasz_bins
         self.low_memory = low_memory
+        self._run = self._view
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
         self._prediction: Prediction | None = None
         self._copied: torch.cuda.Event | None = None  # when the prediction is in main memory
@@ -114,7 +118,10 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
             labelled pixels where view 1 agrees with the label. ``last_prediction`` is set.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
-        logits, prompts = zip(*(self._view(inputs, scale) for scale in VIEW_SCALES), strict=True)
+        dtype = autocast_type(inputs)
+        if dtype:
+            hold(self.backbone.staged, dtype)
+        logits, prompts = zip(*(self._run(inputs, scale) for scale in VIEW_SCALES), strict=True)
         self._predict_for_correction(logits, labels.shape[1:])
         resized = [_resize(x, labels.shape[1:]).float() for x in logits]
         log_probabilities = [x.log_softmax(1) for x in resized]
@@ -132,6 +139,33 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
                 views
             )
         return losses
+
+    def compile_views(self, backend: str = 'inductor') -> None:
+        """Let `loss` run each view as one compiled graph, a graph a size.
+
+        Where torch cannot compile them, the log says why, and they run as before.
+
+        Args:
+            backend: of `torch.compile`.
+        """
+        # neither a break of a graph nor graphs of unknown size
+        compiled = torch.compile(self._view, fullgraph=True, dynamic=False, backend=backend)
+
+        def run(image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
+            try:
+                return compiled(image, scale)
+            except TorchDynamoException as error:
+                cause = getattr(error, 'inner_exception', error)
+                reason = f'{type(cause).__name__}: {str(cause).strip().splitlines()[0]}'
+                print_log(
+                    f'the views cannot be compiled and run as they are: {reason}',
+                    'current',
+                    logging.WARNING,
+                )
+                self._run = self._view
+                return self._view(image, scale)
+
+        self._run = run
 
     def _view(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run one view; return its logits (at the head's size, in float32) and its prompts."""
