@@ -1,0 +1,161 @@
+"""Hours that the eight rows take on GPUs, derived from counted arithmetic and measured parts.
+
+Counted here: the operations of products and convolutions of each recipe's step at full size, on
+tensors without data. Given: the speed that a step reaches, the speed of reading, what the process
+with the label bank needs for a sample, and the bandwidth between the GPUs of a node. Nothing of a
+GPU is measured; on one, `benchmarks/train_step.py` gives the speed that a step reaches.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch.utils.flop_counter import FlopCounterMode
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.sweep.rows import find_rows
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SIDE = 512  # of a crop (DESIGN 5 and 6)
+TRAIN_FRAMES, VAL_FRAMES = 2975, 500  # of Cityscapes
+BYTES = 4  # of a gradient's number
+
+
+class Stage(NamedTuple):
+    """A training: operations and images of an iteration, trained numbers, iterations."""
+
+    operations: float
+    images: int
+    trained: int
+    iterations: int
+    validation: float  # operations of a validation frame
+    evaluations: int
+
+
+def main() -> None:
+    """Count, then print hours for 1, 8 and 64 GPUs, and what binds."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='example: python benchmarks/hours.py --tflops 130 --json work_dirs/hours.json',
+    )
+    parser.add_argument('--tflops', type=float, required=True, help='that a step reaches on a GPU')
+    parser.add_argument('--images', type=float, required=True, help='read in a second, a GPU')
+    parser.add_argument('--bank-ms', type=float, required=True, help='of the label bank, a sample')
+    parser.add_argument('--node-gbs', type=float, default=450, help='GB/s of a GPU within a node')
+    parser.add_argument('--json', type=Path, help='write the figures there')
+    args = parser.parse_args()
+    init_default_scope('mmseg')
+    figures = {}
+    for row in find_rows(REPOSITORY / 'configs'):
+        stages = {'pretraining': pretraining(row), 'adaptation': adaptation(row)}
+        figures[str(row)] = {
+            name: {**stage._asdict(), **times(stage, name == 'adaptation', args)}
+            for name, stage in stages.items()
+        }
+    print('| row | stage | TFLOP a step | hours, 1 GPU | binds | 8 GPUs a row | binds |')
+    print('|---' * 7 + '|')
+    for row, stages in figures.items():
+        for name, f in stages.items():
+            cells = [f'{f["operations"] / 1e12:.2f}']
+            for gpus in (1, 8):
+                cells += [f'{f[f"hours on {gpus}"]:.1f}', f[f'binds on {gpus}']]
+            print(f'| {row} | {name} | {" | ".join(cells)} |')
+    alone = [sum(f['hours on 1'] for f in stages.values()) for stages in figures.values()]
+    shared = [sum(f['hours on 8'] for f in stages.values()) for stages in figures.values()]
+    print(f'\nall rows: {sum(alone):.0f} h on 1 GPU; {max(alone):.1f} h on 8, a row each; ')
+    print(f'{max(shared):.1f} h on 64, eight a row, which is another recipe (batches of 8 and 16)')
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({'given': vars(args), 'rows': figures}, default=str))
+
+
+def pretraining(row) -> Stage:
+    """Count a step of a source model."""
+    cfg = Config.fromfile(row.pretraining)
+    model = MODELS.build(cfg.model).to('meta').train()
+    batch = cfg.train_dataloader.batch_size
+    features = []
+    body = counted(lambda: features.append(model.backbone(image(batch))))
+    kept = [f.detach().requires_grad_() for f in features[0]]
+    head = counted(lambda: model.decode_head(kept).sum().backward())
+    heads = sum(name.startswith('decode_head') for name, _ in model.named_children())
+    heads = max(1, heads - 2)  # one is left out, and the global one has two names
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    operations = 3 * body + heads * head  # backward: twice the forward
+    return Stage(operations, batch, trained, *schedule(cfg), *validation(cfg, model))
+
+
+def adaptation(row) -> Stage:
+    """Count a step of three views and its backward."""
+    cfg = Config.fromfile(row.adaptation)
+    # eval: in train mode frozen branches that drop path drops are left out, at random
+    model = MODELS.build({**cfg.model, 'source_checkpoint': None}).to('meta').eval()
+    batch = cfg.train_dataloader.batch_size
+
+    def step() -> None:
+        for scale in (1, 0.5, 2):
+            logits, prompts = model._view(image(batch), scale)
+            (logits.sum() + sum(p.sum() for p in prompts)).backward()
+
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Stage(counted(step), batch, trained, *schedule(cfg), *validation(cfg, model))
+
+
+def image(batch: int, height: int = SIDE, width: int = SIDE) -> torch.Tensor:
+    """Return images without data."""
+    return torch.empty(batch, 3, height, width, device='meta')
+
+
+def counted(function) -> float:
+    """Return the operations of products and convolutions in a call, an addition being one."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def schedule(cfg: Config) -> tuple[int]:
+    """Return the iterations."""
+    return (cfg.train_cfg.max_iters,)
+
+
+def validation(cfg: Config, model) -> tuple[float, int]:
+    """Return the operations of a validation frame of 1024 x 512, and the number of evaluations."""
+    model.eval()
+    with torch.no_grad():
+        operations = counted(lambda: model.decode_head(model.backbone(image(1, 512, 1024))))
+    return operations, cfg.train_cfg.max_iters // cfg.train_cfg.val_interval
+
+
+def times(stage: Stage, corrects: bool, args: argparse.Namespace) -> dict:
+    """Return hours and what binds: on one GPU, and on eight that share a row's samples."""
+    result = {}
+    step = stage.operations / (args.tflops * 1e12)
+    reading = stage.images / args.images
+    for gpus in (1, 8):
+        keeper = gpus * stage.images * args.bank_ms / 1e3 if corrects else 0.0
+        reduction = 0.0
+        if gpus > 1:  # a ring: each number goes out and comes in about twice
+            reduction = 2 * (gpus - 1) / gpus * stage.trained * BYTES / (args.node_gbs * 1e9)
+        # reading goes on beside the step; the label bank and the reduction are waited for
+        parts = {'reading': reading, 'step': step + reduction + keeper}
+        binds = max(parts, key=parts.get)
+        if binds == 'step' and keeper > step:
+            binds = 'label bank'
+        elif binds == 'step' and reduction > step:
+            binds = 'reduction'
+        frames = stage.evaluations * VAL_FRAMES / gpus
+        evaluation = frames * max(stage.validation / (args.tflops * 1e12), 1 / args.images)
+        seconds = stage.iterations / gpus * max(parts.values()) + evaluation
+        result[f'hours on {gpus}'] = seconds / 3600
+        result[f'binds on {gpus}'] = binds
+    return result
+
+
+if __name__ == '__main__':
+    main()
