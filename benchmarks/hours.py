@@ -44,20 +44,45 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='example: python benchmarks/hours.py --tflops 130 --json work_dirs/hours.json',
     )
-    parser.add_argument('--tflops', type=float, required=True, help='that a step reaches on a GPU')
+    parser.add_argument(
+        '--tflops',
+        type=float,
+        nargs='+',
+        required=True,
+        help='that a step reaches on a GPU; several make several tables',
+    )
     parser.add_argument('--images', type=float, required=True, help='read in a second, a GPU')
     parser.add_argument('--bank-ms', type=float, required=True, help='of the label bank, a sample')
     parser.add_argument('--node-gbs', type=float, default=450, help='GB/s of a GPU within a node')
     parser.add_argument('--json', type=Path, help='write the figures there')
     args = parser.parse_args()
     init_default_scope('mmseg')
-    figures = {}
-    for row in find_rows(REPOSITORY / 'configs'):
-        stages = {'pretraining': pretraining(row), 'adaptation': adaptation(row)}
-        figures[str(row)] = {
-            name: {**stage._asdict(), **times(stage, name == 'adaptation', args)}
-            for name, stage in stages.items()
+    counted_stages = {
+        str(row): {'pretraining': pretraining(row), 'adaptation': adaptation(row)}
+        for row in find_rows(REPOSITORY / 'configs')
+    }
+    figures = {speed: hours(counted_stages, speed, args) for speed in args.tflops}
+    for speed, rows in figures.items():
+        print(f'\nat {speed:g} TFLOP/s')
+        report(rows)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({'given': vars(args), 'rows': figures}, default=str))
+
+
+def hours(stages: dict[str, dict[str, Stage]], speed: float, args: argparse.Namespace) -> dict:
+    """Return the figures of each row's stages at a speed, in TFLOP/s."""
+    return {
+        row: {
+            name: {**stage._asdict(), **times(stage, name == 'adaptation', speed, args)}
+            for name, stage in both.items()
         }
+        for row, both in stages.items()
+    }
+
+
+def report(figures: dict) -> None:
+    """Print a table, and the sums."""
     print('| row | stage | TFLOP a step | hours, 1 GPU | binds | 8 GPUs a row | binds |')
     print('|---' * 7 + '|')
     for row, stages in figures.items():
@@ -68,11 +93,8 @@ def main() -> None:
             print(f'| {row} | {name} | {" | ".join(cells)} |')
     alone = [sum(f['hours on 1'] for f in stages.values()) for stages in figures.values()]
     shared = [sum(f['hours on 8'] for f in stages.values()) for stages in figures.values()]
-    print(f'\nall rows: {sum(alone):.0f} h on 1 GPU; {max(alone):.1f} h on 8, a row each; ')
-    print(f'{max(shared):.1f} h on 64, eight a row, which is another recipe (batches of 8 and 16)')
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({'given': vars(args), 'rows': figures}, default=str))
+    print(f'all rows: {sum(alone):.1f} h on 1 GPU; {max(alone):.1f} h on 8, a row each; ', end='')
+    print(f'{max(shared):.1f} h on 64, eight a row, which is another recipe')
 
 
 def pretraining(row) -> Stage:
@@ -132,10 +154,10 @@ def validation(cfg: Config, model) -> tuple[float, int]:
     return operations, cfg.train_cfg.max_iters // cfg.train_cfg.val_interval
 
 
-def times(stage: Stage, corrects: bool, args: argparse.Namespace) -> dict:
+def times(stage: Stage, corrects: bool, speed: float, args: argparse.Namespace) -> dict:
     """Return hours and what binds: on one GPU, and on eight that share a row's samples."""
     result = {}
-    step = stage.operations / (args.tflops * 1e12)
+    step = stage.operations / (speed * 1e12)
     reading = stage.images / args.images
     for gpus in (1, 8):
         keeper = gpus * stage.images * args.bank_ms / 1e3 if corrects else 0.0
@@ -150,7 +172,7 @@ def times(stage: Stage, corrects: bool, args: argparse.Namespace) -> dict:
         elif binds == 'step' and reduction > step:
             binds = 'reduction'
         frames = stage.evaluations * VAL_FRAMES / gpus
-        evaluation = frames * max(stage.validation / (args.tflops * 1e12), 1 / args.images)
+        evaluation = frames * max(stage.validation / (speed * 1e12), 1 / args.images)
         seconds = stage.iterations / gpus * max(parts.values()) + evaluation
         result[f'hours on {gpus}'] = seconds / 3600
         result[f'binds on {gpus}'] = binds
