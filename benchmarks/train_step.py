@@ -5,7 +5,9 @@ AdamW. The plain form stands in this file alone: mmseg's own window attention, w
 makes a mask of every window; scores, bias and softmax as tensors; torch's own layers in the frozen
 backbone; branches that are computed and then dropped; deformable attention in plain PyTorch.
 
-Time: forms take turns and draw the same random numbers (on a CPU), and the median counts. Losses
+Time: forms take turns and draw the same random numbers (on a CPU), and the median counts. The
+processor's seconds, which on a CPU are the sum over threads, say more where others use the machine
+too: take one thread then (OMP_NUM_THREADS=1). Losses
 and gradients of the float32 forms are compared before anything is timed. The floor is the time of
 the plain step's matrix products and convolutions at the speed of a large product, measured in the
 same run.
@@ -21,6 +23,7 @@ import argparse
 import contextlib
 import copy
 import itertools
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -297,6 +300,23 @@ def gpu_peak(model: nn.Module, form: Form, side: int) -> float:
     return torch.cuda.max_memory_allocated() / MIB
 
 
+def turns(steps: dict[str, Callable], rounds: int) -> dict[str, dict[str, float]]:
+    """Return the median seconds of each step by the clock and of the processor; they take turns."""
+    clocks = {'seconds': time.perf_counter, 'processor_seconds': time.process_time}
+    found = {name: {clock: [] for clock in clocks} for name in steps}
+    for number in range(rounds + 1):
+        for name, step in steps.items():
+            starts = {clock: now() for clock, now in clocks.items()}
+            step()
+            if number:  # the first round warms up
+                for clock, now in clocks.items():
+                    found[name][clock].append(now() - starts[clock])
+    return {
+        name: {clock: statistics.median(values) for clock, values in row.items()}
+        for name, row in found.items()
+    }
+
+
 def time_forms(model: nn.Module, names: list[str], side: int, device: str, rounds: int) -> dict:
     """Return median seconds, breakdown and floor of each form; compare the float32 ones first."""
     steps = {name: Step(model, FORMS[name], side, device) for name in names}
@@ -310,8 +330,8 @@ def time_forms(model: nn.Module, names: list[str], side: int, device: str, round
         if device == 'cpu' and not FORMS[name].amp and found[name]['gradient_error'] > 2e-3:
             raise SystemExit(f'error: {name} gives other gradients: {found[name]}')
     floor = floor_seconds(steps['plain'], rounds)
-    for name, seconds in seconds_on_cpu(steps, rounds).items():
-        found[name]['seconds'] = seconds
+    for name, seconds in turns(steps, rounds).items():
+        found[name].update(seconds)
     for name, step in steps.items():
         if not FORMS[name].compiled:
             found[name]['parts'] = breakdown(step)
@@ -346,13 +366,16 @@ def main() -> None:
         found['time'] = time_forms(model, names, args.side, device, args.rounds)
         forms, floor = found['time']['forms'], found['time']['floor']
         print(f'\n{head}, seconds a step; floor of its products in float32 {floor:.2f}\n')
-        print(f'| form | step | times as fast | {" | ".join(PARTS)} | loss, gradient off by |')
-        print('|---' * (len(PARTS) + 4) + '|')
+        columns = ['form', 'step', 'times as fast', 'processor', 'times as fast', *PARTS]
+        print(f'| {" | ".join(columns)} | loss, gradient off by |')
+        print('|---' * (len(columns) + 1) + '|')
         for name, row in forms.items():
             parts = [f'{row["parts"][p]:.2f}' if 'parts' in row else '' for p in PARTS]
-            ratio = forms['plain']['seconds'] / row['seconds']
+            cells = [name]
+            for clock in ('seconds', 'processor_seconds'):
+                cells += [f'{row[clock]:.2f}', f'{forms["plain"][clock] / row[clock]:.2f}']
             errors = f'{row["loss_error"]:.0e}, {row["gradient_error"]:.0e}'
-            cells = [name, f'{row["seconds"]:.2f}', f'{ratio:.2f}', *parts, errors]
+            cells += [*parts, errors]
             print(f'| {" | ".join(cells)} |', flush=True)
     if args.only != 'time':
         print(
