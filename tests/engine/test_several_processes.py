@@ -15,7 +15,7 @@ from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
 from mmseg_uvpt.errors import UserError
 
 ITERATIONS = 12
-KILLS = 6
+KILLS = 4
 
 
 def in_two(main, arguments: list, nodes: int = 1) -> None:
