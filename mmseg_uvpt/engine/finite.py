@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmseg_uvpt.engine.run_folder import last_checkpoint
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
 
 LIMIT = 20
 _SHOWN = 8  # image names in an error
@@ -112,12 +113,7 @@ class SkippedIterationHook(Hook):
 
     def before_train(self, runner) -> None:
         """Find the batch norms."""
-        self._statistics = [
-            (buffer, buffer.clone())
-            for module in runner.model.modules()
-            if isinstance(module, nn.modules.batchnorm._NormBase)
-            for buffer in module.buffers(recurse=False)
-        ]
+        self._statistics = kept_statistics(runner.model)
 
     def before_train_iter(self, runner, *args: object, **kwargs: object) -> None:
         """Keep the statistics of batch norms."""
@@ -136,8 +132,7 @@ class SkippedIterationHook(Hook):
         if not reason:
             self._row, self._length = [], 0
             return
-        for now, before in self._statistics:
-            now.copy_(before)
+        put_back(self._statistics)
         outputs.clear()
         images = [name for names in all_gather_object(_images(data_batch)) for name in names]
         self._length += 1

@@ -6,6 +6,8 @@ from contextlib import contextmanager, nullcontext
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
+
 
 def recomputed(run: nn.Module | Callable, *args):
     """Run a part of a model and keep only its arguments; the backward pass runs it again.
@@ -32,14 +34,8 @@ def recomputed(run: nn.Module | Callable, *args):
 @contextmanager
 def _without_statistics(module: nn.Module) -> Iterator[None]:
     """Leave the running statistics of batch norms as they are."""
-    kept = [
-        (buffer, buffer.clone())
-        for part in module.modules()
-        if isinstance(part, nn.modules.batchnorm._NormBase)
-        for buffer in part.buffers(recurse=False)
-    ]
+    kept = kept_statistics(module)
     try:
         yield
     finally:
-        for buffer, before in kept:
-            buffer.copy_(before)
+        put_back(kept)
