@@ -47,10 +47,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python pretrain.py {shlex.join(argv)}'
-    train(
-        cfg,
-        command,
-        resume=args.resume or args.resume_anyway,
-        amp=args.amp,
-        anyway=args.resume_anyway,
-    )
+    train(cfg, command, args.resume, args.amp, args.resume_anyway)

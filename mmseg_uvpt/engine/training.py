@@ -29,13 +29,14 @@ def train(
         command: the command line, for the record.
         resume: continue from the last checkpoint of the work folder.
         amp: use mixed precision: bfloat16, or float16 where a GPU has no bfloat16.
-        anyway: continue though config, seed, number of processes or data set differ.
+        anyway: continue likewise, though config, seed, number of processes or data set differ.
 
     Raises:
         UserError: data, checkpoints or pseudo labels are missing; the work folder holds another
             run, or is in use; no space is left; losses are not finite.
         Stopped: a signal asked for it.
     """
+    resume = resume or anyway
     if amp:
         _mixed_precision(cfg)
     require_data(cfg, 'train_dataloader', 'val_dataloader')
