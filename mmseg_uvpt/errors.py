@@ -1,11 +1,13 @@
 """The one kind of error that users are meant to read."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 # exit status of a training that was told to stop and can be resumed (EX_TEMPFAIL of sysexits.h)
 STOPPED = 75
+STOPPING = (signal.SIGTERM, signal.SIGUSR1)  # what tells it
 
 
 class UserError(Exception):

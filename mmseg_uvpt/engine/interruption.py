@@ -12,9 +12,7 @@ from mmengine.hooks import Hook
 
 from mmseg_uvpt.engine import loader_workers
 from mmseg_uvpt.engine.checkpoint_hook import WholeCheckpointHook
-from mmseg_uvpt.errors import STOPPED
-
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+from mmseg_uvpt.errors import STOPPED, STOPPING
 
 
 class Stopped(SystemExit):
@@ -48,7 +46,7 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        before = {number: signal.signal(number, self._receive) for number in STOPPING}
         try:
             yield
         finally:

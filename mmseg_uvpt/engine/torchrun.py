@@ -13,10 +13,9 @@ from torch.distributed import run
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from mmseg_uvpt.engine.interruption import SIGNALS
-from mmseg_uvpt.errors import STOPPED
+from mmseg_uvpt.errors import STOPPED, STOPPING
 
-_HANDED_ON = [*SIGNALS, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
+_HANDED_ON = [*STOPPING, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return _status(first.exitcode)
     except SignalException as error:
-        return STOPPED if error.sigval in SIGNALS else _status(-error.sigval)
+        return STOPPED if error.sigval in STOPPING else _status(-error.sigval)
     return 0
 
 
