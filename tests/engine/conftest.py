@@ -128,3 +128,16 @@ def finished(miniature, source_config) -> Path:
     arguments = ['--work-dir', str(folder), '--data-root', str(miniature / 'data')]
     pretrain.main([str(source_config), *arguments])
     return folder
+
+
+@pytest.fixture
+def run(tmp_path, source_config, miniature):
+    """Start a pretraining in one work folder; return the folder."""
+    folder = tmp_path / 'run'
+
+    def start(*options: str):
+        data = ['--data-root', str(miniature / 'data')]
+        pretrain.main([str(source_config), '--work-dir', str(folder), *data, *options])
+        return folder
+
+    return start

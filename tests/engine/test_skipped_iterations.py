@@ -6,23 +6,9 @@ import pytest
 import torch
 from mmseg.models import SegDataPreProcessor
 
-from mmseg_uvpt.engine import pretrain
 from mmseg_uvpt.engine.checkpoint_hook import WholeCheckpointHook
 from mmseg_uvpt.engine.finite import FiniteOptimWrapper
 from mmseg_uvpt.errors import UserError
-
-
-@pytest.fixture
-def run(tmp_path, source_config, miniature):
-    """Start a pretraining of four iterations; return its folder."""
-    folder = tmp_path / 'run'
-
-    def start(*options: str):
-        data = ['--data-root', str(miniature / 'data')]
-        pretrain.main([str(source_config), '--work-dir', str(folder), *data, *options])
-        return folder
-
-    return start
 
 
 @pytest.fixture

@@ -9,23 +9,10 @@ import shutil
 import pytest
 import torch
 
-from mmseg_uvpt.engine import pretrain, work_lock
+from mmseg_uvpt.engine import work_lock
 from mmseg_uvpt.engine.checkpoint_hook import WholeFileBackend
 from mmseg_uvpt.engine.run_folder import best_checkpoint, record_of
 from mmseg_uvpt.errors import UserError
-
-
-@pytest.fixture
-def run(tmp_path, source_config, miniature):
-    """Start a pretraining in one work folder; return the folder."""
-    folder = tmp_path / 'run'
-
-    def start(*options: str):
-        data = ['--data-root', str(miniature / 'data')]
-        pretrain.main([str(source_config), '--work-dir', str(folder), *data, *options])
-        return folder
-
-    return start
 
 
 @pytest.fixture
