@@ -7,7 +7,6 @@ GPU is measured; on one, `benchmarks/train_step.py` gives the speed that a step 
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from mmseg.registry import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.files import write_json
 from mmseg_uvpt.sweep.rows import find_rows
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -66,8 +66,8 @@ def main() -> None:
         print(f'\nat {speed:g} TFLOP/s')
         report(rows)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({'given': vars(args), 'rows': figures}, default=str))
+        given = {name: value for name, value in vars(args).items() if name != 'json'}
+        write_json(args.json, {'given': given, 'rows': figures})
 
 
 def hours(stages: dict[str, dict[str, Stage]], speed: float, args: argparse.Namespace) -> dict:
@@ -107,10 +107,8 @@ def pretraining(row) -> Stage:
     kept = [f.detach().requires_grad_() for f in features[0]]
     head = counted(lambda: model.decode_head(kept).sum().backward())
     heads = sum(name.startswith('decode_head') for name, _ in model.named_children())
-    heads = max(1, heads - 2)  # one is left out, and the global one has two names
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    operations = 3 * body + heads * head  # backward: twice the forward
-    return Stage(operations, batch, trained, *schedule(cfg), *validation(cfg, model))
+    heads = max(1, heads - 1)  # of several each batch leaves one out
+    return stage_of(cfg, model, 3 * body + heads * head)  # backward: twice the forward
 
 
 def adaptation(row) -> Stage:
@@ -125,8 +123,7 @@ def adaptation(row) -> Stage:
             logits, prompts = model._view(image(batch), scale)
             (logits.sum() + sum(p.sum() for p in prompts)).backward()
 
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Stage(counted(step), batch, trained, *schedule(cfg), *validation(cfg, model))
+    return stage_of(cfg, model, counted(step))
 
 
 def image(batch: int, height: int = SIDE, width: int = SIDE) -> torch.Tensor:
@@ -141,17 +138,19 @@ def counted(function) -> float:
     return counter.get_total_flops()
 
 
-def schedule(cfg: Config) -> tuple[int]:
-    """Return the iterations."""
-    return (cfg.train_cfg.max_iters,)
-
-
-def validation(cfg: Config, model) -> tuple[float, int]:
-    """Return the operations of a validation frame of 1024 x 512, and the number of evaluations."""
+def stage_of(cfg: Config, model, operations: float) -> Stage:
+    """Return the stage whose step has so many operations; count those of a validation frame."""
     model.eval()
     with torch.no_grad():
-        operations = counted(lambda: model.decode_head(model.backbone(image(1, 512, 1024))))
-    return operations, cfg.train_cfg.max_iters // cfg.train_cfg.val_interval
+        validation = counted(lambda: model.decode_head(model.backbone(image(1, 512, 1024))))
+    return Stage(
+        operations=operations,
+        images=cfg.train_dataloader.batch_size,
+        trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        iterations=cfg.train_cfg.max_iters,
+        validation=validation,
+        evaluations=cfg.train_cfg.max_iters // cfg.train_cfg.val_interval,
+    )
 
 
 def times(stage: Stage, corrects: bool, speed: float, args: argparse.Namespace) -> dict:
