@@ -26,7 +26,7 @@ import cv2
 import mmseg.datasets.transforms as mmseg_transforms
 import numpy as np
 import torch
-from deformable_attention import copy_bytes_per_second, made_how
+from measuring import copy_bytes_per_second, made_how, seconds_on_cpu
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -54,15 +54,7 @@ HEIGHT, WIDTH = 1024, 2048
 DRAWS = 8  # random numbers that a part is timed with; its time is their mean
 
 
-def processor_seconds(runs: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """Return the median processor time of each run; they take turns."""
-    times = {name: [] for name in runs}
-    for _ in range(rounds + 1):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            times[name].append(time.process_time() - start)
-    return {name: statistics.median(found[1:]) for name, found in times.items()}  # warm
+processor_seconds = partial(seconds_on_cpu, clock=time.process_time)
 
 
 def make_frames(folder: Path) -> list[Path]:

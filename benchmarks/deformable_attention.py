@@ -12,25 +12,25 @@ large copy, measured in the same run, on a CPU.
 """
 
 import argparse
-import datetime
 import importlib
-import platform
-import shlex
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from measuring import (
+    GPU_BYTES_PER_SECOND,
+    chosen_device,
+    copy_bytes_per_second,
+    made_how,
+    seconds_on_cpu,
+)
 from torch import Tensor
 
 HEADS, POINTS = 16, 4
 WIDTHS = {'swin-b': (4, 8, 16, 32), 'mit-b5': (2, 4, 10, 16)}  # of a head, stage by stage
-GPU_BYTES_PER_SECOND = 3.0e12
 
 
 class Case(NamedTuple):
@@ -198,19 +198,6 @@ def forward_backward(way: Way, case: Case, t: dict[str, Tensor]) -> None:
     torch.autograd.grad(way.call(case, t), inputs, t['grad'])
 
 
-def seconds_on_cpu(runs: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """Return the median time of each run; they take turns."""
-    times = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in times.items()}
-
-
 def seconds_on_gpu(runs: dict[str, Callable], rounds: int) -> dict[str, float]:
     """Return the median time of a run among those that one replay of a CUDA graph holds."""
     found = {}
@@ -257,13 +244,6 @@ def refusal(way: Way, device: str, dtype: torch.dtype) -> str | None:
     except (RuntimeError, NotImplementedError) as error:
         return str(error).splitlines()[0]
     return None
-
-
-def copy_bytes_per_second() -> float:
-    """Return how many bytes a large copy on the CPU moves, reading and writing."""
-    source, target = torch.zeros(2, 64 << 20, dtype=torch.uint8)
-    best = min(seconds_on_cpu({'copy': lambda: target.copy_(source)}, 5).values())
-    return 2 * source.numel() / best
 
 
 def measure(backbone: str, side: int, device: str, dtype: torch.dtype, rounds: int) -> list[dict]:
@@ -336,30 +316,6 @@ def table(rows: list[dict], device: str) -> str:
     return '\n'.join(lines)
 
 
-def made_how(device: str, absent: dict[str, str]) -> dict:
-    """Return when, where and how the figures were measured."""
-    if device == 'cuda':
-        processor = torch.cuda.get_device_name()
-    else:
-        lines = Path('/proc/cpuinfo').read_text().splitlines() if sys.platform == 'linux' else []
-        models = (line.split(': ')[1] for line in lines if line.startswith('model name'))
-        processor = f'{next(models, platform.machine())}, {torch.get_num_threads()} threads'
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-    )
-    return {
-        'date': datetime.date.today().isoformat(),
-        'device': processor,
-        'torch': torch.__version__,
-        'commit': commit.stdout.strip(),
-        'command': shlex.join(['python', *sys.argv]),
-        'not_measured': absent,
-    }
-
-
 def main() -> None:
     """Measure, print tables, write JSON."""
     parser = argparse.ArgumentParser(
@@ -381,9 +337,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=5, help='the median counts [%(default)s]')
     parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    if device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: torch sees no GPU here')
+    device = chosen_device(parser, args.device)
     dtypes = args.dtype or (['float32', 'bfloat16'] if device == 'cuda' else ['float32'])
 
     how = made_how(device, ways(device)[1])

@@ -125,7 +125,7 @@ def run_passes(folder: Path, options: list[str], out: Path) -> dict:
 
 def run_parts(folder: Path, options: list[str], rounds: int) -> dict:
     """Time each part alone, with functions that both revisions have."""
-    from deformable_attention import copy_bytes_per_second, seconds_on_cpu
+    from measuring import copy_bytes_per_second, seconds_on_cpu
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
@@ -292,7 +292,7 @@ def main() -> None:
         child(args.task)
         return
 
-    from deformable_attention import made_how
+    from measuring import made_how
 
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as name:

@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from deformable_attention import made_how
+from measuring import made_how
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPE = 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'

@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from deformable_attention import (
+from measuring import (
     GPU_BYTES_PER_SECOND,
+    chosen_device,
     copy_bytes_per_second,
     made_how,
     seconds_on_cpu,
@@ -327,9 +328,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=5, help='the median counts [%(default)s]')
     parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    if device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: torch sees no GPU here')
+    device = chosen_device(parser, args.device)
     declare_missing_operators()
 
     how = made_how(device, {})

@@ -1,4 +1,4 @@
-"""Hours of the eight rows on many GPUs, from measured parts, and that model held against a run.
+"""A model of how long an iteration of several processes takes, held against a run of two.
 
 An iteration of P processes is taken to last as long as
 
@@ -7,10 +7,8 @@ An iteration of P processes is taken to last as long as
 where ``step`` is the iteration of one process, with its neighbours busy too; ``reductions`` those
 of gradients, of batch norms and of flags; ``keeper`` what passes to the process with the label bank
 and back, and its work on the samples of all. On the CPU each part is measured on its own, then a
-training in two processes is measured and compared with their sum.
-
-For GPUs the parts are given: the step by `benchmarks/train_step.py` on one, bandwidths by the data
-sheet of the machine. Nothing of a GPU is measured here.
+training in two processes is measured and compared with their sum. `benchmarks/hours.py` applies
+the model to the benchmark's rows on GPUs.
 """
 
 import argparse
@@ -27,11 +25,11 @@ import soak
 import torch
 import torch.distributed as dist
 
+from mmseg_uvpt.files import write_json
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/rehearsal/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
 ITERATIONS = 60
-# a row's adaptation, and what comes before it: iterations of batch 1 and 2 (DESIGN 5 and 6)
-ADAPTATION, PRETRAINING = 80_000, {'sss': 400_000, 'source-gta': 40_000}
 
 
 def main() -> None:
@@ -73,13 +71,12 @@ def main() -> None:
         'to the keeper and back': parts['keeper'],
         'predicted: two processes together': model,
         'measured: two processes together': whole,
-        'measured / predicted': whole / model,
     }
     for name, value in figures.items():
-        print(f'{name:50} {value:8.2f}' + (' ms' if name[-9:] != 'predicted' else ''))
+        print(f'{name:50} {value:8.2f} ms')
+    print(f'measured / predicted: {whole / model:.2f}')
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(figures, indent=2))
+        write_json(args.json, figures)
 
 
 def torchrun(processes: int) -> list[str]:

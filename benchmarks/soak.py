@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmseg_uvpt.files import write_json
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPE = 'sss_swin-b_gta5'
 # processors' time, since the clock's says more about what else runs on the machine
@@ -146,9 +148,8 @@ def report(found: list[dict], args: argparse.Namespace) -> int:
         if ratio > allowed:
             grown.append(name)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         facts = {'iterations': args.iterations, 'quarters': found, 'grown': grown}
-        args.json.write_text(json.dumps(facts, indent=2))
+        write_json(args.json, facts)
     if grown:
         print(f'grew: {", ".join(grown)}')
     return bool(grown)

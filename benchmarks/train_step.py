@@ -23,7 +23,6 @@ import argparse
 import contextlib
 import copy
 import itertools
-import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from deformable_attention import made_how, seconds_on_cpu
+from measuring import made_how, seconds_on_cpu, turns
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -42,6 +41,7 @@ from torch.utils._pytree import tree_iter
 from whole_model import make_model
 
 MIB = 2**20
+CLOCKS = {'seconds': time.perf_counter, 'processor_seconds': time.process_time}
 PARTS = ('generator', 'adapters', 'backbone', 'head', 'losses', 'backward', 'optimiser')
 
 
@@ -298,23 +298,6 @@ def gpu_peak(model: nn.Module, form: Form, side: int) -> float:
     return torch.cuda.max_memory_allocated() / MIB
 
 
-def turns(steps: dict[str, Callable], rounds: int) -> dict[str, dict[str, float]]:
-    """Return the median seconds of each step by the clock and of the processor; they take turns."""
-    clocks = {'seconds': time.perf_counter, 'processor_seconds': time.process_time}
-    found = {name: {clock: [] for clock in clocks} for name in steps}
-    for number in range(rounds + 1):
-        for name, step in steps.items():
-            starts = {clock: now() for clock, now in clocks.items()}
-            step()
-            if number:  # the first round warms up
-                for clock, now in clocks.items():
-                    found[name][clock].append(now() - starts[clock])
-    return {
-        name: {clock: statistics.median(values) for clock, values in row.items()}
-        for name, row in found.items()
-    }
-
-
 def time_forms(model: nn.Module, names: list[str], side: int, device: str, rounds: int) -> dict:
     """Return median seconds, breakdown and floor of each form; compare the float32 ones first."""
     steps = {name: Step(model, FORMS[name], side, device) for name in names}
@@ -328,7 +311,7 @@ def time_forms(model: nn.Module, names: list[str], side: int, device: str, round
         if device == 'cpu' and not FORMS[name].amp and found[name]['gradient_error'] > 2e-3:
             raise SystemExit(f'error: {name} gives other gradients: {found[name]}')
     floor = floor_seconds(steps['plain'], rounds)
-    for name, seconds in turns(steps, rounds).items():
+    for name, seconds in turns(steps, rounds, CLOCKS).items():
         found[name].update(seconds)
     for name, step in steps.items():
         if not FORMS[name].compiled:

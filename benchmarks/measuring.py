@@ -1,0 +1,81 @@
+"""What the benchmarks share: turns, the speed of memory, and how figures were made."""
+
+import argparse
+import datetime
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+GPU_BYTES_PER_SECOND = 3.0e12  # of an H100's memory (PERFORMANCE 2)
+
+
+def chosen_device(parser: argparse.ArgumentParser, asked: str | None) -> str:
+    """Return ``'cpu'`` or ``'cuda'``: what ``--device`` asks for, or a GPU if there is one."""
+    device = asked or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: torch sees no GPU here')
+    return device
+
+
+def turns(
+    runs: dict[str, Callable], rounds: int, clocks: dict[str, Callable[[], float]]
+) -> dict[str, dict[str, float]]:
+    """Return the median of each run by each clock; runs take turns, after a round to warm up."""
+    times = {name: {clock: [] for clock in clocks} for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            starts = {clock: now() for clock, now in clocks.items()}
+            run()
+            if number:
+                for clock, now in clocks.items():
+                    times[name][clock].append(now() - starts[clock])
+    return {
+        name: {clock: statistics.median(values) for clock, values in row.items()}
+        for name, row in times.items()
+    }
+
+
+def seconds_on_cpu(
+    runs: dict[str, Callable], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Return the median time of each run by one clock, see `turns`."""
+    found = turns(runs, rounds, {'seconds': clock})
+    return {name: row['seconds'] for name, row in found.items()}
+
+
+def copy_bytes_per_second() -> float:
+    """Return how many bytes a large copy on the CPU moves, reading and writing."""
+    source, target = torch.zeros(2, 64 << 20, dtype=torch.uint8)
+    best = min(seconds_on_cpu({'copy': lambda: target.copy_(source)}, 5).values())
+    return 2 * source.numel() / best
+
+
+def made_how(device: str, absent: dict[str, str]) -> dict:
+    """Return when, where and how the figures were measured."""
+    if device == 'cuda':
+        processor = torch.cuda.get_device_name()
+    else:
+        lines = Path('/proc/cpuinfo').read_text().splitlines() if sys.platform == 'linux' else []
+        models = (line.split(': ')[1] for line in lines if line.startswith('model name'))
+        processor = f'{next(models, platform.machine())}, {torch.get_num_threads()} threads'
+    commit = subprocess.run(
+        ['git', 'rev-parse', '--short', 'HEAD'],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+    return {
+        'date': datetime.date.today().isoformat(),
+        'device': processor,
+        'torch': torch.__version__,
+        'commit': commit.stdout.strip(),
+        'command': shlex.join(['python', *sys.argv]),
+        'not_measured': absent,
+    }
