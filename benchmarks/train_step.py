@@ -96,7 +96,6 @@ def prepared(model: nn.Module, form: Form) -> nn.Module:
     from mmseg_uvpt.models.backbones.swin import WindowAttention
 
     model = copy.deepcopy(model)
-    model._run = model._view  # the copy's own
     model.low_memory = form.low_memory
     if form.plain:
         theirs = {WindowAttention: WindowMSA, **{v: k for k, v in frozen._FROZEN.items()}}

@@ -1,6 +1,7 @@
 """Compiling a segmentor's network with torch.compile, where that works."""
 
 import torch
+import torch._dynamo
 from mmengine.logging import print_log
 from torch import nn
 
@@ -16,8 +17,6 @@ def compile_network(model: nn.Module) -> None:
     Args:
         model: a segmentor, or a wrapper of one that has it as ``module``.
     """
-    import torch._dynamo  # seconds, for those who compile
-
     model = without_wrapper(model)
     device = next(model.parameters()).device
     if reason := _why_not(device):

@@ -1,6 +1,7 @@
 """The model that is adapted: three views, pseudo labels, and consistency between the views."""
 
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -79,7 +80,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         self.prompt_weight = prompt_weight
         self.lovasz_bins = lovasz_bins
         self.low_memory = low_memory
-        self._run = self._view
+        self._compiled: Callable | None = None  # what runs a view in place of `_view`
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
         self._prediction: Prediction | None = None
         self._copied: torch.cuda.Event | None = None  # when the prediction is in main memory
@@ -149,23 +150,24 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
             backend: of `torch.compile`.
         """
         # neither a break of a graph nor graphs of unknown size
-        compiled = torch.compile(self._view, fullgraph=True, dynamic=False, backend=backend)
+        self._compiled = torch.compile(self._view, fullgraph=True, dynamic=False, backend=backend)
 
-        def run(image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
-            try:
-                return compiled(image, scale)
-            except TorchDynamoException as error:
-                cause = getattr(error, 'inner_exception', error)
-                reason = f'{type(cause).__name__}: {str(cause).strip().splitlines()[0]}'
-                print_log(
-                    f'the views cannot be compiled and run as they are: {reason}',
-                    'current',
-                    logging.WARNING,
-                )
-                self._run = self._view
-                return self._view(image, scale)
-
-        self._run = run
+    def _run(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run one view, compiled if asked for and possible."""
+        if self._compiled is None:
+            return self._view(image, scale)
+        try:
+            return self._compiled(image, scale)
+        except TorchDynamoException as error:
+            cause = getattr(error, 'inner_exception', error)
+            reason = f'{type(cause).__name__}: {str(cause).strip().splitlines()[0]}'
+            print_log(
+                f'the views cannot be compiled and run as they are: {reason}',
+                'current',
+                logging.WARNING,
+            )
+            self._compiled = None
+            return self._view(image, scale)
 
     def _view(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run one view; return its logits (at the head's size, in float32) and its prompts."""
