@@ -32,6 +32,7 @@ def step(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def process(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)  # a forked process may not use its parent's thread pool
     dist.init_process_group('gloo', f'file://{folder}/group', rank=rank, world_size=2)
     model = convert(make_model())
     images = make_images()
