@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.logging import MessageHub, MMLogger
+from mmseg.visualization import SegLocalVisualizer
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.engine import pretrain
@@ -76,6 +78,13 @@ def no_waiting():
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
         patch.setattr('torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.1)
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_log():
+    """Give each run a log of its own: mmengine names it by the second, and one may not last that."""
+    for kind in (MMLogger, MessageHub, SegLocalVisualizer):
+        kind._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')
