@@ -82,7 +82,7 @@ def no_waiting():
 
 @pytest.fixture(autouse=True)
 def own_log():
-    """Give each run a log of its own: mmengine names it by the second, and one may not last that."""
+    """Give each run its own log: mmengine names it by the second, and a run may take less."""
     for kind in (MMLogger, MessageHub, SegLocalVisualizer):
         kind._instance_dict.clear()
 
