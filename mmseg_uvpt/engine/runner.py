@@ -1,5 +1,6 @@
 """The runner that all scripts use."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ from mmseg_uvpt.engine.finite import CHECKED
 from mmseg_uvpt.engine.parameters import parameter_counts
 from mmseg_uvpt.errors import UserError
 
+_BEGUN: Counter[str] = Counter()  # runs of this process by the second they began in
+
 
 class ProjectRunner(Runner):
     """mmengine's `Runner` where our work folders follow other rules."""
@@ -30,9 +33,17 @@ class ProjectRunner(Runner):
         """
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Join the other processes, also where there is no GPU."""
+        """Join the other processes, also where there is no GPU, and name the run by the time.
+
+        mmengine finds loggers and folders by that name, to the second; the next run of the same
+        second would write to those of the first.
+        """
         distribution.join(self._launcher)
         super().setup_env(env_cfg)
+        earlier = _BEGUN[self._timestamp]
+        _BEGUN[self._timestamp] += 1
+        if earlier:
+            self._timestamp += f'_{earlier}'
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes, also where there is no GPU."""

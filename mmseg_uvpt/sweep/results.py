@@ -24,7 +24,7 @@ from mmseg_uvpt.sweep.scores import SIZES, is_score
 
 _SEED = re.compile(r'seed(\d+)(?:-(?P<models>.+))?')
 _CURE = 'delete it and run the job again'
-_START = re.compile(r'\d{8}_\d{6}$')  # folder of one start of a script
+_START = re.compile(r'\d{8}_\d{6}(_\d+)?$')  # folder of one start of a script
 
 
 @dataclass
@@ -167,7 +167,7 @@ def _hours(folder: Path, record: dict) -> float:
     for start in folder.iterdir():
         if start.is_dir() and _START.fullmatch(start.name):
             try:
-                begin = datetime.strptime(start.name, '%Y%m%d_%H%M%S')
+                begin = datetime.strptime(start.name[:15], '%Y%m%d_%H%M%S')
             except ValueError:  # digits that are no time: a folder of others
                 continue
             begin = begin.replace(tzinfo=zone).timestamp()

@@ -6,8 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mmengine.logging import MessageHub, MMLogger
-from mmseg.visualization import SegLocalVisualizer
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.engine import pretrain
@@ -78,13 +76,6 @@ def no_waiting():
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
         patch.setattr('torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.1)
         yield
-
-
-@pytest.fixture(autouse=True)
-def own_log():
-    """Give each run its own log: mmengine names it by the second, and a run may take less."""
-    for kind in (MMLogger, MessageHub, SegLocalVisualizer):
-        kind._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import shutil
+import time
 
 import pytest
 import torch
@@ -42,6 +43,17 @@ def test_seed_repeats_a_run(run, finished):
     assert losses(folder) == first
     folder.rename(folder.with_name('first'))
     assert losses(run('--seed', '4')) != first
+
+
+def test_two_runs_of_one_second(run, monkeypatch):
+    now = time.localtime()
+    monkeypatch.setattr(time, 'localtime', lambda *_: now)
+    first = run()
+    first = first.rename(first.with_name('first'))
+    second = run('--seed', '4')
+    logs = [next(folder.glob('*/*.log')).read_text() for folder in (first, second)]
+    assert ['seed: 0' in log for log in logs] == [True, False]
+    assert losses(first) != losses(second)
 
 
 def test_finished_run_is_not_overwritten(run, folder):
