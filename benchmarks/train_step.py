@@ -24,6 +24,7 @@ import contextlib
 import copy
 import itertools
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -35,7 +36,6 @@ import torch
 import torch.nn.functional as F
 from measuring import made_how, seconds_on_cpu, turns
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from whole_model import make_model
@@ -135,7 +135,7 @@ class Step:
         self.form, self.device = form, device
         self.model = prepared(model, form).to(device).train()
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-6)
+        self.optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=not form.plain)
         self.data = batch(side, device)
         self.made = 0
 
@@ -219,22 +219,25 @@ class AliveTensors(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.alive: dict[int, weakref.ref] = {}
         self.now = self.peak = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run an operator and look what came and went."""
+        """Run an operator and add what it made."""
         result = func(*args, **(kwargs or {}))
         for tensor in tree_iter(result):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
-                if storage._cdata not in self.alive:
-                    self.alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
-                    self.now += storage.nbytes()
-        for key in [key for key, (reference, _) in self.alive.items() if reference.expired()]:
-            self.now -= self.alive.pop(key)[1]
+                key, size = storage._cdata, storage.nbytes()
+                if key not in self.alive:
+                    self.alive[key] = weakref.ref(storage, partial(self._gone, key, size))
+                    self.now += size
         self.peak = max(self.peak, self.now)
         return result
+
+    def _gone(self, key: int, size: int, _: weakref.ref) -> None:
+        del self.alive[key]
+        self.now -= size
 
 
 def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:

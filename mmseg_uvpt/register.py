@@ -27,6 +27,7 @@ import mmseg_uvpt.datasets.loading  # noqa: E402
 import mmseg_uvpt.datasets.source  # noqa: E402
 import mmseg_uvpt.datasets.transforms  # noqa: E402
 import mmseg_uvpt.engine.checkpoint_hook  # noqa: E402
+import mmseg_uvpt.engine.logged_numbers  # noqa: E402
 import mmseg_uvpt.engine.optimizer  # noqa: E402
 import mmseg_uvpt.evaluation.iou_metric  # noqa: E402
 import mmseg_uvpt.generalisation.collate  # noqa: E402
@@ -35,6 +36,7 @@ import mmseg_uvpt.models.backbones.mit  # noqa: E402
 import mmseg_uvpt.models.backbones.swin  # noqa: E402
 import mmseg_uvpt.models.backbones.timm_pvt  # noqa: E402
 import mmseg_uvpt.models.decode_heads.daformer_head  # noqa: E402
+import mmseg_uvpt.models.preprocessor  # noqa: E402
 import mmseg_uvpt.models.prompts.prompted_backbone  # noqa: E402
 import mmseg_uvpt.models.segmentors.augmented  # noqa: E402
 import mmseg_uvpt.models.segmentors.source  # noqa: E402

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_comm_device, get_world_size
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from mmseg_uvpt.engine.run_folder import last_checkpoint
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
+from mmseg_uvpt.models.arriving import Arriving
+from mmseg_uvpt.models.running_statistics import keep_again, kept_statistics, put_back
 
 LIMIT = 20
 _SHOWN = 8  # image names in an error
@@ -21,36 +23,46 @@ _SHOWN = 8  # image names in an error
 class _SkipsNonFinite(OptimWrapper):
     """An optimiser that leaves out a loss that is not finite, in all processes if in one.
 
+    Nothing waits for the loss: whatever it is, it goes backward, and one that is not finite makes
+    all gradients NaN, which no step is made with.
+
     Attributes:
-        skipped: what was not finite in the last iteration; empty if all was.
+        finite_loss: whether the last loss was finite; arriving.
+        finite_gradient: whether the gradient of the last step was; None if it is not known.
     """
 
-    skipped = ''
+    finite_loss: Arriving
+    finite_gradient: Arriving | None = None
 
     def update_params(self, loss: Tensor, *args: object, **kwargs: object) -> None:
-        """Update the parameters, or count the iteration and drop gradients gathered so far."""
-        self.skipped = ''
-        if _everywhere(torch.isfinite(loss.detach()).all()):
-            super().update_params(loss, *args, **kwargs)
-        else:
-            self.skipped = 'loss'
-            self._inner_count += 1
-            self.zero_grad()
+        """Update the parameters unless the loss is not finite."""
+        finite = _everywhere(torch.isfinite(loss.detach()).all())
+        self.finite_loss = Arriving(finite)
+        super().update_params(loss * torch.where(finite, 1.0, torch.nan), *args, **kwargs)
 
 
 @OPTIM_WRAPPERS.register_module()
 class FiniteOptimWrapper(_SkipsNonFinite):
-    """mmengine's `OptimWrapper` that skips losses and gradients that are not finite."""
+    """mmengine's `OptimWrapper` that skips losses and gradients that are not finite.
+
+    A fused optimiser (``fused=True``) decides on the device and is not waited for.
+    """
 
     def step(self, **kwargs: object) -> None:
         """Make a step unless a gradient is not finite, which would spoil the weights."""
         groups = self.optimizer.param_groups
         gradients = [p.grad for g in groups for p in g['params'] if p.grad is not None]
         # all processes have the same gradients, so they need not agree
-        if all(torch.isfinite(norm) for norm in _norms(gradients)):
+        finite = torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum())
+        self.finite_gradient = Arriving(finite)
+        if all(group.get('fused') for group in groups):
+            self.optimizer.found_inf = (~finite).float()  # torch's loss scaler skips a step so
+            try:
+                super().step(**kwargs)
+            finally:
+                del self.optimizer.found_inf
+        elif finite:
             super().step(**kwargs)
-        else:
-            self.skipped = 'gradient'
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -76,28 +88,31 @@ class FiniteAmpOptimWrapper(_SkipsNonFinite, AmpOptimWrapper):
 CHECKED = {'OptimWrapper': 'FiniteOptimWrapper', 'AmpOptimWrapper': 'FiniteAmpOptimWrapper'}
 
 
-def _norms(tensors: list[Tensor]) -> list[Tensor]:
-    """Return the norm of all tensors of a device, for each device."""
-    devices: dict[torch.device, list[Tensor]] = {}
-    for tensor in tensors:
-        devices.setdefault(tensor.device, []).append(tensor)
-    return [torch.stack(torch._foreach_norm(found)).sum() for found in devices.values()]
-
-
-def _everywhere(finite: Tensor) -> bool:
-    """Tell whether something is true in all processes."""
+def _everywhere(finite: Tensor) -> Tensor:
+    """Return whether something is true in all processes."""
     if get_world_size() == 1:
-        return bool(finite)
+        return finite
     flag = finite.to(get_comm_device(), torch.int)
     all_reduce(flag, 'min')
-    return bool(flag)
+    return flag.bool().to(finite.device)
+
+
+class _Iteration(NamedTuple):
+    """An iteration whose loss is known and whose gradient may not be."""
+
+    number: int
+    images: list[str]
+    finite_gradient: Arriving | None
 
 
 class SkippedIterationHook(Hook):
-    """Undoes what a skipped iteration did to batch norms, counts it, and ends a hopeless run.
+    """Counts skipped iterations, undoes what they did to batch norms, and ends a hopeless run.
 
-    Such an iteration has no outputs: hooks after this one see an empty dict, log no losses and
-    hand no prediction to the label correction. Iterations and learning rates are counted on.
+    A loss is waited for, while a GPU goes on with the backward pass. If it is not finite, the
+    iteration has no outputs: hooks after this one see an empty dict, log no losses and hand no
+    prediction to the label correction. A gradient is looked at an iteration later, or before a
+    checkpoint is written; one that is not finite leaves weights and optimiser as they were, and
+    what else it did, which was sound, stands. Iterations and learning rates are counted on.
 
     Args:
         limit: skipped iterations in a row that end the run.
@@ -110,6 +125,7 @@ class SkippedIterationHook(Hook):
         self._statistics: list[tuple[Tensor, Tensor]] = []  # of batch norms: now, and before
         self._row: list[str] = []  # images of the skipped iterations in a row
         self._length = 0
+        self._last: _Iteration | None = None  # until its gradient is looked at
 
     def before_train(self, runner) -> None:
         """Find the batch norms."""
@@ -117,31 +133,53 @@ class SkippedIterationHook(Hook):
 
     def before_train_iter(self, runner, *args: object, **kwargs: object) -> None:
         """Keep the statistics of batch norms."""
-        for now, before in self._statistics:
-            before.copy_(now)
+        keep_again(self._statistics)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Look whether the iteration was skipped.
+        """Look whether the iteration was skipped for its loss, or the one before for its gradient.
 
         Raises:
             UserError: as many in a row as the limit says; the message names the images.
         """
-        reason = runner.optim_wrapper.skipped
-        if not reason:
-            self._row, self._length = [], 0
+        wrapper = runner.optim_wrapper
+        (finite,) = wrapper.finite_loss.wait()
+        self._settle(runner)
+        if finite:
+            self._last = _Iteration(runner.iter, _images(data_batch), wrapper.finite_gradient)
+        else:
+            put_back(self._statistics)
+            outputs.clear()
+            self._skipped(runner, 'loss', runner.iter, _images(data_batch))
+
+    def before_checkpoint(self, runner, iterations: int) -> None:
+        """Count what is to be counted before the counts are saved."""
+        self._settle(runner)
+
+    def after_train(self, runner) -> None:
+        """Look at the last gradient."""
+        self._settle(runner)
+
+    def _settle(self, runner) -> None:
+        """Look at the gradient that was left, if one was."""
+        last, self._last = self._last, None
+        if last is None:
             return
-        put_back(self._statistics)
-        outputs.clear()
-        images = [name for names in all_gather_object(_images(data_batch)) for name in names]
+        if last.finite_gradient is None or last.finite_gradient.wait()[0]:
+            self._row, self._length = [], 0
+        else:
+            self._skipped(runner, 'gradient', last.number, last.images)
+
+    def _skipped(self, runner, reason: str, iteration: int, own_images: list[str]) -> None:
+        images = [name for names in all_gather_object(own_images) for name in names]
         self._length += 1
         self._row += [name for name in images if name not in self._row]
         history = runner.message_hub.log_scalars.get('train/skipped')
         total = int(history.current()) + 1 if history else 1
         runner.message_hub.update_scalar('train/skipped', total)
         runner.logger.warning(
-            f'iteration {runner.iter} skipped, {total} so far: its {reason} is not finite; images: '
+            f'iteration {iteration} skipped, {total} so far: its {reason} is not finite; images: '
             f'{", ".join(images)}'
         )
         if self._length >= self.limit:

@@ -2,7 +2,6 @@
 
 import torch
 import torch.nn.functional as F
-from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -10,11 +9,12 @@ from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS
 from mmseg_uvpt.generalisation.fda import exchange_amplitude
 from mmseg_uvpt.generalisation.prerequisites import FILES
 from mmseg_uvpt.generalisation.weights import make_network
+from mmseg_uvpt.models.preprocessor import AsyncPreprocessor
 
 
 @MODELS.register_module()
-class GeneralisingPreprocessor(SegDataPreProcessor):
-    """mmseg's preprocessor, after the augmentation that `augmented_collate` chose.
+class GeneralisingPreprocessor(AsyncPreprocessor):
+    """The preprocessor of all models, after the augmentation that `augmented_collate` chose.
 
     The networks' weights are no part of the model: they are read from their files when they are
     first needed, and no checkpoint holds them.
@@ -25,7 +25,7 @@ class GeneralisingPreprocessor(SegDataPreProcessor):
         adain_strength: 0 to 1.
         style_strength: 0 to 1, of the style randomisation.
         fda_beta: half-width of the exchanged window, as a part of the shorter side.
-        **kwargs: of mmseg's `SegDataPreProcessor`.
+        **kwargs: of `AsyncPreprocessor`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class GeneralisingPreprocessor(SegDataPreProcessor):
         if name is None or name in CORRUPTIONS:
             return images
         with torch.autocast(images[0].device.type, enabled=False):
-            rgb = [image.float()[[2, 1, 0]] / 255 for image in images]
+            rgb = [image.float().flip(0) / 255 for image in images]
             if len({image.shape for image in rgb}) == 1:
                 augmented = self.augment(name, torch.stack(rgb), [s.get('style') for s in samples])
             else:
@@ -68,7 +68,7 @@ class GeneralisingPreprocessor(SegDataPreProcessor):
                     self.augment(name, image[None], [sample.get('style')])[0]
                     for image, sample in zip(rgb, samples, strict=True)
                 ]
-        return [255 * image.clamp(0, 1)[[2, 1, 0]] for image in augmented]
+        return [255 * image.clamp(0, 1).flip(0) for image in augmented]
 
     def augment(self, name: str, images: Tensor, styles: list) -> Tensor:
         """Augment images.

@@ -1,7 +1,6 @@
 """The running statistics of batch norms, kept to be put back."""
 
-from collections.abc import Iterable
-
+import torch
 from torch import Tensor, nn
 
 
@@ -15,7 +14,15 @@ def kept_statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
-def put_back(statistics: Iterable[tuple[Tensor, Tensor]]) -> None:
+def keep_again(statistics: list[tuple[Tensor, Tensor]]) -> None:
+    """Give the copies the values of their buffers."""
+    if statistics:
+        buffers, copies = zip(*statistics, strict=True)
+        torch._foreach_copy_(copies, buffers)
+
+
+def put_back(statistics: list[tuple[Tensor, Tensor]]) -> None:
     """Give the buffers the values of their copies."""
-    for buffer, kept in statistics:
-        buffer.copy_(kept)
+    if statistics:
+        buffers, copies = zip(*statistics, strict=True)
+        torch._foreach_copy_(buffers, copies)

@@ -72,21 +72,49 @@ def test_not_in_a_row(run, spoil):
     run('--cfg-options', 'max_skipped_in_a_row=2')
 
 
-def test_gradient_that_is_not_finite(run, monkeypatch):
-    backward, count = FiniteOptimWrapper.backward, [0]
+@pytest.fixture
+def spoil_gradient(monkeypatch):
+    """Make a gradient infinite in the training iterations that are asked for."""
 
-    def spoilt(self, loss, **kwargs):
-        backward(self, loss, **kwargs)
-        count[0] += 1
-        if count[0] == 3:
-            self.optimizer.param_groups[0]['params'][0].grad[:] = float('inf')
+    def spoil(*iterations: int) -> None:
+        backward, count = FiniteOptimWrapper.backward, [-1]
 
-    monkeypatch.setattr(FiniteOptimWrapper, 'backward', spoilt)
-    folder = run()
-    state = torch.load(folder / 'iter_4.pth', weights_only=True)
-    assert all(torch.isfinite(v).all() for v in state['state_dict'].values())
-    assert {int(s['step']) for s in state['optimizer']['state'].values()} == {3}
-    assert 'its gradient is not finite' in next(folder.glob('*/*.log')).read_text()
+        def spoilt(self, loss, **kwargs):
+            backward(self, loss, **kwargs)
+            count[0] += 1
+            if count[0] in iterations:
+                self.optimizer.param_groups[0]['params'][0].grad[:] = float('inf')
+
+        monkeypatch.setattr(FiniteOptimWrapper, 'backward', spoilt)
+
+    return spoil
+
+
+@pytest.mark.parametrize('fused', [True, False])
+def test_gradient_that_is_not_finite(run, spoil_gradient, fused):
+    spoil_gradient(1, 3)
+    folder = run('--cfg-options', f'optim_wrapper.optimizer.fused={fused}')
+    after = [torch.load(folder / f'iter_{i}.pth', weights_only=True) for i in (2, 4)]
+    for state, steps in zip(after, (1, 2), strict=True):
+        assert all(torch.isfinite(v).all() for v in state['state_dict'].values())
+        assert {int(s['step']) for s in state['optimizer']['state'].values()} == {steps}
+        assert state['message_hub']['log_scalars']['train/skipped'][0].tolist()[-1] == steps
+    log = next(folder.glob('*/*.log')).read_text()
+    assert re.search(r'iteration 1 skipped, 1 so far: its gradient .* images: .*/0000\d\.png', log)
+    assert 'iteration 3 skipped, 2 so far: its gradient' in log
+
+
+def test_losses_and_gradients_in_a_row(run, spoil, spoil_gradient):
+    spoil(2)
+    spoil_gradient(1)
+    with pytest.raises(UserError, match=r'the loss of 2 iterations .*iter_2\.pth'):
+        run('--cfg-options', 'max_skipped_in_a_row=2')
+
+
+def test_the_last_gradient(run, spoil_gradient):
+    spoil_gradient(3)
+    with pytest.raises(UserError, match=r'the gradient of 1 iterations .*iter_2\.pth'):
+        run('--cfg-options', 'max_skipped_in_a_row=1')
 
 
 def test_bad_weights_are_not_saved(run, monkeypatch):

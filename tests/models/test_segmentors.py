@@ -1,17 +1,11 @@
 """What the adapted model trains, and what it hands to the label correction."""
 
-from functools import partial
-from unittest.mock import Mock
-
 import pytest
 import torch
 from mmseg.models.losses import accuracy
 from torch._dynamo.utils import counters
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import interpolate
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_histogram
 from mmseg_uvpt.models.segmentors import uni_uvpt
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
@@ -97,77 +91,6 @@ def test_accuracy_is_that_of_mmseg(labelled_share, build, labelled):
 def test_frozen_parts_run_in_train_mode(build):
     model = build('swin-nano_uni-uvpt').train()
     assert all(module.training for module in model.backbone.staged.modules())
-
-
-def test_nothing_in_losses_and_backward_waits_for_a_gpu(build, labelled, monkeypatch):
-    """Tensors without data refuse what a processor would wait for: item(), nonzero(), cpu()."""
-    model = build('swin-nano_uni-uvpt').to('meta').train()
-    predict, handed = model._predict_for_correction, []
-    monkeypatch.setattr(model, '_predict_for_correction', lambda *args: handed.append(args))
-    labels = torch.empty(2, 64, 64, dtype=torch.long, device='meta')
-    losses = model.loss(torch.empty(2, 3, 64, 64, device='meta'), labelled(labels))
-    loss = model.parse_losses(losses)[0]
-    loss.backward()
-    assert all(p.grad is not None for p in model.decode_head.conv_seg.parameters())
-    # what this test relies on; and the one thing that goes to main memory
-    waiting = (loss.item, loss.cpu, labels.nonzero, lambda: labels[labels > 0])
-    for wait in (*waiting, lambda: bool(loss), lambda: predict(*handed[0])):
-        with pytest.raises((RuntimeError, NotImplementedError)):
-            wait()
-
-
-@pytest.mark.parametrize('by', [by_batched_sort, partial(by_histogram, bins=64)])
-def test_lovasz_on_a_gpu_waits_for_nothing(by):
-    rows, labels = torch.empty(19, 50, device='meta'), torch.empty(50, device='meta')
-    loss, gradient = by(rows, labels, labels != 255)
-    assert loss.shape == ()
-    assert gradient.shape == (19, 50)
-
-
-class _Copies(TorchDispatchMode):
-    """Notes the copies from a fake GPU to main memory: whether they are waited for."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is torch.ops.aten._to_copy.default and str(kwargs.get('device')) == 'cpu':
-            self.found.append('goes on' if kwargs.get('non_blocking') else 'waits')
-        return func(*args, **kwargs)
-
-
-def test_a_prediction_is_waited_for_when_it_is_used(build, monkeypatch):
-    model = build('mit-nano_uni-uvpt')
-    event = Mock()
-    monkeypatch.setattr(torch.cuda, 'Event', lambda: event)
-    with torch.no_grad(), FakeTensorMode(), _Copies() as copies:
-        model.scale_weights = torch.nn.Parameter(torch.empty(3, device='cuda'))
-        logits = [torch.empty(1, 19, n, n, device='cuda') for n in (8, 4, 16)]
-        model._predict_for_correction(logits, (32, 32))
-        logits[0].sum().cpu()
-    assert copies.found == ['goes on', 'goes on', 'waits']
-    event.record.assert_called_once()
-    assert not event.synchronize.called
-    assert model.last_prediction.label.shape == (1, 32, 32)
-    event.synchronize.assert_called_once()
-
-
-@pytest.mark.gpu
-@NO_GPU
-def test_the_prediction_of_a_gpu_arrives_whole(build, labelled):
-    torch.manual_seed(0)
-    model = build('mit-nano_uni-uvpt').eval()
-    image, labels = torch.randn(1, 3, 256, 256), torch.full((1, 256, 256), 255)
-    model.loss(image, labelled(labels))
-    expected = model.last_prediction
-    model.cuda()
-    model.loss(image.cuda(), [s.to('cuda') for s in labelled(labels)])
-    assert model.last_prediction.label.is_pinned()
-    torch.testing.assert_close(
-        model.last_prediction.confidence, expected.confidence, rtol=1e-2, atol=1e-3
-    )
 
 
 @pytest.mark.parametrize(

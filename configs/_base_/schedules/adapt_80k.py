@@ -5,7 +5,7 @@ _base_ = '../default_runtime.py'
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='FewGroupsConstructor',
-    optimizer=dict(type='AdamW', betas=(0.9, 0.999), weight_decay=0.01),
+    optimizer=dict(type='AdamW', betas=(0.9, 0.999), weight_decay=0.01, fused=True),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         custom_keys={

@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
+from mmseg_uvpt.models.arriving import Arriving
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
 from mmseg_uvpt.models.frozen import autocast_type, freeze, hold
 from mmseg_uvpt.models.losses.consistency import (
@@ -82,8 +83,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         self.low_memory = low_memory
         self._compiled: Callable | None = None  # what runs a view in place of `_view`
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
-        self._prediction: Prediction | None = None
-        self._copied: torch.cuda.Event | None = None  # when the prediction is in main memory
+        self._prediction: Arriving | None = None
         if tune != 'all':
             freeze(self.backbone.staged)
         if tune == 'head':
@@ -102,9 +102,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
     @property
     def last_prediction(self) -> Prediction | None:
         """The prediction of the last `loss`, once it has arrived from a GPU; None before."""
-        if self._copied is not None:
-            self._copied.synchronize()
-        return self._prediction
+        return self._prediction and Prediction(*self._prediction.wait())
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Compute the losses of the three views (DESIGN 5, paper section 3).
@@ -190,11 +188,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         """
         views = [_resize(x, size, align_corners=False).float().softmax(1) for x in logits]
         confidence, label = mix(views, self.scale_weights).max(1)
-        found = (label.to(torch.uint8), confidence)
-        self._prediction = Prediction(*(x.to('cpu', non_blocking=True) for x in found))
-        if label.is_cuda:
-            self._copied = torch.cuda.Event()
-            self._copied.record()
+        self._prediction = Arriving(label.to(torch.uint8), confidence)
 
 
 def _agreement(logits: Tensor, labels: Tensor) -> Tensor:
