@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from measuring import operations
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from torch.utils.flop_counter import FlopCounterMode
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.files import write_json
@@ -27,9 +27,13 @@ BYTES = 4  # of a gradient's number
 
 
 class Stage(NamedTuple):
-    """A training: operations and images of an iteration, trained numbers, iterations."""
+    """A training: operations and images of an iteration, trained numbers, iterations.
+
+    ``forward`` is the part of the operations after which the loss is known.
+    """
 
     operations: float
+    forward: float
     images: int
     trained: int
     iterations: int
@@ -103,12 +107,13 @@ def pretraining(row) -> Stage:
     model = MODELS.build(cfg.model).to('meta').train()
     batch = cfg.train_dataloader.batch_size
     features = []
-    body = counted(lambda: features.append(model.backbone(image(batch))))
+    body = operations(lambda: features.append(model.backbone(image(batch))))
     kept = [f.detach().requires_grad_() for f in features[0]]
-    head = counted(lambda: model.decode_head(kept).sum().backward())
+    head = operations(lambda: model.decode_head(kept).sum().backward())
     heads = sum(name.startswith('decode_head') for name, _ in model.named_children())
     heads = max(1, heads - 1)  # of several each batch leaves one out
-    return stage_of(cfg, model, 3 * body + heads * head)  # backward: twice the forward
+    forward = body + heads * head / 3  # backward: twice the forward
+    return stage_of(cfg, model, 3 * forward, forward)
 
 
 def adaptation(row) -> Stage:
@@ -118,12 +123,15 @@ def adaptation(row) -> Stage:
     model = MODELS.build({**cfg.model, 'source_checkpoint': None}).to('meta').eval()
     batch = cfg.train_dataloader.batch_size
 
-    def step() -> None:
+    losses = []
+
+    def forward() -> None:
         for scale in (1, 0.5, 2):
             logits, prompts = model._view(image(batch), scale)
-            (logits.sum() + sum(p.sum() for p in prompts)).backward()
+            losses.append(logits.sum() + sum(p.sum() for p in prompts))
 
-    return stage_of(cfg, model, counted(step))
+    to_the_loss = operations(forward)
+    return stage_of(cfg, model, to_the_loss + operations(sum(losses).backward), to_the_loss)
 
 
 def image(batch: int, height: int = SIDE, width: int = SIDE) -> torch.Tensor:
@@ -131,20 +139,14 @@ def image(batch: int, height: int = SIDE, width: int = SIDE) -> torch.Tensor:
     return torch.empty(batch, 3, height, width, device='meta')
 
 
-def counted(function) -> float:
-    """Return the operations of products and convolutions in a call, an addition being one."""
-    with FlopCounterMode(display=False) as counter:
-        function()
-    return counter.get_total_flops()
-
-
-def stage_of(cfg: Config, model, operations: float) -> Stage:
+def stage_of(cfg: Config, model, operations: float, forward: float) -> Stage:
     """Return the stage whose step has so many operations; count those of a validation frame."""
     model.eval()
     with torch.no_grad():
-        validation = counted(lambda: model.decode_head(model.backbone(image(1, 512, 1024))))
+        validation = operations(lambda: model.decode_head(model.backbone(image(1, 512, 1024))))
     return Stage(
         operations=operations,
+        forward=forward,
         images=cfg.train_dataloader.batch_size,
         trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
         iterations=cfg.train_cfg.max_iters,
@@ -156,19 +158,20 @@ def stage_of(cfg: Config, model, operations: float) -> Stage:
 def times(stage: Stage, corrects: bool, speed: float, args: argparse.Namespace) -> dict:
     """Return hours and what binds: on one GPU, and on eight that share a row's samples."""
     result = {}
-    step = stage.operations / (speed * 1e12)
+    forward = stage.forward / (speed * 1e12)
+    backward = stage.operations / (speed * 1e12) - forward
     reading = stage.images / args.images
     for gpus in (1, 8):
         keeper = gpus * stage.images * args.bank_ms / 1e3 if corrects else 0.0
         reduction = 0.0
         if gpus > 1:  # a ring: each number goes out and comes in about twice
             reduction = 2 * (gpus - 1) / gpus * stage.trained * BYTES / (args.node_gbs * 1e9)
-        # reading goes on beside the step; the label bank and the reduction are waited for
-        parts = {'reading': reading, 'step': step + reduction + keeper}
+        # reading goes on beside the step, the label bank's work beside the backward pass
+        parts = {'reading': reading, 'step': forward + max(backward + reduction, keeper)}
         binds = max(parts, key=parts.get)
-        if binds == 'step' and keeper > step:
+        if binds == 'step' and keeper > backward + reduction:
             binds = 'label bank'
-        elif binds == 'step' and reduction > step:
+        elif binds == 'step' and reduction > forward + backward:
             binds = 'reduction'
         frames = stage.evaluations * VAL_FRAMES / gpus
         evaluation = frames * max(stage.validation / (speed * 1e12), 1 / args.images)

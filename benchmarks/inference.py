@@ -55,15 +55,19 @@ def _write(path: Path, pixels: np.ndarray) -> None:
     cv2.imwrite(str(path), pixels)
 
 
-def make_recipe(folder: Path, model: str) -> None:
-    """Write an adaptation's config, and checkpoints of random weights: adapted, and its source."""
-    from whole_model import make_model
-
+def make_recipe(path: Path, package: Path, model: str) -> None:
+    """Write the config of an adaptation, on the configs of a revision."""
     bases = [f'models/{model}_uni-uvpt.py', 'datasets/cityscapes_adaptation.py']
     bases += ['schedules/adapt_80k.py']
-    paths = [str(REPOSITORY / 'configs/_base_' / base) for base in bases]
+    paths = [str(package / 'configs/_base_' / base) for base in bases]
     correction = "dict(label_correction=dict(pseudo_label_dir='data/labels'))"
-    (folder / 'recipe.py').write_text(f'_base_ = {paths}\ndefault_hooks = {correction}\n')
+    path.write_text(f'_base_ = {paths}\ndefault_hooks = {correction}\n')
+
+
+def make_checkpoints(folder: Path, model: str) -> None:
+    """Write random weights: adapted, and its source."""
+    from whole_model import make_model
+
     built = make_model(model)
     torch.nn.init.normal_(built.decode_head.conv_seg.weight)  # else one class would win everywhere
     adapted = built.state_dict()
@@ -114,7 +118,7 @@ def run_passes(folder: Path, options: list[str], out: Path) -> dict:
     clock = Clock()
     TestLoop.run = clock.around('test.py', TestLoop.run)
     labelling._label = clock.around('generate_pseudo_label.py', labelling._label)
-    config = str(folder / 'recipe.py')
+    config = str(out / 'recipe.py')
     data = ['--data-root', str(folder / 'data'), *options]
     result = ['--work-dir', str(out / 'work'), '--out', str(out / 'score.json')]
     test.main([config, str(folder / 'adapted.pth'), *result, *data])
@@ -123,20 +127,19 @@ def run_passes(folder: Path, options: list[str], out: Path) -> dict:
     return clock.found
 
 
-def run_parts(folder: Path, options: list[str], rounds: int) -> dict:
+def run_parts(folder: Path, options: list[str], out: Path, rounds: int) -> dict:
     """Time each part alone, with functions that both revisions have."""
-    from measuring import copy_bytes_per_second, seconds_on_cpu
+    from measuring import copy_bytes_per_second, operations, seconds_on_cpu
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
-    from torch.utils.flop_counter import FlopCounterMode
 
     from mmseg_uvpt.engine import labelling
     from mmseg_uvpt.evaluation.iou import confusion_matrix
     from mmseg_uvpt.files import write_png
 
     init_default_scope('mmseg')
-    cfg = Config.fromfile(folder / 'recipe.py')
+    cfg = Config.fromfile(out / 'recipe.py')
     cfg.test_dataloader.dataset.data_root = str(folder / 'data/cityscapes')
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     amp = torch.autocast('cpu', torch.bfloat16, enabled='--amp' in options)
@@ -159,9 +162,8 @@ def run_parts(folder: Path, options: list[str], rounds: int) -> dict:
                     return model.encode_decode(inputs, metas)
 
             networks[f'{kind} network'] = network
-            with FlopCounterMode(display=False) as counter:
-                logits = network()
-            arithmetic[f'{kind} network'] = counter.get_total_flops()
+            arithmetic[f'{kind} network'] = operations(network)
+        logits = network()
         prediction = model.postprocess_result(logits, samples)[0].pred_sem_seg.data[0].clone()
         truth = samples[0].gt_sem_seg.data[0]
         found = seconds_on_cpu(networks, rounds)
@@ -201,7 +203,7 @@ def child(task: dict) -> None:
     torch.set_num_threads(task['threads'])
     folder, out = Path(task['folder']), Path(task['out'])
     passes = run_passes(folder, task['options'], out)
-    parts = run_parts(folder, task['options'], task['rounds'])
+    parts = run_parts(folder, task['options'], out, task['rounds'])
     (out / 'found.json').write_text(json.dumps({'passes': passes, 'parts': parts}))
 
 
@@ -224,6 +226,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
             for name, package in (('plain', plain), ('fast', REPOSITORY)):
                 out = folder / f'{name}{number}'
                 out.mkdir()
+                make_recipe(out / 'recipe.py', package, args.model)
                 task = {
                     'folder': str(folder),
                     'out': str(out),
@@ -298,7 +301,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_frames(folder / 'data/cityscapes', args.frames)
-        make_recipe(folder, args.model)
+        make_checkpoints(folder, args.model)
         found = measure(args, folder)
         differ = differing_pixels(folder / 'plain0/labels', folder / 'fast0/labels')
         scores = [json.loads((folder / f'{name}0/score.json').read_text()) for name in found]

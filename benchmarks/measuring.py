@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import math
 import platform
 import shlex
 import statistics
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 GPU_BYTES_PER_SECOND = 3.0e12  # of an H100's memory (PERFORMANCE 2)
 
@@ -55,6 +57,24 @@ def copy_bytes_per_second() -> float:
     source, target = torch.zeros(2, 64 << 20, dtype=torch.uint8)
     best = min(seconds_on_cpu({'copy': lambda: target.copy_(source)}, 5).values())
     return 2 * source.numel() / best
+
+
+def operations(run: Callable[[], object]) -> int:
+    """Return the operations of products and convolutions in a call, a multiplication being one."""
+    backward = {torch.ops.aten.convolution_backward: _of_convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=backward) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def _of_convolution_backward(grad_shape, x_shape, weight_shape, *args, out_shape=None) -> int:
+    """Count each gradient that is asked for like the forward pass.
+
+    torch counts that of a weight as if there were no groups: of a depthwise convolution with C
+    channels C times what it costs.
+    """
+    of_input, of_weight, _ = args[-1]
+    return 2 * math.prod(grad_shape) * math.prod(weight_shape[1:]) * (of_input + of_weight)
 
 
 def made_how(device: str, absent: dict[str, str]) -> dict:

@@ -34,7 +34,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from measuring import made_how, seconds_on_cpu, turns
+from measuring import made_how, operations, seconds_on_cpu, turns
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -196,10 +196,7 @@ def breakdown(step: Step) -> dict[str, float]:
 
 def floor_seconds(step: Step, rounds: int) -> float:
     """Return the time of a step's products and convolutions at the speed of a large product."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        step.gradients()
+    arithmetic = operations(step.gradients)
     dtype = torch.bfloat16 if step.form.amp else torch.float32
     side = 8192 if step.device == 'cuda' else 1024
     a, b = torch.randn(2, side, side, device=step.device).to(dtype)
@@ -211,7 +208,7 @@ def floor_seconds(step: Step, rounds: int) -> float:
 
     # the fastest counts: a floor
     seconds = min(seconds_on_cpu({'product': product}, 1)['product'] for _ in range(3 * rounds))
-    return counter.get_total_flops() * seconds / (2 * side**3)
+    return arithmetic * seconds / (2 * side**3)
 
 
 class AliveTensors(TorchDispatchMode):

@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from mmseg_uvpt.models.frozen import autocast_type
 from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
+
+_INSIDE = ContextVar('inside a part that is recomputed', default=False)
 
 
 def recomputed(run: nn.Module | Callable, *args):
@@ -23,18 +28,40 @@ def recomputed(run: nn.Module | Callable, *args):
         What the part returns; the same numbers and gradients as without.
     """
     owner = getattr(run, '__self__', run)
+
+    def once(*args):
+        token = _INSIDE.set(True)
+        try:
+            return run(*args)
+        finally:
+            _INSIDE.reset(token)
+
     return checkpoint(
-        run,
+        once,
         *args,
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), _without_statistics(owner)),
     )
 
 
+def recomputed_in_half(run: nn.Module | Callable, *args):
+    """Do as `recomputed` under autocast, where memory is worth more than a little arithmetic.
+
+    For parts that keep much and cost a GPU little: the adapters' attention, the head's ASPP and the
+    end of the generator's stem have a 14th of the arithmetic of a step of Swin-B, and keep more
+    than two fifths of the memory. Parts of what is recomputed anyway are left alone, and so are
+    compiled graphs, which decide that themselves.
+    """
+    half = autocast_type(args[0]) is not None and torch.is_grad_enabled()
+    if half and not _INSIDE.get() and not torch.compiler.is_compiling():
+        return recomputed(run, *args)
+    return run(*args)
+
+
 @contextmanager
 def _without_statistics(module: nn.Module) -> Iterator[None]:
     """Leave the running statistics of batch norms as they are."""
-    kept = kept_statistics(module)
+    kept = kept_statistics(module) if module.training else []  # in eval the backward needs them
     try:
         yield
     finally:

@@ -1,14 +1,15 @@
 """The DAFormer decode head (Hoyer et al., CVPR 2022)."""
 
 import torch
+import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import as_map, as_tokens
+from mmseg_uvpt.models.recomputation import recomputed_in_half
 
 
 class Embedding(nn.Module):
@@ -38,7 +39,10 @@ class SeparableASPP(nn.Module):
         self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, **parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bottleneck(torch.cat(self.aspp_modules(x), dim=1))
+        return self.bottleneck(recomputed_in_half(self._branches, x))
+
+    def _branches(self, x: Tensor) -> Tensor:
+        return torch.cat(self.aspp_modules(x), dim=1)
 
 
 @MODELS.register_module()
@@ -72,9 +76,16 @@ class DAFormerHead(BaseDecodeHead):
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Return logits (B, num_classes, h_0, w_0) from maps (B, in_channels[i], h_i, w_i)."""
         maps = self._transform_inputs(inputs)
-        size = maps[0].shape[2:]
         embedded = [
-            resize(embed(x), size=size, mode='bilinear', align_corners=False)
+            _resized(embed(x), maps[0].shape[2:])
             for embed, x in zip(self.embed_layers, maps, strict=True)
         ]
         return self.cls_seg(self.fuse_layer(torch.cat(embedded, dim=1)))
+
+
+def _resized(x: Tensor, size: torch.Size) -> Tensor:
+    if not x.is_cuda:
+        x = x.contiguous()  # of channels that come last torch makes two slow copies at full size
+    if x.shape[2:] == size:
+        return x
+    return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import Size, as_map, as_tokens
 from mmseg_uvpt.models.prompts.generator import STRIDES, init_convolution
+from mmseg_uvpt.models.recomputation import recomputed_in_half
 from mmseg_uvpt.ops import DeformableAttention
 
 LEVELS = len(STRIDES)
@@ -118,11 +119,16 @@ class PromptAdapter(nn.Module):
         """
         sizes = [(level.shape[2], level.shape[3]) for level in pyramid]
         joined = torch.cat([as_tokens(level) for level in pyramid], dim=1)
-        enriched = self.extractor(joined, sizes, tokens, size)
-        tokens = self.injector(tokens, size, enriched, sizes)
+        tokens = recomputed_in_half(self._prompted, tokens, size, joined, sizes)
         if self.carry is None:
             return tokens, []
         return tokens, [conv(level) for conv, level in zip(self.carry, pyramid, strict=True)]
+
+    def _prompted(
+        self, tokens: Tensor, size: Size, pyramid: Tensor, pyramid_sizes: list[Size]
+    ) -> Tensor:
+        enriched = self.extractor(pyramid, pyramid_sizes, tokens, size)
+        return self.injector(tokens, size, enriched, pyramid_sizes)
 
 
 def _init_layer(module: nn.Module) -> None:

@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor, nn
 
+from mmseg_uvpt.models.recomputation import recomputed_in_half
+
 STRIDES = (2, 4, 8)
 
 
@@ -47,7 +49,8 @@ class PromptGenerator(nn.Module):
         Returns:
             list: three maps (B, dim, ceil(H / s), ceil(W / s)), s = 2, 4, 8.
         """
-        level1 = self.stem(image)
+        last = len(self.stem) - 3  # norm, ReLU and pooling, whose indices are large
+        level1 = recomputed_in_half(self.stem[last:], self.stem[:last](image))
         level2 = self.conv2(level1)
         level3 = self.conv3(level2)
         levels = (level1, level2, level3)
