@@ -139,13 +139,13 @@ def image(batch: int, height: int = SIDE, width: int = SIDE) -> torch.Tensor:
     return torch.empty(batch, 3, height, width, device='meta')
 
 
-def stage_of(cfg: Config, model, operations: float, forward: float) -> Stage:
+def stage_of(cfg: Config, model, step: float, forward: float) -> Stage:
     """Return the stage whose step has so many operations; count those of a validation frame."""
     model.eval()
     with torch.no_grad():
         validation = operations(lambda: model.decode_head(model.backbone(image(1, 512, 1024))))
     return Stage(
-        operations=operations,
+        operations=step,
         forward=forward,
         images=cfg.train_dataloader.batch_size,
         trained=sum(p.numel() for p in model.parameters() if p.requires_grad),

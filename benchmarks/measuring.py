@@ -13,7 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 GPU_BYTES_PER_SECOND = 3.0e12  # of an H100's memory (PERFORMANCE 2)
 
@@ -61,8 +65,14 @@ def copy_bytes_per_second() -> float:
 
 def operations(run: Callable[[], object]) -> int:
     """Return the operations of products and convolutions in a call, a multiplication being one."""
-    backward = {torch.ops.aten.convolution_backward: _of_convolution_backward}
-    with FlopCounterMode(display=False, custom_mapping=backward) as counter:
+    aten = torch.ops.aten
+    mended = {
+        aten.convolution_backward: _of_convolution_backward,
+        # torch counts attention on GPUs only
+        aten._scaled_dot_product_flash_attention_for_cpu: _of_attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _of_attention_backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=mended) as counter:
         run()
     return counter.get_total_flops()
 
@@ -75,6 +85,14 @@ def _of_convolution_backward(grad_shape, x_shape, weight_shape, *args, out_shape
     """
     of_input, of_weight, _ = args[-1]
     return 2 * math.prod(grad_shape) * math.prod(weight_shape[1:]) * (of_input + of_weight)
+
+
+def _of_attention(query_shape, key_shape, value_shape, *_, **__) -> int:
+    return sdpa_flop_count(query_shape, key_shape, value_shape)
+
+
+def _of_attention_backward(grad_shape, query_shape, key_shape, value_shape, *_, **__) -> int:
+    return sdpa_backward_flop_count(grad_shape, query_shape, key_shape, value_shape)
 
 
 def made_how(device: str, absent: dict[str, str]) -> dict:

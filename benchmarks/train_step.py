@@ -238,7 +238,7 @@ class AliveTensors(TorchDispatchMode):
 
 
 def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:
-    """Return the MiB of a step's tensors, counted on tensors without data."""
+    """Return the MiB of a step's tensors and its operations, counted on tensors without data."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from mmseg_uvpt.models.backbones.swin import windows_of
@@ -273,18 +273,25 @@ def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:
             saved[storage._cdata] = storage
         return tensor
 
+    def forward() -> Tensor:
+        with around(form, 'cpu'):
+            return model.parse_losses(model.loss(*batch(side, 'cpu')))[0]
+
     with fake, AliveTensors() as alive:
-        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-        with hooks, around(form, 'cpu'):
-            loss = model.parse_losses(model.loss(*batch(side, 'cpu')))[0]
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = forward()
         size = sum(storage.nbytes() for storage in saved.values())
         saved.clear()
         loss.backward()
+        del loss
+    with fake:
+        arithmetic = operations(lambda: forward().backward())
     # the gradients are among what is alive at the end, and in `fixed`
     return {
         'fixed': fixed / MIB,
         'saved': size / MIB,
         'peak': (fixed - trained + alive.peak) / MIB,
+        'tflop': arithmetic / 1e12,
     }
 
 
@@ -359,9 +366,10 @@ def main() -> None:
             print(f'| {" | ".join(cells)} |', flush=True)
     if args.only != 'time':
         print(
-            f'\n{head}, MiB: always there, saved by the forward pass, peak, part of the plain one\n'
+            f'\n{head}, MiB: always there, saved by the forward pass, peak, part of the plain one; '
+            'arithmetic\n'
         )
-        print('| form | fixed | saved | peak | of plain |\n|---|---|---|---|---|')
+        print('| form | fixed | saved | peak | of plain | TFLOP |\n|---|---|---|---|---|---|')
         found['memory'] = {}
         for name, form in FORMS.items():
             if form.compiled:
@@ -370,7 +378,8 @@ def main() -> None:
             if device == 'cuda':
                 row['allocated'] = gpu_peak(model, form, args.side)
             ratio = row['peak'] / found['memory']['plain']['peak']
-            cells = [name, *(f'{row[k]:.0f}' for k in ('fixed', 'saved', 'peak')), f'{ratio:.2f}']
+            cells = [name, *(f'{row[k]:.0f}' for k in ('fixed', 'saved', 'peak'))]
+            cells += [f'{ratio:.2f}', f'{row["tflop"]:.2f}']
             print(f'| {" | ".join(cells)} |', flush=True)
             if 'allocated' in row:
                 print(f'torch allocated {row["allocated"]:.0f} MiB on the GPU')

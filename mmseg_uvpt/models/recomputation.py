@@ -21,7 +21,7 @@ def recomputed(run: nn.Module | Callable, *args):
     the second time, and batch norms count a batch once.
 
     Args:
-        run: a module, or a method of one.
+        run: a module, or a method of one that runs all its batch norms.
         *args: of the part.
 
     Returns:

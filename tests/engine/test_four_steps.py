@@ -68,11 +68,38 @@ def test_four_steps(tmp_path, finished, adaptation_config, data_root):
     assert result['checkpoint'].endswith('iter_4.pth')
 
 
-def test_adaptation_is_resumed(tmp_path, finished, adaptation_config, data_root):
+@pytest.fixture
+def pseudo_labels(data_root):
+    """Pseudo labels of one class."""
     labels = data_root / 'cityscapes/pretrain/tiny/train'
     for frame in (data_root / 'cityscapes/leftImg8bit/train').rglob('*.png'):
         name = frame.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
         write_png(labels / frame.parent.name / name, np.full((64, 128), 3, np.uint8))
+
+
+@pytest.mark.usefixtures('pseudo_labels')
+def test_adaptation_in_mixed_precision(tmp_path, finished, adaptation_config, data_root):
+    config = tmp_path / 'larger.py'  # a view of less than 64 x 64 meets a bug of torch
+    text = adaptation_config.read_text().replace('scale=(64, 32)', 'scale=(256, 128)')
+    config.write_text(text.replace('crop_size=(32, 32)', 'crop_size=(128, 128)'))
+    states = []
+    for options in ([], ['--amp']):
+        arguments = [str(config), '--source-checkpoint', str(finished / 'iter_4.pth'), *options]
+        arguments += ['--work-dir', str(tmp_path / f'work{options}')]
+        arguments += ['--data-root', str(data_root), '--cfg-options', 'train_cfg.max_iters=2']
+        train.main(arguments)
+        states.append(torch.load(tmp_path / f'work{options}/iter_2.pth', weights_only=True))
+    plain, half = (state['message_hub']['log_scalars']['train/loss'][0] for state in states)
+    assert half.tolist() == pytest.approx(plain.tolist(), rel=0.03)
+    assert not torch.equal(half, plain)
+    found = {v.dtype for v in states[1]['state_dict'].values() if v.is_floating_point()}
+    assert found == {torch.float32}
+    text = (tmp_path / "work['--amp']/config.py").read_text()
+    assert "type='BFloat16OptimWrapper'" in text
+
+
+@pytest.mark.usefixtures('pseudo_labels')
+def test_adaptation_is_resumed(tmp_path, finished, adaptation_config, data_root):
     adapted = tmp_path / 'adapted'
     arguments = [str(adaptation_config), '--source-checkpoint', str(finished / 'iter_4.pth')]
     arguments += ['--work-dir', str(adapted), '--data-root', str(data_root)]

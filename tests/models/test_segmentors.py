@@ -6,6 +6,7 @@ from mmseg.models.losses import accuracy
 from torch._dynamo.utils import counters
 from torch.nn.functional import interpolate
 
+from mmseg_uvpt.models import recomputation
 from mmseg_uvpt.models.segmentors import uni_uvpt
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
@@ -158,23 +159,60 @@ def test_low_memory_changes_no_number(name, build, labelled):
             assert torch.equal(value, low[key]), key
 
 
+def saved_bytes(model, image, samples) -> int:
+    """Return how much memory a step's graph keeps, parameters included."""
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model.loss(image, samples)
+    return sum(storage.nbytes() for storage in saved.values())
+
+
 def test_low_memory_saves_less(build, labelled):
     image = torch.randn(1, 3, 64, 64)
     samples = labelled(torch.randint(0, 19, (1, 64, 64)))
     kept = []
     for low_memory in (False, True):
         model = build('swin-nano_uni-uvpt', {'low_memory': low_memory}).train()
-        saved: dict[int, torch.UntypedStorage] = {}
-
-        def pack(tensor, saved=saved):
-            storage = tensor.untyped_storage()
-            saved[storage.data_ptr()] = storage
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            model.loss(image, samples)
-        kept.append(sum(storage.nbytes() for storage in saved.values()))
+        kept.append(saved_bytes(model, image, samples))
     assert kept[1] < 0.5 * kept[0]
+
+
+@pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
+def test_recomputing_under_autocast_changes_no_number_and_saves_memory(
+    name, build, labelled, monkeypatch
+):
+    image = torch.randn(1, 3, 128, 128)  # a view of less than 64 x 64 meets a bug of torch
+    samples = labelled(torch.randint(0, 19, (1, 128, 128)))
+    changes = {'backbone.staged.drop_path_rate': 0.5, 'decode_head.dropout_ratio': 0.1}
+    steps, kept = [], []
+    for recomputes in (True, False):
+        if not recomputes:
+            monkeypatch.setattr(recomputation, 'recomputed', lambda run, *args: run(*args))
+        torch.manual_seed(0)
+        model = build(f'{name}_uni-uvpt', changes).train()
+        with torch.autocast('cpu', torch.bfloat16):
+            steps.append(a_step(model, image, samples))
+            kept.append(saved_bytes(model, image, samples))
+    for found, expected in zip(*steps, strict=True):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert torch.equal(found[key], value), key
+    assert kept[0] < 0.8 * kept[1]
+
+
+@pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
+def test_no_graph_before_the_first_prompt(name, build):
+    model = build(f'{name}_uni-uvpt').train()
+    tokens, size = model.backbone.staged.enter(0, torch.randn(1, 3, 64, 64))
+    assert not tokens.requires_grad
+    pyramid = model.backbone.generator(torch.randn(1, 3, 64, 64))
+    assert model.backbone.adapters[0](tokens, size, pyramid)[0].requires_grad
 
 
 @pytest.fixture

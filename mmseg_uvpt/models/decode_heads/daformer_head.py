@@ -8,7 +8,7 @@ from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.backbones.staged import as_map, as_tokens
+from mmseg_uvpt.models.backbones.staged import as_tokens
 from mmseg_uvpt.models.recomputation import recomputed_in_half
 
 
@@ -20,7 +20,8 @@ class Embedding(nn.Module):
         self.proj = nn.Linear(in_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return as_map(self.proj(as_tokens(x)), (x.shape[2], x.shape[3]))
+        # not `as_map`: torch resizes only a map of these strides without copies at full size
+        return self.proj(as_tokens(x)).unflatten(1, x.shape[2:]).movedim(-1, 1)
 
 
 class SeparableASPP(nn.Module):
@@ -39,10 +40,7 @@ class SeparableASPP(nn.Module):
         self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, **parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bottleneck(recomputed_in_half(self._branches, x))
-
-    def _branches(self, x: Tensor) -> Tensor:
-        return torch.cat(self.aspp_modules(x), dim=1)
+        return self.bottleneck(torch.cat(recomputed_in_half(self.aspp_modules, x), dim=1))
 
 
 @MODELS.register_module()
@@ -84,8 +82,7 @@ class DAFormerHead(BaseDecodeHead):
 
 
 def _resized(x: Tensor, size: torch.Size) -> Tensor:
-    if not x.is_cuda:
-        x = x.contiguous()  # of channels that come last torch makes two slow copies at full size
-    if x.shape[2:] == size:
-        return x
-    return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
+    """Resize a map whose channels come last; on a CPU they come first afterwards."""
+    if x.shape[2:] != size:
+        x = F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
+    return x if x.is_cuda else x.contiguous()
