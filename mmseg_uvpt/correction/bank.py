@@ -166,17 +166,11 @@ class LabelBank:
 
     def kept(self, i: int) -> Kept | None:
         """Return what was last kept of frame ``i``, copied; None if nothing was."""
-        *corners, iteration = self._index[i].tolist()
-        if corners == [-1] * 4 and iteration == -1:
+        box = self._kept_box(i)
+        if box is None:
             return None
-        if iteration < 0:
-            raise ValueError(f'{INDEX} holds iteration {iteration} for frame {i}')
-        box = Box(*corners)
-        self._frame(i, box)  # checks the box
-        arrays = []
-        for name in (PREDICTIONS, CONFIDENCES):
-            arrays.append(self._slot(name, i, box).copy())
-            self._files[name].release()
+        arrays = [array.copy() for array in self._kept_arrays(i, box)]
+        self._release_kept()
         return Kept(box, *arrays)
 
     def keep(self, i: int, iteration: int, kept: Kept) -> None:
@@ -191,17 +185,18 @@ class LabelBank:
                 f'frame {i}: box {tuple(kept.box)}, prediction {kept.prediction.shape} and '
                 f'confidence {kept.confidence.shape} differ in size'
             )
-        before = self.kept(i)
+        before = self._kept_box(i)
         self.undo.save(INDEX, i * INDEX_COLUMNS, (i + 1) * INDEX_COLUMNS)
         if before:
             for name in (PREDICTIONS, CONFIDENCES):
                 self.undo.save(name, *self.layout.kept_offsets[i : i + 2].tolist())
         self._histogram.add(kept.prediction, kept.confidence)
         if before:
-            self._histogram.remove(before.prediction, before.confidence)
-        for name, array in ((PREDICTIONS, kept.prediction), (CONFIDENCES, kept.confidence)):
-            self._slot(name, i, kept.box)[:] = array
-            self._files[name].release()
+            self._histogram.remove(*self._kept_arrays(i, before))
+        arrays = self._kept_arrays(i, kept.box)
+        for slot, array in zip(arrays, (kept.prediction, kept.confidence), strict=True):
+            slot[:] = array
+        self._release_kept()
         self._index[i] = (*kept.box, iteration)
 
     def thresholds(self, quantile: float) -> np.ndarray:
@@ -235,12 +230,32 @@ class LabelBank:
         start, end = self.layout.label_offsets[i : i + 2]
         return self._files[LABELS].array[start:end].reshape(height, width)
 
-    def _slot(self, name: str, i: int, box: Box) -> np.ndarray:
+    def _kept_box(self, i: int) -> Box | None:
+        """Return which part of frame ``i`` was last predicted."""
+        *corners, iteration = self._index[i].tolist()
+        if corners == [-1] * 4 and iteration == -1:
+            return None
+        if iteration < 0:
+            raise ValueError(f'{INDEX} holds iteration {iteration} for frame {i}')
+        box = Box(*corners)
+        self._frame(i, box)  # checks the box
+        return box
+
+    def _kept_arrays(self, i: int, box: Box) -> list[np.ndarray]:
+        """Return where prediction and confidence of a box of frame ``i`` lie in the files."""
         start, end = self.layout.kept_offsets[i : i + 2]
-        height, width = box.size
-        if height * width > end - start:
-            raise ValueError(f'a crop of {height} x {width} is larger than {end - start} pixels')
-        return self._files[name].array[start : start + height * width].reshape(height, width)
+        (height, width), size = box.size, end - start
+        if height * width > size:
+            raise ValueError(f'a crop of {height} x {width} is larger than {size} pixels')
+        part = slice(start, start + height * width)
+        return [
+            self._files[name].array[part].reshape(height, width)
+            for name in (PREDICTIONS, CONFIDENCES)
+        ]
+
+    def _release_kept(self) -> None:
+        for name in (PREDICTIONS, CONFIDENCES):
+            self._files[name].release()
 
 
 def remove(folder: Path) -> None:

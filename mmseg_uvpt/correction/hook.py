@@ -122,7 +122,7 @@ class LabelCorrectionHook(Hook):
     def _keep(self, runner: Runner, data_batch: dict[str, Sequence]) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         confidences = model.last_prediction.confidence
-        if not torch.isfinite(confidences).all():
+        if not confidences.sum().isfinite():  # faster than to ask each one
             raise UserError(
                 f'the network gives no finite numbers after iteration {runner.iter}: training '
                 'has diverged. Resume from the last checkpoint with a lower learning rate.'

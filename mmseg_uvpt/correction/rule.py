@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -118,13 +119,16 @@ class LabelCorrectionRule:
         """
         if not self.correcting.any():
             return None
-        occurs = np.zeros(256, bool)
+        occurs = np.zeros(256, np.uint8)
         occurs[: self.num_classes] = self.correcting
-        if not occurs[label].any():
+        if not cv2.LUT(label, occurs).any():
             return None
-        needed = np.where(self.correcting, self.thresholds, np.inf).astype(np.float32)
-        trusted = confidence.astype(np.float32, copy=False) >= needed[prediction]
-        return np.where(trusted, prediction, label)
+        needed = np.full(256, np.inf, np.float32)
+        needed[: self.num_classes][self.correcting] = self.thresholds[self.correcting]
+        if confidence.dtype == np.float16:
+            # bit patterns of float16 from 0 up are ordered like the numbers, and compared faster
+            confidence, needed = confidence.view(np.uint16), _at_least(needed).view(np.uint16)
+        return np.where(confidence >= cv2.LUT(prediction, needed), prediction, label)
 
     def observe(self, prediction: np.ndarray, label: np.ndarray) -> None:
         """Take in what was predicted for one image, and the labels it had (step 1).
@@ -210,3 +214,9 @@ class LabelCorrectionRule:
         self._curve_start = arrays['curve_start'].copy()
         self._queue.clear()
         self._queue.extend(arrays['queue'].copy())
+
+
+def _at_least(numbers: np.ndarray) -> np.ndarray:
+    """Return the smallest float16 that is not below each number, infinity included."""
+    rounded = numbers.astype(np.float16)
+    return np.where(rounded < numbers, np.nextafter(rounded, np.float16(np.inf)), rounded)

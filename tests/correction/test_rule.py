@@ -126,3 +126,21 @@ def test_settings_out_of_range_are_refused(change: dict) -> None:
     (name, value), *_ = change.items()
     with pytest.raises(ValueError, match=f'{name} must be .* not {value}'):
         LabelCorrectionRule(**settings)
+
+
+def test_half_precision_is_compared_as_numbers() -> None:
+    """Also with thresholds between two float16, and none at all."""
+    rng = np.random.default_rng(0)
+    correcting = LabelCorrectionRule(19, epoch_length=1)
+    correcting.correcting[:] = True
+    correcting.thresholds = rng.random(19).astype(np.float32)
+    correcting.thresholds[3:6] = 0, 1, np.nan
+    label, prediction = rng.integers(0, 19, (2, 200, 300), np.uint8)
+    confidence = rng.random((200, 300)).astype(np.float16)
+    confidence[:2] = [[0], [1]]
+    confidence[2] = np.nextafter(correcting.thresholds, 1).astype(np.float16)[prediction[2]]
+    found = correcting.correct(label, prediction, confidence)
+    trusted = confidence.astype(np.float32) >= correcting.thresholds[prediction]
+    np.testing.assert_array_equal(found, np.where(trusted, prediction, label))
+    as_float32 = correcting.correct(label, prediction, confidence.astype(np.float32))
+    np.testing.assert_array_equal(as_float32, found)
