@@ -9,9 +9,9 @@ large copy takes for the bytes that a part must read and write.
 
 Throughput is that of the recipes' loaders, batch 1, while nothing else is computed, by the clock;
 by processor time it is what a core of its own would give. What a GPU consumes is not measured here
-but derived (PERFORMANCE 5.5): the arithmetic of an iteration of Swin-B, three views of a 512 x 512
-crop, takes 4.2 ms at 400 TFLOP/s (bfloat16) and 34 ms at 50 TFLOP/s (float32). A real iteration
-takes longer, and so consumes less.
+but derived: from the operations of a step of Swin-B an image (`train_step.py`, `hours.py`), at the
+400 TFLOP/s in bfloat16 and 50 in float32 that PERFORMANCE 5.5 takes for an H100. A real step takes
+longer, and so consumes less.
 """
 
 import argparse
@@ -49,7 +49,8 @@ RECIPES = {  # file, folder of the data set
     'adaptation': ('cityscapes_adaptation', 'cityscapes'),
     'source training': ('gta', 'gta'),
 }
-GPU_SECONDS = {'bfloat16': 4.2e-3, 'float32': 34e-3}  # of an iteration: derived, not measured
+OPERATIONS = {'adaptation': 5.24e12, 'source training': 0.83e12}  # an image
+GPU_SPEEDS = {'bfloat16': 400e12, 'float32': 50e12}
 HEIGHT, WIDTH = 1024, 2048
 DRAWS = 8  # random numbers that a part is timed with; its time is their mean
 
@@ -256,15 +257,16 @@ def table(rows: list[dict], first: str) -> str:
     return '\n'.join(lines)
 
 
-def loader_table(rows: list[dict]) -> str:
-    """Return rows of throughput as a Markdown table."""
-    columns = ' | '.join(f'fast / needed, {kind}' for kind in GPU_SECONDS)
+def loader_table(rows: list[dict], operations: float) -> str:
+    """Return rows of throughput as a Markdown table, for so many operations an image."""
+    columns = ' | '.join(f'fast / needed, {kind}' for kind in GPU_SPEEDS)
     lines = [f'| workers | plain, images/s | fast, images/s | {columns} |', '|---' * 5 + '|']
     for row in rows:
         for unit, what in (('s', ''), ('processor_s', ', by processor time')):
             if f'fast_images_per_{unit}' in row:
                 plain, fast = (row[f'{kind}_images_per_{unit}'] for kind in ('plain', 'fast'))
-                needed = ' | '.join(f'{fast * seconds:.2f}' for seconds in GPU_SECONDS.values())
+                seconds = [operations / speed for speed in GPU_SPEEDS.values()]
+                needed = ' | '.join(f'{fast * s:.2f}' for s in seconds)
                 lines.append(f'| {row["workers"]}{what} | {plain:.1f} | {fast:.1f} | {needed} |')
     return '\n'.join(lines)
 
@@ -287,7 +289,7 @@ def main() -> None:
 
     init_default_scope('mmseg')
     cv2.setNumThreads(0)  # as in the recipes
-    how = made_how('cpu', {'what a GPU consumes': 'derived from PERFORMANCE 5.5'})
+    how = made_how('cpu', {'what a GPU consumes': 'derived from operations'})
     bandwidth = copy_bytes_per_second()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -307,7 +309,8 @@ def main() -> None:
             print(f'\nA sample of {recipe}\n\n{table(found, "part")}', flush=True)
             samples += found
             found = measure_loader(recipe, root, args.rounds, args.workers)
-            print(f'\nThe loader of {recipe}\n\n{loader_table(found)}', flush=True)
+            shown = loader_table(found, OPERATIONS[recipe])
+            print(f'\nThe loader of {recipe}\n\n{shown}', flush=True)
             throughput += found
         conversion = measure_conversion(label, root, 4 * args.rounds, bandwidth)
         print(f'\nConverting a label\n\n{table(conversion, "part")}')

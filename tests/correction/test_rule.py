@@ -138,7 +138,8 @@ def test_half_precision_is_compared_as_numbers() -> None:
     label, prediction = rng.integers(0, 19, (2, 200, 300), np.uint8)
     confidence = rng.random((200, 300)).astype(np.float16)
     confidence[:2] = [[0], [1]]
-    confidence[2] = np.nextafter(correcting.thresholds, 1).astype(np.float16)[prediction[2]]
+    above = np.nextafter(np.nan_to_num(correcting.thresholds), 1).astype(np.float16)
+    confidence[2] = above[prediction[2]]
     found = correcting.correct(label, prediction, confidence)
     trusted = confidence.astype(np.float32) >= correcting.thresholds[prediction]
     np.testing.assert_array_equal(found, np.where(trusted, prediction, label))
