@@ -320,7 +320,7 @@ def time_forms(model: nn.Module, names: list[str], side: int, device: str, round
     for name, seconds in turns(steps, rounds, CLOCKS).items():
         found[name].update(seconds)
     for name, step in steps.items():
-        if not FORMS[name].compiled:
+        if not (step.form.compiled or step.form.low_memory):  # where parts run once, as they are
             found[name]['parts'] = breakdown(step)
     return {'floor': floor, 'forms': found}
 

@@ -81,12 +81,19 @@ def weights(tmp_path_factory):
     return paths
 
 
+@pytest.fixture
+def small_styles(monkeypatch):
+    """Spare the networks style images of the published sizes."""
+    monkeypatch.setattr(style_images, 'SIDE', 64)
+
+
 def augmented(name, styles, weights, samples=None):
     np.random.seed(0)  # noqa: NPY002
     collated = augmented_collate(samples or batch(), [name], str(styles))
     return preprocessor(weights=weights)(collated, training=True)
 
 
+@pytest.mark.usefixtures('small_styles')
 @pytest.mark.parametrize('name', LEFT_OUT)
 def test_range_channels_and_labels(name, styles, weights):
     if name in CORRUPTIONS and not HAS_IMAUG:
@@ -148,6 +155,7 @@ def test_only_the_augmentation_drawn_is_computed(styles, weights):
         assert part._networks == {}
 
 
+@pytest.mark.usefixtures('small_styles')
 def test_networks_are_no_part_of_the_model(styles, weights):
     part = preprocessor(weights=weights)
     for name in ('adain', 'style_randomisation'):
@@ -274,6 +282,7 @@ def test_a_preprocessor_that_would_not_augment_is_refused(styles, weights):
         prerequisites.check(cfg)
 
 
+@pytest.mark.usefixtures('small_styles')
 @pytest.mark.parametrize('name', ['adain', 'style_randomisation', 'fda_style'])
 def test_networks_and_styles_see_rgb_in_0_to_1(name, styles, weights, monkeypatch):
     seen = []

@@ -1,5 +1,6 @@
 """Style images for the demo, and the sheet that shows augmentations."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -76,10 +77,15 @@ def test_the_sheet_shows_each_augmentation(data):
         ('configs/pretrain/source-gta_mit-b5_synthia.py', 'picture.png', '--no-deps imaug|adain'),
     ],
 )
-def test_what_is_missing_is_said(data, config, picture, message):
+def test_what_is_missing_is_said(data, config, picture, message, monkeypatch, capfd):
     out = data / 'sheet.png'
-    done = run('tools/show_augmentations.py', config, data / picture, out, '--data-root', data)
-    assert done.returncode != 0
-    assert any(part in done.stdout for part in message.split('|'))
-    assert done.stdout.count('\n') == 1
+    arguments = [config, data / picture, out, '--data-root', data]
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(sys, 'argv', ['show_augmentations.py', *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path('tools/show_augmentations.py', run_name='__main__')
+    assert end.value.code != 0
+    said = ''.join(capfd.readouterr())
+    assert any(part in said for part in message.split('|'))
+    assert said.count('\n') == 1
     assert not out.exists()
