@@ -3,7 +3,8 @@
 The step is that of the recipes: three views of an image of side x side, batch 1, losses, backward,
 AdamW. The plain form stands in this file alone: mmseg's own window attention, which pads, rolls and
 makes a mask of every window; scores, bias and softmax as tensors; torch's own layers in the frozen
-backbone; branches that are computed and then dropped; deformable attention in plain PyTorch.
+backbone; branches that are computed and then dropped; deformable attention in plain PyTorch; glibc
+as it is, which returns the memory of each large tensor.
 
 Time: forms take turns and draw the same random numbers (on a CPU), and the median counts. The
 processor's seconds, which on a CPU are the sum over threads, say more where others use the machine
@@ -22,6 +23,7 @@ peak that torch allocates there is measured as well.
 import argparse
 import contextlib
 import copy
+import ctypes
 import itertools
 import time
 import weakref
@@ -41,6 +43,7 @@ from torch.utils._pytree import tree_iter
 from whole_model import make_model
 
 MIB = 2**20
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # of mallopt(3)
 CLOCKS = {'seconds': time.perf_counter, 'processor_seconds': time.process_time}
 PARTS = ('generator', 'adapters', 'backbone', 'head', 'losses', 'backward', 'optimiser')
 
@@ -128,6 +131,19 @@ def batch(side: int, device: str) -> tuple[Tensor, list]:
     return image, [SegDataSample(gt_sem_seg=PixelData(data=labels))]
 
 
+def default_main_memory() -> None:
+    """Have glibc return large tensors' memory, as it does in a program that does not ask."""
+    libc = ctypes.CDLL(None)
+    # what it comes to when tensors of up to 32 MiB have come and gone
+    for option, value in (
+        (MMAP_MAX, 65536),
+        (MMAP_THRESHOLD, 32 * MIB),
+        (TRIM_THRESHOLD, 64 * MIB),
+    ):
+        libc.mallopt(option, value)
+    libc.malloc_trim(0)
+
+
 class Step:
     """A training step in one form, with its own model."""
 
@@ -138,6 +154,19 @@ class Step:
         self.optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=not form.plain)
         self.data = batch(side, device)
         self.made = 0
+
+    def ready(self) -> None:
+        """Have the allocator do as in the scripts, or in the plain form as it does by itself."""
+        from mmseg_uvpt.engine.main_memory import keep_main_memory
+
+        if self.device == 'cuda':
+            return
+        if self.form.plain:
+            default_main_memory()
+        else:
+            keep_main_memory()
+            self()  # it has the memory then, as in a training
+            self.made -= 1
 
     def loss(self, seed: int = 0) -> Tensor:
         """Run the forward pass and return the sum of the losses."""
@@ -320,6 +349,7 @@ def time_forms(model: nn.Module, names: list[str], side: int, device: str, round
     for name, seconds in turns(steps, rounds, CLOCKS).items():
         found[name].update(seconds)
     for name, step in steps.items():
+        step.ready()
         if not (step.form.compiled or step.form.low_memory):  # where parts run once, as they are
             found[name]['parts'] = breakdown(step)
     return {'floor': floor, 'forms': found}

@@ -34,6 +34,7 @@ from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import launcher, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.label_report import LabelReport
+from mmseg_uvpt.engine.main_memory import keep_main_memory
 from mmseg_uvpt.engine.precision import autocast
 from mmseg_uvpt.engine.scoring_loop import of_equal_size
 from mmseg_uvpt.engine.work_lock import locked
@@ -82,6 +83,7 @@ def label_target(
         'git': provenance.git_revision(),
         'environment': provenance.environment(),
     }
+    keep_main_memory()
     init_default_scope('mmseg')
     with readable_failures(folder):
         distribution.join(launcher())

@@ -16,6 +16,7 @@ from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.seeded_batches import seed_batches
 from mmseg_uvpt.engine import distribution, loader_workers
 from mmseg_uvpt.engine.finite import CHECKED
+from mmseg_uvpt.engine.main_memory import keep_main_memory
 from mmseg_uvpt.engine.parameters import parameter_counts
 from mmseg_uvpt.errors import UserError
 
@@ -133,6 +134,7 @@ def build_runner(cfg: Config) -> ProjectRunner:
     Raises:
         UserError: a part of it cannot be built as the config says.
     """
+    keep_main_memory()
     _without_workers(cfg)
     if 'optim_wrapper' in cfg:
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')

@@ -1,0 +1,40 @@
+"""Memory of large tensors stays with a program that computes on a CPU."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+COUNT_FAULTS = """
+import resource, sys, torch
+from mmseg_uvpt.engine.main_memory import keep_main_memory
+if sys.argv[1] == 'kept':
+    keep_main_memory()
+for _ in range(30):
+    torch.empty(10_000_000 + int(1000 * torch.rand(1))).fill_(1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.empty(10_000_000 + int(1000 * torch.rand(1))).fill_(1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='glibc only')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU the allocator is left alone')
+def test_large_tensors_get_the_pages_of_those_before():
+    faults = [
+        int(
+            subprocess.run(
+                [sys.executable, '-c', COUNT_FAULTS, how],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for how in ('returned', 'kept')
+    ]
+    pages = 10 * 4 * 10_000_000 / resource.getpagesize()
+    assert faults[0] > pages / 2
+    assert faults[1] < pages / 3
