@@ -33,14 +33,10 @@ def chosen_device(parser: argparse.ArgumentParser, asked: str | None) -> str:
 def turns(
     runs: dict[str, Callable], rounds: int, clocks: dict[str, Callable[[], float]]
 ) -> dict[str, dict[str, float]]:
-    """Return the median of each run by each clock; runs take turns, after a round to warm up.
-
-    What a run has as its attribute ``ready`` is called before each turn and not timed.
-    """
+    """Return the median of each run by each clock; runs take turns, after a round to warm up."""
     times = {name: {clock: [] for clock in clocks} for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
-            getattr(run, 'ready', lambda: None)()
             starts = {clock: now() for clock, now in clocks.items()}
             run()
             if number:

@@ -6,12 +6,12 @@ makes a mask of every window; scores, bias and softmax as tensors; torch's own l
 backbone; branches that are computed and then dropped; deformable attention in plain PyTorch; glibc
 as it is, which returns the memory of each large tensor.
 
-Time: forms take turns and draw the same random numbers (on a CPU), and the median counts. The
+Time: the plain form comes first, since what the scripts ask of glibc cannot be taken back; then the
+others take turns. All draw the same random numbers (on a CPU), and the median counts. The
 processor's seconds, which on a CPU are the sum over threads, say more where others use the machine
-too: take one thread then (OMP_NUM_THREADS=1). Losses
-and gradients of the float32 forms are compared before anything is timed. The floor is the time of
-the plain step's matrix products and convolutions at the speed of a large product, measured in the
-same run.
+too: take one thread then (OMP_NUM_THREADS=1). Losses and gradients are compared with the plain
+ones. The floor is the time of the plain step's matrix products and convolutions at the speed of a
+large product, measured in the same run.
 
 Memory: all tensors that are alive at a time, beside parameters, buffers, gradients and AdamW's
 state, and of them what autograd saved by the end of the forward pass. Nothing is computed for it:
@@ -23,7 +23,6 @@ peak that torch allocates there is measured as well.
 import argparse
 import contextlib
 import copy
-import ctypes
 import itertools
 import time
 import weakref
@@ -43,7 +42,6 @@ from torch.utils._pytree import tree_iter
 from whole_model import make_model
 
 MIB = 2**20
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # of mallopt(3)
 CLOCKS = {'seconds': time.perf_counter, 'processor_seconds': time.process_time}
 PARTS = ('generator', 'adapters', 'backbone', 'head', 'losses', 'backward', 'optimiser')
 
@@ -131,19 +129,6 @@ def batch(side: int, device: str) -> tuple[Tensor, list]:
     return image, [SegDataSample(gt_sem_seg=PixelData(data=labels))]
 
 
-def default_main_memory() -> None:
-    """Have glibc return large tensors' memory, as it does in a program that does not ask."""
-    libc = ctypes.CDLL(None)
-    # what it comes to when tensors of up to 32 MiB have come and gone
-    for option, value in (
-        (MMAP_MAX, 65536),
-        (MMAP_THRESHOLD, 32 * MIB),
-        (TRIM_THRESHOLD, 64 * MIB),
-    ):
-        libc.mallopt(option, value)
-    libc.malloc_trim(0)
-
-
 class Step:
     """A training step in one form, with its own model."""
 
@@ -154,19 +139,6 @@ class Step:
         self.optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=not form.plain)
         self.data = batch(side, device)
         self.made = 0
-
-    def ready(self) -> None:
-        """Have the allocator do as in the scripts, or in the plain form as it does by itself."""
-        from mmseg_uvpt.engine.main_memory import keep_main_memory
-
-        if self.device == 'cuda':
-            return
-        if self.form.plain:
-            default_main_memory()
-        else:
-            keep_main_memory()
-            self()  # it has the memory then, as in a training
-            self.made -= 1
 
     def loss(self, seed: int = 0) -> Tensor:
         """Run the forward pass and return the sum of the losses."""
@@ -334,10 +306,25 @@ def gpu_peak(model: nn.Module, form: Form, side: int) -> float:
 
 
 def time_forms(model: nn.Module, names: list[str], side: int, device: str, rounds: int) -> dict:
-    """Return median seconds, breakdown and floor of each form; compare the float32 ones first."""
+    """Return median seconds, breakdown and floor of each form; compare those of float32."""
+    from mmseg_uvpt.engine.main_memory import keep_main_memory
+
     steps = {name: Step(model, FORMS[name], side, device) for name in names}
+    plain = {'plain': steps.pop('plain')}
     found = {name: {} for name in names}
-    loss, gradient = steps['plain'].gradients()
+    found['plain'] |= {'loss_error': 0.0, 'gradient_error': 0.0}
+    loss, gradient = plain['plain'].gradients()
+    floor = floor_seconds(plain['plain'], rounds)
+
+    def time_all(some: dict[str, Step]) -> None:
+        for name, seconds in turns(some, rounds, CLOCKS).items():
+            found[name].update(seconds)
+        for name, step in some.items():
+            if not (step.form.compiled or step.form.low_memory):  # where parts run once
+                found[name]['parts'] = breakdown(step)
+
+    time_all(plain)
+    keep_main_memory()  # as the scripts do from the start; there is no way back
     for name, step in steps.items():
         other, others = step.gradients()
         found[name]['loss_error'] = abs(other - loss) / abs(loss)
@@ -345,13 +332,7 @@ def time_forms(model: nn.Module, names: list[str], side: int, device: str, round
         # rounding changes the order in which Lovasz-softmax sorts, and by it 5e-4 of the gradient
         if device == 'cpu' and not FORMS[name].amp and found[name]['gradient_error'] > 2e-3:
             raise SystemExit(f'error: {name} gives other gradients: {found[name]}')
-    floor = floor_seconds(steps['plain'], rounds)
-    for name, seconds in turns(steps, rounds, CLOCKS).items():
-        found[name].update(seconds)
-    for name, step in steps.items():
-        step.ready()
-        if not (step.form.compiled or step.form.low_memory):  # where parts run once, as they are
-            found[name]['parts'] = breakdown(step)
+    time_all(steps)
     return {'floor': floor, 'forms': found}
 
 
