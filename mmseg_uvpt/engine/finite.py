@@ -28,7 +28,8 @@ class _SkipsNonFinite(OptimWrapper):
 
     Attributes:
         finite_loss: whether the last loss was finite; arriving.
-        finite_gradient: whether the gradient of the last step was; None if it is not known.
+        finite_gradient: whether the gradient of the last step was; None if it is not known, or if
+            the last loss was one of several that make a step together, and not the last of them.
     """
 
     finite_loss: Arriving
@@ -37,7 +38,7 @@ class _SkipsNonFinite(OptimWrapper):
     def update_params(self, loss: Tensor, *args: object, **kwargs: object) -> None:
         """Update the parameters unless the loss is not finite."""
         finite = _everywhere(torch.isfinite(loss.detach()).all())
-        self.finite_loss = Arriving(finite)
+        self.finite_loss, self.finite_gradient = Arriving(finite), None
         super().update_params(loss * torch.where(finite, 1.0, torch.nan), *args, **kwargs)
 
 

@@ -129,3 +129,14 @@ def test_bad_weights_are_not_saved(run, monkeypatch):
     monkeypatch.setattr(FiniteOptimWrapper, 'step', spoil)
     with pytest.raises(UserError, match=r'4 iterations 1 weights .* good one is .*iter_2\.pth'):
         run()
+
+
+def test_a_bad_gradient_counts_once_where_losses_are_gathered():
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.AdamW([weight], fused=True)
+    wrapper = FiniteOptimWrapper(optimizer, accumulative_counts=2)
+    known = []
+    for loss in (weight.sum, lambda: (weight - 1).sqrt().sum(), weight.sum, weight.sum):
+        wrapper.update_params(loss())  # the second is 0 with an infinite gradient
+        known.append(wrapper.finite_gradient and bool(wrapper.finite_gradient.wait()[0]))
+    assert known == [None, False, None, True]
