@@ -244,9 +244,9 @@ class LabelBank:
     def _kept_arrays(self, i: int, box: Box) -> list[np.ndarray]:
         """Return where prediction and confidence of a box of frame ``i`` lie in the files."""
         start, end = self.layout.kept_offsets[i : i + 2]
-        (height, width), size = box.size, end - start
-        if height * width > size:
-            raise ValueError(f'a crop of {height} x {width} is larger than {size} pixels')
+        height, width = box.size
+        if height * width > end - start:
+            raise ValueError(f'a crop of {height} x {width} is larger than {end - start} pixels')
         part = slice(start, start + height * width)
         return [
             self._files[name].array[part].reshape(height, width)
