@@ -64,7 +64,10 @@ def copy_bytes_per_second() -> float:
 
 
 def operations(run: Callable[[], object]) -> int:
-    """Return the operations of products and convolutions in a call, a multiplication being one."""
+    """Return the operations of products, convolutions and attention in a call.
+
+    A multiplication is one, an addition another.
+    """
     aten = torch.ops.aten
     mended = {
         aten.convolution_backward: _of_convolution_backward,
