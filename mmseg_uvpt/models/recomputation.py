@@ -52,10 +52,10 @@ def recomputed_in_half(run: nn.Module | Callable, *args):
     than two fifths of the memory. Parts of what is recomputed anyway are left alone, and so are
     compiled graphs, which decide that themselves.
     """
-    half = autocast_type(args[0]) is not None and torch.is_grad_enabled()
-    if half and not _INSIDE.get() and not torch.compiler.is_compiling():
-        return recomputed(run, *args)
-    return run(*args)
+    # asked first, since a compiler may know nothing of context variables
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled() or _INSIDE.get():
+        return run(*args)
+    return run(*args) if autocast_type(args[0]) is None else recomputed(run, *args)
 
 
 @contextmanager

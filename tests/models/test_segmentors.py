@@ -225,11 +225,13 @@ def tiny(build):
     return build('swin-nano_uni-uvpt', changes).eval()
 
 
-def test_views_are_one_graph_each(tiny, labelled):
+@pytest.mark.parametrize('amp', [False, True])
+@pytest.mark.parametrize('trains', [False, True])
+def test_views_are_one_graph_each(trains, amp, tiny, labelled):
     """Without a break, with the same numbers, and not traced again. Code is not generated here."""
     image = torch.randn(1, 3, 64, 64)
     samples = labelled(torch.randint(0, 19, (1, 64, 64)))
-    with torch.no_grad():
+    with torch.set_grad_enabled(trains), torch.autocast('cpu', torch.bfloat16, enabled=amp):
         expected = tiny.loss(image, samples)
         tiny.compile_views('eager')
         found = tiny.loss(image, samples)
