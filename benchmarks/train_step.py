@@ -23,7 +23,6 @@ peak that torch allocates there is measured as well.
 import argparse
 import contextlib
 import copy
-import itertools
 import time
 import weakref
 from collections import defaultdict
@@ -37,7 +36,7 @@ import torch
 import torch.nn.functional as F
 from measuring import made_how, operations, seconds_on_cpu, turns
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_iter
 from whole_model import make_model
 
@@ -238,11 +237,27 @@ class AliveTensors(TorchDispatchMode):
         self.now -= size
 
 
+@contextlib.contextmanager
+def windows_with_numbers() -> Iterator[None]:
+    """Let the places of windows have numbers where other tensors are without data.
+
+    How many of them are padding depends on the numbers; a step makes them once and keeps them.
+    """
+    from mmseg_uvpt.models.backbones import swin
+
+    windows_of = swin.windows_of
+
+    def with_numbers(*args) -> list:
+        with _disable_current_modes():
+            return windows_of(*args)
+
+    with mock.patch.object(swin, 'windows_of', with_numbers):
+        yield
+
+
 def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:
     """Return the MiB of a step's tensors and its operations, counted on tensors without data."""
     from torch._subclasses.fake_tensor import FakeTensorMode
-
-    from mmseg_uvpt.models.backbones.swin import windows_of
 
     model = prepared(model, form._replace(compiled=False)).train()
     for part in model.modules():
@@ -250,9 +265,6 @@ def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:
             part.drop_prob = 0.0
         if isinstance(getattr(part, 'drop_path', None), float):
             part.drop_path = 0.0
-    for scale, stage, shift in itertools.product((1, 0.5, 2), range(4), (0, 3)):
-        size = int(side * scale) // 4 >> stage
-        windows_of(1, (size, size), 7, shift, torch.device('cpu'))  # has numbers
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     for part in model.modules():
         for name, p in part._parameters.items():
@@ -275,7 +287,7 @@ def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:
         return tensor
 
     def forward() -> Tensor:
-        with around(form, 'cpu'):
+        with around(form, 'cpu'), windows_with_numbers():
             return model.parse_losses(model.loss(*batch(side, 'cpu')))[0]
 
     with fake, AliveTensors() as alive:
