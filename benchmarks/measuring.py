@@ -56,11 +56,39 @@ def seconds_on_cpu(
     return {name: row['seconds'] for name, row in found.items()}
 
 
-def copy_bytes_per_second() -> float:
-    """Return how many bytes a large copy on the CPU moves, reading and writing."""
-    source, target = torch.zeros(2, 64 << 20, dtype=torch.uint8)
-    best = min(seconds_on_cpu({'copy': lambda: target.copy_(source)}, 5).values())
+def waited(run: Callable, device: str) -> Callable:
+    """Return ``run`` for a clock on the CPU: on a GPU it then ends when the work there has."""
+    if device != 'cuda':
+        return run
+
+    def until_done(*args, **kwargs):
+        result = run(*args, **kwargs)
+        torch.cuda.synchronize()
+        return result
+
+    return until_done
+
+
+def copy_bytes_per_second(device: str = 'cpu') -> float:
+    """Return how many bytes a large copy on a device moves, reading and writing."""
+    size = 1 << 30 if device == 'cuda' else 64 << 20  # more than caches hold
+    source, target = torch.zeros(2, size, dtype=torch.uint8, device=device)
+    copy = waited(lambda: target.copy_(source), device)
+    best = min(seconds_on_cpu({'copy': copy}, 5).values())
     return 2 * source.numel() / best
+
+
+def operations_per_second(device: str, dtype: torch.dtype = torch.float32) -> float:
+    """Return the speed of a large product of matrices; the fastest of several counts."""
+    side = 8192 if device == 'cuda' else 2048
+    a, b = torch.randn(2, side, side, device=device).to(dtype)
+    product = waited(lambda: torch.mm(a, b), device)
+    return 2 * side**3 / min(seconds_on_cpu({'': product}, 1)[''] for _ in range(5))
+
+
+def milliseconds(seconds: float) -> str:
+    """Return seconds as milliseconds, to four digits."""
+    return f'{float(f"{1e3 * seconds:.4g}"):.10g}'
 
 
 def operations(run: Callable[[], object]) -> int:

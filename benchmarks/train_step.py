@@ -11,21 +11,27 @@ others take turns. All draw the same random numbers (on a CPU), and the median c
 processor's seconds, which on a CPU are the sum over threads, say more where others use the machine
 too: take one thread then (OMP_NUM_THREADS=1). Losses and gradients are compared with the plain
 ones. The floor is the time of the plain step's matrix products and convolutions at the speed of a
-large product, measured in the same run.
+large product, measured in the same run: in float32, and on a GPU in bfloat16 for the forms that
+compute in it. (Of convolutions in float32 a GPU makes some in TF32, as torch does by itself; large
+products it does not.) On a GPU each part is waited for, so that where the processor is slower than
+the GPU a part's time is the processor's; ``--profile`` says for how much of a step the GPU is busy.
 
 Memory: all tensors that are alive at a time, beside parameters, buffers, gradients and AdamW's
 state, and of them what autograd saved by the end of the forward pass. Nothing is computed for it:
 a step runs on tensors without data, so that the figures are exact, need no time and no memory, and
 leave out what an allocator or a library reserves beyond. Nothing is dropped there. On a GPU the
-peak that torch allocates there is measured as well.
+peak that torch allocates there in a warm step is measured as well, of the forms that are timed.
 """
 
 import argparse
 import contextlib
 import copy
+import gc
+import json
+import tempfile
 import time
 import weakref
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,8 +40,16 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from measuring import made_how, operations, seconds_on_cpu, turns
+from measuring import (
+    made_how,
+    milliseconds,
+    operations,
+    operations_per_second,
+    turns,
+    waited,
+)
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile, supported_activities
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_iter
 from whole_model import make_model
@@ -170,9 +184,7 @@ def breakdown(step: Step) -> dict[str, float]:
 
     def timed(name: str, run: Callable, *args, **kwargs):
         start = time.perf_counter()
-        result = run(*args, **kwargs)
-        if step.device == 'cuda':
-            torch.cuda.synchronize()
+        result = waited(run, step.device)(*args, **kwargs)
         found[name] += time.perf_counter() - start
         return result
 
@@ -194,21 +206,40 @@ def breakdown(step: Step) -> dict[str, float]:
     return dict(found)
 
 
-def floor_seconds(step: Step, rounds: int) -> float:
-    """Return the time of a step's products and convolutions at the speed of a large product."""
-    arithmetic = operations(step.gradients)
-    dtype = torch.bfloat16 if step.form.amp else torch.float32
-    side = 8192 if step.device == 'cuda' else 1024
-    a, b = torch.randn(2, side, side, device=step.device).to(dtype)
+def device_work(step: Step) -> dict:
+    """Return what a GPU does in a warm step.
 
-    def product() -> None:
-        torch.mm(a, b)
-        if step.device == 'cuda':
-            torch.cuda.synchronize()
+    Returns:
+        dict: seconds of its kernels, copies and fills added up, and in which any of them ran; how
+        many there were; the names that took longest, each with its seconds and calls.
+    """
+    step()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        step()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / 'trace.json'
+        profiler.export_chrome_trace(str(file))
+        return summed(json.loads(file.read_text())['traceEvents'])
 
-    # the fastest counts: a floor
-    seconds = min(seconds_on_cpu({'product': product}, 1)['product'] for _ in range(3 * rounds))
-    return arithmetic * seconds / (2 * side**3)
+
+def summed(events: list[dict]) -> dict:
+    """Return what `device_work` does, from the events of a trace, which are in microseconds."""
+    ran = [e for e in events if e.get('cat') in ('kernel', 'gpu_memcpy', 'gpu_memset')]
+    names, calls = defaultdict(float), Counter(e['name'] for e in ran)
+    busy = end = 0.0
+    for e in sorted(ran, key=lambda e: e['ts']):
+        names[e['name']] += e['dur']
+        busy += max(0.0, e['ts'] + e['dur'] - max(end, e['ts']))  # streams may overlap
+        end = max(end, e['ts'] + e['dur'])
+    longest = sorted(names, key=names.get, reverse=True)[:12]
+    return {
+        'kernel_seconds': sum(names.values()) / 1e6,
+        'busy_seconds': busy / 1e6,
+        'kernels': len(ran),
+        'longest': [
+            {'name': name, 'seconds': names[name] / 1e6, 'calls': calls[name]} for name in longest
+        ],
+    }
 
 
 class AliveTensors(TorchDispatchMode):
@@ -309,15 +340,22 @@ def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:
 
 
 def gpu_peak(model: nn.Module, form: Form, side: int) -> float:
-    """Return the MiB that torch allocates on the GPU at most, over a warm step."""
+    """Return the MiB that a warm step takes on the GPU at most, as torch's allocator counts.
+
+    What lies there before the step's model does is not counted.
+    """
+    gc.collect()  # models before this one, which hooks and graphs may hold in cycles
+    torch._C._cuda_clearCublasWorkspaces()  # one that stays would count in the first form alone
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
     step = Step(model, form, side, 'cuda')
     step()
     torch.cuda.reset_peak_memory_stats()
     step()
-    return torch.cuda.max_memory_allocated() / MIB
+    return (torch.cuda.max_memory_allocated() - before) / MIB
 
 
-def time_forms(model: nn.Module, names: list[str], side: int, device: str, rounds: int) -> dict:
+def time_forms(model: nn.Module, names: list[str], side: int, device: str, args) -> dict:
     """Return median seconds, breakdown and floor of each form; compare those of float32."""
     from mmseg_uvpt.engine.main_memory import keep_main_memory
 
@@ -326,14 +364,20 @@ def time_forms(model: nn.Module, names: list[str], side: int, device: str, round
     found = {name: {} for name in names}
     found['plain'] |= {'loss_error': 0.0, 'gradient_error': 0.0}
     loss, gradient = plain['plain'].gradients()
-    floor = floor_seconds(plain['plain'], rounds)
+    arithmetic = operations(plain['plain'].gradients)
+    floors = {
+        kind: arithmetic / operations_per_second(device, getattr(torch, kind))
+        for kind in (('float32', 'bfloat16') if device == 'cuda' else ('float32',))
+    }
 
     def time_all(some: dict[str, Step]) -> None:
-        for name, seconds in turns(some, rounds, CLOCKS).items():
+        for name, seconds in turns(some, args.rounds, CLOCKS).items():
             found[name].update(seconds)
         for name, step in some.items():
             if not (step.form.compiled or step.form.low_memory):  # where parts run once
                 found[name]['parts'] = breakdown(step)
+            if args.profile:
+                found[name]['device'] = device_work(step)
 
     time_all(plain)
     keep_main_memory()  # as the scripts do from the start; there is no way back
@@ -345,7 +389,69 @@ def time_forms(model: nn.Module, names: list[str], side: int, device: str, round
         if device == 'cpu' and not FORMS[name].amp and found[name]['gradient_error'] > 2e-3:
             raise SystemExit(f'error: {name} gives other gradients: {found[name]}')
     time_all(steps)
-    return {'floor': floor, 'forms': found}
+    return {'floors': floors, 'forms': found}
+
+
+def time_table(found: dict) -> str:
+    """Return what `time_forms` found as a Markdown table, in milliseconds."""
+    columns = ['form', 'step', 'times as fast', 'processor', 'times as fast', *PARTS]
+    lines = [
+        f'| {" | ".join(columns)} | loss, gradient off by |',
+        '|---' * (len(columns) + 1) + '|',
+    ]
+    plain = found['forms']['plain']
+    for name, row in found['forms'].items():
+        cells = [name]
+        for clock in CLOCKS:
+            cells += [milliseconds(row[clock]), f'{plain[clock] / row[clock]:.2f}']
+        cells += [milliseconds(row['parts'][p]) if 'parts' in row else '' for p in PARTS]
+        cells.append(f'{row["loss_error"]:.0e}, {row["gradient_error"]:.0e}')
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def device_table(name: str, row: dict) -> str:
+    """Return what a GPU does in a form's step as a sentence and a Markdown table."""
+    work = row['device']
+    busy, step = (milliseconds(s) for s in (work['busy_seconds'], row['seconds']))
+    lines = [
+        f'{name}: device busy {busy} ms of {step} ms; {work["kernels"]} kernels, copies and fills '
+        f'of together {milliseconds(work["kernel_seconds"])} ms\n',
+        '| ms | calls | kernel |\n|---|---|---|',
+    ]
+    for kernel in work['longest']:
+        title = kernel['name'].replace('|', '/')[:120]
+        lines.append(f'| {milliseconds(kernel["seconds"])} | {kernel["calls"]} | {title} |')
+    return '\n'.join(lines)
+
+
+def memory_of_forms(model: nn.Module, names: list[str], side: int, device: str) -> dict:
+    """Return the memory of each form that can be counted, and of those of ``names`` on a GPU."""
+    found = {name: memory(model, f, side) for name, f in FORMS.items() if not f.compiled}
+    for name in names if device == 'cuda' else ():
+        found.setdefault(name, {})['allocated'] = gpu_peak(model, FORMS[name], side)
+    return found
+
+
+def memory_table(found: dict) -> str:
+    """Return what `memory_of_forms` found as a Markdown table, in MiB and TFLOP."""
+    columns = ['form', 'fixed', 'saved', 'peak', 'of plain', 'TFLOP']
+    on_gpu = 'allocated' in found['plain']
+    columns += ['allocated on the GPU', 'of plain'] * on_gpu
+    lines = [f'| {" | ".join(columns)} |', '|---' * len(columns) + '|']
+    plain = found['plain']
+    for name, row in found.items():
+        cells = [name, *[''] * 5]
+        if 'peak' in row:
+            cells[1:4] = (f'{row[key]:.0f}' for key in ('fixed', 'saved', 'peak'))
+            cells[4:] = f'{row["peak"] / plain["peak"]:.2f}', f'{row["tflop"]:.2f}'
+        if 'allocated' in row:
+            taken = row['allocated']
+            cells += [f'{taken:.0f}', f'{taken / plain["allocated"]:.3f}']
+        elif on_gpu:
+            cells += ['', '']
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
 
 
 def main() -> None:
@@ -359,13 +465,23 @@ def main() -> None:
     parser.add_argument('--side', type=int, default=512, help='of the image [%(default)s]')
     parser.add_argument('--rounds', type=int, default=3, help='the median counts [%(default)s]')
     parser.add_argument(
-        '--forms', nargs='+', choices=FORMS, default=['plain', 'float32'], help='what is timed'
+        '--forms',
+        nargs='+',
+        choices=FORMS,
+        help='what is timed beside the plain one [all on a GPU, float32 on a CPU]',
     )
     parser.add_argument('--only', choices=['time', 'memory'], help='[both]')
+    parser.add_argument('--profile', action='store_true', help='list the kernels of a GPU')
     parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
-    names = ['plain', *(name for name in args.forms if name != 'plain')]
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if args.profile and (device == 'cpu' or args.only == 'memory'):
+        parser.error('--profile: it goes with the times of a GPU')
+    if args.profile and ProfilerActivity.CUDA not in supported_activities():
+        parser.error('--profile: torch finds no CUPTI, by which it would see kernels')
+    torch.backends.cudnn.benchmark = True  # as the recipes have it
+    asked = args.forms or (FORMS if device == 'cuda' else ['float32'])
+    names = list(dict.fromkeys(['plain', *asked]))
     how = made_how(device, {})
     for name, value in how.items():
         print(f'{name}: {value}')
@@ -373,39 +489,19 @@ def main() -> None:
     head = f'{args.model}, {args.side} x {args.side}'
     found: dict = {}
     if args.only != 'memory':
-        found['time'] = time_forms(model, names, args.side, device, args.rounds)
-        forms, floor = found['time']['forms'], found['time']['floor']
-        print(f'\n{head}, seconds a step; floor of its products in float32 {floor:.2f}\n')
-        columns = ['form', 'step', 'times as fast', 'processor', 'times as fast', *PARTS]
-        print(f'| {" | ".join(columns)} | loss, gradient off by |')
-        print('|---' * (len(columns) + 1) + '|')
-        for name, row in forms.items():
-            parts = [f'{row["parts"][p]:.2f}' if 'parts' in row else '' for p in PARTS]
-            cells = [name]
-            for clock in ('seconds', 'processor_seconds'):
-                cells += [f'{row[clock]:.2f}', f'{forms["plain"][clock] / row[clock]:.2f}']
-            errors = f'{row["loss_error"]:.0e}, {row["gradient_error"]:.0e}'
-            cells += [*parts, errors]
-            print(f'| {" | ".join(cells)} |', flush=True)
+        found['time'] = time_forms(model, names, args.side, device, args)
+        floors = (f'{milliseconds(s)} in {kind}' for kind, s in found['time']['floors'].items())
+        print(f'\n{head}, ms a step; floor of its products {", ".join(floors)}\n')
+        print(time_table(found['time']), flush=True)
+        for name, row in found['time']['forms'].items():
+            if args.profile:
+                print(f'\n{device_table(name, row)}', flush=True)
     if args.only != 'time':
+        found['memory'] = memory_of_forms(model, names, args.side, device)
         print(
             f'\n{head}, MiB: always there, saved by the forward pass, peak, part of the plain one; '
-            'arithmetic\n'
+            f'arithmetic\n\n{memory_table(found["memory"])}'
         )
-        print('| form | fixed | saved | peak | of plain | TFLOP |\n|---|---|---|---|---|---|')
-        found['memory'] = {}
-        for name, form in FORMS.items():
-            if form.compiled:
-                continue
-            row = found['memory'][name] = memory(model, form, args.side)
-            if device == 'cuda':
-                row['allocated'] = gpu_peak(model, form, args.side)
-            ratio = row['peak'] / found['memory']['plain']['peak']
-            cells = [name, *(f'{row[k]:.0f}' for k in ('fixed', 'saved', 'peak'))]
-            cells += [f'{ratio:.2f}', f'{row["tflop"]:.2f}']
-            print(f'| {" | ".join(cells)} |', flush=True)
-            if 'allocated' in row:
-                print(f'torch allocated {row["allocated"]:.0f} MiB on the GPU')
     if args.json:
         from mmseg_uvpt.files import write_json
 
