@@ -1,10 +1,11 @@
 // The CUDA kernels: pack values into planes, sample them; and for gradients the same backwards.
 //
-// A block serves a tile of 32 neighbouring queries and some heads. A thread has one query, one head
-// and CHANNELS of the head's channels; where a head has more, a group of neighbouring threads shares
-// it. Neighbouring queries sample neighbouring pixels, so a warp touches few lines of one head's
-// plane. What lies far apart in memory for such threads (a query's raw numbers, its output) goes
-// through shared memory, where whole rows of it are copied at a time.
+// A warp serves a tile of neighbouring queries and a few heads, one head after the other. A thread
+// has one query and CHANNELS of a head's channels; where a head has more, a group of neighbouring
+// threads shares it. Neighbouring queries sample neighbouring pixels, so a warp touches few lines of
+// one head's plane. What lies far apart in memory for such threads (a query's raw numbers, its
+// output) goes through shared memory, where whole rows of it are copied at a time. Warps have parts
+// of it of their own, and wait for nobody.
 #include "cuda_kernels.h"
 
 #include <cuda_bf16.h>
@@ -19,8 +20,7 @@ extern __shared__ __align__(16) unsigned char shared_memory[];
 
 namespace {
 
-constexpr int QUERIES = 32;  // of a tile
-constexpr int MAX_THREADS = 512;
+constexpr int WARPS = 4;                     // of a block
 constexpr unsigned SHARED_BYTES = 48 << 10;  // any GPU's blocks have so much
 
 template <typename T>
@@ -36,7 +36,7 @@ struct ComputedIn<double> {
 
 template <int BYTES>
 struct alignas(BYTES) Bytes {
-  unsigned char bytes[BYTES];
+  unsigned short words[BYTES / 2];
 };
 template <>
 struct alignas(16) Bytes<16> {
@@ -64,17 +64,30 @@ struct alignas(vector_bytes(N * sizeof(T))) Pack {
     T numbers[N];
   };
   __device__ Pack() {}
+  __device__ void load(const T* from) {
+#pragma unroll
+    for (int i = 0; i < VECTORS; ++i) vectors[i] = reinterpret_cast<const Vector*>(from)[i];
+  }
+  __device__ void store(T* to) const {
+#pragma unroll
+    for (int i = 0; i < VECTORS; ++i) reinterpret_cast<Vector*>(to)[i] = vectors[i];
+  }
 };
 
 template <typename A, int N, typename T>
 __device__ void load(const T* from, A (&to)[N]) {
-  using P = Pack<T, N>;
-  P pack;
-#pragma unroll
-  for (int i = 0; i < P::VECTORS; ++i)
-    pack.vectors[i] = reinterpret_cast<const typename P::Vector*>(from)[i];
+  Pack<T, N> pack;
+  pack.load(from);
 #pragma unroll
   for (int i = 0; i < N; ++i) to[i] = static_cast<A>(pack.numbers[i]);
+}
+
+template <typename A, int N, typename T>
+__device__ void store(T* to, const A (&from)[N]) {
+  Pack<T, N> pack;
+#pragma unroll
+  for (int i = 0; i < N; ++i) pack.numbers[i] = static_cast<T>(from[i]);
+  pack.store(to);
 }
 
 template <typename A>
@@ -137,107 +150,178 @@ __device__ inline void wait_for_group(int size) {
 
 // ---- which thread does what ----
 
-// How a call is cut into blocks: blocks of one tile's heads follow each other, then tiles.
+__host__ __device__ constexpr int rounded_up(int number, int to) {
+  return (number + to - 1) / to * to;
+}
+
+// The bytes of a row in shared memory: such that vectors of 16 bytes at the same place in eight
+// neighbouring rows lie in different banks.
+__host__ __device__ constexpr int row_stride(int bytes) { return rounded_up(bytes, 16) | 16; }
+
+// How a call is cut into warps' work: the heads of one tile follow each other, then tiles.
 struct Grid {
-  int across;            // queries a tile is wide: 8, or 32 where queries are one row
+  int group;             // threads that share a head's channels
+  int queries;           // of a tile
+  int across_log2;       // of the queries that a tile is wide
   int columns[MAX_MAPS];  // tiles of a map side by side
   int first[MAX_MAPS];    // a map's first tile
   int tiles = 0;
-  int block_heads;  // heads of a block
-  int head_blocks;
-  int group;        // threads that share a head's channels
+  int heads;        // that a warp serves
+  int head_groups;  // of them
+  int64_t units;    // a warp's work each
+  int sample_row, channel_row;  // bytes from a query's numbers to the next one's in shared memory
 
-  Grid(const CudaCall& c, int channels) {
-    across = c.fused ? 8 : QUERIES;
-    const int down = QUERIES / across;
+  // `sample_bytes` are those of a head's samples of one query, `channel_bytes` those of its channels.
+  Grid(const CudaCall& c, int channels, int sample_bytes, int channel_bytes) {
+    group = c.padded / channels;
+    queries = 32 / group;
+    across_log2 = !c.fused ? log2_of(queries) : queries == 32 ? 3 : queries >= 8 ? 2 : 1;
+    const int across = 1 << across_log2, down = queries / across;
     for (int map = 0; map < c.queries.count; ++map) {
       columns[map] = (c.queries.width[map] + across - 1) / across;
       first[map] = tiles;
       tiles += columns[map] * ((c.queries.height[map] + down - 1) / down);
     }
-    group = c.padded / channels;
-    take(c.heads, c.heads);
-    while (block_heads > 1 && threads() > MAX_THREADS) take((block_heads + 1) / 2, c.heads);
+    // several heads make longer rows to copy, one head more warps
+    for (heads = 4;; heads /= 2) {
+      head_groups = (c.heads + heads - 1) / heads;
+      units = c.batch * tiles * head_groups;
+      sample_row = row_stride(heads * sample_bytes);
+      channel_row = row_stride(heads * channel_bytes);
+      if (heads == 1 || (units >= ENOUGH_UNITS && warp_bytes() <= WARP_BYTES)) break;
+    }
   }
 
-  void take(int heads, int all) {
-    block_heads = heads;
-    head_blocks = (all + heads - 1) / heads;
-  }
+  __host__ __device__ int warp_bytes() const { return queries * (sample_row + channel_row); }
 
-  int threads() const { return QUERIES * group * block_heads; }
+  static int log2_of(int power) { return power == 1 ? 0 : 1 + log2_of(power / 2); }
+
+  static constexpr int ENOUGH_UNITS = 4096;  // several for each of a large GPU's schedulers
+  static constexpr int WARP_BYTES = 8 << 10;
 };
 
-// A tile: where its queries lie.
+// A tile: where its queries lie, and the heads that the warp serves.
 struct Tile {
-  int map, x, y, across;
+  int map, x, y, across_log2;
   int first_head, heads;
   int64_t b;
 
-  __device__ Tile(const CudaCall& c, const Grid& grid) : across(grid.across) {
-    const int of_head = blockIdx.x % grid.head_blocks, of_tile = blockIdx.x / grid.head_blocks;
-    const int tile = of_tile % grid.tiles;
+  __device__ Tile(const CudaCall& c, const Grid& grid, int64_t unit) : across_log2(grid.across_log2) {
+    const int64_t of_tile = unit / grid.head_groups;
+    first_head = static_cast<int>(unit - of_tile * grid.head_groups) * grid.heads;
+    heads = min(grid.heads, c.heads - first_head);
     b = of_tile / grid.tiles;
-    first_head = of_head * grid.block_heads;
-    heads = min(grid.block_heads, c.heads - first_head);
+    const int tile = static_cast<int>(of_tile - b * grid.tiles);
     map = 0;
     while (map + 1 < c.queries.count && tile >= grid.first[map + 1]) ++map;
-    x = (tile - grid.first[map]) % grid.columns[map] * across;
-    y = (tile - grid.first[map]) / grid.columns[map] * (QUERIES / across);
+    const int local = tile - grid.first[map], row = local / grid.columns[map];
+    x = (local - row * grid.columns[map]) << across_log2;
+    y = row * (grid.queries >> across_log2);
   }
 
+  __device__ int x_of(int query) const { return x + (query & ((1 << across_log2) - 1)); }
+  __device__ int y_of(int query) const { return y + (query >> across_log2); }
+
   __device__ bool has(const CudaCall& c, int query) const {
-    return x + query % across < c.queries.width[map] && y + query / across < c.queries.height[map];
+    return x_of(query) < c.queries.width[map] && y_of(query) < c.queries.height[map];
   }
 
   // Among all (batch, query) pairs.
   __device__ int64_t index(const CudaCall& c, int query) const {
     return b * c.queries.pixels + c.queries.start[map] +
-           static_cast<int64_t>(y + query / across) * c.queries.width[map] + x + query % across;
+           static_cast<int64_t>(y_of(query)) * c.queries.width[map] + x_of(query);
   }
 };
 
-// A row's length in shared memory, such that the same place in neighbouring rows lies in another
-// bank: an odd number of 4-byte words (of 8 bytes for double).
-template <typename T>
-__host__ __device__ int stride(int count) {
-  if (sizeof(T) > 2) return count | 1;
-  return ((count + 1) / 2 | 1) * 2;
+// ---- rows between global and shared memory ----
+
+// Copy a word from global to shared memory, without waiting for it.
+template <typename Word>
+__device__ void copy_in(Word* shared, const Word* global) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  if constexpr (sizeof(Word) >= 4) {
+    const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(global),
+                 "n"(sizeof(Word)));
+    return;
+  }
+#endif
+  *shared = *global;
 }
 
-// Copy rows of numbers, those of a tile's queries, between global and shared memory. A row's numbers
-// follow each other in either; `at(query)` gives the place of the first in global memory.
-template <bool TO_SHARED, typename T, typename At>
-__device__ void copy_rows(const CudaCall& c, const Tile& tile, T* rows, int count, const At& at) {
-  const int warps = blockDim.x / 32, lane = threadIdx.x % 32, length = stride<T>(count);
-  for (int query = threadIdx.x / 32; query < QUERIES; query += warps) {
-    if (!tile.has(c, query)) continue;
-    auto* global = at(query);
-    T* shared = rows + query * length;
-    if (sizeof(T) == 2 && count % 2 == 0 && reinterpret_cast<uintptr_t>(global) % 4 == 0) {
-      auto* words = reinterpret_cast<unsigned*>(const_cast<T*>(global));
-      auto* shared_words = reinterpret_cast<unsigned*>(shared);
-      for (int i = lane; i < count / 2; i += 32) {
-        if constexpr (TO_SHARED) shared_words[i] = words[i];
-        else words[i] = shared_words[i];
-      }
-    } else {
-      for (int i = lane; i < count; i += 32) {
-        if constexpr (TO_SHARED) shared[i] = global[i];
-        else const_cast<T*>(global)[i] = shared[i];
-      }
+// Wait until the warp's copies are there for all its threads.
+__device__ inline void wait_for_copies() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+  __syncwarp(~0u);
+}
+
+template <bool TO_SHARED, typename Word, typename At>
+__device__ void copy_words(const CudaCall& c, const Tile& tile, int queries, unsigned char* rows,
+                           int stride, int bytes, const At& at) {
+  const int words = bytes / static_cast<int>(sizeof(Word)), lane = threadIdx.x % 32;
+  const int more_queries = 32 / words, more_words = 32 % words;
+  int query = lane / words, word = lane % words;
+  while (query < queries) {
+    if (tile.has(c, query)) {
+      auto* shared = reinterpret_cast<Word*>(rows + query * stride) + word;
+      auto* global = reinterpret_cast<Word*>(at(query)) + word;
+      if constexpr (TO_SHARED) copy_in(shared, global);
+      else *global = *shared;
+    }
+    query += more_queries;
+    word += more_words;
+    if (word >= words) {
+      word -= words;
+      ++query;
     }
   }
 }
 
+// Copy a row of `bytes` for each of the tile's queries, by all threads of the warp; `at(query)` is
+// the row's address in global memory, all of which lie multiples of `apart` bytes apart.
+template <bool TO_SHARED, typename At>
+__device__ void copy_rows(const CudaCall& c, const Tile& tile, int queries, unsigned char* rows,
+                          int stride, int bytes, int apart, const At& at) {
+  const auto odd = reinterpret_cast<uintptr_t>(at(0)) | static_cast<unsigned>(bytes | apart);
+  if (odd % 16 == 0)
+    copy_words<TO_SHARED, Bytes<16>>(c, tile, queries, rows, stride, bytes, at);
+  else if (odd % 8 == 0)
+    copy_words<TO_SHARED, Bytes<8>>(c, tile, queries, rows, stride, bytes, at);
+  else if (odd % 4 == 0)
+    copy_words<TO_SHARED, Bytes<4>>(c, tile, queries, rows, stride, bytes, at);
+  else
+    copy_words<TO_SHARED, Bytes<2>>(c, tile, queries, rows, stride, bytes, at);
+}
+
 // ---- samples ----
 
-// A query's numbers of one head, in shared memory: x, y and logit or weight of each sample.
-template <typename S, typename A>
+// A query's numbers of one head: x, y and logit or weight of each sample. COUNT of them lie in
+// registers, or, where it is 0, any number in shared memory.
+template <typename S, typename A, int COUNT>
 struct Samples {
+  Pack<S, 3 * COUNT> pack;
+  __device__ explicit Samples(S* numbers) { pack.load(numbers); }
+  __device__ A operator()(int sample, int k) const {
+    return static_cast<A>(pack.numbers[3 * sample + k]);
+  }
+  __device__ void set(int sample, int k, A number) {
+    pack.numbers[3 * sample + k] = static_cast<S>(number);
+  }
+  __device__ void store(S* numbers) const { pack.store(numbers); }
+};
+template <typename S, typename A>
+struct Samples<S, A, 0> {
   S* numbers;
-  __device__ A operator()(int sample, int k) const { return static_cast<A>(numbers[3 * sample + k]); }
-  __device__ void set(int sample, int k, A number) { numbers[3 * sample + k] = static_cast<S>(number); }
+  __device__ explicit Samples(S* numbers) : numbers(numbers) {}
+  __device__ A operator()(int sample, int k) const {
+    return static_cast<A>(numbers[3 * sample + k]);
+  }
+  __device__ void set(int sample, int k, A number) {
+    numbers[3 * sample + k] = static_cast<S>(number);
+  }
+  __device__ void store(S*) const {}
 };
 
 // How samples of a query lie on a level: where its centre is, and how much a step counts there.
@@ -257,8 +341,8 @@ struct Level {
         scale_y(h) {
     if (!FUSED) return;
     scale_x = scale_y = 1;
-    centre_x = (A(tile.x + query % tile.across) + A(0.5)) * (A(w) / A(c.queries.width[tile.map]));
-    centre_y = (A(tile.y + query / tile.across) + A(0.5)) * (A(h) / A(c.queries.height[tile.map]));
+    centre_x = (A(tile.x_of(query)) + A(0.5)) * (A(w) / A(c.queries.width[tile.map]));
+    centre_y = (A(tile.y_of(query)) + A(0.5)) * (A(h) / A(c.queries.height[tile.map]));
   }
 };
 
@@ -307,14 +391,17 @@ struct Values {
   }
 };
 
-// Copy the samples of a block's queries and heads to shared memory, or their gradients from it.
+// Copy the samples of a warp's queries and heads to shared memory, or their gradients from it.
 template <bool TO_SHARED, bool FUSED, typename S>
-__device__ void copy_samples(const CudaCall& c, const Tile& tile, S* rows, int span) {
+__device__ void copy_samples(const CudaCall& c, const Tile& tile, const Grid& grid,
+                             unsigned char* rows, int span) {
   if constexpr (FUSED) {
-    const S* raw = static_cast<const S*>(TO_SHARED ? c.raw : c.grad_raw);
-    copy_rows<TO_SHARED>(c, tile, rows, tile.heads * span, [&](int query) {
-      return raw + (tile.index(c, query) * c.heads + tile.first_head) * span;
-    });
+    S* raw = static_cast<S*>(TO_SHARED ? const_cast<void*>(c.raw) : c.grad_raw);
+    const int bytes = span * static_cast<int>(sizeof(S));  // of a head
+    copy_rows<TO_SHARED>(c, tile, grid.queries, rows, grid.sample_row, tile.heads * bytes,
+                         c.heads * bytes, [&](int query) {
+                           return raw + (tile.index(c, query) * c.heads + tile.first_head) * span;
+                         });
   } else {
     S* locations = static_cast<S*>(TO_SHARED ? const_cast<void*>(c.locations) : c.grad_locations);
     S* weights = static_cast<S*>(TO_SHARED ? const_cast<void*>(c.weights) : c.grad_weights);
@@ -322,12 +409,12 @@ __device__ void copy_samples(const CudaCall& c, const Tile& tile, S* rows, int s
       if constexpr (TO_SHARED) shared = global;
       else global = shared;
     };
-    const int samples = span / 3, length = stride<S>(tile.heads * span);
-    for (int i = threadIdx.x; i < QUERIES * tile.heads * samples; i += blockDim.x) {
-      const int query = i / (tile.heads * samples), sample = i % (tile.heads * samples);
+    const int samples = span / 3, of_query = tile.heads * samples;
+    for (int i = threadIdx.x % 32; i < grid.queries * of_query; i += 32) {
+      const int query = i / of_query, sample = i % of_query;
       if (!tile.has(c, query)) continue;
       const int64_t at = (tile.index(c, query) * c.heads + tile.first_head) * samples + sample;
-      S* row = rows + query * length + 3 * sample;
+      S* row = reinterpret_cast<S*>(rows + query * grid.sample_row) + 3 * sample;
       copy(row[0], locations[2 * at]);
       copy(row[1], locations[2 * at + 1]);
       copy(row[2], weights[at]);
@@ -335,244 +422,347 @@ __device__ void copy_samples(const CudaCall& c, const Tile& tile, S* rows, int s
   }
 }
 
-template <typename S, typename A>
-__device__ A largest_logit(const Samples<S, A>& s, int count) {
+// Copy the channels of a warp's queries and heads: from the output's gradient, or to the output.
+template <bool TO_SHARED, typename T>
+__device__ void copy_channels(const CudaCall& c, const Tile& tile, const Grid& grid,
+                              unsigned char* rows) {
+  T* all = static_cast<T*>(TO_SHARED ? const_cast<void*>(c.grad_output) : c.output);
+  const int bytes = c.channels * static_cast<int>(sizeof(T));  // of a head
+  copy_rows<TO_SHARED>(c, tile, grid.queries, rows, grid.channel_row, tile.heads * bytes,
+                       c.heads * bytes, [&](int query) {
+                         return all + (tile.index(c, query) * c.heads + tile.first_head) * c.channels;
+                       });
+}
+
+template <typename A, typename Samples>
+__device__ A largest_logit(const Samples& s, int count) {
   A most = s(0, 2);
+#pragma unroll
   for (int i = 1; i < count; ++i) most = s(i, 2) > most ? s(i, 2) : most;
   return most;
 }
 
+// What a thread does: its query, its part of the channels, its warp's part of shared memory.
+struct Place {
+  unsigned char *sample_rows, *channel_rows;
+  int part, query;
+
+  __device__ explicit Place(const Grid& grid) {
+    sample_rows = shared_memory + threadIdx.x / 32 * grid.warp_bytes();
+    channel_rows = sample_rows + grid.queries * grid.sample_row;
+    part = threadIdx.x % 32 % grid.group;
+    query = threadIdx.x % 32 / grid.group;
+  }
+  __device__ static int64_t unit() {
+    return static_cast<int64_t>(blockIdx.x) * WARPS + threadIdx.x / 32;
+  }
+};
+
 // LEVELS and POINTS of the kernels are 0 where they are not known when compiled.
 template <typename T, int CHANNELS, int LEVELS, int POINTS, bool FUSED>
-__global__ void __launch_bounds__(MAX_THREADS) sample_kernel(const __grid_constant__ CudaCall c,
-                                                               const __grid_constant__ Grid grid) {
+__global__ void __launch_bounds__(32 * WARPS) sample_kernel(const __grid_constant__ CudaCall c,
+                                                             const __grid_constant__ Grid grid) {
   using A = typename ComputedIn<T>::type;
   using S = typename std::conditional<FUSED, T, A>::type;
   const int levels = LEVELS ? LEVELS : c.levels.count, points = POINTS ? POINTS : c.points;
   const int span = 3 * levels * points;
-  const Tile tile(c, grid);
-  S* rows = reinterpret_cast<S*>(shared_memory);
-  copy_samples<true, FUSED>(c, tile, rows, span);
-  __syncthreads();
+  if (Place::unit() >= grid.units) return;
+  const Tile tile(c, grid, Place::unit());
+  const Place place(grid);
+  copy_samples<true, FUSED, S>(c, tile, grid, place.sample_rows, span);
+  wait_for_copies();
 
-  const int part = threadIdx.x % grid.group, thread = threadIdx.x / grid.group;
-  const int query = thread % QUERIES, head = thread / QUERIES;
-  const bool busy = head < tile.heads && tile.has(c, query);
-  A sum[CHANNELS] = {};
-  if (busy) {
-    const Samples<S, A> s{rows + query * stride<S>(tile.heads * span) + head * span};
-    const A most = FUSED ? largest_logit(s, levels * points) : A(0);
-    const T* plane = static_cast<const T*>(c.planes) + part * CHANNELS +
-                     (tile.b * c.heads + tile.first_head + head) * c.levels.plane_pixels * c.padded;
-    A total = 0;
+  if (tile.has(c, place.query)) {
+    S* numbers = reinterpret_cast<S*>(place.sample_rows + place.query * grid.sample_row);
+    T* to = reinterpret_cast<T*>(place.channel_rows + place.query * grid.channel_row);
+    const T* plane = static_cast<const T*>(c.planes) + place.part * CHANNELS +
+                     (tile.b * c.heads + tile.first_head) * c.levels.plane_pixels * c.padded;
+#pragma unroll 1
+    for (int head = 0; head < tile.heads; ++head) {
+      const Samples<S, A, LEVELS * POINTS> s(numbers);
+      const A most = FUSED ? largest_logit<A>(s, levels * points) : A(0);
+      A total = 0, sum[CHANNELS] = {};
 #pragma unroll
-    for (int l = 0; l < levels; ++l) {
-      const Level<A, FUSED> level(c, tile, query, l);
+      for (int l = 0; l < levels; ++l) {
+        const Level<A, FUSED> level(c, tile, place.query, l);
 #pragma unroll
-      for (int point = 0; point < points; ++point) {
-        const int i = l * points + point;
-        const A weight = FUSED ? exp(s(i, 2) - most) : s(i, 2);
-        total += weight;
-        const Corners<A> k(level, s(i, 0), s(i, 1), weight);
-        const Values<A, CHANNELS> v(plane + static_cast<int64_t>(k.pixel) * c.padded, c.padded,
-                                    (level.w + 2) * c.padded);
+        for (int point = 0; point < points; ++point) {
+          const int i = l * points + point;
+          const A weight = FUSED ? exp(s(i, 2) - most) : s(i, 2);
+          total += weight;
+          const Corners<A> k(level, s(i, 0), s(i, 1), weight);
+          const Values<A, CHANNELS> v(plane + k.pixel * static_cast<unsigned>(c.padded), c.padded,
+                                      (level.w + 2) * c.padded);
+#pragma unroll
+          for (int d = 0; d < CHANNELS; ++d)
+            sum[d] += k.w00 * v.v00[d] + k.w01 * v.v01[d] + k.w10 * v.v10[d] + k.w11 * v.v11[d];
+        }
+      }
+      if (FUSED) {
+        const A fraction = A(1) / total;
+#pragma unroll
+        for (int d = 0; d < CHANNELS; ++d) sum[d] *= fraction;
+      }
+      if (c.channels == c.padded) {
+        store(to + place.part * CHANNELS, sum);
+      } else {
 #pragma unroll
         for (int d = 0; d < CHANNELS; ++d)
-          sum[d] += k.w00 * v.v00[d] + k.w01 * v.v01[d] + k.w10 * v.v10[d] + k.w11 * v.v11[d];
+          if (place.part * CHANNELS + d < c.channels)
+            to[place.part * CHANNELS + d] = static_cast<T>(sum[d]);
       }
-    }
-    if (FUSED) {
-      const A fraction = A(1) / total;
-#pragma unroll
-      for (int d = 0; d < CHANNELS; ++d) sum[d] *= fraction;
+      numbers += span;
+      to += c.channels;
+      plane += c.levels.plane_pixels * c.padded;
     }
   }
 
-  __syncthreads();  // all have read their samples: the same memory takes the output
-  T* outputs = reinterpret_cast<T*>(shared_memory);
-  const int count = tile.heads * c.channels;
-  if (busy) {
-    T* to = outputs + query * stride<T>(count) + head * c.channels;
-#pragma unroll
-    for (int d = 0; d < CHANNELS; ++d)
-      if (part * CHANNELS + d < c.channels) to[part * CHANNELS + d] = static_cast<T>(sum[d]);
-  }
-  __syncthreads();
-  copy_rows<false>(c, tile, outputs, count, [&](int q) {
-    return static_cast<T*>(c.output) + (tile.index(c, q) * c.heads + tile.first_head) * c.channels;
-  });
+  __syncwarp(~0u);
+  copy_channels<false, T>(c, tile, grid, place.channel_rows);
 }
 
 template <typename T, int CHANNELS, int LEVELS, int POINTS, bool FUSED>
-__global__ void __launch_bounds__(MAX_THREADS) gradient_kernel(const __grid_constant__ CudaCall c,
+__global__ void __launch_bounds__(32 * WARPS) gradient_kernel(const __grid_constant__ CudaCall c,
                                                                const __grid_constant__ Grid grid) {
   using A = typename ComputedIn<T>::type;
   using S = typename std::conditional<FUSED, T, A>::type;
   const int levels = LEVELS ? LEVELS : c.levels.count, points = POINTS ? POINTS : c.points;
   const int span = 3 * levels * points;
-  const Tile tile(c, grid);
-  const int count = tile.heads * c.channels;
-  S* rows = reinterpret_cast<S*>(shared_memory);
-  const int rows_bytes = QUERIES * stride<S>(grid.block_heads * span) * sizeof(S);
-  T* grads = reinterpret_cast<T*>(shared_memory + (rows_bytes + 15) / 16 * 16);
-  copy_samples<true, FUSED>(c, tile, rows, span);
-  copy_rows<true>(c, tile, grads, count, [&](int q) {
-    return static_cast<const T*>(c.grad_output) +
-           (tile.index(c, q) * c.heads + tile.first_head) * c.channels;
-  });
-  __syncthreads();
+  if (Place::unit() >= grid.units) return;
+  const Tile tile(c, grid, Place::unit());
+  const Place place(grid);
+  copy_samples<true, FUSED, S>(c, tile, grid, place.sample_rows, span);
+  copy_channels<true, T>(c, tile, grid, place.channel_rows);
+  wait_for_copies();
 
-  const int part = threadIdx.x % grid.group, thread = threadIdx.x / grid.group;
-  const int query = thread % QUERIES, head = thread / QUERIES;
-  if (head < tile.heads && tile.has(c, query)) {
-    A g[CHANNELS];
-    const T* from = grads + query * stride<T>(count) + head * c.channels;
-#pragma unroll
-    for (int d = 0; d < CHANNELS; ++d) {
-      const int channel = part * CHANNELS + d;
-      g[d] = channel < c.channels ? static_cast<A>(from[channel]) : A(0);
-    }
-    Samples<S, A> s{rows + query * stride<S>(tile.heads * span) + head * span};
-    A most = 0, fraction = 1;
-    if (FUSED) {
-      most = largest_logit(s, levels * points);
-      A total = 0;
-      for (int i = 0; i < levels * points; ++i) total += exp(s(i, 2) - most);
-      fraction = A(1) / total;
-    }
-    const int64_t at_plane =
-        part * CHANNELS +
-        (tile.b * c.heads + tile.first_head + head) * c.levels.plane_pixels * c.padded;
-    const T* plane = static_cast<const T*>(c.planes) + at_plane;
-    constexpr int SAMPLES = LEVELS && POINTS ? LEVELS * POINTS : CUDA_MAX_SAMPLES;
-    A weights[SAMPLES], d_weights[SAMPLES], mean = 0;
-#pragma unroll
-    for (int l = 0; l < levels; ++l) {
-      const Level<A, FUSED> level(c, tile, query, l);
-      const int below = (level.w + 2) * c.padded;
-#pragma unroll
-      for (int point = 0; point < points; ++point) {
-        const int i = l * points + point;
-        const A weight = FUSED ? exp(s(i, 2) - most) * fraction : s(i, 2);
-        const Corners<A> k(level, s(i, 0), s(i, 1), weight);
-        const int64_t pixel = static_cast<int64_t>(k.pixel) * c.padded;
-        const Values<A, CHANNELS> v(plane + pixel, c.padded, below);
-        A c00 = 0, c01 = 0, c10 = 0, c11 = 0;
+  if (tile.has(c, place.query)) {
+    S* numbers = reinterpret_cast<S*>(place.sample_rows + place.query * grid.sample_row);
+    const T* from = reinterpret_cast<T*>(place.channel_rows + place.query * grid.channel_row);
+    int64_t at_plane = place.part * CHANNELS +
+                       (tile.b * c.heads + tile.first_head) * c.levels.plane_pixels * c.padded;
+#pragma unroll 1
+    for (int head = 0; head < tile.heads; ++head) {
+      A g[CHANNELS];
+      if (c.channels == c.padded) {
+        load(from + place.part * CHANNELS, g);
+      } else {
 #pragma unroll
         for (int d = 0; d < CHANNELS; ++d) {
-          c00 += g[d] * v.v00[d];
-          c01 += g[d] * v.v01[d];
-          c10 += g[d] * v.v10[d];
-          c11 += g[d] * v.v11[d];
+          const int channel = place.part * CHANNELS + d;
+          g[d] = channel < c.channels ? static_cast<A>(from[channel]) : A(0);
         }
-        // moving along x goes from the left pixels to the right ones, at the place's height
-        const A top = c00 + k.fx * (c01 - c00), bottom = c10 + k.fx * (c11 - c10);
-        const A right = (c01 - c00) + k.fy * ((c11 - c10) - (c01 - c00));
-        const A d_weight = group_sum(top + k.fy * (bottom - top), grid.group);
-        const A d_x = group_sum(right, grid.group) * weight * k.inside_x;
-        const A d_y = group_sum(bottom - top, grid.group) * weight * k.inside_y;
-
-        if (c.scale) {
-          auto* to = static_cast<unsigned long long*>(c.grad_planes) + at_plane + pixel;
-          add(to, g, k.w00, *c.scale);
-          add(to + c.padded, g, k.w01, *c.scale);
-          add(to + below, g, k.w10, *c.scale);
-          add(to + below + c.padded, g, k.w11, *c.scale);
-        } else {
-          A* to = static_cast<A*>(c.grad_planes) + at_plane + pixel;
-          add(to, g, k.w00);
-          add(to + c.padded, g, k.w01);
-          add(to + below, g, k.w10);
-          add(to + below + c.padded, g, k.w11);
-        }
-
-        if (grid.group > 1) wait_for_group(grid.group);
-        if (part == 0) {  // the group has read this sample: its gradients take its place
-          s.set(i, 0, d_x * level.scale_x);
-          s.set(i, 1, d_y * level.scale_y);
-          if (!FUSED) s.set(i, 2, d_weight);
-        }
-        weights[i] = weight;
-        d_weights[i] = d_weight;
-        mean += weight * d_weight;
       }
-    }
-    if (FUSED && part == 0) {  // softmax
+      Samples<S, A, LEVELS * POINTS> s(numbers);
+      A most = 0, fraction = 1;
+      if (FUSED) {
+        most = largest_logit<A>(s, levels * points);
+        A total = 0;
 #pragma unroll
-      for (int i = 0; i < levels * points; ++i) s.set(i, 2, weights[i] * (d_weights[i] - mean));
+        for (int i = 0; i < levels * points; ++i) total += exp(s(i, 2) - most);
+        fraction = A(1) / total;
+      }
+      const T* plane = static_cast<const T*>(c.planes) + at_plane;
+      constexpr int SAMPLES = LEVELS && POINTS ? LEVELS * POINTS : CUDA_MAX_SAMPLES;
+      A weights[SAMPLES], d_weights[SAMPLES], mean = 0;
+#pragma unroll
+      for (int l = 0; l < levels; ++l) {
+        const Level<A, FUSED> level(c, tile, place.query, l);
+        const int below = (level.w + 2) * c.padded;
+#pragma unroll
+        for (int point = 0; point < points; ++point) {
+          const int i = l * points + point;
+          const A weight = FUSED ? exp(s(i, 2) - most) * fraction : s(i, 2);
+          const Corners<A> k(level, s(i, 0), s(i, 1), weight);
+          const unsigned pixel = k.pixel * static_cast<unsigned>(c.padded);
+          const Values<A, CHANNELS> v(plane + pixel, c.padded, below);
+          A c00 = 0, c01 = 0, c10 = 0, c11 = 0;
+#pragma unroll
+          for (int d = 0; d < CHANNELS; ++d) {
+            c00 += g[d] * v.v00[d];
+            c01 += g[d] * v.v01[d];
+            c10 += g[d] * v.v10[d];
+            c11 += g[d] * v.v11[d];
+          }
+          // moving along x goes from the left pixels to the right ones, at the place's height
+          const A top = c00 + k.fx * (c01 - c00), bottom = c10 + k.fx * (c11 - c10);
+          const A right = (c01 - c00) + k.fy * ((c11 - c10) - (c01 - c00));
+          const A d_weight = group_sum(top + k.fy * (bottom - top), grid.group);
+          const A d_x = group_sum(right, grid.group) * weight * k.inside_x;
+          const A d_y = group_sum(bottom - top, grid.group) * weight * k.inside_y;
+
+          if (c.scale) {
+            auto* to = static_cast<unsigned long long*>(c.grad_planes) + at_plane + pixel;
+            add(to, g, k.w00, *c.scale);
+            add(to + c.padded, g, k.w01, *c.scale);
+            add(to + below, g, k.w10, *c.scale);
+            add(to + below + c.padded, g, k.w11, *c.scale);
+          } else {
+            A* to = static_cast<A*>(c.grad_planes) + at_plane + pixel;
+            add(to, g, k.w00);
+            add(to + c.padded, g, k.w01);
+            add(to + below, g, k.w10);
+            add(to + below + c.padded, g, k.w11);
+          }
+
+          if (LEVELS == 0 && grid.group > 1) wait_for_group(grid.group);
+          if (LEVELS || place.part == 0) {  // the group has read this sample: gradients replace it
+            s.set(i, 0, d_x * level.scale_x);
+            s.set(i, 1, d_y * level.scale_y);
+            if (!FUSED) s.set(i, 2, d_weight);
+          }
+          weights[i] = weight;
+          d_weights[i] = d_weight;
+          mean += weight * d_weight;
+        }
+      }
+      if (place.part == 0) {
+        if (FUSED) {  // softmax
+#pragma unroll
+          for (int i = 0; i < levels * points; ++i)
+            s.set(i, 2, weights[i] * (d_weights[i] - mean));
+        }
+        s.store(numbers);
+      }
+      numbers += span;
+      from += c.channels;
+      at_plane += c.levels.plane_pixels * c.padded;
     }
   }
 
-  __syncthreads();
-  copy_samples<false, FUSED>(c, tile, rows, span);
+  __syncwarp(~0u);
+  copy_samples<false, FUSED, S>(c, tile, grid, place.sample_rows, span);
 }
 
 // ---- planes ----
 
-// A pixel of a plane, with its border.
-struct PlanePixel {
-  bool inside;
-  int64_t value;  // the same among all pixels, if it is inside
+// How planes are cut into blocks' work: some pixels (borders among them) of some heads.
+struct PlaneGrid {
+  int pixels, heads;  // of a block
+  int64_t pixel_blocks, head_blocks;
+  int row;  // bytes from a pixel's numbers to the next one's in shared memory
+  int64_t blocks;
 
-  __device__ PlanePixel(const Maps& levels, int64_t at) {
+  // `channel_bytes` are those of a head.
+  PlaneGrid(const CudaCall& c, int channel_bytes) {
+    heads = TILE_BYTES / MIN_PIXELS / channel_bytes;
+    heads = heads < 1 ? 1 : heads < c.heads ? heads : c.heads;
+    pixels = MAX_PIXELS;
+    while (pixels > MIN_PIXELS && pixels * heads * channel_bytes > TILE_BYTES) pixels /= 2;
+    pixel_blocks = (c.levels.plane_pixels + pixels - 1) / pixels;
+    head_blocks = (c.heads + heads - 1) / heads;
+    row = row_stride(heads * channel_bytes);
+    blocks = c.batch * pixel_blocks * head_blocks;
+  }
+
+  static constexpr int TILE_BYTES = 8 << 10, MIN_PIXELS = 8, MAX_PIXELS = 64, THREADS = 256;
+  static constexpr int HEADER = MAX_PIXELS * sizeof(int);  // bytes in shared memory before the tile
+};
+
+// A block's pixels and heads; where each pixel lies among the values is in shared memory.
+struct PlaneTile {
+  int64_t b, first;
+  int pixels, first_head, heads;
+
+  __device__ PlaneTile(const CudaCall& c, const PlaneGrid& grid) {
+    const int64_t of_pixels = blockIdx.x / grid.head_blocks;
+    first_head = static_cast<int>(blockIdx.x - of_pixels * grid.head_blocks) * grid.heads;
+    heads = min(grid.heads, c.heads - first_head);
+    b = of_pixels / grid.pixel_blocks;
+    first = (of_pixels - b * grid.pixel_blocks) * grid.pixels;
+    pixels = static_cast<int>(c.levels.plane_pixels - first < grid.pixels
+                                  ? c.levels.plane_pixels - first
+                                  : grid.pixels);
+    if (threadIdx.x < static_cast<unsigned>(pixels))
+      sources()[threadIdx.x] = value_of(c.levels, first + threadIdx.x);
+  }
+
+  // A pixel's place among the values, -1 on a border.
+  __device__ static int value_of(const Maps& levels, int64_t at) {
     int level = 0;
     while (level + 1 < levels.count && at >= levels.plane[level + 1]) ++level;
-    const int w = levels.width[level], across = w + 2;
-    const int local = static_cast<int>(at - levels.plane[level]);
-    const int y = local / across - 1, x = local % across - 1;
-    inside = x >= 0 && x < w && y >= 0 && y < levels.height[level];
-    value = levels.start[level] + static_cast<int64_t>(y) * w + x;
+    const int w = levels.width[level], local = static_cast<int>(at - levels.plane[level]);
+    const int row = local / (w + 2), x = local - row * (w + 2) - 1, y = row - 1;
+    const bool inside = x >= 0 && x < w && y >= 0 && y < levels.height[level];
+    return inside ? static_cast<int>(levels.start[level]) + y * w + x : -1;
+  }
+
+  __device__ static int* sources() { return reinterpret_cast<int*>(shared_memory); }
+  template <typename Word>
+  __device__ static Word* row(const PlaneGrid& grid, int pixel) {
+    return reinterpret_cast<Word*>(shared_memory + PlaneGrid::HEADER + pixel * grid.row);
+  }
+
+  // The place of a pixel's numbers, a head's `count` each, in (batch, pixel, head) order, ...
+  __device__ int64_t in_values(const CudaCall& c, int value, int count) const {
+    return ((b * c.levels.pixels + value) * c.heads + first_head) * count;
+  }
+  // ... and of a block's pixel and head in (batch, head, pixel) order.
+  __device__ int64_t in_planes(const CudaCall& c, int head, int pixel, int count) const {
+    return ((b * c.heads + first_head + head) * c.levels.plane_pixels + first + pixel) * count;
   }
 };
 
-constexpr int PACK_PIXELS = 32;  // of a block; times its heads
-
-struct PlanePlace {
-  bool busy;
-  int head;
-  int64_t b, at;
-
-  __device__ explicit PlanePlace(const CudaCall& c) {
-    const int64_t blocks = (c.levels.plane_pixels + PACK_PIXELS - 1) / PACK_PIXELS;
-    const int head_blocks = (c.heads + blockDim.y - 1) / blockDim.y;
-    head = blockIdx.x % head_blocks * blockDim.y + threadIdx.y;
-    at = blockIdx.x / head_blocks % blocks * PACK_PIXELS + threadIdx.x;
-    b = blockIdx.x / head_blocks / blocks;
-    busy = head < c.heads && at < c.levels.plane_pixels;
+// Word is a part of a head's channels.
+template <typename Word>
+__global__ void __launch_bounds__(PlaneGrid::THREADS) pack_kernel(const __grid_constant__ CudaCall c,
+                                                                  const __grid_constant__ PlaneGrid grid,
+                                                                  int words, int padded_words) {
+  const PlaneTile tile(c, grid);
+  __syncthreads();
+  const int of_pixel = tile.heads * words;
+  for (int i = threadIdx.x; i < tile.pixels * of_pixel; i += PlaneGrid::THREADS) {
+    const int pixel = i / of_pixel, word = i - pixel * of_pixel, value = tile.sources()[pixel];
+    if (value >= 0)
+      tile.row<Word>(grid, pixel)[word] =
+          static_cast<const Word*>(c.value)[tile.in_values(c, value, words) + word];
   }
-};
-
-template <typename T>
-__global__ void pack_kernel(const __grid_constant__ CudaCall c) {
-  const PlanePlace place(c);
-  if (!place.busy) return;
-  const PlanePixel pixel(c.levels, place.at);
-  const T* from = static_cast<const T*>(c.value) +
-                  ((place.b * c.levels.pixels + pixel.value) * c.heads + place.head) * c.channels;
-  T* to = static_cast<T*>(c.planes) +
-          ((place.b * c.heads + place.head) * c.levels.plane_pixels + place.at) * c.padded;
-  for (int d = 0; d < c.padded; ++d)
-    to[d] = pixel.inside && d < c.channels ? from[d] : static_cast<T>(0.0f);
+  __syncthreads();
+  const int of_head = tile.pixels * padded_words;
+  for (int i = threadIdx.x; i < tile.heads * of_head; i += PlaneGrid::THREADS) {
+    const int head = i / of_head, in_head = i - head * of_head;
+    const int pixel = in_head / padded_words, word = in_head - pixel * padded_words;
+    Word found{};
+    if (word < words && tile.sources()[pixel] >= 0)
+      found = tile.row<Word>(grid, pixel)[head * words + word];
+    static_cast<Word*>(c.planes)[tile.in_planes(c, head, pixel, padded_words) + word] = found;
+  }
 }
 
-template <typename T>
-__global__ void unpack_kernel(const __grid_constant__ CudaCall c) {
+// VECTOR numbers are read at once.
+template <typename T, int VECTOR, typename Word>
+__global__ void __launch_bounds__(PlaneGrid::THREADS) unpack_kernel(const __grid_constant__ CudaCall c,
+                                                                    const __grid_constant__ PlaneGrid grid,
+                                                                    int words) {
   using A = typename ComputedIn<T>::type;
-  const PlanePlace place(c);
-  if (!place.busy) return;
-  const PlanePixel pixel(c.levels, place.at);
-  if (!pixel.inside) return;
-  const int64_t from =
-      ((place.b * c.heads + place.head) * c.levels.plane_pixels + place.at) * c.padded;
-  T* to = static_cast<T*>(c.grad_value) +
-          ((place.b * c.levels.pixels + pixel.value) * c.heads + place.head) * c.channels;
-  for (int d = 0; d < c.channels; ++d) {
+  const PlaneTile tile(c, grid);
+  __syncthreads();
+  const int vectors = c.padded / VECTOR, of_head = tile.pixels * vectors;
+  for (int i = threadIdx.x; i < tile.heads * of_head; i += PlaneGrid::THREADS) {
+    const int head = i / of_head, in_head = i - head * of_head;
+    const int pixel = in_head / vectors, vector = in_head - pixel * vectors;
+    if (tile.sources()[pixel] < 0) continue;
+    const int64_t from = tile.in_planes(c, head, pixel, c.padded) + vector * VECTOR;
+    A sums[VECTOR];
     if (c.scale) {
-      const double sum = static_cast<double>(static_cast<const long long*>(c.grad_planes)[from + d]);
-      to[d] = static_cast<T>(static_cast<A>(sum / *c.scale));
+      long long scaled[VECTOR];
+      load(static_cast<const long long*>(c.grad_planes) + from, scaled);
+#pragma unroll
+      for (int d = 0; d < VECTOR; ++d) sums[d] = static_cast<A>(static_cast<double>(scaled[d]) / *c.scale);
     } else {
-      to[d] = static_cast<T>(static_cast<const A*>(c.grad_planes)[from + d]);
+      load(static_cast<const A*>(c.grad_planes) + from, sums);
     }
+    T* to = tile.row<T>(grid, pixel) + head * c.channels;
+#pragma unroll
+    for (int d = 0; d < VECTOR; ++d)
+      if (vector * VECTOR + d < c.channels) to[vector * VECTOR + d] = static_cast<T>(sums[d]);
+  }
+  __syncthreads();
+  const int of_pixel = tile.heads * words;
+  for (int i = threadIdx.x; i < tile.pixels * of_pixel; i += PlaneGrid::THREADS) {
+    const int pixel = i / of_pixel, word = i - pixel * of_pixel, value = tile.sources()[pixel];
+    if (value >= 0)
+      static_cast<Word*>(c.grad_value)[tile.in_values(c, value, words) + word] =
+          tile.row<Word>(grid, pixel)[word];
   }
 }
 
@@ -595,35 +785,41 @@ cudaError_t launch(Kernel kernel, int64_t blocks, dim3 threads, unsigned bytes, 
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-// Let `kernel` work on each pixel of each plane.
-template <typename Kernel>
-cudaError_t launch_on_planes(Kernel kernel, const CudaCall& c, cudaStream_t stream) {
-  const int64_t blocks = (c.levels.plane_pixels + PACK_PIXELS - 1) / PACK_PIXELS;
-  const dim3 threads(PACK_PIXELS, c.heads < 16 ? c.heads : 16);
-  const int64_t head_blocks = (c.heads + threads.y - 1) / threads.y;
-  return launch(kernel, c.batch * blocks * head_blocks, threads, 0, stream, c);
+template <typename Word>
+cudaError_t pack(const CudaCall& c, int channel_bytes, cudaStream_t stream) {
+  const PlaneGrid grid(c, channel_bytes);
+  const int words = channel_bytes / static_cast<int>(sizeof(Word));
+  return launch(pack_kernel<Word>, grid.blocks, PlaneGrid::THREADS,
+                PlaneGrid::HEADER + grid.pixels * grid.row, stream, c, grid, words,
+                words * c.padded / c.channels);
+}
+
+template <typename T, int VECTOR, typename Word>
+cudaError_t unpack(const CudaCall& c, int channel_bytes, cudaStream_t stream) {
+  const PlaneGrid grid(c, channel_bytes);
+  return launch(unpack_kernel<T, VECTOR, Word>, grid.blocks, PlaneGrid::THREADS,
+                PlaneGrid::HEADER + grid.pixels * grid.row, stream, c, grid,
+                channel_bytes / static_cast<int>(sizeof(Word)));
+}
+
+// Call `run` with a number of the widest type that divides `bytes`, and return what it returns.
+template <typename Run>
+cudaError_t in_words(int bytes, const Run& run) {
+  if (bytes % 16 == 0) return run(Bytes<16>());
+  if (bytes % 8 == 0) return run(Bytes<8>());
+  if (bytes % 4 == 0) return run(Bytes<4>());
+  return run(Bytes<2>());
 }
 
 template <typename T, int CHANNELS, int LEVELS, int POINTS, bool FUSED>
 cudaError_t launch_on_queries(const CudaCall& c, bool backward, cudaStream_t stream) {
   using A = typename ComputedIn<T>::type;
   using S = typename std::conditional<FUSED, T, A>::type;
-  Grid grid(c, CHANNELS);
-  const auto bytes = [&] {
-    const int heads = grid.block_heads;
-    const unsigned samples =
-        QUERIES * stride<S>(heads * 3 * c.levels.count * c.points) * sizeof(S);
-    const unsigned channels = QUERIES * stride<T>(heads * c.channels) * sizeof(T);
-    if (backward) return (samples + 15) / 16 * 16 + channels;
-    return samples > channels ? samples : channels;
-  };
-  while (grid.block_heads > 1 && bytes() > SHARED_BYTES)
-    grid.take((grid.block_heads + 1) / 2, c.heads);
-  const int64_t blocks = c.batch * grid.tiles * grid.head_blocks;
-  if (backward)
-    return launch(gradient_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>, blocks, grid.threads(),
-                  bytes(), stream, c, grid);
-  return launch(sample_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>, blocks, grid.threads(), bytes(),
+  const int sample_bytes = 3 * c.levels.count * c.points * static_cast<int>(sizeof(S));
+  const Grid grid(c, CHANNELS, sample_bytes, c.channels * static_cast<int>(sizeof(T)));
+  const auto kernel = backward ? gradient_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>
+                               : sample_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>;
+  return launch(kernel, (grid.units + WARPS - 1) / WARPS, 32 * WARPS, WARPS * grid.warp_bytes(),
                 stream, c, grid);
 }
 
@@ -641,7 +837,10 @@ cudaError_t launch_entry(const CudaCall& c, bool backward, cudaStream_t stream) 
 
 template <typename T>
 cudaError_t launch_all(const CudaCall& c, bool backward, cudaStream_t stream) {
-  auto status = launch_on_planes(pack_kernel<T>, c, stream);
+  const int channel_bytes = c.channels * static_cast<int>(sizeof(T));
+  auto status = in_words(channel_bytes, [&](auto word) {
+    return pack<decltype(word)>(c, channel_bytes, stream);
+  });
   if (status == cudaSuccess && c.queries.pixels > 0) {
     switch (c.padded) {
       case 2: status = launch_entry<T, 2>(c, backward, stream); break;
@@ -650,8 +849,12 @@ cudaError_t launch_all(const CudaCall& c, bool backward, cudaStream_t stream) {
       default: status = launch_entry<T, 8>(c, backward, stream);
     }
   }
-  if (status == cudaSuccess && backward) status = launch_on_planes(unpack_kernel<T>, c, stream);
-  return status;
+  if (status != cudaSuccess || !backward) return status;
+  return in_words(channel_bytes, [&](auto word) {
+    using Word = decltype(word);
+    return c.padded % 4 == 0 ? unpack<T, 4, Word>(c, channel_bytes, stream)
+                             : unpack<T, 2, Word>(c, channel_bytes, stream);
+  });
 }
 
 const char* run(const CudaCall& c, bool backward, int device, void* stream) {

@@ -55,7 +55,7 @@ struct Thread {
   ucontext_t context;
   dim3 index;
   bool done = false;
-  long blocks = 0, groups = 0;  // how often it has waited for its block, and for its group
+  long blocks = 0, warps = 0, groups = 0;  // how often it has waited for its block, warp, group
   double slot;     // what it shows to them
 };
 
@@ -114,7 +114,8 @@ inline void __syncthreads() {
 inline void __syncwarp(unsigned mask) {
   using namespace emulation;
   const int warp = current / 32 * 32;
-  meet(&Thread::groups, warp + __builtin_ctz(mask), warp + 32 - __builtin_clz(mask));
+  auto waits = mask == ~0u ? &Thread::warps : &Thread::groups;
+  meet(waits, warp + __builtin_ctz(mask), warp + 32 - __builtin_clz(mask));
 }
 
 template <typename A>
