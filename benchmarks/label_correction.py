@@ -1,9 +1,19 @@
 """Measure the label correction's share of a training iteration, in a training of the real recipe.
 
 The recipe is `configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py` without weights from files, on
-noise of Cityscapes' size: a whole iteration, with data loading, beside what the hook does in it.
-All classes are corrected all the time, and every iteration decides, which the recipe does in every
-200th. So the share is an upper bound, with a 200th of a decision counted.
+noise of Cityscapes' size, with an image cache. All classes are corrected all the time. Blocks of
+iterations of three kinds take turns within one training, and the medians count; the first round
+warms up:
+
+- with: the hook does its work, but for decisions. On a GPU it does so beside the backward pass.
+- without: images get a label that is at hand, and nothing is kept.
+- apart: the GPU is waited for before the hook begins, so that the hook's times are its own, copies
+  included; and every iteration decides, which the recipe does in every 200th.
+
+A block ends when the GPU has nothing more to do. The share on the critical path is what "with"
+takes longer than "without". The share of the hook's own work is an upper bound of it, with a 200th
+of a decision counted: on a CPU look at this one, since iterations there differ by more than the
+hook takes.
 """
 
 import argparse
@@ -15,12 +25,15 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from measuring import made_how
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPE = 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
 FRAMES = 2  # so that the second epoch, in which labels are corrected, begins soon
 DECISIONS = 1 / 200  # an iteration
+KINDS = ('with', 'without', 'apart')
+PARTS = ('before_train_iter', 'after_train_iter', '_decide')
 
 
 def write_data(folder: Path) -> None:
@@ -38,19 +51,21 @@ def write_data(folder: Path) -> None:
         Image.fromarray(np.kron(blocks, np.ones((32, 32), np.uint8))).save(label)
 
 
-def make_runner(folder: Path, model: str, iterations: int):
+def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     """Return the recipe's runner, shortened to what is measured."""
     from mmengine.config import Config
 
+    from mmseg_uvpt.engine import training
     from mmseg_uvpt.engine.runner import build_runner
 
     write_data(folder)
     cfg = Config.fromfile(REPOSITORY / RECIPE)
-    if model != 'swin-b':
-        cfg.model = Config.fromfile(REPOSITORY / f'configs/_base_/models/{model}_uni-uvpt.py').model
+    if args.model != 'swin-b':
+        models = REPOSITORY / 'configs/_base_/models'
+        cfg.model = Config.fromfile(models / f'{args.model}_uni-uvpt.py').model
     cfg.model.source_checkpoint = None
     cfg.model.backbone.staged.init_cfg = None
-    cfg.work_dir = str(folder / 'work')
+    cfg.work_dir, cfg.image_cache = str(folder / 'work'), str(folder / 'cache')
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=iterations)
     for name in ('val', 'test'):
         for part in ('cfg', 'dataloader', 'evaluator'):
@@ -62,30 +77,93 @@ def make_runner(folder: Path, model: str, iterations: int):
     )
     cfg.vis_backends = cfg.visualizer.vis_backends = []
     cfg.log_level = 'WARNING'
-    return build_runner(cfg)
+    if args.amp:
+        training._mixed_precision(cfg)
+    runner = build_runner(cfg)
+    if args.compile:
+        runner.model.compile_views()
+    return runner
 
 
-def watch(hook) -> dict[str, list[float]]:
-    """Time the hook's parts from now on, and have it correct all classes."""
-    seconds = defaultdict(list)
+class Watch:
+    """Lets a hook work in blocks of the three kinds, and times them and its parts.
 
-    def timed(name):
-        method = getattr(hook, name)
+    ``blocks`` has the seconds of an iteration of each block, by its kind; ``parts`` those of the
+    hook's methods in the blocks "apart".
+    """
 
-        def run(*args, **kwargs):
-            if name == 'before_train_iter':
-                hook.rule.correcting[:] = True
-                seconds['start'].append(time.perf_counter())
-            start = time.perf_counter()
-            result = method(*args, **kwargs)
-            seconds[name].append(time.perf_counter() - start)
-            return result
+    def __init__(self, hook, block: int, on_gpu: bool):
+        self.hook, self.block, self.on_gpu = hook, block, on_gpu
+        self.blocks: dict[str, list[float]] = defaultdict(list)
+        self.parts: dict[str, list[float]] = defaultdict(list)
+        self._iteration = 0
+        self._methods = {name: getattr(hook, name) for name in PARTS}
+        for name in PARTS:
+            setattr(hook, name, getattr(self, name))
 
-        setattr(hook, name, run)
+    @property
+    def kind(self) -> str:
+        """Of the iteration that goes on."""
+        return KINDS[self._iteration // self.block % len(KINDS)]
 
-    for name in ('before_train_iter', 'after_train_iter', '_decide'):
-        timed(name)
-    return seconds
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
+        """End a block where one ends; have all classes corrected, or give a label at hand."""
+        self._iteration = batch_idx
+        if batch_idx % self.block == 0:
+            self._finish()
+            now = time.perf_counter()
+            if batch_idx:
+                ended = KINDS[(batch_idx // self.block - 1) % len(KINDS)]
+                self.blocks[ended].append((now - self._start) / self.block)
+            self._start = now
+        samples = data_batch['data_samples']
+        if self.kind == 'without':
+            for sample in samples:
+                sample.gt_sem_seg = self._label
+            return
+        self.hook.rule.correcting[:] = True
+        self._timed('before_train_iter', runner, batch_idx, data_batch)
+        self._label = samples[0].gt_sem_seg
+
+    def after_train_iter(self, *args, **kwargs) -> None:
+        """Keep the prediction, where that is the kind."""
+        if self.kind != 'without':
+            self._timed('after_train_iter', *args, **kwargs)
+
+    def _decide(self, *args) -> None:
+        if self.kind == 'apart':
+            self._timed('_decide', *args)
+
+    def _timed(self, name: str, *args, **kwargs) -> None:
+        if self.kind == 'apart' and name != '_decide':
+            self._finish()
+        start = time.perf_counter()
+        self._methods[name](*args, **kwargs)
+        if self.kind == 'apart':
+            self.parts[name].append(time.perf_counter() - start)
+
+    def _finish(self) -> None:
+        if self.on_gpu:
+            torch.cuda.synchronize()
+
+
+def measured(watch: Watch) -> dict[str, float]:
+    """Return seconds and shares, medians without the first round."""
+    blocks = {kind: np.array(seconds[1:]) for kind, seconds in watch.blocks.items()}
+    parts = {name: statistics.median(found[watch.block :]) for name, found in watch.parts.items()}
+    keep = parts['after_train_iter'] - parts['_decide']
+    own = parts['before_train_iter'] + keep + DECISIONS * parts['_decide']
+    longer = statistics.median(blocks['with'] - blocks['without'])
+    iteration = statistics.median(blocks['with'])
+    return {
+        'correct_and_read_labels_s': parts['before_train_iter'],
+        'keep_prediction_s': keep,
+        'decide_s': parts['_decide'],
+        'iteration_s': iteration,
+        'iteration_without_s': statistics.median(blocks['without']),
+        'share_of_own_work': own / iteration,
+        'share_on_critical_path': longer / iteration,
+    }
 
 
 def main() -> None:
@@ -95,43 +173,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/label_correction.py --iterations 4',
+        epilog='example: python benchmarks/label_correction.py --rounds 1',
     )
     parser.add_argument('--model', choices=['swin-b', 'mit-b5', 'swin-nano'], default='swin-b')
-    parser.add_argument(
-        '--iterations',
-        type=int,
-        default=6,
-        help='of which the medians count, without the first two and the last [%(default)s]',
-    )
+    parser.add_argument('--amp', action='store_true', help='as of train.py')
+    parser.add_argument('--compile', action='store_true', help='as of train.py')
+    parser.add_argument('--rounds', type=int, help='the medians count [10 on a GPU, 2 on a CPU]')
+    parser.add_argument('--block', type=int, help='iterations [10 on a GPU, 1 on a CPU]')
     parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
-    if args.iterations < 4:
-        parser.error('--iterations must be at least 4')
+    on_gpu = torch.cuda.is_available()
+    rounds, block = args.rounds or (10 if on_gpu else 2), args.block or (10 if on_gpu else 1)
+    if rounds < 1 or block < 1:
+        parser.error('--rounds and --block must be at least 1')
     declare_missing_operators()
     logging.disable(logging.WARNING)
 
     from mmseg_uvpt.correction.hook import LabelCorrectionHook
 
     with tempfile.TemporaryDirectory() as folder:
-        runner = make_runner(Path(folder), args.model, args.iterations)
+        runner = make_runner(Path(folder), args, (rounds + 1) * len(KINDS) * block + 1)
         hook = next(hook for hook in runner.hooks if isinstance(hook, LabelCorrectionHook))
-        seconds = watch(hook)
+        watch = Watch(hook, block, on_gpu)
         runner.train()
         runner.end_workers()
-    how = made_how(next(runner.model.parameters()).device.type, {})
-    middle = {name: statistics.median(found[2:]) for name, found in seconds.items()}
-    iteration = statistics.median(np.diff(seconds['start'])[2:])
-    keep = middle['after_train_iter'] - middle['_decide']
-    part = middle['before_train_iter'] + keep + DECISIONS * middle['_decide']
-    iteration -= (1 - DECISIONS) * middle['_decide']
+    how = made_how('cuda' if on_gpu else 'cpu', {})
     row = {
         'model': args.model,
-        'correct_and_read_labels_s': middle['before_train_iter'],
-        'keep_prediction_s': keep,
-        'decide_s': middle['_decide'],
-        'iteration_s': iteration,
-        'share': part / iteration,
+        **measured(watch),
+        'waiting_for_data_s': runner.message_hub.get_scalar('train/data_time').mean(block * rounds),
     }
     for name, value in {**how, **row}.items():
         print(f'{name}: {value:.4g}' if isinstance(value, float) else f'{name}: {value}')
