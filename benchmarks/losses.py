@@ -12,8 +12,8 @@ Lovasz-softmax depends on what was predicted, so there are three kinds of predic
 - hardest: the same where each class has a pixel of probability 1, so that all pixels weigh.
 
 Forms take turns, and the median counts. The floor is the time in which the inputs can be read and
-their gradients written once: at the speed of a large copy, measured in the same run, on a CPU, and
-at 3.0 TB/s on a GPU, where times include what the processor does to launch the work.
+their gradients written once, at the speed of a large copy, measured in the same run. On a GPU times
+include what the processor does to launch the work, and end when the GPU has done it.
 """
 
 import argparse
@@ -24,13 +24,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from measuring import (
-    GPU_BYTES_PER_SECOND,
-    chosen_device,
-    copy_bytes_per_second,
-    made_how,
-    seconds_on_cpu,
-)
+from measuring import chosen_device, copy_bytes_per_second, made_how, seconds_on_cpu, waited
 from torch import Tensor
 from whole_model import make_model
 
@@ -260,20 +254,19 @@ def measure(part: Part, device: str, rounds: int, bandwidth: float) -> list[dict
     def forward(form: Callable[[], Tensor]) -> None:
         with torch.no_grad():
             form()
-        if device == 'cuda':
-            torch.cuda.synchronize()
 
     def forward_backward(form: Callable[[], Tensor]) -> None:
         torch.autograd.grad(form(), part.inputs)
-        if device == 'cuda':
-            torch.cuda.synchronize()
 
     agree(part)
-    runs = {name: partial(forward, form) for name, form in part.forms.items()}
+    runs = {name: waited(partial(forward, form), device) for name, form in part.forms.items()}
     seconds = seconds_on_cpu(runs, rounds)
     both = seconds
     if part.inputs:
-        runs = {name: partial(forward_backward, form) for name, form in part.forms.items()}
+        runs = {
+            name: waited(partial(forward_backward, form), device)
+            for name, form in part.forms.items()
+        }
         both = seconds_on_cpu(runs, rounds)
     moved = 2 * sum(x.numel() * x.element_size() for x in part.inputs)
     return [
@@ -334,7 +327,7 @@ def main() -> None:
     how = made_how(device, {})
     for name, value in how.items():
         print(f'{name}: {value}')
-    bandwidth = copy_bytes_per_second() if device == 'cpu' else GPU_BYTES_PER_SECOND
+    bandwidth = copy_bytes_per_second(device)
     parts = [partial(lovasz_part, kind, args.side, device) for kind in KINDS]
     rows = []
     for part in (*(make() for make in parts), *step_parts(args.side, device)):
