@@ -1,15 +1,19 @@
 """Time the passes of test.py and generate_pseudo_label.py, and the parts that they consist of.
 
 The plain path is the package at another revision (by default the last one before these passes were
-made faster), which is checked out beside this one. Both run the scripts' own functions, in turns,
-in processes of their own, on the same frames and the same random weights; the median counts. A
-pass is what happens between the first frame and the last: reading, network, labels, counting or
-writing, but not the start of the script. The parts are timed alone, one frame each.
+made faster), which is checked out beside this one and runs in float32; this one runs in each form
+that is asked for. All run the scripts' own functions, in turns, in processes of their own, on the
+same frames and the same random weights, on a GPU where there is one; the median counts. A pass is
+what happens between the first frame and the last: reading, network, labels, counting or writing,
+but not the start of the script. The network sees one frame before the clock starts, which compiles
+it or chooses its algorithms; that frame's time stands apart. The parts are timed alone, one frame
+each, until the GPU is done.
 
-The floor of the network is its arithmetic at the speed of a large product of matrices in float32,
-of the other parts the bytes that they must read and write at the speed of a large copy, both
-measured in the same run; reading and writing PNGs has none. On machines that do other things
-meanwhile, look at the seconds of processors rather than at those of the clock.
+The floor of the network is its arithmetic at the speed of a large product of matrices, in float32
+or for the forms with --amp in bfloat16; of the other parts the bytes that they must read and write
+at the speed of a large copy in the memory of the device, both measured in the same run. Reading
+and writing PNGs has none, and copies between a GPU and main memory are in no floor. On machines
+that do other things meanwhile, look at the seconds of processors rather than at those of the clock.
 """
 
 import argparse
@@ -23,31 +27,48 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
 import torch
+import torch._dynamo
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PLAIN = 'c8fa998'
 HEIGHT, WIDTH = 1024, 2048
 PASSES = ('test.py', 'generate_pseudo_label.py')
+FORMS = {'float32': [], 'bfloat16': ['--amp'], 'bfloat16, compiled': ['--amp', '--compile']}
+DISTINCT = 8  # frames; more are links to these
 
 
 def make_frames(root: Path, count: int) -> None:
     """Write frames like photographs, as far as a PNG's decoder can tell (about 2 MB each)."""
     random = np.random.default_rng(0)
+    made = []
     for i in range(count):
+        name = f'street/street_{i:06d}_000019'
+        files = [
+            root / file
+            for split in ('train', 'val')
+            for file in (
+                f'leftImg8bit/{split}/{name}_leftImg8bit.png',
+                f'gtFine/{split}/{name}_gtFine_labelTrainIds.png',
+            )
+        ]
+        if i >= DISTINCT:
+            for file, same in zip(files, made[i % DISTINCT], strict=True):
+                file.hardlink_to(same)
+            continue
+        made.append(files)
         coarse = random.integers(0, 255, (16, 32, 3)).astype(np.uint8)
         smooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         noise = random.normal(0, 1.2, smooth.shape)
         image = np.clip(smooth + noise, 0, 255).astype(np.uint8)
         label = random.integers(0, 19, (16, 32)).astype(np.uint8)
         label = cv2.resize(label, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
-        name = f'street/street_{i:06d}_000019'
-        for split in ('train', 'val'):
-            _write(root / f'leftImg8bit/{split}/{name}_leftImg8bit.png', image)
-            _write(root / f'gtFine/{split}/{name}_gtFine_labelTrainIds.png', label)
+        for file, pixels in zip(files, (image, label) * 2, strict=True):
+            _write(file, pixels)
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
@@ -89,15 +110,22 @@ class Clock:
     def __init__(self) -> None:
         self.found: dict[str, dict[str, float]] = {}
 
-    def around(self, name: str, function: Callable) -> Callable:
-        """Return ``function``, which then notes under ``name`` what a call took."""
+    def around(self, name: str, function: Callable, first: Callable) -> Callable:
+        """Return ``function``, which then notes under ``name`` what a call took.
+
+        ``first`` takes the same arguments and is called before; what it took stands apart.
+        """
 
         def timed(*args, **kwargs):
+            start = time.perf_counter()
+            first(*args, **kwargs)
+            first_seconds = time.perf_counter() - start
             clock, processors = time.perf_counter(), _processor_seconds()
             result = function(*args, **kwargs)
             self.found[name] = {
                 'seconds': time.perf_counter() - clock,
                 'processor_seconds': _processor_seconds() - processors,
+                'first_seconds': first_seconds,
             }
             return result
 
@@ -109,6 +137,22 @@ def _processor_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
+def first_of_test(loop) -> None:
+    """Let a test's network see a frame, which is not counted."""
+    loop.runner.model.eval()
+    batch = loop.dataloader.collate_fn([loop.dataloader.dataset[0]])
+    with mock.patch.object(loop.evaluator, 'process'), mock.patch.object(loop.runner, 'call_hook'):
+        loop.run_iter(0, batch)
+
+
+def first_of_labelling(cfg, dataset, frames, mine, model, report, *amp) -> None:
+    """Let a source model see a frame, whose label is not written."""
+    from mmseg_uvpt.engine import labelling
+
+    frame = dataset[0]
+    labelling.predict(model, [frame['inputs']], [frame['data_samples']], *amp)
+
+
 def run_passes(folder: Path, options: list[str], out: Path) -> dict:
     """Run both scripts in this process, on the package that it imports."""
     from mmengine.runner import TestLoop
@@ -116,12 +160,15 @@ def run_passes(folder: Path, options: list[str], out: Path) -> dict:
     from mmseg_uvpt.engine import labelling, pseudo_label, test
 
     clock = Clock()
-    TestLoop.run = clock.around('test.py', TestLoop.run)
-    labelling._label = clock.around('generate_pseudo_label.py', labelling._label)
+    TestLoop.run = clock.around('test.py', TestLoop.run, first_of_test)
+    labelling._label = clock.around(
+        'generate_pseudo_label.py', labelling._label, first_of_labelling
+    )
     config = str(out / 'recipe.py')
     data = ['--data-root', str(folder / 'data'), *options]
     result = ['--work-dir', str(out / 'work'), '--out', str(out / 'score.json')]
     test.main([config, str(folder / 'adapted.pth'), *result, *data])
+    torch.backends.cudnn.benchmark = False  # the test's; the other script begins without
     where = ['--config', config, '--checkpoint', str(folder / 'source.pth')]
     pseudo_label.main([*where, '--pseudo_label_dir', str(out / 'labels'), *data])
     return clock.found
@@ -129,8 +176,15 @@ def run_passes(folder: Path, options: list[str], out: Path) -> dict:
 
 def run_parts(folder: Path, options: list[str], out: Path, rounds: int) -> dict:
     """Time each part alone, with functions that both revisions have."""
-    from measuring import copy_bytes_per_second, operations, seconds_on_cpu
+    from measuring import (
+        copy_bytes_per_second,
+        operations,
+        operations_per_second,
+        seconds_on_cpu,
+        waited,
+    )
     from mmengine.config import Config
+    from mmengine.device import get_device
     from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
 
@@ -142,30 +196,39 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int) -> dict:
     cfg = Config.fromfile(out / 'recipe.py')
     cfg.test_dataloader.dataset.data_root = str(folder / 'data/cityscapes')
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    amp = torch.autocast('cpu', torch.bfloat16, enabled='--amp' in options)
+    device = get_device()
+    amp = torch.autocast(device, torch.bfloat16, enabled='--amp' in options)
+    torch._dynamo.reset()  # of what the passes compiled
+    models = {  # as in the scripts, their weights are no inference tensors
+        kind: labelling.source_model(cfg, str(folder / f'{kind}.pth')).to(device)
+        for kind in ('source', 'adapted')
+    }
     networks, arithmetic = {}, {}
     with torch.inference_mode():
         frame = dataset[0]
-        for kind in ('source', 'adapted'):
-            model = labelling.source_model(cfg, str(folder / f'{kind}.pth'))
-            if '--compile' in options:
-                from mmseg_uvpt.engine.compilation import compile_network
-
-                compile_network(model)
+        for kind, model in models.items():
             batch = model.data_preprocessor(
                 {'inputs': [frame['inputs']], 'data_samples': [frame['data_samples']]}, False
             )
             samples, metas = batch['data_samples'], [batch['data_samples'][0].metainfo]
 
-            def network(model=model, inputs=batch['inputs'], metas=metas) -> torch.Tensor:
+            def network(
+                model=model, inputs=batch['inputs'], metas=metas, in_test=kind == 'adapted'
+            ) -> torch.Tensor:
+                torch.backends.cudnn.benchmark = in_test
                 with amp:
                     return model.encode_decode(inputs, metas)
 
-            networks[f'{kind} network'] = network
+            networks[f'{kind} network'] = waited(network, device)
             arithmetic[f'{kind} network'] = operations(network)
+            if '--compile' in options:
+                from mmseg_uvpt.engine.compilation import compile_network
+
+                compile_network(model)
         logits = network()
         prediction = model.postprocess_result(logits, samples)[0].pred_sem_seg.data[0].clone()
         truth = samples[0].gt_sem_seg.data[0]
+        label = prediction.to(torch.uint8).cpu().numpy()
         found = seconds_on_cpu(networks, rounds)
         # what is left of the function without its network
         model.whole_inference = lambda *_: logits
@@ -173,14 +236,14 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int) -> dict:
         found |= seconds_on_cpu(
             {
                 'read, decode, resize': lambda: dataset[0],
-                'resize and argmax, test.py': lambda: model.postprocess_result(logits, samples),
+                'resize and argmax, test.py': waited(
+                    lambda: model.postprocess_result(logits, samples), device
+                ),
                 'confusion matrix': lambda: confusion_matrix(prediction, truth, 19),
                 'label and confidence, generate_pseudo_label.py': lambda: labelling.predict(
                     model, inputs, samples
                 ),
-                'encode and write': lambda: write_png(
-                    folder / 'label.png', prediction.to(torch.uint8).numpy()
-                ),
+                'encode and write': lambda: write_png(folder / 'label.png', label),
             },
             3 * rounds,
         )
@@ -190,11 +253,10 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int) -> dict:
         'confusion matrix': 2 * pixels,
         'label and confidence, generate_pseudo_label.py': 4 * logits.numel() + 5 * seen,
     }
-    bandwidth = copy_bytes_per_second()
-    matrices = torch.randn(2, 2048, 2048)
-    product = seconds_on_cpu({'product': lambda: matrices[0] @ matrices[1]}, 5)['product']
+    bandwidth = copy_bytes_per_second(device)
+    speed = operations_per_second(device, torch.bfloat16 if '--amp' in options else torch.float32)
     floors = {name: number / bandwidth for name, number in moved.items()}
-    floors |= {name: n / (2 * 2048**3) * product for name, n in arithmetic.items()}
+    floors |= {name: number / speed for name, number in arithmetic.items()}
     return {name: {'seconds': s, 'floor': floors.get(name)} for name, s in found.items()}
 
 
@@ -215,33 +277,63 @@ def differing_pixels(a: Path, b: Path) -> int:
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
-    """Let both revisions run in turns; return what each found in each round."""
+    """Let the plain revision and each form of this one run in turns.
+
+    Returns:
+        dict: what each found in each round, with its folder as ``out``.
+    """
     plain = folder / 'plain'
     worktree = ['git', '-C', str(REPOSITORY), 'worktree']
     subprocess.run([*worktree, 'add', '--quiet', '--detach', str(plain), args.plain], check=True)
-    found: dict[str, list[dict]] = {'plain': [], 'fast': []}
-    options = ['--amp'] * args.amp + ['--compile'] * args.compile
+    runs = {'plain': (plain, [])} | {name: (REPOSITORY, FORMS[name]) for name in args.forms}
+    found: dict[str, list[dict]] = {name: [] for name in runs}
+    of_parts = 10 * args.rounds if torch.cuda.is_available() else args.rounds  # fast there
     try:
         for number in range(args.rounds):
-            for name, package in (('plain', plain), ('fast', REPOSITORY)):
-                out = folder / f'{name}{number}'
+            for place, (name, (package, options)) in enumerate(runs.items()):
+                out = folder / f'{number}_{place}'
                 out.mkdir()
                 make_recipe(out / 'recipe.py', package, args.model)
                 task = {
                     'folder': str(folder),
                     'out': str(out),
                     'threads': args.threads,
-                    'rounds': args.rounds,
-                    'options': options if name == 'fast' else [],
+                    'rounds': of_parts,
+                    'options': options,
                 }
-                environment = {**os.environ, 'PYTHONPATH': str(package)}
+                environment = {**os.environ, 'PYTHONPATH': _first_in_path(package)}
                 environment['OMP_NUM_THREADS'] = str(args.threads)
                 command = [sys.executable, __file__, '--task', json.dumps(task)]
                 subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-                found[name].append(json.loads((out / 'found.json').read_text()))
+                seen = json.loads((out / 'found.json').read_text())
+                found[name].append({**seen, 'out': out})
     finally:
         subprocess.run([*worktree, 'remove', '--force', str(plain)], check=True)
     return found
+
+
+def _first_in_path(package: Path) -> str:
+    """Return the search path with a package before what else it names."""
+    others = os.environ.get('PYTHONPATH', '').split(os.pathsep)
+    return os.pathsep.join([str(package), *filter(None, others)])
+
+
+def differences(found: dict[str, list[dict]], frames: int) -> dict[str, dict]:
+    """Return in how many pixels the labels of each form differ from the plain ones, and scores."""
+    made = {}
+    plain = found['plain'][0]['out']
+    scores = {
+        name: json.loads((rounds[0]['out'] / 'score.json').read_text())['IoU']
+        for name, rounds in found.items()
+    }
+    for name, (first, *_) in found.items():
+        if name != 'plain':
+            differ = differing_pixels(plain / 'labels', first['out'] / 'labels')
+            made[name] = {
+                'labels_that_differ': f'{differ} of {frames * HEIGHT * WIDTH} pixels',
+                'scores_are_equal': scores[name] == scores['plain'],
+            }
+    return made
 
 
 def rows(found: dict[str, list[dict]], frames: int) -> list[dict]:
@@ -253,24 +345,34 @@ def rows(found: dict[str, list[dict]], frames: int) -> list[dict]:
 
     made = []
     for what in PASSES:
-        for key, title in (('seconds', 'clock'), ('processor_seconds', 'processors')):
-            plain, fast = (median(name, 'passes', what, key) / frames for name in found)
-            made.append({'what': f'{what}, a frame, {title}', 'plain_s': plain, 'fast_s': fast})
-    for what in found['fast'][0]['parts']:
-        plain, fast = (median(name, 'parts', what, 'seconds') for name in found)
-        floor = median('fast', 'parts', what, 'floor')
-        made.append({'what': what, 'plain_s': plain, 'fast_s': fast, 'floor_s': floor})
+        for key, title, number in (
+            ('seconds', 'a frame, clock', frames),
+            ('processor_seconds', 'a frame, processors', frames),
+            ('first_seconds', 'the frame before', 1),
+        ):
+            seconds = {name: median(name, 'passes', what, key) / number for name in found}
+            made.append({'what': f'{what}, {title}', 'seconds': seconds})
+    for what in found['plain'][0]['parts']:
+        seconds = {name: median(name, 'parts', what, 'seconds') for name in found}
+        floors = {name: median(name, 'parts', what, 'floor') for name in found if name != 'plain'}
+        made.append({'what': what, 'seconds': seconds, 'floors': floors})
     return made
 
 
 def table(made: list[dict]) -> str:
     """Return the rows as a Markdown table, in milliseconds."""
-    lines = ['| ms | plain | fast | times as fast | floor |', '|---|---|---|---|---|']
+    from measuring import milliseconds
+
+    forms = list(made[0]['seconds'])[1:]
+    columns = ['ms (times as fast)', 'plain', *forms, *(f'floor, {name}' for name in forms)]
+    lines = [f'| {" | ".join(columns)} |', '|---' * len(columns) + '|']
     for row in made:
-        plain, fast, floor = row['plain_s'], row['fast_s'], row.get('floor_s')
-        last = f'{1e3 * floor:.4g}' if floor else ''
-        cells = f'{1e3 * plain:.4g} | {1e3 * fast:.4g} | {plain / fast:.2f}'
-        lines.append(f'| {row["what"]} | {cells} | {last} |')
+        plain, *others = row['seconds'].values()
+        cells = [row['what'], milliseconds(plain)]
+        cells += [f'{milliseconds(s)} ({plain / s:.2f}x)' for s in others]
+        floors = [row.get('floors', {}).get(name) for name in forms]
+        cells += ['' if floor is None else milliseconds(floor) for floor in floors]
+        lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
@@ -279,15 +381,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/inference.py --frames 4 --json inference.json',
+        epilog='example: python benchmarks/inference.py --frames 4 --forms float32 bfloat16',
     )
     parser.add_argument('--model', choices=['swin-b', 'mit-b5', 'swin-nano'], default='swin-b')
-    parser.add_argument('--frames', type=int, default=4, help='of each pass [%(default)s]')
+    parser.add_argument('--frames', type=int, help='of each pass [64 on a GPU, 4 on a CPU]')
     parser.add_argument('--rounds', type=int, default=3, help='the median counts [%(default)s]')
     parser.add_argument('--threads', type=int, default=os.cpu_count(), help='[%(default)s]')
     parser.add_argument('--plain', default=PLAIN, metavar='REVISION', help='[%(default)s]')
-    parser.add_argument('--amp', action='store_true', help='the fast path with --amp')
-    parser.add_argument('--compile', action='store_true', help='the fast path with --compile')
+    parser.add_argument(
+        '--forms',
+        nargs='+',
+        choices=FORMS,
+        help='what is timed beside the plain one [all on a GPU, float32 on a CPU]',
+    )
     parser.add_argument('--json', type=Path, help='write all figures to this file')
     parser.add_argument('--task', type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -297,19 +403,17 @@ def main() -> None:
 
     from measuring import made_how
 
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    args.frames = args.frames or (64 if device == 'cuda' else 4)
+    args.forms = args.forms or (list(FORMS) if device == 'cuda' else ['float32'])
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_frames(folder / 'data/cityscapes', args.frames)
         make_checkpoints(folder, args.model)
         found = measure(args, folder)
-        differ = differing_pixels(folder / 'plain0/labels', folder / 'fast0/labels')
-        scores = [json.loads((folder / f'{name}0/score.json').read_text()) for name in found]
-    how = made_how('cpu', {}) | {
-        'plain': args.plain,
-        'labels_that_differ': f'{differ} of {args.frames * HEIGHT * WIDTH} pixels',
-        'scores_are_equal': scores[0]['IoU'] == scores[1]['IoU'],
-    }
+        forms = differences(found, args.frames)
+    how = made_how(device, {}) | {'plain': args.plain, 'threads': args.threads, 'forms': forms}
     for key, value in how.items():
         print(f'{key}: {value}')
     made = rows(found, args.frames)
