@@ -50,8 +50,8 @@ gpu-check: install  ## run what needs a GPU, and time deformable attention on it
 	$(PY) -m pytest -m gpu
 	$(PY) benchmarks/deformable_attention.py --device cuda --json work_dirs/gpu-check/deformable_attention.json
 
-benchmark: install  ## time what this machine can run against its plain form: an hour on two cores
-	for name in train_step inference data losses; do \
+benchmark: install  ## time what this machine can run against its plain form: an hour and more on two cores
+	for name in train_step inference data losses label_correction; do \
 		$(PY) benchmarks/$$name.py --json work_dirs/benchmark/$$name.json || exit 1; done
 
 fuzz: install  ## run the fuzzers of tests/fuzz, SECONDS=60 for each of TARGET=all
