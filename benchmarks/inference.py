@@ -332,6 +332,10 @@ def differences(found: dict[str, list[dict]], frames: int) -> dict[str, dict]:
             made[name] = {
                 'labels_that_differ': f'{differ} of {frames * HEIGHT * WIDTH} pixels',
                 'scores_are_equal': scores[name] == scores['plain'],
+                'iou_off_by': max(
+                    abs((iou or 0.0) - (scores['plain'][of] or 0.0))
+                    for of, iou in scores[name].items()
+                ),
             }
     return made
 
