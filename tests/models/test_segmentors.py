@@ -231,13 +231,24 @@ def test_views_are_one_graph_each(trains, amp, tiny, labelled):
     """Without a break, with the same numbers, and not traced again. Code is not generated here."""
     image = torch.randn(1, 3, 64, 64)
     samples = labelled(torch.randint(0, 19, (1, 64, 64)))
-    with torch.set_grad_enabled(trains), torch.autocast('cpu', torch.bfloat16, enabled=amp):
-        expected = tiny.loss(image, samples)
-        tiny.compile_views('eager')
-        found = tiny.loss(image, samples)
-        assert counters['stats']['unique_graphs'] == 3
-        tiny.loss(image, samples)
+
+    def run():
+        tiny.zero_grad()
+        with torch.set_grad_enabled(trains), torch.autocast('cpu', torch.bfloat16, enabled=amp):
+            losses = tiny.loss(image, samples)
+        if trains:
+            tiny.parse_losses(losses)[0].backward()
+        grads = [p.grad.flatten() for p in tiny.parameters() if p.grad is not None]
+        return losses, torch.cat(grads) if trains else None
+
+    expected, gradient = run()
+    tiny.compile_views('eager')
+    found, other = run()
+    assert counters['stats']['unique_graphs'] == 3
+    run()
     torch.testing.assert_close(found, expected)
+    if trains:
+        assert (other - gradient).norm() < 1e-3 * gradient.norm()
     assert counters['stats']['unique_graphs'] == 3
     assert not counters['graph_break']
 

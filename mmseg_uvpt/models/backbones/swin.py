@@ -166,7 +166,11 @@ class _OutOfWindows(torch.autograd.Function):
 
 def _into(x: Tensor, outside: Tensor, group: Windows) -> Tensor:
     chosen = x.index_select(0, group.pixels.clamp(max=len(x) - 1))
-    return chosen.index_put_((group.padding,), outside)
+    if not len(group.padding):
+        return chosen
+    # compiled by torch 2.11, a function that returns what it changed in place has no gradient
+    put = chosen.index_put if torch.compiler.is_compiling() else chosen.index_put_
+    return put((group.padding,), outside)
 
 
 def _out_of(groups: list[Windows], count: int, rows: tuple[Tensor, ...]) -> Tensor:
