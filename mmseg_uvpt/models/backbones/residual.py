@@ -30,12 +30,16 @@ def add_branch(
     skips = frozen and not torch.compiler.is_compiling()  # a graph cannot depend on a draw
     # drawn on the CPU, the numbers are known without waiting for a GPU
     kept = torch.rand(len(tokens), device='cpu' if skips else tokens.device) >= rate
-    if not skips or kept.all():
+    if not skips:
         x = branch(tokens)
         return tokens + x * (kept.to(x) / (1 - rate)).view(-1, 1, 1)
+    if kept.all():
+        x = branch(tokens)
+        # a number, rounded as the others: a tensor would have to be copied to a GPU and waited for
+        return tokens + x * (torch.ones((), dtype=x.dtype, device='cpu') / (1 - rate)).item()
     if not kept.any():
         return tokens
-    kept = kept.nonzero().flatten().to(tokens.device)
+    kept = kept.nonzero().flatten().to(tokens.device, non_blocking=True)
     return tokens.index_add(0, kept, branch(tokens[kept]).to(tokens) / (1 - rate))
 
 
