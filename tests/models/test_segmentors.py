@@ -98,6 +98,7 @@ def test_frozen_parts_run_in_train_mode(build):
     ('device', 'dtype'),
     [
         ('cpu', torch.bfloat16),
+        ('cpu', torch.float16),
         pytest.param('cuda', torch.bfloat16, marks=ON_GPU),
         pytest.param('cuda', torch.float16, marks=ON_GPU),
     ],
@@ -110,12 +111,15 @@ def test_mixed_precision_stays_close(name, device, dtype, build, labelled):
         adapter.injector.gamma.data.fill_(0.1)
     image = torch.randn(1, 3, 96, 128, device=device)
     samples = [s.to(device) for s in labelled(torch.randint(0, 19, (1, 96, 128)))]
+    # as training does; without it much of a gradient lies below the range of float16
+    loss_scale = 2.0**16 if dtype == torch.float16 else 1.0
 
     def run():
         model.zero_grad()
         losses = model.loss(image, samples)
-        model.parse_losses(losses)[0].backward()
-        return losses, {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+        (model.parse_losses(losses)[0] * loss_scale).backward()
+        trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        return losses, {n: p.grad / loss_scale for n, p in trained}
 
     expected, gradients = run()
     with torch.autocast(device, dtype=dtype):
@@ -127,7 +131,8 @@ def test_mixed_precision_stays_close(name, device, dtype, build, labelled):
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert all(gradient.isfinite().all() for gradient in other.values())
     joint, plain = (torch.cat([g.flatten() for g in x.values()]) for x in (other, gradients))
-    assert (joint - plain).norm() < 0.05 * plain.norm()
+    # seeds differ: up to 0.06 and 0.02
+    assert (joint - plain).norm() < (0.03 if dtype == torch.float16 else 0.08) * plain.norm()
 
 
 def a_step(model, image, samples):
