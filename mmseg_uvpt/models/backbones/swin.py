@@ -165,9 +165,9 @@ class _OutOfWindows(torch.autograd.Function):
 
 
 def _into(x: Tensor, outside: Tensor, group: Windows) -> Tensor:
-    chosen = x.index_select(0, group.pixels.clamp(max=len(x) - 1))
     if not len(group.padding):
-        return chosen
+        return x.index_select(0, group.pixels)
+    chosen = x.index_select(0, group.pixels.clamp(max=len(x) - 1))
     # compiled by torch 2.11, a function that returns what it changed in place has no gradient
     put = chosen.index_put if torch.compiler.is_compiling() else chosen.index_put_
     return put((group.padding,), outside)
