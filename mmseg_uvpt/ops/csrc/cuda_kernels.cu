@@ -32,6 +32,16 @@ struct ComputedIn<double> {
   using type = double;
 };
 
+// Of a number that is at most 0: with an absolute error of 1e-7 where A is float.
+__device__ inline float exponential(float x) {
+#if defined(__CUDA_ARCH__)
+  return __expf(x);
+#else
+  return exp(x);
+#endif
+}
+__device__ inline double exponential(double x) { return exp(x); }
+
 // ---- numbers in whole vectors ----
 
 template <int BYTES>
@@ -81,6 +91,22 @@ __device__ void load(const T* from, A (&to)[N]) {
 #pragma unroll
   for (int i = 0; i < N; ++i) to[i] = static_cast<A>(pack.numbers[i]);
 }
+
+#if defined(__CUDA_ARCH__)
+// A bfloat16 is the upper half of a float: two of them take two instructions.
+template <int N>
+__device__ void load(const __nv_bfloat16* from, float (&to)[N]) {
+  Pack<__nv_bfloat16, N> pack;
+  pack.load(from);
+#pragma unroll
+  for (int i = 0; i < N; i += 2) {
+    unsigned both;
+    memcpy(&both, pack.numbers + i, 4);
+    to[i] = __uint_as_float(both << 16);
+    to[i + 1] = __uint_as_float(both & 0xffff0000u);
+  }
+}
+#endif
 
 template <typename A, int N, typename T>
 __device__ void store(T* to, const A (&from)[N]) {
@@ -175,7 +201,7 @@ struct Grid {
   Grid(const CudaCall& c, int channels, int sample_bytes, int channel_bytes) {
     group = c.padded / channels;
     queries = 32 / group;
-    across_log2 = !c.fused ? log2_of(queries) : queries == 32 ? 3 : queries >= 8 ? 2 : 1;
+    across_log2 = c.fused ? (log2_of(queries) + 1) / 2 : log2_of(queries);  // about square
     const int across = 1 << across_log2, down = queries / across;
     for (int map = 0; map < c.queries.count; ++map) {
       columns[map] = (c.queries.width[map] + across - 1) / across;
@@ -324,27 +350,45 @@ struct Samples<S, A, 0> {
   __device__ void store(S*) const {}
 };
 
+// Where a query's centre lies on each level, in the level's pixels. COUNT is as for samples.
+template <typename A, bool FUSED, int LEVELS>
+struct Centres {
+  A x[LEVELS ? LEVELS : MAX_MAPS], y[LEVELS ? LEVELS : MAX_MAPS];
+
+  __device__ Centres(const CudaCall& c, const Tile& tile, int query) {
+#pragma unroll
+    for (int l = 0; l < (LEVELS ? LEVELS : c.levels.count); ++l) {
+      x[l] = y[l] = 0;
+      if (!FUSED) continue;
+      const A across = A(c.levels.width[l]) / A(c.queries.width[tile.map]);
+      const A down = A(c.levels.height[l]) / A(c.queries.height[tile.map]);
+      x[l] = (A(tile.x_of(query)) + A(0.5)) * across;
+      y[l] = (A(tile.y_of(query)) + A(0.5)) * down;
+    }
+  }
+};
+
 // How samples of a query lie on a level: where its centre is, and how much a step counts there.
 template <typename A, bool FUSED>
 struct Level {
   int w, h, plane;
-  A centre_x, centre_y;  // in the level's pixels
-  A scale_x, scale_y;    // of a sample's numbers: pixels, or fractions of the level
+  A centre_x, centre_y;
+  A scale_x, scale_y;  // of a sample's numbers: pixels, or fractions of the level
 
-  __device__ Level(const CudaCall& c, const Tile& tile, int query, int level)
-      : w(c.levels.width[level]),
-        h(c.levels.height[level]),
-        plane(static_cast<int>(c.levels.plane[level])),
-        centre_x(0),
-        centre_y(0),
-        scale_x(w),
-        scale_y(h) {
-    if (!FUSED) return;
-    scale_x = scale_y = 1;
-    centre_x = (A(tile.x_of(query)) + A(0.5)) * (A(w) / A(c.queries.width[tile.map]));
-    centre_y = (A(tile.y_of(query)) + A(0.5)) * (A(h) / A(c.queries.height[tile.map]));
-  }
+  template <typename Centres>
+  __device__ Level(const Maps& levels, const Centres& centres, int l)
+      : w(levels.width[l]),
+        h(levels.height[l]),
+        plane(static_cast<int>(levels.plane[l])),
+        centre_x(centres.x[l]),
+        centre_y(centres.y[l]),
+        scale_x(FUSED ? A(1) : A(w)),
+        scale_y(FUSED ? A(1) : A(h)) {}
 };
+
+// Of a number that is -1 or more; of NaN 0 or -1.
+__device__ inline int rounded_down(float x) { return __float2int_rd(x); }
+__device__ inline int rounded_down(double x) { return max(__double2int_rd(x), -1); }
 
 // The four pixels around a sample, and what each of them weighs. A place outside is moved to where
 // all four weigh nothing or are border; a NaN weighs NaN, at a pixel that is safe to read.
@@ -371,7 +415,7 @@ struct Corners {
     inside = x > A(-1) && x < A(size) ? A(1) : A(0);
     x = x < A(-1) ? A(-1) : x;
     x = x > A(size) ? A(size) : x;
-    const int whole = min(max(static_cast<int>(floor(x)), -1), size - 1);
+    const int whole = min(rounded_down(x), size - 1);
     fraction = x - A(whole);
     return whole;
   }
@@ -465,7 +509,7 @@ __global__ void __launch_bounds__(32 * WARPS) sample_kernel(const __grid_constan
   using A = typename ComputedIn<T>::type;
   using S = typename std::conditional<FUSED, T, A>::type;
   const int levels = LEVELS ? LEVELS : c.levels.count, points = POINTS ? POINTS : c.points;
-  const int span = 3 * levels * points;
+  const int span = 3 * levels * points, stride = CHANNELS == 8 ? c.padded : CHANNELS;
   if (Place::unit() >= grid.units) return;
   const Tile tile(c, grid, Place::unit());
   const Place place(grid);
@@ -476,7 +520,8 @@ __global__ void __launch_bounds__(32 * WARPS) sample_kernel(const __grid_constan
     S* numbers = reinterpret_cast<S*>(place.sample_rows + place.query * grid.sample_row);
     T* to = reinterpret_cast<T*>(place.channel_rows + place.query * grid.channel_row);
     const T* plane = static_cast<const T*>(c.planes) + place.part * CHANNELS +
-                     (tile.b * c.heads + tile.first_head) * c.levels.plane_pixels * c.padded;
+                     (tile.b * c.heads + tile.first_head) * c.levels.plane_pixels * stride;
+    const Centres<A, FUSED, LEVELS> centres(c, tile, place.query);
 #pragma unroll 1
     for (int head = 0; head < tile.heads; ++head) {
       const Samples<S, A, LEVELS * POINTS> s(numbers);
@@ -484,15 +529,15 @@ __global__ void __launch_bounds__(32 * WARPS) sample_kernel(const __grid_constan
       A total = 0, sum[CHANNELS] = {};
 #pragma unroll
       for (int l = 0; l < levels; ++l) {
-        const Level<A, FUSED> level(c, tile, place.query, l);
+        const Level<A, FUSED> level(c.levels, centres, l);
 #pragma unroll
         for (int point = 0; point < points; ++point) {
           const int i = l * points + point;
-          const A weight = FUSED ? exp(s(i, 2) - most) : s(i, 2);
+          const A weight = FUSED ? exponential(s(i, 2) - most) : s(i, 2);
           total += weight;
           const Corners<A> k(level, s(i, 0), s(i, 1), weight);
-          const Values<A, CHANNELS> v(plane + k.pixel * static_cast<unsigned>(c.padded), c.padded,
-                                      (level.w + 2) * c.padded);
+          const Values<A, CHANNELS> v(plane + k.pixel * static_cast<unsigned>(stride), stride,
+                                      (level.w + 2) * stride);
 #pragma unroll
           for (int d = 0; d < CHANNELS; ++d)
             sum[d] += k.w00 * v.v00[d] + k.w01 * v.v01[d] + k.w10 * v.v10[d] + k.w11 * v.v11[d];
@@ -503,7 +548,7 @@ __global__ void __launch_bounds__(32 * WARPS) sample_kernel(const __grid_constan
 #pragma unroll
         for (int d = 0; d < CHANNELS; ++d) sum[d] *= fraction;
       }
-      if (c.channels == c.padded) {
+      if (c.channels == stride) {
         store(to + place.part * CHANNELS, sum);
       } else {
 #pragma unroll
@@ -513,7 +558,7 @@ __global__ void __launch_bounds__(32 * WARPS) sample_kernel(const __grid_constan
       }
       numbers += span;
       to += c.channels;
-      plane += c.levels.plane_pixels * c.padded;
+      plane += c.levels.plane_pixels * stride;
     }
   }
 
@@ -527,7 +572,7 @@ __global__ void __launch_bounds__(32 * WARPS) gradient_kernel(const __grid_const
   using A = typename ComputedIn<T>::type;
   using S = typename std::conditional<FUSED, T, A>::type;
   const int levels = LEVELS ? LEVELS : c.levels.count, points = POINTS ? POINTS : c.points;
-  const int span = 3 * levels * points;
+  const int span = 3 * levels * points, stride = c.padded;
   if (Place::unit() >= grid.units) return;
   const Tile tile(c, grid, Place::unit());
   const Place place(grid);
@@ -539,11 +584,12 @@ __global__ void __launch_bounds__(32 * WARPS) gradient_kernel(const __grid_const
     S* numbers = reinterpret_cast<S*>(place.sample_rows + place.query * grid.sample_row);
     const T* from = reinterpret_cast<T*>(place.channel_rows + place.query * grid.channel_row);
     int64_t at_plane = place.part * CHANNELS +
-                       (tile.b * c.heads + tile.first_head) * c.levels.plane_pixels * c.padded;
+                       (tile.b * c.heads + tile.first_head) * c.levels.plane_pixels * stride;
+    const Centres<A, FUSED, LEVELS> centres(c, tile, place.query);
 #pragma unroll 1
     for (int head = 0; head < tile.heads; ++head) {
       A g[CHANNELS];
-      if (c.channels == c.padded) {
+      if (c.channels == stride) {
         load(from + place.part * CHANNELS, g);
       } else {
 #pragma unroll
@@ -558,7 +604,7 @@ __global__ void __launch_bounds__(32 * WARPS) gradient_kernel(const __grid_const
         most = largest_logit<A>(s, levels * points);
         A total = 0;
 #pragma unroll
-        for (int i = 0; i < levels * points; ++i) total += exp(s(i, 2) - most);
+        for (int i = 0; i < levels * points; ++i) total += exponential(s(i, 2) - most);
         fraction = A(1) / total;
       }
       const T* plane = static_cast<const T*>(c.planes) + at_plane;
@@ -566,15 +612,15 @@ __global__ void __launch_bounds__(32 * WARPS) gradient_kernel(const __grid_const
       A weights[SAMPLES], d_weights[SAMPLES], mean = 0;
 #pragma unroll
       for (int l = 0; l < levels; ++l) {
-        const Level<A, FUSED> level(c, tile, place.query, l);
-        const int below = (level.w + 2) * c.padded;
+        const Level<A, FUSED> level(c.levels, centres, l);
+        const int below = (level.w + 2) * stride;
 #pragma unroll
         for (int point = 0; point < points; ++point) {
           const int i = l * points + point;
-          const A weight = FUSED ? exp(s(i, 2) - most) * fraction : s(i, 2);
+          const A weight = FUSED ? exponential(s(i, 2) - most) * fraction : s(i, 2);
           const Corners<A> k(level, s(i, 0), s(i, 1), weight);
-          const unsigned pixel = k.pixel * static_cast<unsigned>(c.padded);
-          const Values<A, CHANNELS> v(plane + pixel, c.padded, below);
+          const unsigned pixel = k.pixel * static_cast<unsigned>(stride);
+          const Values<A, CHANNELS> v(plane + pixel, stride, below);
           A c00 = 0, c01 = 0, c10 = 0, c11 = 0;
 #pragma unroll
           for (int d = 0; d < CHANNELS; ++d) {
@@ -593,15 +639,15 @@ __global__ void __launch_bounds__(32 * WARPS) gradient_kernel(const __grid_const
           if (c.scale) {
             auto* to = static_cast<unsigned long long*>(c.grad_planes) + at_plane + pixel;
             add(to, g, k.w00, *c.scale);
-            add(to + c.padded, g, k.w01, *c.scale);
+            add(to + stride, g, k.w01, *c.scale);
             add(to + below, g, k.w10, *c.scale);
-            add(to + below + c.padded, g, k.w11, *c.scale);
+            add(to + below + stride, g, k.w11, *c.scale);
           } else {
             A* to = static_cast<A*>(c.grad_planes) + at_plane + pixel;
             add(to, g, k.w00);
-            add(to + c.padded, g, k.w01);
+            add(to + stride, g, k.w01);
             add(to + below, g, k.w10);
-            add(to + below + c.padded, g, k.w11);
+            add(to + below + stride, g, k.w11);
           }
 
           if (LEVELS == 0 && grid.group > 1) wait_for_group(grid.group);
@@ -625,7 +671,7 @@ __global__ void __launch_bounds__(32 * WARPS) gradient_kernel(const __grid_const
       }
       numbers += span;
       from += c.channels;
-      at_plane += c.levels.plane_pixels * c.padded;
+      at_plane += c.levels.plane_pixels * stride;
     }
   }
 
@@ -811,28 +857,45 @@ cudaError_t in_words(int bytes, const Run& run) {
   return run(Bytes<2>());
 }
 
-template <typename T, int CHANNELS, int LEVELS, int POINTS, bool FUSED>
-cudaError_t launch_on_queries(const CudaCall& c, bool backward, cudaStream_t stream) {
+template <bool BACKWARD, typename T, int CHANNELS, int LEVELS, int POINTS, bool FUSED>
+cudaError_t launch_on_queries(const CudaCall& c, cudaStream_t stream) {
   using A = typename ComputedIn<T>::type;
   using S = typename std::conditional<FUSED, T, A>::type;
   const int sample_bytes = 3 * c.levels.count * c.points * static_cast<int>(sizeof(S));
   const Grid grid(c, CHANNELS, sample_bytes, c.channels * static_cast<int>(sizeof(T)));
-  const auto kernel = backward ? gradient_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>
-                               : sample_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>;
-  return launch(kernel, (grid.units + WARPS - 1) / WARPS, 32 * WARPS, WARPS * grid.warp_bytes(),
-                stream, c, grid);
+  const int64_t blocks = (grid.units + WARPS - 1) / WARPS;
+  const unsigned bytes = WARPS * grid.warp_bytes();
+  if constexpr (BACKWARD)
+    return launch(gradient_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>, blocks, 32 * WARPS, bytes,
+                  stream, c, grid);
+  else
+    return launch(sample_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>, blocks, 32 * WARPS, bytes,
+                  stream, c, grid);
 }
 
-template <typename T, int CHANNELS>
-cudaError_t launch_entry(const CudaCall& c, bool backward, cudaStream_t stream) {
-  if (!c.fused) return launch_on_queries<T, CHANNELS, 0, 0, false>(c, backward, stream);
+template <bool BACKWARD, typename T, int CHANNELS>
+cudaError_t launch_entry(const CudaCall& c, cudaStream_t stream) {
+  if (!c.fused) return launch_on_queries<BACKWARD, T, CHANNELS, 0, 0, false>(c, stream);
   if constexpr (sizeof(T) < 8) {
     if (c.points == 4 && c.levels.count == 1)
-      return launch_on_queries<T, CHANNELS, 1, 4, true>(c, backward, stream);
+      return launch_on_queries<BACKWARD, T, CHANNELS, 1, 4, true>(c, stream);
     if (c.points == 4 && c.levels.count == 3)
-      return launch_on_queries<T, CHANNELS, 3, 4, true>(c, backward, stream);
+      return launch_on_queries<BACKWARD, T, CHANNELS, 3, 4, true>(c, stream);
   }
-  return launch_on_queries<T, CHANNELS, 0, 0, true>(c, backward, stream);
+  return launch_on_queries<BACKWARD, T, CHANNELS, 0, 0, true>(c, stream);
+}
+
+template <bool BACKWARD, typename T>
+cudaError_t launch_on_queries_of(const CudaCall& c, cudaStream_t stream) {
+  if (c.queries.pixels == 0) return cudaSuccess;
+  // a vector of 16 bytes in either direction: of values that are read, or floats that are added
+  constexpr int SHARED = BACKWARD ? 4 : 8;
+  switch (c.padded) {
+    case 2: return launch_entry<BACKWARD, T, 2>(c, stream);
+    case 4: return launch_entry<BACKWARD, T, 4>(c, stream);
+    case 12: return launch_entry<BACKWARD, T, 12>(c, stream);
+    default: return launch_entry<BACKWARD, T, SHARED>(c, stream);
+  }
 }
 
 template <typename T>
@@ -841,15 +904,10 @@ cudaError_t launch_all(const CudaCall& c, bool backward, cudaStream_t stream) {
   auto status = in_words(channel_bytes, [&](auto word) {
     return pack<decltype(word)>(c, channel_bytes, stream);
   });
-  if (status == cudaSuccess && c.queries.pixels > 0) {
-    switch (c.padded) {
-      case 2: status = launch_entry<T, 2>(c, backward, stream); break;
-      case 4: status = launch_entry<T, 4>(c, backward, stream); break;
-      case 12: status = launch_entry<T, 12>(c, backward, stream); break;
-      default: status = launch_entry<T, 8>(c, backward, stream);
-    }
-  }
-  if (status != cudaSuccess || !backward) return status;
+  if (status != cudaSuccess) return status;
+  if (!backward) return launch_on_queries_of<false, T>(c, stream);
+  status = launch_on_queries_of<true, T>(c, stream);
+  if (status != cudaSuccess) return status;
   return in_words(channel_bytes, [&](auto word) {
     using Word = decltype(word);
     return c.padded % 4 == 0 ? unpack<T, 4, Word>(c, channel_bytes, stream)

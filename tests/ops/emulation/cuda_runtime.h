@@ -4,6 +4,7 @@
 // does not wait for what another stages is found out.
 #pragma once
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,10 @@ A atomicAdd(A* to, A number) {
 }
 
 inline long long __double2ll_rn(double number) { return llrint(number); }
+inline int __double2int_rd(double number) {
+  return number != number ? INT_MIN : static_cast<int>(floor(number));
+}
+inline int __float2int_rd(float number) { return number != number ? 0 : __double2int_rd(number); }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 
