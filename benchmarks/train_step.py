@@ -74,6 +74,7 @@ FORMS = {
     'bfloat16': Form(amp=True),
     'float32, low memory': Form(low_memory=True),
     'bfloat16, low memory': Form(amp=True, low_memory=True),
+    'float32, compiled': Form(compiled=True),
     'bfloat16, compiled': Form(amp=True, compiled=True),
 }
 
@@ -115,8 +116,6 @@ def prepared(model: nn.Module, form: Form) -> nn.Module:
         theirs = {WindowAttention: WindowMSA, **{v: k for k, v in frozen._FROZEN.items()}}
         for layer in model.modules():
             layer.__class__ = theirs.get(type(layer), type(layer))
-    if form.compiled:
-        model.compile_views()
     return model
 
 
@@ -148,6 +147,8 @@ class Step:
     def __init__(self, model: nn.Module, form: Form, side: int, device: str):
         self.form, self.device = form, device
         self.model = prepared(model, form).to(device).train()
+        if form.compiled:
+            self.model.compile_views()
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=not form.plain)
         self.data = batch(side, device)

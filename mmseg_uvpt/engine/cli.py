@@ -74,7 +74,8 @@ def add_inference_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--compile',
         action='store_true',
-        help='compile the model with torch.compile, in the first batches, which takes minutes',
+        help='run the network as one graph: on a GPU a CUDA graph, recorded in seconds; elsewhere '
+        'by torch.compile, which takes minutes',
     )
 
 

@@ -51,7 +51,7 @@ def train(
             cfg.load_from = claim.checkpoint and str(claim.checkpoint)
             runner = build_runner(cfg)
             if cfg.get('compile'):
-                without_wrapper(runner.model).compile_views()
+                _compile(runner, cfg)
             for warning in claim.warnings:
                 runner.logger.warning(warning)
             runner.register_hook(ExactResumeHook(anyway))
@@ -64,6 +64,16 @@ def train(
                 runner.train()
             finally:
                 runner.end_workers()
+
+
+def _compile(runner, cfg: Config) -> None:
+    if cfg.optim_wrapper.get('accumulative_counts', 1) > 1 and torch.cuda.is_available():
+        runner.logger.warning(
+            '--compile has no effect: gradients of several iterations are added up, and each '
+            'backward pass of a CUDA graph overwrites those before'
+        )
+        return
+    without_wrapper(runner.model).compile_views()
 
 
 def _cure(folder: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from mmseg_uvpt.models.cuda_graphs import is_recorded
 from mmseg_uvpt.models.frozen import autocast_type
 from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
 
@@ -50,10 +51,9 @@ def recomputed_in_half(run: nn.Module | Callable, *args):
     For parts that keep much and cost a GPU little: the adapters' attention, the head's ASPP and the
     end of the generator's stem have a 14th of the arithmetic of a step of Swin-B, and keep more
     than two fifths of the memory. Parts of what is recomputed anyway are left alone, and so are
-    compiled graphs, which decide that themselves.
+    graphs: `torch.compile` decides that itself, and CUDA graphs are there for speed.
     """
-    # asked first, since a compiler may know nothing of context variables
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled() or _INSIDE.get():
+    if is_recorded() or not torch.is_grad_enabled() or _INSIDE.get():
         return run(*args)
     return run(*args) if autocast_type(args[0]) is None else recomputed(run, *args)
 

@@ -114,7 +114,7 @@ def test_a_whole_step_waits_for_nothing(build, labelled, monkeypatch):
 @pytest.mark.gpu
 @NO_GPU
 def test_a_whole_step_on_a_gpu_waits_for_nothing(build, labelled):
-    model = build('swin-nano_uni-uvpt').cuda().train()
+    model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.3}).cuda().train()
     trained = [p for p in model.parameters() if p.requires_grad]
     wrapper = finite.FiniteOptimWrapper(torch.optim.AdamW(trained, fused=True))
 

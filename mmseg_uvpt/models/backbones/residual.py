@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mmseg_uvpt.models.cuda_graphs import is_recorded
+
 
 def add_branch(
     tokens: Tensor, branch: Callable[[Tensor], Tensor], rate: float, frozen: bool
@@ -27,7 +29,7 @@ def add_branch(
     """
     if rate == 0:
         return tokens + branch(tokens)
-    skips = frozen and not torch.compiler.is_compiling()  # a graph cannot depend on a draw
+    skips = frozen and not is_recorded()  # a graph cannot depend on a draw
     # drawn on the CPU, the numbers are known without waiting for a GPU
     kept = torch.rand(len(tokens), device='cpu' if skips else tokens.device) >= rate
     if not skips:

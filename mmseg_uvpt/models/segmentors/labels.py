@@ -68,8 +68,11 @@ class PredictsLabels:
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Return float32 logits (B, C, H, W) for images (B, 3, H, W), whatever autocast does."""
-        logits = self.decode_head(self.extract_feat(inputs)).float()
-        return self.decode_head.predict_by_feat(logits, batch_img_metas)
+        return self.decode_head.predict_by_feat(self.network(inputs), batch_img_metas)
+
+    def network(self, inputs: Tensor) -> Tensor:
+        """Return float32 logits (B, C, h, w) at the head's size for images (B, 3, H, W)."""
+        return self.decode_head(self.extract_feat(inputs)).float()
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None

@@ -14,6 +14,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from mmseg_uvpt.models.arriving import Arriving
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
+from mmseg_uvpt.models.cuda_graphs import RecordedSteps, RecordingError
 from mmseg_uvpt.models.frozen import autocast_type, freeze, hold
 from mmseg_uvpt.models.losses.consistency import (
     entropy_regulariser,
@@ -81,7 +82,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         self.prompt_weight = prompt_weight
         self.lovasz_bins = lovasz_bins
         self.low_memory = low_memory
-        self._compiled: Callable | None = None  # what runs a view in place of `_view`
+        self._compiled: Callable | None = None  # what runs the views in place of `_view`
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
         self._prediction: Arriving | None = None
         if tune != 'all':
@@ -120,7 +121,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         dtype = autocast_type(inputs)
         if dtype:
             hold(self.backbone.staged, dtype)
-        logits, prompts = zip(*(self._run(inputs, scale) for scale in VIEW_SCALES), strict=True)
+        logits, prompts = zip(*self._run(inputs), strict=True)
         self._predict_for_correction(logits, labels.shape[1:])
         resized = [_resize(x, labels.shape[1:]).float() for x in logits]
         log_probabilities = [x.log_softmax(1) for x in resized]
@@ -140,32 +141,39 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         return losses
 
     def compile_views(self, backend: str = 'inductor') -> None:
-        """Let `loss` run each view as one compiled graph, a graph a size.
+        """Let `loss` run each view as one graph, a graph a size.
 
-        Where torch cannot compile them, the log says why, and they run as before.
+        On a GPU it is a CUDA graph, recorded in the first iteration within seconds, where what
+        takes long is to start thousands of kernels; elsewhere `torch.compile` makes it, in minutes.
+        Where neither can, the log says why, and they run as before.
 
         Args:
             backend: of `torch.compile`.
         """
+        if self.scale_weights.is_cuda:
+            self._compiled = RecordedSteps([_View(self, scale) for scale in VIEW_SCALES])
+            return
         # neither a break of a graph nor graphs of unknown size
-        self._compiled = torch.compile(self._view, fullgraph=True, dynamic=False, backend=backend)
+        compiled = torch.compile(self._view, fullgraph=True, dynamic=False, backend=backend)
+        self._compiled = lambda image: [compiled(image, scale) for scale in VIEW_SCALES]
 
-    def _run(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run one view, compiled if asked for and possible."""
-        if self._compiled is None:
-            return self._view(image, scale)
-        try:
-            return self._compiled(image, scale)
-        except TorchDynamoException as error:
-            cause = getattr(error, 'inner_exception', error)
-            reason = f'{type(cause).__name__}: {str(cause).strip().splitlines()[0]}'
-            print_log(
-                f'the views cannot be compiled and run as they are: {reason}',
-                'current',
-                logging.WARNING,
-            )
-            self._compiled = None
-            return self._view(image, scale)
+    def _run(self, image: Tensor) -> list[tuple[Tensor, tuple[Tensor, ...]]]:
+        """Run the views, as graphs if asked for and possible."""
+        if self._compiled is not None:
+            try:
+                if self.low_memory and image.is_cuda:
+                    raise RecordingError('with low_memory the backward pass runs parts again')
+                return self._compiled(image)
+            except (TorchDynamoException, RecordingError) as error:
+                cause = getattr(error, 'inner_exception', error)
+                reason = f'{type(cause).__name__}: {str(cause).strip().splitlines()[0]}'
+                print_log(
+                    f'the views cannot be compiled and run as they are: {reason}',
+                    'current',
+                    logging.WARNING,
+                )
+                self._compiled = None
+        return [self._view(image, scale) for scale in VIEW_SCALES]
 
     def _view(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run one view; return its logits (at the head's size, in float32) and its prompts."""
@@ -189,6 +197,18 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         views = [_resize(x, size, align_corners=False).float().softmax(1) for x in logits]
         confidence, label = mix(views, self.scale_weights).max(1)
         self._prediction = Arriving(label.to(torch.uint8), confidence)
+
+
+class _View(nn.Module):
+    """One view of a model as a module of its own, whose parameters are the model's."""
+
+    def __init__(self, model: UniUVPT, scale: float):
+        super().__init__()
+        self.model = model
+        self.scale = scale
+
+    def forward(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.model._view(image, self.scale)
 
 
 def _agreement(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,195 @@
+"""CUDA graphs of a training's views and of a network that predicts.
+
+Without a GPU a stand-in for `torch.cuda.make_graphed_callables` runs the modules and records
+nothing.
+"""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mmseg_uvpt.models import cuda_graphs
+from mmseg_uvpt.models.cuda_graphs import (
+    RecordedNetwork,
+    RecordedSteps,
+    RecordingError,
+    is_recorded,
+)
+
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU here')
+
+
+class Noisy(nn.Module):
+    """Draws numbers, counts batches, and tells whether it is recorded."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append((is_recorded(), torch.is_autocast_cache_enabled()))
+        return self.norm(x + torch.rand_like(x))
+
+
+@pytest.fixture
+def warm_up(monkeypatch):
+    """A stand-in that only does what comes before recording; returns the calls it was given."""
+    calls = []
+
+    def make(callables, sample_args, num_warmup_iters, allow_unused_input):
+        calls.append(sample_args)
+        for run, args in zip(callables, sample_args, strict=True):
+            for _ in range(num_warmup_iters):
+                run(*args)
+        return callables
+
+    monkeypatch.setattr(torch.cuda, 'make_graphed_callables', make)
+    return calls
+
+
+@pytest.mark.parametrize('amp', [False, True])
+def test_recording_leaves_no_trace(warm_up, amp):
+    """Neither in random numbers nor in batch norms, so that a resumed training records anew."""
+    noisy, x = Noisy(), torch.randn(4, 3)
+    steps = RecordedSteps([noisy, noisy])
+    torch.manual_seed(0)
+    expected = [copy.deepcopy(noisy)(x), noisy(x)]
+    noisy.norm.reset_running_stats()
+    noisy.seen.clear()
+    torch.manual_seed(0)
+    with torch.autocast('cpu', torch.bfloat16, enabled=amp):
+        found = steps(x)
+    torch.testing.assert_close(found, expected)
+    assert noisy.seen == [(True, False)] * 6 + [(False, True)] * 2
+    assert noisy.norm.num_batches_tracked == 2
+    assert len(warm_up) == 1
+
+
+def test_other_sizes_run_as_they_are(warm_up):
+    linear = nn.Linear(3, 3)
+    steps = RecordedSteps([linear])
+    for rows in (4, 2, 4):
+        x = torch.randn(rows, 3)
+        torch.testing.assert_close(steps(x), [linear(x)])
+    assert len(warm_up) == 1
+
+
+def test_what_cannot_be_recorded_says_why(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError('operation not permitted when stream is capturing\nand more')
+
+    monkeypatch.setattr(torch.cuda, 'make_graphed_callables', fail)
+    norm = nn.BatchNorm1d(3)
+    with pytest.raises(RecordingError, match=r'^operation not permitted when stream is capturing$'):
+        RecordedSteps([norm])(torch.randn(4, 3))
+    assert norm.num_batches_tracked == 0
+    assert not is_recorded()
+
+
+def test_a_network_that_cannot_be_recorded_runs_as_it_is(monkeypatch):
+    """And is tried once, not with each batch."""
+
+    def fail(*_):
+        raise RecordingError('out of memory')
+
+    said = []
+    monkeypatch.setattr(RecordedNetwork, '_record', fail)
+    network = RecordedNetwork(torch.sin, said.append)
+    for _ in range(2):
+        torch.testing.assert_close(network(torch.ones(2)), torch.ones(2).sin())
+    assert said == ['out of memory']
+
+
+def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypatch, caplog):
+    model = build('swin-nano_uni-uvpt').eval()
+    image = torch.randn(1, 3, 64, 64)
+    samples = labelled(torch.randint(0, 19, (1, 64, 64)))
+
+    def fail(*_):
+        raise RecordingError('several processes train together')
+
+    with torch.no_grad():
+        expected = model.loss(image, samples)
+        monkeypatch.setattr(RecordedSteps, '_record', fail)
+        model._compiled = RecordedSteps([nn.Identity()])
+        torch.testing.assert_close(model.loss(image, samples), expected)
+    assert model._compiled is None
+
+
+def step_of(model, labelled, optimizer, amp):
+    """Make a step with images that depend on how many there were; return loss and gradient."""
+    images = torch.randn(1, 3, 64, 64, device='cuda')
+    samples = labelled(torch.randint(0, 19, (1, 64, 64), device='cuda'))
+    optimizer.zero_grad()
+    with torch.autocast('cuda', torch.bfloat16, enabled=amp):
+        loss = model.parse_losses(model.loss(images, samples))[0]
+    loss.backward()
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    optimizer.step()
+    return loss.detach(), gradient
+
+
+@pytest.mark.gpu
+@NO_GPU
+@pytest.mark.parametrize('amp', [False, True])
+@pytest.mark.parametrize('backbone', ['swin', 'mit'])
+def test_recorded_views_train_alike(backbone, amp, build, labelled):
+    """Over several steps: weights that have changed are seen, and so are batch norms."""
+    changes = {'backbone.staged.drop_path_rate': 0.0, 'decode_head.dropout_ratio': 0.0}
+    plain = build(f'{backbone}-nano_uni-uvpt', changes).cuda().train()
+    recorded = copy.deepcopy(plain)
+    recorded.compile_views()
+    runs = []
+    for model in (plain, recorded):
+        torch.manual_seed(0)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+        runs.append([step_of(model, labelled, optimizer, amp) for _ in range(4)])
+    assert isinstance(recorded._compiled, RecordedSteps)
+    assert recorded._compiled._recorded
+    for (loss, gradient), (other, others) in zip(*runs, strict=True):
+        torch.testing.assert_close(other, loss, rtol=2e-2 if amp else 1e-3, atol=0)
+        assert (others - gradient).norm() < (0.1 if amp else 1e-2) * gradient.norm()
+    assert len({float(loss) for loss, _ in runs[1]}) == 4
+    for (name, a), b in zip(plain.named_buffers(), recorded.buffers(), strict=True):
+        if 'running' in name or 'num_batches' in name:
+            torch.testing.assert_close(a, b, rtol=2e-2, atol=1e-2, msg=name)
+
+
+@pytest.mark.gpu
+@NO_GPU
+def test_recorded_views_draw_anew_in_each_step(build, labelled):
+    """Drop path and dropout differ between steps, and a seed gives them again."""
+    model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.5}).cuda().train()
+    model.compile_views()
+    image = torch.randn(1, 3, 64, 64, device='cuda')
+    samples = labelled(torch.randint(0, 19, (1, 64, 64), device='cuda'))
+
+    def losses():
+        torch.manual_seed(0)
+        return [float(model.parse_losses(model.loss(image, samples))[0]) for _ in range(3)]
+
+    first = losses()
+    assert len(set(first)) == 3
+    assert losses() == pytest.approx(first, rel=1e-4)
+    assert model._compiled._recorded
+
+
+@pytest.mark.gpu
+@NO_GPU
+@pytest.mark.parametrize('amp', [False, True])
+def test_a_recorded_network_gives_the_same_bits(amp, build):
+    model = build('swin-nano_uni-uvpt').cuda().eval()
+    said = []
+    recorded = RecordedNetwork(model.network, said.append)
+    with torch.inference_mode(), torch.autocast('cuda', torch.bfloat16, enabled=amp):
+        for side in (64, 96, 64, 64):
+            images = torch.randn(2, 3, side, side, device='cuda')
+            expected = model.network(images)
+            torch.testing.assert_close(recorded(images), expected, rtol=0, atol=0)
+    assert not said
+    assert len(recorded._graphs) == 2
+    assert cuda_graphs._SHAPES > 2
