@@ -48,9 +48,9 @@ def recomputed(run: nn.Module | Callable, *args):
 def recomputed_in_half(run: nn.Module | Callable, *args):
     """Do as `recomputed` under autocast, where memory is worth more than a little arithmetic.
 
-    For parts that keep much and cost a GPU little: the adapters' attention, the head's ASPP and the
-    end of the generator's stem have a 14th of the arithmetic of a step of Swin-B, and keep more
-    than two fifths of the memory. Parts of what is recomputed anyway are left alone, and so are
+    For parts that keep much and cost a GPU little: the adapters but for their convolutions, the
+    head's ASPP and the generator's stem have a twelfth of the arithmetic of a step of Swin-B, and
+    keep half of the memory. Parts of what is recomputed anyway are left alone, and so are
     graphs: `torch.compile` decides that itself, and CUDA graphs are there for speed.
     """
     if is_recorded() or not torch.is_grad_enabled() or _INSIDE.get():

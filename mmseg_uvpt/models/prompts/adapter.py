@@ -117,18 +117,15 @@ class PromptAdapter(nn.Module):
             What is carried on is the pyramid as it came in: the extractor's result feeds the
             injector only, as in the released models.
         """
-        sizes = [(level.shape[2], level.shape[3]) for level in pyramid]
-        joined = torch.cat([as_tokens(level) for level in pyramid], dim=1)
-        tokens = recomputed_in_half(self._prompted, tokens, size, joined, sizes)
+        tokens = recomputed_in_half(self._prompted, tokens, size, pyramid)
         if self.carry is None:
             return tokens, []
         return tokens, [conv(level) for conv, level in zip(self.carry, pyramid, strict=True)]
 
-    def _prompted(
-        self, tokens: Tensor, size: Size, pyramid: Tensor, pyramid_sizes: list[Size]
-    ) -> Tensor:
-        enriched = self.extractor(pyramid, pyramid_sizes, tokens, size)
-        return self.injector(tokens, size, enriched, pyramid_sizes)
+    def _prompted(self, tokens: Tensor, size: Size, pyramid: list[Tensor]) -> Tensor:
+        sizes = [(level.shape[2], level.shape[3]) for level in pyramid]
+        joined = torch.cat([as_tokens(level) for level in pyramid], dim=1)
+        return self.injector(tokens, size, self.extractor(joined, sizes, tokens, size), sizes)
 
 
 def _init_layer(module: nn.Module) -> None:

@@ -49,8 +49,7 @@ class PromptGenerator(nn.Module):
         Returns:
             list: three maps (B, dim, ceil(H / s), ceil(W / s)), s = 2, 4, 8.
         """
-        last = len(self.stem) - 3  # norm, ReLU and pooling, whose indices are large
-        level1 = recomputed_in_half(self.stem[last:], self.stem[:last](image))
+        level1 = recomputed_in_half(self.stem, image)
         level2 = self.conv2(level1)
         level3 = self.conv3(level2)
         levels = (level1, level2, level3)
