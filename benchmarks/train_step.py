@@ -343,15 +343,18 @@ def memory(model: nn.Module, form: Form, side: int) -> dict[str, float]:
 def gpu_peak(model: nn.Module, form: Form, side: int) -> float:
     """Return the MiB that a warm step takes on the GPU at most, as torch's allocator counts.
 
-    What lies there before the step's model does is not counted.
+    What lies there before the step's model does is not counted. Of graphs it is the peak while they
+    are recorded, since what they need later the allocator counts as given to them.
     """
     gc.collect()  # models before this one, which hooks and graphs may hold in cycles
     torch._C._cuda_clearCublasWorkspaces()  # one that stays would count in the first form alone
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
     step = Step(model, form, side, 'cuda')
     step()
-    torch.cuda.reset_peak_memory_stats()
+    if not form.compiled:  # a graph's memory is its own from its recording on
+        torch.cuda.reset_peak_memory_stats()
     step()
     return (torch.cuda.max_memory_allocated() - before) / MIB
 

@@ -146,13 +146,15 @@ def test_recorded_views_train_alike(backbone, amp, build, labelled):
     for model in (plain, recorded):
         torch.manual_seed(0)
         trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+        optimizer = torch.optim.SGD(trained, lr=0.1)  # AdamW makes whole steps of what is rounding
         runs.append([step_of(model, labelled, optimizer, amp) for _ in range(4)])
     assert isinstance(recorded._compiled, RecordedSteps)
     assert recorded._compiled._recorded
     for (loss, gradient), (other, others) in zip(*runs, strict=True):
         torch.testing.assert_close(other, loss, rtol=2e-2 if amp else 1e-3, atol=0)
-        assert (others - gradient).norm() < (0.1 if amp else 1e-2) * gradient.norm()
+        # gradients of other images, or of weights that have not changed, differ by more than all;
+        # atomics sum in another order each time, and by that order Lovasz-softmax sorts pixels
+        assert (others - gradient).norm() < (0.25 if amp else 0.05) * gradient.norm()
     assert len({float(loss) for loss, _ in runs[1]}) == 4
     for (name, a), b in zip(plain.named_buffers(), recorded.buffers(), strict=True):
         if 'running' in name or 'num_batches' in name:
