@@ -2,8 +2,9 @@
 
 Counted here: the operations of products and convolutions of each recipe's step at full size, on
 tensors without data. Given: the speed that a step reaches, the speed of reading, what the process
-with the label bank needs for a sample, and the bandwidth between the GPUs of a node. Nothing of a
-GPU is measured; on one, `benchmarks/train_step.py` gives the speed that a step reaches.
+with the label bank needs for a sample, and the bandwidth between the GPUs of a node. On a GPU
+`benchmarks/train_step.py` gives the speed that a step reaches: the operations counted here by its
+seconds.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/hours.py --tflops 130 --json work_dirs/hours.json',
+        epilog='example: python benchmarks/hours.py --tflops 41 --json work_dirs/hours.json',
     )
     parser.add_argument(
         '--tflops',
