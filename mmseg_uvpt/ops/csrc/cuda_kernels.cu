@@ -901,7 +901,9 @@ cudaError_t launch_on_queries_of(const CudaCall& c, cudaStream_t stream) {
 template <typename T>
 cudaError_t launch_all(const CudaCall& c, bool backward, cudaStream_t stream) {
   const int channel_bytes = c.channels * static_cast<int>(sizeof(T));
-  auto status = in_words(channel_bytes, [&](auto word) {
+  // a view of a tensor may begin anywhere
+  const int begins = static_cast<int>(reinterpret_cast<uintptr_t>(c.value) % 16);
+  auto status = in_words(channel_bytes | begins, [&](auto word) {
     return pack<decltype(word)>(c, channel_bytes, stream);
   });
   if (status != cudaSuccess) return status;
