@@ -14,6 +14,11 @@ class UserError(Exception):
     """Something the user can mend. The message names the thing, the value and the cure."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says; one that says nothing is named by its type."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
 def run_cli(main: Callable[[], int | None]) -> None:
     """Run ``main`` and exit with its status; a `UserError` becomes one line and status 1.
 

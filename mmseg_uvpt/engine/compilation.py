@@ -6,6 +6,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmseg_uvpt.engine.runner import without_wrapper
+from mmseg_uvpt.errors import first_line
 from mmseg_uvpt.models.cuda_graphs import RecordedNetwork
 
 
@@ -42,7 +43,7 @@ def _why_not(device: torch.device) -> str | None:
     try:
         torch.compile(_line)(torch.zeros(8, device=device))
     except Exception as error:  # of many kinds, each compiler's own
-        return (str(error) or repr(error)).splitlines()[0]
+        return first_line(error)
     return None
 
 

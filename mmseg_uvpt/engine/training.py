@@ -67,11 +67,13 @@ def train(
 
 
 def _compile(runner, cfg: Config) -> None:
-    if cfg.optim_wrapper.get('accumulative_counts', 1) > 1 and torch.cuda.is_available():
-        runner.logger.warning(
-            '--compile has no effect: gradients of several iterations are added up, and each '
-            'backward pass of a CUDA graph overwrites those before'
-        )
+    reason = None
+    if cfg.optim_wrapper.get('accumulative_counts', 1) > 1:
+        reason = 'a backward pass may overwrite gradients that are to be added up'
+    elif cfg.train_dataloader.get('pin_memory'):
+        reason = 'train_dataloader.pin_memory=True has a thread call the GPU meanwhile'
+    if reason and torch.cuda.is_available():
+        runner.logger.warning(f'--compile has no effect, CUDA graphs cannot be recorded: {reason}')
         return
     without_wrapper(runner.model).compile_views()
 

@@ -6,18 +6,19 @@ with a single call. What runs while it is recorded must neither depend on number
 read on the CPU nor wait for the GPU.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from mmseg_uvpt.errors import first_line
 from mmseg_uvpt.models.frozen import autocast_type
+from mmseg_uvpt.models.recording import RECORDING
 from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
 
-_RECORDING = ContextVar('a CUDA graph is recorded', default=False)
 _WARM_UP = 3  # runs before recording, in which libraries choose their kernels
 _SHAPES = 8  # that `RecordedNetwork` keeps a graph of: each holds memory
 
@@ -26,15 +27,11 @@ class RecordingError(Exception):
     """A model cannot be recorded; the message says why."""
 
 
-def is_recorded() -> bool:
-    """Tell whether what runs now becomes part of a graph, of CUDA or of `torch.compile`."""
-    # asked first, since a compiler may know nothing of context variables
-    return torch.compiler.is_compiling() or _RECORDING.get()
-
-
 @contextmanager
-def _recording(x: Tensor) -> Iterator[None]:
-    """Prepare for recording: random numbers stay as they were, autocast keeps no copies.
+def _recording(x: Tensor) -> Iterator[list]:
+    """Prepare for recording, and yield what the graph has to keep.
+
+    Random numbers and the current stream stay as they were, autocast keeps no copies.
 
     Raises:
         RecordingError: in place of what CUDA or torch raise.
@@ -43,22 +40,32 @@ def _recording(x: Tensor) -> Iterator[None]:
     autocast = torch.autocast(
         x.device.type, dtype or torch.bfloat16, enabled=dtype is not None, cache_enabled=False
     )
-    token = _RECORDING.set(True)
+    stream = torch.cuda.current_stream(x.device) if x.is_cuda else None
+    kept: list = []
+    token = RECORDING.set(kept)
     try:
         with torch.random.fork_rng([x.device] if x.is_cuda else []), autocast:
-            yield
+            yield kept
     except (RuntimeError, AssertionError) as error:  # the second of what torch asks of modules
-        raise RecordingError(str(error).strip().splitlines()[0]) from error
+        raise RecordingError(first_line(error)) from error
     finally:
-        _RECORDING.reset(token)
+        RECORDING.reset(token)
+        if stream is not None:  # a recording that CUDA breaks off leaves its own
+            torch.cuda.set_stream(stream)
+
+
+def _kind(x: Tensor) -> tuple:
+    """Return what a graph depends on besides the numbers in its tensors."""
+    modes = (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+    return (x.shape, x.dtype, autocast_type(x), *modes)
 
 
 class RecordedSteps:
     """Modules that run one after the other in a training, forward and backward as CUDA graphs.
 
-    They are recorded in the first call, for tensors of its size; others run as they are. Outputs
-    are overwritten by the next call, and so are gradients by the next backward pass: a step of the
-    optimiser has to come between.
+    They are recorded in the first call with gradients, for tensors of its size; others run as they
+    are. Outputs are overwritten by the next call, and gradients may be by the next backward pass: a
+    step of the optimiser has to come between. Parameters may change, but not where they lie.
 
     Args:
         modules: of one argument each. They may share parameters and batch norms.
@@ -68,6 +75,11 @@ class RecordedSteps:
         self._modules = tuple(modules)
         self._recorded: tuple[Callable, ...] = ()
         self._kind: tuple = ()
+        self._kept: list = []
+
+    def __deepcopy__(self, memo: dict) -> 'RecordedSteps':
+        """Return the same for copies of the modules, not recorded yet."""
+        return RecordedSteps(copy.deepcopy(list(self._modules), memo))
 
     def __call__(self, x: Tensor) -> list:
         """Return what each module makes of a tensor.
@@ -75,8 +87,8 @@ class RecordedSteps:
         Raises:
             RecordingError: they cannot be recorded, in the first call only.
         """
-        kind = (x.shape, x.dtype, autocast_type(x))
-        if not self._recorded:
+        kind = _kind(x)
+        if not self._recorded and torch.is_grad_enabled():
             self._record(x)
             self._kind = kind
         return [run(x) for run in (self._recorded if kind == self._kind else self._modules)]
@@ -88,7 +100,7 @@ class RecordedSteps:
         recorded = tuple(_Copy(module) for module in self._modules)
         statistics = kept_statistics(nn.ModuleList(self._modules))
         try:
-            with _recording(x):
+            with _recording(x) as self._kept:
                 self._recorded = torch.cuda.make_graphed_callables(
                     recorded,
                     tuple((x.clone(),) for _ in recorded),
@@ -124,9 +136,13 @@ class RecordedNetwork:
         self._graphs: dict[tuple, tuple] = {}
         self._failed = False
 
+    def __deepcopy__(self, memo: dict) -> 'RecordedNetwork':
+        """Return the same for a copy of what runs, not recorded yet."""
+        return RecordedNetwork(copy.deepcopy(self._run, memo), self._give_up)
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return what the function makes of a tensor."""
-        kind = (x.shape, x.dtype, autocast_type(x))
+        kind = _kind(x)
         if kind not in self._graphs and not self._failed and len(self._graphs) < _SHAPES:
             try:
                 self._graphs[kind] = self._record(x)
@@ -135,20 +151,20 @@ class RecordedNetwork:
                 self._give_up(str(error))
         if kind not in self._graphs:
             return self._run(x)
-        graph, given, result = self._graphs[kind]
+        graph, given, result, _ = self._graphs[kind]
         given.copy_(x)
         graph.replay()
         return result.clone()  # the next call overwrites it
 
     def _record(self, x: Tensor) -> tuple:
         given, graph = x.clone(), torch.cuda.CUDAGraph()
-        with _recording(x):
+        with _recording(x) as kept:
             aside, now = torch.cuda.Stream(), torch.cuda.current_stream()
             aside.wait_stream(now)
             with torch.cuda.stream(aside):
                 for _ in range(_WARM_UP):
                     self._run(given)
             now.wait_stream(aside)
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, capture_error_mode='thread_local'):
                 result = self._run(given)
-        return graph, given, result
+        return graph, given, result, kept

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from mmseg_uvpt.models.recording import kept_for_graph
+
 
 def freeze(module: nn.Module) -> None:
     """Stop training a module, and let its linear, convolution and layer norms know it, in place.
@@ -54,9 +56,10 @@ class _HoldsCopies(nn.Module):
             return self._copies[1:]
         now = (dtype, self.weight.device, self.weight._version)
         if self._copies is None or self._copies[0] != now:
-            bias = None if self.bias is None else self.bias.detach().to(dtype)
-            self._copies = (now, self.weight.detach().to(dtype), bias)
-        return self._copies[1:]
+            with torch.inference_mode(False):  # else they could not be trained with later
+                bias = None if self.bias is None else self.bias.detach().to(dtype)
+                self._copies = (now, self.weight.detach().to(dtype), bias)
+        return kept_for_graph(self._copies)[1:]
 
 
 class FrozenLinear(_HoldsCopies, nn.Linear):

@@ -11,12 +11,9 @@ import torch
 from torch import nn
 
 from mmseg_uvpt.models import cuda_graphs
-from mmseg_uvpt.models.cuda_graphs import (
-    RecordedNetwork,
-    RecordedSteps,
-    RecordingError,
-    is_recorded,
-)
+from mmseg_uvpt.models.backbones.swin import _windows_of
+from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, RecordingError
+from mmseg_uvpt.models.recording import is_recorded
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU here')
 
@@ -77,16 +74,60 @@ def test_other_sizes_run_as_they_are(warm_up):
     assert len(warm_up) == 1
 
 
-def test_what_cannot_be_recorded_says_why(monkeypatch):
+def test_nothing_is_recorded_without_gradients(warm_up):
+    """It would have none later either."""
+    steps = RecordedSteps([nn.Linear(3, 3)])
+    with torch.no_grad():
+        steps(torch.randn(4, 3))
+    assert not warm_up
+    steps(torch.randn(4, 3))
+    assert len(warm_up) == 1
+
+
+@pytest.mark.parametrize(
+    ('error', 'reason'),
+    [
+        (RuntimeError('operation not permitted\nand more'), 'operation not permitted'),
+        (AssertionError(), r'AssertionError\(\)'),
+    ],
+)
+def test_what_cannot_be_recorded_says_why(error, reason, monkeypatch):
     def fail(*_, **__):
-        raise RuntimeError('operation not permitted when stream is capturing\nand more')
+        raise error
 
     monkeypatch.setattr(torch.cuda, 'make_graphed_callables', fail)
     norm = nn.BatchNorm1d(3)
-    with pytest.raises(RecordingError, match=r'^operation not permitted when stream is capturing$'):
+    with pytest.raises(RecordingError, match=f'^{reason}$'):
         RecordedSteps([norm])(torch.randn(4, 3))
     assert norm.num_batches_tracked == 0
     assert not is_recorded()
+
+
+def test_a_graph_keeps_what_caches_drop(warm_up, build):
+    """Tables of windows and weights in half precision: it reads them where they lay."""
+    model = build('swin-nano_uni-uvpt')
+    _windows_of.cache_clear()
+    steps = RecordedSteps([model.backbone])
+    with torch.autocast('cpu', torch.bfloat16):
+        steps(torch.randn(1, 3, 64, 64))
+        layer = model.backbone.staged.stages[0].blocks[0].ffn.layers[1]
+        copies = layer.held(torch.bfloat16)
+    tables = [t for t in steps._kept if isinstance(t, list)]
+    assert len({id(t) for t in tables}) == _windows_of.cache_info().currsize > 0
+    assert any(kept[1] is copies[0] for kept in steps._kept if isinstance(kept, tuple))
+
+
+def test_a_copy_is_not_recorded_and_has_weights_of_its_own(warm_up):
+    linear = nn.Linear(3, 3)
+    steps, x = RecordedSteps([linear]), torch.randn(4, 3)
+    steps(x)
+    other = copy.deepcopy(steps)
+    with torch.no_grad():
+        linear.weight.zero_()
+        linear.bias.zero_()
+    assert not other._recorded
+    assert other(x)[0].abs().sum() > 0
+    assert len(warm_up) == 2
 
 
 def test_a_network_that_cannot_be_recorded_runs_as_it_is(monkeypatch):
@@ -111,11 +152,10 @@ def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypa
     def fail(*_):
         raise RecordingError('several processes train together')
 
-    with torch.no_grad():
-        expected = model.loss(image, samples)
-        monkeypatch.setattr(RecordedSteps, '_record', fail)
-        model._compiled = RecordedSteps([nn.Identity()])
-        torch.testing.assert_close(model.loss(image, samples), expected)
+    expected = model.loss(image, samples)
+    monkeypatch.setattr(RecordedSteps, '_record', fail)
+    model._compiled = RecordedSteps([nn.Identity()])
+    torch.testing.assert_close(model.loss(image, samples), expected)
     assert model._compiled is None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.cuda_graphs import is_recorded
+from mmseg_uvpt.models.recording import is_recorded
 
 
 def add_branch(
@@ -14,8 +14,8 @@ def add_branch(
     """Add a branch that is dropped by chance, image by image.
 
     A frozen branch runs only for the images that keep it, so that a dropped one costs nothing;
-    the result is the same. A trainable one always runs: its parameters have a gradient then, if
-    of zeros, which the optimiser and several processes rely on.
+    the result is the same but for rounding. A trainable one always runs: its parameters have a
+    gradient then, if of zeros, which the optimiser and several processes rely on.
 
     Args:
         tokens: (B, N, C).
@@ -37,7 +37,7 @@ def add_branch(
         return tokens + x * (kept.to(x) / (1 - rate)).view(-1, 1, 1)
     if kept.all():
         x = branch(tokens)
-        # a number, rounded as the others: a tensor would have to be copied to a GPU and waited for
+        # a number of the branch's type: a tensor would have to be copied to a GPU and waited for
         return tokens + x * (torch.ones((), dtype=x.dtype, device='cpu') / (1 - rate)).item()
     if not kept.any():
         return tokens

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from mmseg_uvpt.models.backbones.residual import add_branch, is_frozen
 from mmseg_uvpt.models.backbones.staged import Size, StagedBackbone, as_map
+from mmseg_uvpt.models.recording import kept_for_graph
 
 APART = -100.0  # added to the logit of two pixels that only the shift has brought together
 
@@ -47,7 +48,7 @@ def windows_of(
         list: all windows; with a shift those that lie in one piece, those of the last row, those
         of the last column and the last one, as far as there are any.
     """
-    return _windows_of(batch, size, side, shift, device)
+    return kept_for_graph(_windows_of(batch, size, side, shift, device))
 
 
 @lru_cache(maxsize=128)  # three views of four stages, shifted or not, and some sizes of evaluation

@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
+from mmseg_uvpt.errors import first_line
 from mmseg_uvpt.models.arriving import Arriving
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
 from mmseg_uvpt.models.cuda_graphs import RecordedSteps, RecordingError
@@ -159,14 +160,15 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
 
     def _run(self, image: Tensor) -> list[tuple[Tensor, tuple[Tensor, ...]]]:
         """Run the views, as graphs if asked for and possible."""
-        if self._compiled is not None:
+        # what is recorded is a training's; a compiler asks whether it is one
+        if self._compiled is not None and (self.training or not image.is_cuda):
             try:
                 if self.low_memory and image.is_cuda:
                     raise RecordingError('with low_memory the backward pass runs parts again')
                 return self._compiled(image)
             except (TorchDynamoException, RecordingError) as error:
                 cause = getattr(error, 'inner_exception', error)
-                reason = f'{type(cause).__name__}: {str(cause).strip().splitlines()[0]}'
+                reason = f'{type(cause).__name__}: {first_line(cause)}'
                 print_log(
                     f'the views cannot be compiled and run as they are: {reason}',
                     'current',
