@@ -135,12 +135,13 @@ def test_deterministic_gradients_are_right_too(emulated, entry, dtype):
         torch.use_deterministic_algorithms(True)
         for sizes in SIZES.values():
             assert_agrees(emulated, check.arguments(entry, *sizes, batch=2), dtype)
-        given = check.arguments(entry, *SIZES['injector']).to('cpu', torch.float32)
-        for size in (0.0, 1e-30, 1e30):
+        kinds = [(torch.float32, size) for size in (0.0, 1e-30, 1e30)] + [(torch.float64, 1e-300)]
+        for kind, size in kinds:
+            given = check.arguments(entry, *SIZES['injector']).to('cpu', kind)
             value, *samples = (t.detach() for t in (given.value, *given.samples))
             more = [] if len(samples) == 2 else [flat(given.query_sizes)]
             name = 'deformable_attention' if len(samples) == 2 else 'fused_deformable_attention'
-            grad = torch.full((1, samples[0].shape[1], 8), size)
+            grad = torch.full((1, samples[0].shape[1], 8), size, dtype=kind)
             arguments = (grad, value, flat(given.value_sizes), *samples, *more)
             found = getattr(emulated, f'{name}_backward')(*arguments)[0]
             torch.use_deterministic_algorithms(False)

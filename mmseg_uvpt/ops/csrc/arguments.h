@@ -18,12 +18,16 @@ inline Maps maps_of(at::IntArrayRef sizes) {
   Maps maps;
   for (size_t i = 0; i < sizes.size(); i += 2) {
     TORCH_CHECK(sizes[i] >= 0 && sizes[i + 1] >= 0, "sizes: negative size in ", sizes);
+    TORCH_CHECK(sizes[i] <= std::numeric_limits<int>::max() &&
+                    sizes[i + 1] <= std::numeric_limits<int>::max(),
+                "sizes: too large in ", sizes);
     maps.add(sizes[i], sizes[i + 1]);
   }
   return maps;
 }
 
 inline Maps one_row(int64_t queries) {
+  TORCH_CHECK(queries <= std::numeric_limits<int>::max(), queries, " queries are too many");
   Maps maps;
   maps.add(1, queries);
   return maps;

@@ -87,7 +87,7 @@ class Call {
       // The sum of a pixel is at most `most`; scaled by a power of 2, it fits 62 bits.
       const Tensor most = grad_output.abs().amax().to(at::kDouble) * largest *
                           static_cast<double>(c.queries.pixels);
-      scale_ = at::exp2(62 - at::ceil(at::log2(most)));
+      scale_ = at::exp2(at::clamp_max(62 - at::ceil(at::log2(most)), 1023));
       scale_ = at::where(most == 0, at::ones_like(scale_), scale_);
       c.scale = scale_.const_data_ptr<double>();
       options = options.dtype(at::kLong);

@@ -20,7 +20,7 @@ extern __shared__ __align__(16) unsigned char shared_memory[];
 
 namespace {
 
-constexpr int WARPS = 4;                     // of a block
+constexpr int WARPS = 4;                     // of a block, at most
 constexpr unsigned SHARED_BYTES = 48 << 10;  // any GPU's blocks have so much
 
 template <typename T>
@@ -222,7 +222,11 @@ struct Grid {
 
   static int log2_of(int power) { return power == 1 ? 0 : 1 + log2_of(power / 2); }
 
+#ifdef UVPT_EMULATED
+  static constexpr int ENOUGH_UNITS = 16;  // so that the tests' small maps come by all ways
+#else
   static constexpr int ENOUGH_UNITS = 4096;  // several for each of a large GPU's schedulers
+#endif
   static constexpr int WARP_BYTES = 8 << 10;
 };
 
@@ -391,7 +395,7 @@ __device__ inline int rounded_down(float x) { return __float2int_rd(x); }
 __device__ inline int rounded_down(double x) { return max(__double2int_rd(x), -1); }
 
 // The four pixels around a sample, and what each of them weighs. A place outside is moved to where
-// all four weigh nothing or are border; a NaN weighs NaN, at a pixel that is safe to read.
+// all four weigh nothing or are border (which is not enough where the map's edge is infinite); a NaN weighs NaN, at a pixel that is safe to read.
 template <typename A>
 struct Corners {
   int pixel;             // upper left, in the plane
@@ -498,7 +502,7 @@ struct Place {
     query = threadIdx.x % 32 / grid.group;
   }
   __device__ static int64_t unit() {
-    return static_cast<int64_t>(blockIdx.x) * WARPS + threadIdx.x / 32;
+    return static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   }
 };
 
@@ -817,12 +821,7 @@ __global__ void __launch_bounds__(PlaneGrid::THREADS) unpack_kernel(const __grid
 template <typename Kernel, typename... Arguments>
 cudaError_t launch(Kernel kernel, int64_t blocks, dim3 threads, unsigned bytes, cudaStream_t stream,
                    const Arguments&... arguments) {
-  if (blocks > 0x7fffffff) return cudaErrorInvalidConfiguration;
-  if (bytes > SHARED_BYTES) {
-    const auto status = cudaFuncSetAttribute(
-        reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    if (status != cudaSuccess) return status;
-  }
+  if (blocks > 0x7fffffff || bytes > SHARED_BYTES) return cudaErrorInvalidConfiguration;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = threads;
@@ -863,13 +862,15 @@ cudaError_t launch_on_queries(const CudaCall& c, cudaStream_t stream) {
   using S = typename std::conditional<FUSED, T, A>::type;
   const int sample_bytes = 3 * c.levels.count * c.points * static_cast<int>(sizeof(S));
   const Grid grid(c, CHANNELS, sample_bytes, c.channels * static_cast<int>(sizeof(T)));
-  const int64_t blocks = (grid.units + WARPS - 1) / WARPS;
-  const unsigned bytes = WARPS * grid.warp_bytes();
+  int warps = WARPS;
+  while (warps > 1 && warps * grid.warp_bytes() > static_cast<int>(SHARED_BYTES)) --warps;
+  const int64_t blocks = (grid.units + warps - 1) / warps;
+  const unsigned bytes = warps * grid.warp_bytes();
   if constexpr (BACKWARD)
-    return launch(gradient_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>, blocks, 32 * WARPS, bytes,
+    return launch(gradient_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>, blocks, 32 * warps, bytes,
                   stream, c, grid);
   else
-    return launch(sample_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>, blocks, 32 * WARPS, bytes,
+    return launch(sample_kernel<T, CHANNELS, LEVELS, POINTS, FUSED>, blocks, 32 * warps, bytes,
                   stream, c, grid);
 }
 

@@ -29,8 +29,6 @@ struct dim3 {
 
 typedef void* cudaStream_t;
 enum cudaError_t { cudaSuccess, cudaErrorInvalidConfiguration };
-constexpr int cudaFuncAttributeMaxDynamicSharedMemorySize = 0;
-inline cudaError_t cudaFuncSetAttribute(const void*, int, int) { return cudaSuccess; }
 inline cudaError_t cudaGetDevice(int*) { return cudaSuccess; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
