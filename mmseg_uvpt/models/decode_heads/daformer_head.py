@@ -1,5 +1,7 @@
 """The DAFormer decode head (Hoyer et al., CVPR 2022)."""
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -9,7 +11,9 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import as_tokens
+from mmseg_uvpt.models.frozen import autocast_type
 from mmseg_uvpt.models.recomputation import recomputed_in_half
+from mmseg_uvpt.models.recording import is_recorded
 
 
 class Embedding(nn.Module):
@@ -22,6 +26,35 @@ class Embedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # not `as_map`: torch resizes only a map of these strides without copies at full size
         return self.proj(as_tokens(x)).unflatten(1, x.shape[2:]).movedim(-1, 1)
+
+
+class DilatedDepthwise(nn.Conv2d):
+    """A dilated depthwise convolution that keeps the size of maps.
+
+    Without gradients, in float32 on a CPU, it is summed shift by shift for a few channels at a
+    time, which stay in the cache: at 128 x 256 two to three times as fast as oneDNN's.
+    """
+
+    CHANNELS = 16  # at a time
+
+    def forward(self, x: Tensor) -> Tensor:
+        plain = x.device.type == 'cpu' and x.dtype == torch.float32 and autocast_type(x) is None
+        if not plain or torch.is_grad_enabled() or is_recorded():
+            return super().forward(x)
+        height, width = x.shape[2:]
+        result = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for part, padded, weight in zip(
+            *(y.split(self.CHANNELS, dim=1) for y in (result, x)),
+            self.weight.split(self.CHANNELS),
+            strict=True,
+        ):
+            padded = F.pad(padded, (self.padding[1],) * 2 + (self.padding[0],) * 2)
+            part.zero_()
+            for row, column in itertools.product(*map(range, self.kernel_size)):
+                top, left = row * self.dilation[0], column * self.dilation[1]
+                shifted = padded[:, :, top : top + height, left : left + width]
+                part.addcmul_(shifted, weight[:, 0, row, column].view(-1, 1, 1))
+        return result
 
 
 class SeparableASPP(nn.Module):
@@ -37,6 +70,9 @@ class SeparableASPP(nn.Module):
             conv_cfg=None,
             **parts,
         )
+        for part in self.aspp_modules.modules():
+            if isinstance(part, nn.Conv2d) and part.groups > 1:
+                part.__class__ = DilatedDepthwise
         self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, **parts)
 
     def forward(self, x: Tensor) -> Tensor:
