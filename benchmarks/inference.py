@@ -140,8 +140,8 @@ def _processor_seconds() -> float:
 def first_of_test(loop) -> None:
     """Let a test's network see a frame, which is not counted.
 
-    The workers start before, as in a test, and stay (configs have `persistent_workers`): memory that the network has used by then would be copied
-    page by page when either side writes to it.
+    The workers start before, as in a test, and stay (configs have `persistent_workers`): memory
+    that the network has used by then would be copied page by page when either side writes to it.
     """
     loop.runner.model.eval()
     batch = next(iter(loop.dataloader))
