@@ -232,20 +232,19 @@ def tiny(build):
 
 
 @pytest.mark.parametrize('amp', [False, True])
-@pytest.mark.parametrize('trains', [False, True])
-def test_views_are_one_graph_each(trains, amp, tiny, labelled):
+def test_views_are_one_graph_each(amp, tiny, labelled):
     """Without a break, with the same numbers, and not traced again. Code is not generated here."""
-    image = torch.randn(1, 3, 64, 64)
-    samples = labelled(torch.randint(0, 19, (1, 64, 64)))
+    # at 64 the last carrying convolution would have a map of one pixel, see docs/decisions.md
+    image = torch.randn(1, 3, 128, 128)
+    samples = labelled(torch.randint(0, 19, (1, 128, 128)))
 
     def run():
         tiny.zero_grad()
-        with torch.set_grad_enabled(trains), torch.autocast('cpu', torch.bfloat16, enabled=amp):
+        with torch.autocast('cpu', torch.bfloat16, enabled=amp):
             losses = tiny.loss(image, samples)
-        if trains:
-            tiny.parse_losses(losses)[0].backward()
+        tiny.parse_losses(losses)[0].backward()
         grads = [p.grad.flatten() for p in tiny.parameters() if p.grad is not None]
-        return losses, torch.cat(grads) if trains else None
+        return losses, torch.cat(grads)
 
     expected, gradient = run()
     tiny.compile_views('eager')
@@ -253,8 +252,7 @@ def test_views_are_one_graph_each(trains, amp, tiny, labelled):
     assert counters['stats']['unique_graphs'] == 3
     run()
     torch.testing.assert_close(found, expected)
-    if trains:
-        assert (other - gradient).norm() < 1e-3 * gradient.norm()
+    assert (other - gradient).norm() < 1e-3 * gradient.norm()
     assert counters['stats']['unique_graphs'] == 3
     assert not counters['graph_break']
 
