@@ -53,9 +53,10 @@ def recomputed_in_half(run: nn.Module | Callable, *args):
     keep half of the memory. Parts of what is recomputed anyway are left alone, and so are
     graphs: `torch.compile` decides that itself, and CUDA graphs are there for speed.
     """
-    if is_recorded() or not torch.is_grad_enabled() or _INSIDE.get():
+    keeps = is_recorded() or not torch.is_grad_enabled() or _INSIDE.get()
+    if keeps or autocast_type(args[0]) is None:
         return run(*args)
-    return run(*args) if autocast_type(args[0]) is None else recomputed(run, *args)
+    return recomputed(run, *args)
 
 
 @contextmanager
