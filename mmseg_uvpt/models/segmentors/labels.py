@@ -75,8 +75,9 @@ class PredictsLabels:
 
         A CPU takes them one by one: what a single one needs is found in its caches more often.
         """
-        parts = inputs.split(1) if inputs.device.type == 'cpu' else [inputs]
-        return torch.cat([self.decode_head(self.extract_feat(part)).float() for part in parts])
+        if inputs.device.type == 'cpu' and len(inputs) > 1:
+            return torch.cat([self.network(image) for image in inputs.split(1)])
+        return self.decode_head(self.extract_feat(inputs)).float()
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
