@@ -1,5 +1,10 @@
 # The target: Cityscapes val for evaluation, Cityscapes train without labels for pseudo labels.
 # Images are seen at 1024 x 512; labels and scores are at the original size.
+import os
+
+# of passes that only predict: to decode a frame takes longer than a GPU needs to predict several
+readers = min(8, len(os.sched_getaffinity(0)))
+
 load_and_resize = [
     dict(type='LoadImageChecked'),
     dict(type='Resize', scale=(1024, 512), keep_ratio=True),
@@ -8,7 +13,7 @@ test_pipeline = [*load_and_resize, dict(type='LoadLabelChecked'), dict(type='Pac
 
 target_train_dataloader = dict(
     batch_size=4,
-    num_workers=2,
+    num_workers=readers,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CityscapesDataset',
@@ -31,7 +36,7 @@ val_dataloader = dict(
         test_mode=True,
     ),
 )
-test_dataloader = val_dataloader
+test_dataloader = dict(val_dataloader, num_workers=readers)
 val_evaluator = dict(type='DomainIoUMetric')
 test_evaluator = val_evaluator
 
