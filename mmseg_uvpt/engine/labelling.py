@@ -237,7 +237,7 @@ def predict(
     metas = [sample.metainfo for sample in batch['data_samples']]
     with autocast(amp, batch['inputs'].device):
         logits = model.whole_inference(batch['inputs'], metas)
-    confidence, label = largest(logits.softmax(1).unbind(1))
+    confidence, label = largest(logits.softmax(1))
     if not confidence.isfinite().all():
         raise UserError(
             f'the model gives no finite numbers for {samples[0].img_path}: its training has '

@@ -13,13 +13,23 @@ from mmseg_uvpt.models.segmentors.labels import largest, resized_label
 SIZE, SEEN = (50, 90), (32, 58)
 
 
-def test_largest_and_the_first_of_equals():
-    maps = torch.randint(0, 4, (19, 2, 30, 40)).float()
-    expected, first = maps.max(0).values, maps.argmax(0)
-    value, label = largest(maps)
+CUDA = pytest.param(
+    'cuda',
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU here'),
+    ],
+)
+
+
+@pytest.mark.parametrize('device', ['cpu', CUDA])
+def test_largest_and_the_first_of_equals(device):
+    x = torch.randint(0, 4, (2, 19, 30, 40)).float()
+    expected, first = x.max(1).values, x.argmax(1)
+    value, label = largest(x.to(device))
     assert label.dtype == torch.uint8
-    assert torch.equal(value, expected)
-    assert torch.equal(label.long(), first)
+    assert torch.equal(value.cpu(), expected)
+    assert torch.equal(label.cpu().long(), first)
 
 
 @pytest.mark.parametrize('size', [(64, 128), (33, 71), (20, 20), (16, 32)])

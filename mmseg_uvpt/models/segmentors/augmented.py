@@ -38,7 +38,7 @@ class AugmentedSegmentor(BaseTTAModel):
             else:
                 sums = [a.add_(b) for a, b in zip(sums, probabilities, strict=True)]
         for total, sample in zip(sums, samples, strict=True):
-            sample.pred_sem_seg = PixelData(data=largest(total.div_(number))[1][None])
+            sample.pred_sem_seg = PixelData(data=largest(total.div_(number)[None])[1])
         return samples
 
     def _probabilities(self, logits: torch.Tensor, metainfo: dict) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """From logits to labels without all classes at the size of the label.
 
 The float32 logits of one Cityscapes frame at its full size are 160 MB. Labels and scores need only
-the class of the largest, so classes are resized one by one and compared with the best so far.
+the class of the largest, so on a CPU classes are resized one by one and compared with the best so
+far. A GPU has the memory, and would wait to be told of three kernels a class.
 """
 
 from collections.abc import Iterable
@@ -13,16 +14,24 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 
-def largest(maps: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Find the largest of several maps at each pixel.
+def largest(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the largest channel at each pixel.
 
     Args:
-        maps: at most 256, all of one shape, finite.
+        x: (B, C, H, W), finite, at most 256 channels.
 
     Returns:
-        tuple: the largest value, and as uint8 the number of its map: of the first, where several
-        have it. Both are what ``torch.stack(maps).max(0)`` gives.
+        tuple: the largest value, and as uint8 its channel: the first, where several have it. Both
+        are what ``x.max(1)`` gives.
     """
+    if x.is_cuda:
+        value, channel = x.max(1)
+        return value, channel.to(torch.uint8)
+    return _largest_of(x.unbind(1))
+
+
+def _largest_of(maps: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the largest of several maps at each pixel, and the number of its map."""
     maps = iter(maps)
     best = next(maps).clone()
     label = torch.zeros_like(best, dtype=torch.uint8)
@@ -48,7 +57,9 @@ def resized_label(logits: Tensor, size: tuple[int, int], align_corners: bool) ->
     Returns:
         Tensor: uint8 (1, H, W).
     """
-    return largest(resized(x, size, align_corners)[:, 0] for x in logits.split(1, dim=1))[1]
+    if logits.is_cuda:
+        return largest(resized(logits, size, align_corners))[1]
+    return _largest_of(resized(x, size, align_corners)[:, 0] for x in logits.split(1, dim=1))[1]
 
 
 def upright(logits: Tensor, metainfo: dict) -> Tensor:
