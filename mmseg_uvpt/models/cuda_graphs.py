@@ -15,7 +15,7 @@ import torch.distributed
 from torch import Tensor, nn
 
 from mmseg_uvpt.errors import first_line
-from mmseg_uvpt.models.frozen import autocast_type
+from mmseg_uvpt.models.autocast import autocast_type
 from mmseg_uvpt.models.recording import RECORDING
 from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
 

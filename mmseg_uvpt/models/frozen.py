@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from mmseg_uvpt.models.autocast import autocast_type
 from mmseg_uvpt.models.recording import kept_for_graph
 
 
@@ -23,19 +24,6 @@ def freeze(module: nn.Module) -> None:
         for plain, frozen in _FROZEN.items():
             if isinstance(layer, plain):
                 layer.__class__ = frozen
-
-
-def autocast_type(x: Tensor) -> torch.dtype | None:
-    """Return the type that autocast computes in on a tensor's device; None without autocast."""
-    kind = x.device.type
-    if _has_autocast(kind) and torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return None
-
-
-@torch.compiler.assume_constant_result  # not every torch traces the question
-def _has_autocast(kind: str) -> bool:
-    return torch.amp.is_autocast_available(kind)
 
 
 def hold(module: nn.Module, dtype: torch.dtype) -> None:

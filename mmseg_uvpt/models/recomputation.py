@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mmseg_uvpt.models.frozen import autocast_type
+from mmseg_uvpt.models.autocast import autocast_type
 from mmseg_uvpt.models.recording import is_recorded
 from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
 

@@ -13,7 +13,9 @@ Size = tuple[int, int]
 
 def as_map(tokens: Tensor, size: Size) -> Tensor:
     """Turn tokens (B, height * width, C) into a map (B, C, height, width)."""
-    return tokens.transpose(1, 2).unflatten(2, size)
+    # in this order the strides are those of channels last for a batch of 1 as well, which torch
+    # has to recognise to resize such a map fast
+    return tokens.unflatten(1, size).permute(0, 3, 1, 2)
 
 
 def as_tokens(feature_map: Tensor) -> Tensor:

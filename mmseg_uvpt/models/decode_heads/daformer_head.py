@@ -10,10 +10,11 @@ from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_uvpt.models.autocast import autocast_type
 from mmseg_uvpt.models.backbones.staged import as_tokens
-from mmseg_uvpt.models.frozen import autocast_type
 from mmseg_uvpt.models.recomputation import recomputed_in_half
 from mmseg_uvpt.models.recording import is_recorded
+from mmseg_uvpt.models.resizing import resized
 
 
 class Embedding(nn.Module):
@@ -110,19 +111,10 @@ class DAFormerHead(BaseDecodeHead):
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Return logits (B, num_classes, h_0, w_0) from maps (B, in_channels[i], h_i, w_i)."""
         maps = self._transform_inputs(inputs)
+        # Depthwise convolutions want channels first: of cuDNN's, which take channels last, one at
+        # 256 x 256 needs five times as long on an H200 as torch's own.
         embedded = [
-            _resized(embed(x), maps[0].shape[2:])
+            resized(embed(x), maps[0].shape[2:], align_corners=False).contiguous()
             for embed, x in zip(self.embed_layers, maps, strict=True)
         ]
         return self.cls_seg(self.fuse_layer(torch.cat(embedded, dim=1)))
-
-
-def _resized(x: Tensor, size: torch.Size) -> Tensor:
-    """Resize a map whose channels come last; they come first afterwards.
-
-    Depthwise convolutions want that: of cuDNN's, which take channels last, one at 256 x 256 needs
-    five times as long on an H200 as torch's own.
-    """
-    if x.shape[2:] != size:
-        x = F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
-    return x.contiguous()

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmseg_uvpt.models.resizing import resized
+
 FLOOR = 1e-3  # probabilities and prompts are kept within FLOOR..1 - FLOOR
 CONFIDENT = 0.8
 
@@ -68,12 +70,9 @@ def prompt_consistency(prompts: Sequence[Tensor]) -> Tensor:
         Tensor: scalar, the average over the views.
     """
     size = prompts[0].shape[2:]
-    resized = [
-        F.interpolate(p, size=size, mode='bilinear', align_corners=True).clamp(FLOOR, 1 - FLOOR)
-        for p in prompts
-    ]
-    average = torch.stack(resized).mean(0)
-    return torch.stack([F.mse_loss(p, average) for p in resized]).mean()
+    views = [resized(p, size, align_corners=True).clamp(FLOOR, 1 - FLOOR) for p in prompts]
+    average = torch.stack(views).mean(0)
+    return torch.stack([F.mse_loss(p, average) for p in views]).mean()
 
 
 def entropy_regulariser(probabilities: Tensor, log_probabilities: Tensor) -> Tensor:

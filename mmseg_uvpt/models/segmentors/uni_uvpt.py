@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -14,9 +13,10 @@ from torch._dynamo.exc import TorchDynamoException
 
 from mmseg_uvpt.errors import first_line
 from mmseg_uvpt.models.arriving import Arriving
+from mmseg_uvpt.models.autocast import autocast_type
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
 from mmseg_uvpt.models.cuda_graphs import RecordedSteps, RecordingError
-from mmseg_uvpt.models.frozen import autocast_type, freeze, hold
+from mmseg_uvpt.models.frozen import freeze, hold
 from mmseg_uvpt.models.losses.consistency import (
     entropy_regulariser,
     mix,
@@ -25,6 +25,7 @@ from mmseg_uvpt.models.losses.consistency import (
 )
 from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
 from mmseg_uvpt.models.recomputation import recomputed
+from mmseg_uvpt.models.resizing import resized
 from mmseg_uvpt.models.segmentors.labels import PredictsLabels
 
 VIEW_SCALES = (1.0, 0.5, 2.0)
@@ -124,8 +125,8 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
             hold(self.backbone.staged, dtype)
         logits, prompts = zip(*self._run(inputs), strict=True)
         self._predict_for_correction(logits, labels.shape[1:])
-        resized = [_resize(x, labels.shape[1:]).float() for x in logits]
-        log_probabilities = [x.log_softmax(1) for x in resized]
+        large = [resized(x, labels.shape[1:], align_corners=True).float() for x in logits]
+        log_probabilities = [x.log_softmax(1) for x in large]
         probabilities = [x.exp() for x in log_probabilities]
         mixture = mix(probabilities, self.scale_weights)
         losses = {
@@ -133,7 +134,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
             + self.entropy_weight * entropy_regulariser(probabilities[0], log_probabilities[0]),
             'loss_prediction_consistency': self.prediction_weight
             * prediction_consistency(probabilities, log_probabilities, mixture, labels),
-            'acc_seg': _agreement(resized[0].detach(), labels),
+            'acc_seg': _agreement(large[0].detach(), labels),
         }
         for stage, views in enumerate(zip(*prompts, strict=True)):
             losses[f'loss_prompt_consistency_{stage}'] = self.prompt_weight * prompt_consistency(
@@ -181,7 +182,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         """Run one view; return its logits (at the head's size, in float32) and its prompts."""
         if scale != 1:
             size = [max(1, int(side * scale)) for side in image.shape[2:]]
-            image = _resize(image, size)
+            image = resized(image, size, align_corners=True)
         features, prompts = self.backbone.features_and_prompts(image, self.low_memory)
         head = self.decode_head
         logits = recomputed(head, features) if self.low_memory else head(features)
@@ -196,7 +197,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         when the label correction takes it up, which then waits for nothing and works while the GPU
         is at the backward.
         """
-        views = [_resize(x, size, align_corners=False).float().softmax(1) for x in logits]
+        views = [resized(x, size, align_corners=False).float().softmax(1) for x in logits]
         confidence, label = mix(views, self.scale_weights).max(1)
         self._prediction = Arriving(label.to(torch.uint8), confidence)
 
@@ -221,7 +222,3 @@ def _agreement(logits: Tensor, labels: Tensor) -> Tensor:
     counted = labels != 255
     agrees = (logits.max(1).indices == labels) & counted
     return 100 * agrees.sum() / counted.sum().clamp(min=1)
-
-
-def _resize(x: Tensor, size, align_corners: bool = True) -> Tensor:
-    return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=align_corners)
