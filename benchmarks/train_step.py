@@ -91,8 +91,8 @@ def plain_functions() -> Iterator[None]:
     from mmseg_uvpt.models.backbones import mit, residual, swin
     from mmseg_uvpt.ops import backends
 
-    def always(tokens, branch, rate, frozen):
-        return residual.add_branch(tokens, branch, rate, False)
+    def always(tokens, rate, frozen, branch, *args):
+        return residual.add_branch(tokens, rate, False, branch, *args)
 
     with (
         mock.patch.object(swin, '_run', lambda block, tokens, size, frozen: block(tokens, size)),

@@ -7,20 +7,34 @@ read on the CPU nor wait for the GPU.
 """
 
 import copy
+import functools
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+import torch._dynamo
 import torch.distributed
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmseg_uvpt.errors import first_line
 from mmseg_uvpt.models.autocast import autocast_type
-from mmseg_uvpt.models.recording import RECORDING
+from mmseg_uvpt.models.frozen import hold
+from mmseg_uvpt.models.recording import RECORDING, Recording
 from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
 
 _WARM_UP = 3  # runs before recording, in which libraries choose their kernels
 _SHAPES = 8  # that `RecordedNetwork` keeps a graph of: each holds memory
+_VARIANTS = 256  # of a part that is compiled: kinds of blocks, their shapes, and views
+
+
+@functools.cache
+def _compiled(part: Callable) -> Callable:
+    """Return a part compiled by inductor, with the random numbers that it draws uncompiled."""
+    options = {'fallback_random': True}
+    return torch.compile(part, fullgraph=True, dynamic=False, options=options)
 
 
 class RecordingError(Exception):
@@ -28,10 +42,14 @@ class RecordingError(Exception):
 
 
 @contextmanager
-def _recording(x: Tensor) -> Iterator[list]:
+def _recording(x: Tensor, fuses: bool = False) -> Iterator[list]:
     """Prepare for recording, and yield what the graph has to keep.
 
     Random numbers and the current stream stay as they were, autocast keeps no copies.
+
+    Args:
+        x: what will be given to what is recorded.
+        fuses: whether the parts marked with `recording.fused` are compiled.
 
     Raises:
         RecordingError: in place of what CUDA or torch raise.
@@ -41,11 +59,15 @@ def _recording(x: Tensor) -> Iterator[list]:
         x.device.type, dtype or torch.bfloat16, enabled=dtype is not None, cache_enabled=False
     )
     stream = torch.cuda.current_stream(x.device) if x.is_cuda else None
-    kept: list = []
-    token = RECORDING.set(kept)
+    recording = Recording(compile=_compiled if fuses else None)
+    token = RECORDING.set(recording)
     try:
-        with torch.random.fork_rng([x.device] if x.is_cuda else []), autocast:
-            yield kept
+        with (
+            torch.random.fork_rng([x.device] if x.is_cuda else []),
+            torch._dynamo.config.patch(recompile_limit=_VARIANTS),
+            autocast,
+        ):
+            yield recording.kept
     except (RuntimeError, AssertionError) as error:  # the second of what torch asks of modules
         raise RecordingError(first_line(error)) from error
     finally:
@@ -67,19 +89,24 @@ class RecordedSteps:
     are. Outputs are overwritten by the next call, and gradients may be by the next backward pass: a
     step of the optimiser has to come between. Parameters may change, but not where they lie.
 
+    The parts marked with `recording.fused` are compiled first, which takes minutes. Where that
+    fails, the log says why, and their kernels are recorded as they are.
+
     Args:
         modules: of one argument each. They may share parameters and batch norms.
+        fuses: whether those parts are compiled.
     """
 
-    def __init__(self, modules: list[nn.Module]):
+    def __init__(self, modules: list[nn.Module], fuses: bool = True):
         self._modules = tuple(modules)
+        self._fuses = fuses
         self._recorded: tuple[Callable, ...] = ()
         self._kind: tuple = ()
         self._kept: list = []
 
     def __deepcopy__(self, memo: dict) -> 'RecordedSteps':
         """Return the same for copies of the modules, not recorded yet."""
-        return RecordedSteps(copy.deepcopy(list(self._modules), memo))
+        return RecordedSteps(copy.deepcopy(list(self._modules), memo), self._fuses)
 
     def __call__(self, x: Tensor) -> list:
         """Return what each module makes of a tensor.
@@ -89,24 +116,45 @@ class RecordedSteps:
         """
         kind = _kind(x)
         if not self._recorded and torch.is_grad_enabled():
-            self._record(x)
+            self._recorded, self._kept = self._record(x)
             self._kind = kind
         return [run(x) for run in (self._recorded if kind == self._kind else self._modules)]
 
-    def _record(self, x: Tensor) -> None:
+    def _record(self, x: Tensor) -> tuple[tuple[Callable, ...], list]:
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
             raise RecordingError('several processes train together')
+        start = time.monotonic()
+        if self._fuses:
+            print_log(
+                'compiling the parts of a step, which takes minutes the first time', 'current'
+            )
+        try:
+            found = self._record_once(x, self._fuses)
+        except RecordingError as error:
+            if not self._fuses:
+                raise
+            why = f'the parts of a step cannot be compiled and are recorded as they are: {error}'
+            print_log(why, 'current', logging.WARNING)
+            found = self._record_once(x, fuses=False)
+        print_log(f'CUDA graphs recorded after {time.monotonic() - start:.0f} s', 'current')
+        return found
+
+    def _record_once(self, x: Tensor, fuses: bool) -> tuple[tuple[Callable, ...], list]:
         # other objects: recording changes what a module runs
         recorded = tuple(_Copy(module) for module in self._modules)
-        statistics = kept_statistics(nn.ModuleList(self._modules))
+        modules = nn.ModuleList(self._modules)
+        statistics = kept_statistics(modules)
         try:
-            with _recording(x) as self._kept:
-                self._recorded = torch.cuda.make_graphed_callables(
+            with _recording(x, fuses) as kept:
+                if dtype := autocast_type(x):
+                    kept += hold(modules, dtype)  # a compiled part does not tell what it reads
+                graphed = torch.cuda.make_graphed_callables(
                     recorded,
                     tuple((x.clone(),) for _ in recorded),
                     num_warmup_iters=_WARM_UP,
                     allow_unused_input=True,
                 )
+                return graphed, kept
         finally:
             put_back(statistics)
 

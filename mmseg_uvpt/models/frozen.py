@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mmseg_uvpt.models.autocast import autocast_type
+from mmseg_uvpt.models.depthwise import runs_shifted, shifted
 from mmseg_uvpt.models.recording import kept_for_graph
 
 
@@ -26,11 +27,13 @@ def freeze(module: nn.Module) -> None:
                 layer.__class__ = frozen
 
 
-def hold(module: nn.Module, dtype: torch.dtype) -> None:
-    """Make the copies in a type that autocast will ask for, before a compiled graph does."""
-    for layer in module.modules():
-        if isinstance(layer, _HoldsCopies):
-            layer.held(dtype)
+def hold(module: nn.Module, dtype: torch.dtype) -> list:
+    """Make the copies in a type that autocast will ask for, before a compiled graph does.
+
+    Returns:
+        list: the copies of each layer.
+    """
+    return [layer.held(dtype) for layer in module.modules() if isinstance(layer, _HoldsCopies)]
 
 
 class _HoldsCopies(nn.Module):
@@ -65,6 +68,8 @@ class FrozenConv2d(_HoldsCopies, nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         dtype = autocast_type(x)
         weight, bias = self.held(dtype) if dtype else (self.weight, self.bias)
+        if runs_shifted(self, x):
+            return shifted(self, x, weight, bias, weight.dtype)
         how = (self.stride, self.padding, self.dilation, self.groups)
         return _Convolution.apply(x.to(weight.dtype), weight, bias, how)
 
@@ -97,8 +102,9 @@ class _LayerNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, shape, weight, bias, eps: float, dtype: torch.dtype) -> Tensor:
         y, mean, deviation = torch.native_layer_norm(x.float(), shape, weight, bias, eps)
-        ctx.save_for_backward(x.to(dtype), mean, deviation, weight, bias)
-        ctx.shape, ctx.dtype = shape, x.dtype
+        if ctx.needs_input_grad[0]:  # a pass that only predicts needs no copy in half
+            ctx.save_for_backward(x.to(dtype), mean, deviation, weight, bias)
+            ctx.shape, ctx.dtype = shape, x.dtype
         return y.to(dtype)
 
     @staticmethod

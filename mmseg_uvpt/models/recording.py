@@ -1,13 +1,29 @@
 """What the parts of a model have to know of a graph that is made of them."""
 
+import functools
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 
 _Kept = TypeVar('_Kept')
-# what the CUDA graph that is being recorded reads without having made it; None if there is none
-RECORDING: ContextVar[list | None] = ContextVar('what a CUDA graph keeps', default=None)
+
+
+@dataclass
+class Recording:
+    """A CUDA graph that is being recorded.
+
+    ``kept`` is what it reads without having made it. ``compile`` is given the parts marked with
+    `fused` and returns what runs in their place; None leaves them as they are.
+    """
+
+    kept: list = field(default_factory=list)
+    compile: Callable[[Callable], Callable] | None = None
+
+
+RECORDING: ContextVar[Recording | None] = ContextVar('the CUDA graph in the making', default=None)
 
 
 def is_recorded() -> bool:
@@ -21,6 +37,31 @@ def kept_for_graph(cached: _Kept) -> _Kept:
 
     A graph knows where it lies, and reads it there when the cache has long dropped it.
     """
-    if not torch.compiler.is_compiling() and (kept := RECORDING.get()) is not None:
-        kept.append(cached)
+    if not torch.compiler.is_compiling() and (recording := RECORDING.get()) is not None:
+        recording.kept.append(cached)
     return cached
+
+
+def fused(run: Callable) -> Callable:
+    """Mark a part of a model that a compiler may make a few kernels of, in place of many.
+
+    It does so where a training's CUDA graph is recorded, for each combination of shapes; otherwise
+    the part runs as it is. A part that occurs many times, with other weights, is compiled once: it
+    should not depend on numbers that differ each time, but for tensors.
+
+    Args:
+        run: a function, or a method of a module. It must not draw numbers on the CPU.
+
+    Returns:
+        Callable: the same function.
+    """
+
+    @functools.wraps(run)
+    def part(*args: Any):
+        if not torch.compiler.is_compiling():
+            recording = RECORDING.get()
+            if recording is not None and recording.compile is not None:
+                return recording.compile(run)(*args)
+        return run(*args)
+
+    return part

@@ -9,11 +9,13 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from mmseg_uvpt.models import cuda_graphs
 from mmseg_uvpt.models.backbones.swin import _windows_of
-from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, RecordingError
+from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, RecordingError, _recording
 from mmseg_uvpt.models.recording import is_recorded
+from mmseg_uvpt.models.segmentors.uni_uvpt import _View
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU here')
 
@@ -65,6 +67,37 @@ def test_recording_leaves_no_trace(warm_up, amp):
     assert len(warm_up) == 1
 
 
+@pytest.fixture
+def graphs(monkeypatch):
+    """Let parts be traced into graphs, which run as they are; returns their counter."""
+    counter = CompileCounterWithBackend('eager')
+
+    def compiled(part):
+        return torch.compile(part, fullgraph=True, dynamic=False, backend=counter)
+
+    monkeypatch.setattr(cuda_graphs, '_compiled', compiled)
+    torch._dynamo.reset()
+    yield counter
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize(('backbone', 'amp', 'kinds'), [('swin', True, 9), ('mit', False, 8)])
+def test_parts_are_compiled_once_a_kind(backbone, amp, kinds, build, graphs):
+    """Not once a block: published backbones have up to 52 of them."""
+    model = build(f'{backbone}-nano_uni-uvpt', {'backbone.staged.depths': (1, 1, 5, 1)}).train()
+    view, image = _View(model, 1.0), torch.randn(1, 3, 128, 128)
+    found = []
+    for fuses in (False, True, True):
+        torch.manual_seed(0)
+        with torch.autocast('cpu', torch.bfloat16, enabled=amp), _recording(image, fuses):
+            found.append(view(image))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])
+    # attention, which Swin shifts in every second block, and feed-forward of each stage; adapters,
+    # generator and head
+    assert graphs.frame_count == kinds + 4 + 2
+
+
 def test_other_sizes_run_as_they_are(warm_up):
     linear = nn.Linear(3, 3)
     steps = RecordedSteps([linear])
@@ -107,7 +140,7 @@ def test_a_graph_keeps_what_caches_drop(warm_up, build):
     """Tables of windows and weights in half precision: it reads them where they lay."""
     model = build('swin-nano_uni-uvpt')
     _windows_of.cache_clear()
-    steps = RecordedSteps([model.backbone])
+    steps = RecordedSteps([model.backbone], fuses=False)
     with torch.autocast('cpu', torch.bfloat16):
         steps(torch.randn(1, 3, 64, 64))
         layer = model.backbone.staged.stages[0].blocks[0].ffn.layers[1]
@@ -172,11 +205,38 @@ def step_of(model, labelled, optimizer, amp):
     return loss.detach(), gradient
 
 
+@pytest.fixture
+def unfused(monkeypatch):
+    """Leave parts as they are, since compiling them takes minutes."""
+    monkeypatch.setattr(cuda_graphs, '_compiled', lambda part: part)
+
+
+@pytest.mark.gpu
+@NO_GPU
+@pytest.mark.parametrize('backbone', ['swin', 'mit'])
+def test_fused_parts_give_the_same(backbone, build):
+    """Compiled for a GPU a view has the same outputs and gradients, but for rounding."""
+    model = build(f'{backbone}-nano_uni-uvpt').cuda().train()
+    image = torch.randn(1, 3, 64, 64, device='cuda')
+    found = []
+    for fuses in (False, True):
+        steps = RecordedSteps([_View(model, 2.0)], fuses)
+        with torch.autocast('cuda', torch.bfloat16):
+            torch.manual_seed(0)
+            ((logits, prompts),) = steps(image)
+        model.zero_grad()
+        sum(x.square().mean() for x in (logits, *prompts)).backward()
+        grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        found.append([x.detach().clone() for x in (logits, *prompts, torch.cat(grads))])
+    for x, other in zip(*found, strict=True):
+        assert (other - x).norm() < 0.05 * x.norm()
+
+
 @pytest.mark.gpu
 @NO_GPU
 @pytest.mark.parametrize('amp', [False, True])
 @pytest.mark.parametrize('backbone', ['swin', 'mit'])
-def test_recorded_views_train_alike(backbone, amp, build, labelled):
+def test_recorded_views_train_alike(backbone, amp, build, labelled, unfused):
     """Over several steps: weights that have changed are seen, and so are batch norms."""
     changes = {'backbone.staged.drop_path_rate': 0.0, 'decode_head.dropout_ratio': 0.0}
     plain = build(f'{backbone}-nano_uni-uvpt', changes).cuda().train()
@@ -203,7 +263,7 @@ def test_recorded_views_train_alike(backbone, amp, build, labelled):
 
 @pytest.mark.gpu
 @NO_GPU
-def test_recorded_views_draw_anew_in_each_step(build, labelled):
+def test_recorded_views_draw_anew_in_each_step(build, labelled, unfused):
     """Drop path and dropout differ between steps, and a seed gives them again."""
     model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.5}).cuda().train()
     model.compile_views()

@@ -7,7 +7,6 @@ from torch._dynamo.utils import counters
 from torch.nn.functional import interpolate
 
 from mmseg_uvpt.models import recomputation
-from mmseg_uvpt.models.decode_heads.daformer_head import DilatedDepthwise
 from mmseg_uvpt.models.segmentors import uni_uvpt
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
@@ -273,27 +272,3 @@ def test_views_that_cannot_be_compiled_run_as_they_are(tiny, labelled, monkeypat
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert len(said) == 1
     assert 'no C++ compiler' in said[0]
-
-
-@pytest.mark.parametrize('dilation', [6, 18])
-@pytest.mark.parametrize('threads', [1, 2])
-def test_dilated_depthwise_convolutions(dilation, threads):
-    """Summed shift by shift they give what torch gives; with gradients they are torch's."""
-    before = torch.get_num_threads()
-    torch.manual_seed(0)
-    conv = DilatedDepthwise(40, 40, 3, padding=dilation, dilation=dilation, groups=40, bias=False)
-    x = torch.randn(2, 40, 20, 33)
-    try:
-        torch.set_num_threads(threads)
-        expected = conv(x)
-        with torch.no_grad():
-            found = conv(x)
-            half = conv(x.bfloat16().to(torch.float32))
-            with torch.autocast('cpu', torch.bfloat16):
-                autocast = conv(x)
-    finally:
-        torch.set_num_threads(before)
-    assert expected.requires_grad
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-6)
-    assert autocast.dtype == torch.bfloat16
-    torch.testing.assert_close(autocast.float(), half, rtol=2e-2, atol=2e-2)

@@ -101,8 +101,16 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, size: Size, frozen: bool) -> Tensor:
         rate = self.drop_path if self.training else 0.0
-        tokens = add_branch(tokens, lambda x: self.attn(self.norm1(x), size), rate, frozen)
-        return add_branch(tokens, lambda x: self.mlp(self.norm2(x), size), rate, frozen)
+        tokens = add_branch(tokens, rate, frozen, _attend, self, size)
+        return add_branch(tokens, rate, frozen, _feed_forward, self, size)
+
+
+def _attend(tokens: Tensor, block: Block, size: Size) -> Tensor:
+    return block.attn(block.norm1(tokens), size)
+
+
+def _feed_forward(tokens: Tensor, block: Block, size: Size) -> Tensor:
+    return block.mlp(block.norm2(tokens), size)
 
 
 @MODELS.register_module()

@@ -256,9 +256,14 @@ class StagedSwin(StagedBackbone, SwinTransformer):
 
 def _run(block: SwinBlock, tokens: Tensor, size: Size, frozen: bool) -> Tensor:
     """Run a block on tokens (B, height * width, C) of a map of ``size``."""
-    attn, ffn = block.attn, block.ffn
-    rate = attn.drop.drop_prob if block.training else 0.0
-    tokens = add_branch(
-        tokens, lambda x: attn.w_msa(block.norm1(x), size, attn.shift_size), rate, frozen
-    )
-    return add_branch(tokens, lambda x: ffn.layers(block.norm2(x)), rate, frozen)
+    rate = block.attn.drop.drop_prob if block.training else 0.0
+    tokens = add_branch(tokens, rate, frozen, _attend, block, size)
+    return add_branch(tokens, rate, frozen, _feed_forward, block)
+
+
+def _attend(tokens: Tensor, block: SwinBlock, size: Size) -> Tensor:
+    return block.attn.w_msa(block.norm1(tokens), size, block.attn.shift_size)
+
+
+def _feed_forward(tokens: Tensor, block: SwinBlock) -> Tensor:
+    return block.ffn.layers(block.norm2(tokens))

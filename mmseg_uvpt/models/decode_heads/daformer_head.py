@@ -1,19 +1,16 @@
 """The DAFormer decode head (Hoyer et al., CVPR 2022)."""
 
-import itertools
-
 import torch
-import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.autocast import autocast_type
 from mmseg_uvpt.models.backbones.staged import as_tokens
+from mmseg_uvpt.models.depthwise import Depthwise
 from mmseg_uvpt.models.recomputation import recomputed_in_half
-from mmseg_uvpt.models.recording import is_recorded
+from mmseg_uvpt.models.recording import fused
 from mmseg_uvpt.models.resizing import resized
 
 
@@ -27,35 +24,6 @@ class Embedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # not `as_map`: torch resizes only a map of these strides without copies at full size
         return self.proj(as_tokens(x)).unflatten(1, x.shape[2:]).movedim(-1, 1)
-
-
-class DilatedDepthwise(nn.Conv2d):
-    """A dilated depthwise convolution that keeps the size of maps.
-
-    Without gradients, in float32 on a CPU, it is summed shift by shift for a few channels at a
-    time, which stay in the cache: at 128 x 256 two to three times as fast as oneDNN's.
-    """
-
-    CHANNELS = 16  # at a time
-
-    def forward(self, x: Tensor) -> Tensor:
-        plain = x.device.type == 'cpu' and x.dtype == torch.float32 and autocast_type(x) is None
-        if not plain or torch.is_grad_enabled() or is_recorded():
-            return super().forward(x)
-        height, width = x.shape[2:]
-        result = torch.empty_like(x, memory_format=torch.contiguous_format)
-        for part, padded, weight in zip(
-            *(y.split(self.CHANNELS, dim=1) for y in (result, x)),
-            self.weight.split(self.CHANNELS),
-            strict=True,
-        ):
-            padded = F.pad(padded, (self.padding[1],) * 2 + (self.padding[0],) * 2)
-            part.zero_()
-            for row, column in itertools.product(*map(range, self.kernel_size)):
-                top, left = row * self.dilation[0], column * self.dilation[1]
-                shifted = padded[:, :, top : top + height, left : left + width]
-                part.addcmul_(shifted, weight[:, 0, row, column].view(-1, 1, 1))
-        return result
 
 
 class SeparableASPP(nn.Module):
@@ -73,11 +41,16 @@ class SeparableASPP(nn.Module):
         )
         for part in self.aspp_modules.modules():
             if isinstance(part, nn.Conv2d) and part.groups > 1:
-                part.__class__ = DilatedDepthwise
+                part.__class__ = Depthwise
         self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, **parts)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bottleneck(torch.cat(recomputed_in_half(self.aspp_modules, x), dim=1))
+    @fused
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Fuse maps of one size, which are joined."""
+        # Depthwise convolutions want channels first: of cuDNN's, which take channels last, one at
+        # 256 x 256 needs five times as long on an H200 as torch's own.
+        joined = torch.cat([x.contiguous() for x in maps], dim=1)
+        return self.bottleneck(torch.cat(recomputed_in_half(self.aspp_modules, joined), dim=1))
 
 
 @MODELS.register_module()
@@ -111,10 +84,8 @@ class DAFormerHead(BaseDecodeHead):
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Return logits (B, num_classes, h_0, w_0) from maps (B, in_channels[i], h_i, w_i)."""
         maps = self._transform_inputs(inputs)
-        # Depthwise convolutions want channels first: of cuDNN's, which take channels last, one at
-        # 256 x 256 needs five times as long on an H200 as torch's own.
         embedded = [
-            resized(embed(x), maps[0].shape[2:], align_corners=False).contiguous()
+            resized(embed(x), maps[0].shape[2:], align_corners=False)
             for embed, x in zip(self.embed_layers, maps, strict=True)
         ]
-        return self.cls_seg(self.fuse_layer(torch.cat(embedded, dim=1)))
+        return self.cls_seg(self.fuse_layer(embedded))

@@ -6,8 +6,10 @@ from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import Size, as_map, as_tokens
+from mmseg_uvpt.models.depthwise import Depthwise
 from mmseg_uvpt.models.prompts.generator import STRIDES, init_convolution
 from mmseg_uvpt.models.recomputation import recomputed_in_half
+from mmseg_uvpt.models.recording import fused
 from mmseg_uvpt.ops import DeformableAttention
 
 LEVELS = len(STRIDES)
@@ -20,7 +22,7 @@ class PyramidFFN(nn.Module):
     def __init__(self, dim: int, hidden: int):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
-        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.dwconv = Depthwise(hidden, hidden, 3, padding=1, groups=hidden)
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, tokens: Tensor, sizes: list[Size]) -> Tensor:
@@ -122,6 +124,7 @@ class PromptAdapter(nn.Module):
             return tokens, []
         return tokens, [conv(level) for conv, level in zip(self.carry, pyramid, strict=True)]
 
+    @fused
     def _prompted(self, tokens: Tensor, size: Size, pyramid: list[Tensor]) -> Tensor:
         sizes = [(level.shape[2], level.shape[3]) for level in pyramid]
         joined = torch.cat([as_tokens(level) for level in pyramid], dim=1)

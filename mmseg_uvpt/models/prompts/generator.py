@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.recomputation import recomputed_in_half
+from mmseg_uvpt.models.recording import fused
 
 STRIDES = (2, 4, 8)
 
@@ -43,6 +44,7 @@ class PromptGenerator(nn.Module):
         )
         self.apply(init_convolution)
 
+    @fused
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the prompt pyramid of images (B, 3, H, W).
 
