@@ -68,8 +68,11 @@ def _recording(x: Tensor, fuses: bool = False) -> Iterator[list]:
             autocast,
         ):
             yield recording.kept
-    except (RuntimeError, AssertionError) as error:  # the second of what torch asks of modules
-        raise RecordingError(first_line(error)) from error
+    except Exception as error:
+        # torch asserts what it asks of modules; of a compiler there are many kinds
+        if fuses or isinstance(error, (RuntimeError, AssertionError)):
+            raise RecordingError(first_line(error)) from error
+        raise
     finally:
         RECORDING.reset(token)
         if stream is not None:  # a recording that CUDA breaks off leaves its own

@@ -14,7 +14,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from mmseg_uvpt.models import cuda_graphs
 from mmseg_uvpt.models.backbones.swin import _windows_of
 from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, RecordingError, _recording
-from mmseg_uvpt.models.recording import is_recorded
+from mmseg_uvpt.models.recording import fused, is_recorded
 from mmseg_uvpt.models.segmentors.uni_uvpt import _View
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU here')
@@ -96,6 +96,26 @@ def test_parts_are_compiled_once_a_kind(backbone, amp, kinds, build, graphs):
     # attention, which Swin shifts in every second block, and feed-forward of each stage; adapters,
     # generator and head
     assert graphs.frame_count == kinds + 4 + 2
+
+
+def test_parts_that_cannot_be_compiled_are_recorded_as_they_are(warm_up, monkeypatch):
+    class Doubling(nn.Module):
+        @fused
+        def forward(self, x):
+            return 2 * x
+
+    def broken(part):
+        raise FileNotFoundError('no C compiler')
+
+    said = []
+    monkeypatch.setattr(cuda_graphs, 'print_log', lambda text, *_: said.append(text))
+    monkeypatch.setattr(cuda_graphs, '_compiled', broken)
+    steps, x = RecordedSteps([Doubling()]), torch.ones(3, requires_grad=True)
+    torch.testing.assert_close(steps(x), [2 * x])
+    assert len(warm_up) == 2
+    assert 'recorded as they are: no C compiler' in said[1]
+    steps(x)
+    assert len(said) == 3
 
 
 def test_other_sizes_run_as_they_are(warm_up):
