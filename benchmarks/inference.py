@@ -76,13 +76,16 @@ def _write(path: Path, pixels: np.ndarray) -> None:
     cv2.imwrite(str(path), pixels)
 
 
-def make_recipe(path: Path, package: Path, model: str) -> None:
+def make_recipe(path: Path, package: Path, model: str, workers: int) -> None:
     """Write the config of an adaptation, on the configs of a revision."""
     bases = [f'models/{model}_uni-uvpt.py', 'datasets/cityscapes_adaptation.py']
     bases += ['schedules/adapt_80k.py']
     paths = [str(package / 'configs/_base_' / base) for base in bases]
     correction = "dict(label_correction=dict(pseudo_label_dir='data/labels'))"
-    path.write_text(f'_base_ = {paths}\ndefault_hooks = {correction}\n')
+    loaders = ''.join(
+        f'{name}_dataloader = dict(num_workers={workers})\n' for name in ('test', 'target_train')
+    )
+    path.write_text(f'_base_ = {paths}\ndefault_hooks = {correction}\n{loaders}')
 
 
 def make_checkpoints(folder: Path, model: str) -> None:
@@ -297,7 +300,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
             for place, (name, (package, options)) in enumerate(runs.items()):
                 out = folder / f'{number}_{place}'
                 out.mkdir()
-                make_recipe(out / 'recipe.py', package, args.model)
+                make_recipe(out / 'recipe.py', package, args.model, args.workers)
                 task = {
                     'folder': str(folder),
                     'out': str(out),
@@ -395,6 +398,9 @@ def main() -> None:
     parser.add_argument('--frames', type=int, help='of each pass [64 on a GPU, 4 on a CPU]')
     parser.add_argument('--rounds', type=int, default=3, help='the median counts [%(default)s]')
     parser.add_argument('--threads', type=int, default=os.cpu_count(), help='[%(default)s]')
+    parser.add_argument(
+        '--workers', type=int, default=min(8, os.cpu_count()), help='that read [%(default)s]'
+    )
     parser.add_argument('--plain', default=PLAIN, metavar='REVISION', help='[%(default)s]')
     parser.add_argument(
         '--forms',
@@ -421,7 +427,8 @@ def main() -> None:
         make_checkpoints(folder, args.model)
         found = measure(args, folder)
         forms = differences(found, args.frames)
-    how = made_how(device, {}) | {'plain': args.plain, 'threads': args.threads, 'forms': forms}
+    how = made_how(device, {}) | {'plain': args.plain, 'threads': args.threads}
+    how |= {'workers': args.workers, 'forms': forms}
     for key, value in how.items():
         print(f'{key}: {value}')
     made = rows(found, args.frames)

@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--compile',
         action='store_true',
-        help='run each view as one graph: on a GPU a CUDA graph, recorded in seconds; elsewhere by '
-        'torch.compile, which takes minutes',
+        help='compile each view to one graph, which takes minutes and is for long trainings',
     )
     cli.add_config_options(parser)
     cli.add_runner_options(parser)

@@ -145,9 +145,9 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
     def compile_views(self, backend: str = 'inductor') -> None:
         """Let `loss` run each view as one graph, a graph a size.
 
-        On a GPU it is a CUDA graph, recorded in the first iteration within seconds, where what
-        takes long is to start thousands of kernels; elsewhere `torch.compile` makes it, in minutes.
-        Where neither can, the log says why, and they run as before.
+        On a GPU it is a CUDA graph, recorded in the first iteration, whose repeated parts
+        `torch.compile` makes faster kernels of; elsewhere `torch.compile` makes it as a whole.
+        Either takes minutes. Where neither can, the log says why, and they run as before.
 
         Args:
             backend: of `torch.compile`.
