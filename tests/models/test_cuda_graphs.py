@@ -315,3 +315,11 @@ def test_a_recorded_network_gives_the_same_bits(amp, build):
     assert not said
     assert len(recorded._graphs) == 2
     assert cuda_graphs._SHAPES > 2
+
+
+@pytest.mark.gpu
+@NO_GPU
+def test_views_that_run_twice_are_not_recorded(build):
+    model = build('swin-nano_uni-uvpt', {'low_memory': True}).cuda().train()
+    model.compile_views()
+    assert model._compiled is None

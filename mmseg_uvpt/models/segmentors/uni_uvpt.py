@@ -153,7 +153,10 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
             backend: of `torch.compile`.
         """
         if self.scale_weights.is_cuda:
-            self._compiled = RecordedSteps([_View(self, scale) for scale in VIEW_SCALES])
+            if self.low_memory:
+                _runs_uncompiled('with low_memory the backward pass runs parts again')
+            else:
+                self._compiled = RecordedSteps([_View(self, scale) for scale in VIEW_SCALES])
             return
         # neither a break of a graph nor graphs of unknown size
         compiled = torch.compile(self._view, fullgraph=True, dynamic=False, backend=backend)
@@ -164,17 +167,10 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         # what is recorded is a training's; a compiler asks whether it is one
         if self._compiled is not None and (self.training or not image.is_cuda):
             try:
-                if self.low_memory and image.is_cuda:
-                    raise RecordingError('with low_memory the backward pass runs parts again')
                 return self._compiled(image)
             except (TorchDynamoException, RecordingError) as error:
                 cause = getattr(error, 'inner_exception', error)
-                reason = f'{type(cause).__name__}: {first_line(cause)}'
-                print_log(
-                    f'the views cannot be compiled and run as they are: {reason}',
-                    'current',
-                    logging.WARNING,
-                )
+                _runs_uncompiled(f'{type(cause).__name__}: {first_line(cause)}')
                 self._compiled = None
         return [self._view(image, scale) for scale in VIEW_SCALES]
 
@@ -212,6 +208,11 @@ class _View(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         return self.model._view(image, self.scale)
+
+
+def _runs_uncompiled(reason: str) -> None:
+    why = f'the views cannot be compiled and run as they are: {reason}'
+    print_log(why, 'current', logging.WARNING)
 
 
 def _agreement(logits: Tensor, labels: Tensor) -> Tensor:
