@@ -64,7 +64,7 @@ def _recording(x: Tensor, fuses: bool = False) -> Iterator[list]:
     try:
         with (
             torch.random.fork_rng([x.device] if x.is_cuda else []),
-            torch._dynamo.config.patch(recompile_limit=_VARIANTS),
+            torch._dynamo.config.patch(cache_size_limit=_VARIANTS),  # its name in every torch
             autocast,
         ):
             yield recording.kept

@@ -38,17 +38,18 @@ def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
 class _Resized(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-        ctx.sizes, ctx.align_corners = (tuple(x.shape[2:]), size), align_corners
+        # here, not in the backward pass: that is another thread, which knows of no recording
+        ctx.shares = [
+            kept_for_graph(_shares(*lengths, align_corners, x.dtype, x.device))
+            for lengths in zip(x.shape[2:], size, strict=True)
+        ]
         with _without_autocast(x):
             return F.interpolate(x, size=size, mode='bilinear', align_corners=align_corners)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple:
-        rows, columns = (
-            kept_for_graph(_shares(*lengths, ctx.align_corners, grad.dtype, grad.device))
-            for lengths in zip(*ctx.sizes, strict=True)
-        )
+        rows, columns = ctx.shares
         with _without_autocast(grad):
             if grad.is_contiguous(memory_format=torch.channels_last):
                 grad = columns @ grad.permute(0, 2, 3, 1)  # (B, H, w, C)

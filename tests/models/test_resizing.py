@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mmseg_uvpt.models.recording import RECORDING, Recording
 from mmseg_uvpt.models.resizing import _Resized, resized
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -38,6 +39,17 @@ def test_autocast_leaves_the_type_alone(apply):
     y = F.interpolate(x, (9, 9), mode='bilinear', align_corners=True)
     (expected,) = torch.autograd.grad(y.square().sum(), x)
     torch.testing.assert_close(found, expected)
+
+
+def test_a_graph_keeps_the_shares():
+    """It reads them where they lay when the cache dropped them."""
+    recording = Recording()
+    token = RECORDING.set(recording)
+    try:
+        _Resized.apply(torch.randn(1, 3, 4, 5), (8, 9), False)
+    finally:
+        RECORDING.reset(token)
+    assert [x.shape for x in recording.kept] == [(4, 8), (5, 9)]
 
 
 def test_what_has_the_size_stays_as_it_is():
