@@ -34,6 +34,7 @@ from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import launcher, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.label_report import LabelReport
+from mmseg_uvpt.engine.loader_workers import that_read
 from mmseg_uvpt.engine.main_memory import keep_main_memory
 from mmseg_uvpt.engine.precision import autocast
 from mmseg_uvpt.engine.scoring_loop import of_equal_size
@@ -206,7 +207,9 @@ def _predictions(
     subset = dataset.get_subset(indices)
     # the config's sampler would deal the frames out to the processes once more
     sampler = SequentialSampler(subset)
-    loader = Runner.build_dataloader({**cfg[LOADER], 'dataset': subset, 'sampler': sampler})
+    loader = Runner.build_dataloader(
+        {**that_read(cfg[LOADER]), 'dataset': subset, 'sampler': sampler}
+    )
     remaining = iter(indices)
     for batch in loader:
         for inputs, samples in of_equal_size(batch['inputs'], batch['data_samples']):

@@ -8,9 +8,19 @@ from functools import partial
 import torch
 from torch.utils.data import DataLoader
 
-from mmseg_uvpt.processes import die_with
+from mmseg_uvpt.processes import die_with, share_of_processors
 
 _GRACE = 20  # seconds that a worker serves on after it was told to end
+_MOST = 8  # workers that read for one process, unless a config asks for more
+
+
+def that_read(loader: dict) -> dict:
+    """Return the config of a loader for a pass that only predicts, with a number of workers.
+
+    Where it has none they are as many as this process has processors, up to 8: to decode a frame
+    takes longer than a GPU needs to predict several.
+    """
+    return {'num_workers': min(_MOST, share_of_processors()), **loader}
 
 
 def _begin(first: Callable[[int], object] | None, parent: int, worker: int) -> None:

@@ -93,6 +93,8 @@ class ProjectRunner(Runner):
         """Do as `build_train_loop`."""
         with _building(self.cfg):
             cache = self.cfg.get('image_cache')
+            if isinstance(self._test_dataloader, dict):
+                self._test_dataloader = loader_workers.that_read(self._test_dataloader)
             self._test_dataloader = through_cache(self._test_dataloader, cache)
             return super().build_test_loop(*args, **kwargs)
 

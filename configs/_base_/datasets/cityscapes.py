@@ -1,10 +1,5 @@
 # The target: Cityscapes val for evaluation, Cityscapes train without labels for pseudo labels.
 # Images are seen at 1024 x 512; labels and scores are at the original size.
-import os
-
-# of passes that only predict: to decode a frame takes longer than a GPU needs to predict several
-readers = min(8, len(os.sched_getaffinity(0)))
-
 load_and_resize = [
     dict(type='LoadImageChecked'),
     dict(type='Resize', scale=(1024, 512), keep_ratio=True),
@@ -12,8 +7,7 @@ load_and_resize = [
 test_pipeline = [*load_and_resize, dict(type='LoadLabelChecked'), dict(type='PackSegInputs')]
 
 target_train_dataloader = dict(
-    batch_size=4,
-    num_workers=readers,
+    batch_size=4,  # and a worker a processor, as for tests
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CityscapesDataset',
@@ -36,7 +30,8 @@ val_dataloader = dict(
         test_mode=True,
     ),
 )
-test_dataloader = dict(val_dataloader, num_workers=readers)
+test_dataloader = dict(val_dataloader)
+del test_dataloader['num_workers']  # none given: one a processor, up to 8
 val_evaluator = dict(type='DomainIoUMetric')
 test_evaluator = val_evaluator
 
