@@ -51,9 +51,12 @@ def runs_shifted(layer: nn.Conv2d, x: Tensor) -> bool:
     """Tell whether a convolution is to be computed by `shifted`: in kernels compiled for a GPU."""
     if not (x.is_cuda and torch.compiler.is_compiling()):
         return False
-    kept = [d * (k - 1) // 2 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-    depthwise = layer.groups == layer.in_channels == layer.out_channels
-    return depthwise and layer.stride == (1, 1) and layer.padding == tuple(kept)
+    if not layer.groups == layer.in_channels == layer.out_channels:
+        return False
+    if layer.stride != (1, 1) or layer.padding_mode != 'zeros' or isinstance(layer.padding, str):
+        return False
+    sides = zip(layer.kernel_size, layer.dilation, layer.padding, strict=True)
+    return all(2 * padding == dilation * (side - 1) for side, dilation, padding in sides)
 
 
 def shifted(

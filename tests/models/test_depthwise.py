@@ -67,6 +67,9 @@ def test_shifts_give_the_convolution_and_its_gradients(kernel, dilation, bias):
         (nn.Conv2d(8, 8, 3, padding=1, groups=4), False),
         (nn.Conv2d(8, 16, 3, padding=1, groups=8), False),
         (nn.Conv2d(8, 8, 3, padding='same', groups=8), False),
+        (nn.Conv2d(8, 8, 2, groups=8), False),
+        (nn.Conv2d(8, 8, 4, padding=1, groups=8), False),
+        (nn.Conv2d(8, 8, 3, padding=1, groups=8, padding_mode='reflect'), False),
     ],
 )
 def test_other_convolutions_are_left_alone(layer, expected, monkeypatch):

@@ -35,7 +35,7 @@ def add_branch(
     # drawn on the CPU, the numbers are known without waiting for a GPU
     kept = torch.rand(len(tokens), device='cpu' if skips else tokens.device) >= rate
     if not skips:
-        return _added(tokens, kept / (1 - rate), branch, *args)
+        return _added(tokens, kept.to(tokens) / (1 - rate), branch, *args)
     if kept.all():
         x = branch(tokens, *args)
         # a number of the branch's type: a tensor would have to be copied to a GPU and waited for
