@@ -71,7 +71,7 @@ def _recording(x: Tensor, fuses: bool = False) -> Iterator[list]:
     except Exception as error:
         # torch asserts what it asks of modules; of a compiler there are many kinds
         if fuses or isinstance(error, (RuntimeError, AssertionError)):
-            raise RecordingError(first_line(error)) from error
+            raise RecordingError(first_line(getattr(error, 'inner_exception', error))) from error
         raise
     finally:
         RECORDING.reset(token)
@@ -131,16 +131,19 @@ class RecordedSteps:
             print_log(
                 'compiling the parts of a step, which takes minutes the first time', 'current'
             )
-        try:
-            found = self._record_once(x, self._fuses)
-        except RecordingError as error:
-            if not self._fuses:
-                raise
-            why = f'the parts of a step cannot be compiled and are recorded as they are: {error}'
-            print_log(why, 'current', logging.WARNING)
+        found = self._recorded_with_compiled_parts(x) if self._fuses else None
+        if found is None:  # now, when nothing holds the memory of an attempt any more
             found = self._record_once(x, fuses=False)
         print_log(f'CUDA graphs recorded after {time.monotonic() - start:.0f} s', 'current')
         return found
+
+    def _recorded_with_compiled_parts(self, x: Tensor) -> tuple[tuple[Callable, ...], list] | None:
+        try:
+            return self._record_once(x, fuses=True)
+        except RecordingError as error:
+            why = f'a step with compiled parts cannot be recorded, one without them is: {error}'
+        print_log(why, 'current', logging.WARNING)
+        return None
 
     def _record_once(self, x: Tensor, fuses: bool) -> tuple[tuple[Callable, ...], list]:
         # other objects: recording changes what a module runs

@@ -113,7 +113,7 @@ def test_parts_that_cannot_be_compiled_are_recorded_as_they_are(warm_up, monkeyp
     steps, x = RecordedSteps([Doubling()]), torch.ones(3, requires_grad=True)
     torch.testing.assert_close(steps(x), [2 * x])
     assert len(warm_up) == 2
-    assert 'recorded as they are: no C compiler' in said[1]
+    assert said[1].endswith('one without them is: no C compiler')
     steps(x)
     assert len(said) == 3
 
@@ -234,11 +234,12 @@ def unfused(monkeypatch):
 @pytest.mark.gpu
 @NO_GPU
 @pytest.mark.parametrize('backbone', ['swin', 'mit'])
-def test_fused_parts_give_the_same(backbone, build):
+def test_fused_parts_give_the_same(backbone, build, monkeypatch):
     """Compiled for a GPU a view has the same outputs and gradients, but for rounding."""
     model = build(f'{backbone}-nano_uni-uvpt').cuda().train()
     image = torch.randn(1, 3, 64, 64, device='cuda')
-    found = []
+    said, found = [], []
+    monkeypatch.setattr(cuda_graphs, 'print_log', lambda text, *_: said.append(text))
     for fuses in (False, True):
         steps = RecordedSteps([_View(model, 2.0)], fuses)
         with torch.autocast('cuda', torch.bfloat16):
@@ -246,10 +247,14 @@ def test_fused_parts_give_the_same(backbone, build):
             ((logits, prompts),) = steps(image)
         model.zero_grad()
         sum(x.square().mean() for x in (logits, *prompts)).backward()
-        grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
-        found.append([x.detach().clone() for x in (logits, *prompts, torch.cat(grads))])
-    for x, other in zip(*found, strict=True):
-        assert (other - x).norm() < 0.05 * x.norm()
+        grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        outputs = {str(i): x.detach().clone() for i, x in enumerate((logits, *prompts))}
+        found.append(outputs | grads)
+    assert not [line for line in said if 'cannot' in line]
+    whole = sum(float(x.norm() ** 2) for x in found[0].values()) ** 0.5
+    for name, x in found[0].items():
+        error = (found[1][name] - x).norm()
+        assert error < 0.1 * x.norm() + 1e-4 * whole, name
 
 
 @pytest.mark.gpu
