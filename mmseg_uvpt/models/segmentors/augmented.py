@@ -6,7 +6,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_uvpt.models.segmentors.labels import largest, resized, upright
+from mmseg_uvpt.models.resizing import resized
+from mmseg_uvpt.models.segmentors.labels import largest, upright
 
 
 @MODELS.register_module('SegTTAModel', force=True)

@@ -8,10 +8,11 @@ far. A GPU has the memory, and would wait to be told of three kernels a class.
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
+
+from mmseg_uvpt.models.resizing import resized
 
 
 def largest(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,11 +40,6 @@ def _largest_of(maps: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         label.masked_fill_(x > best, number)
         torch.maximum(best, x, out=best)
     return best, label
-
-
-def resized(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    """Resize logits (B, C, h, w) bilinearly to ``size``."""
-    return F.interpolate(logits, size, mode='bilinear', align_corners=align_corners)
 
 
 def resized_label(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
