@@ -41,6 +41,10 @@ class _HoldsCopies(nn.Module):
 
     _copies: tuple | None = None
 
+    def __getstate__(self) -> dict:
+        """Leave the copies out of a copy of the layer: versions of its parameters begin anew."""
+        return {**self.__dict__, '_copies': None}
+
     def held(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias in a type; casts them only if they changed since."""
         if torch.compiler.is_compiling() and self._copies is not None:  # see `hold`

@@ -1,5 +1,7 @@
 """The contract that every staged backbone meets, alone and with prompts."""
 
+import copy
+
 import pytest
 import torch
 from mmseg.models.backbones.swin import ShiftWindowMSA
@@ -126,6 +128,51 @@ def test_window_attention_is_mmsegs(size, shift):
         for y, layer in ((expected, plain.w_msa), (found, ours))
     ]
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_what_is_not_trained_is_added_to_scores_once(monkeypatch):
+    """Made once a kind of window; made anew when the table changes, and with a gradient."""
+    attention = WindowAttention(8, 2, (4, 4)).requires_grad_(False)
+    table = attention.relative_position_bias_table
+    made = []
+    make = WindowAttention._made_bias
+
+    def counted(self, *args):
+        made.append(args)
+        return make(self, *args)
+
+    monkeypatch.setattr(WindowAttention, '_made_bias', counted)
+    tokens = torch.randn(1, 64, 8)
+
+    def attend(tokens=tokens):
+        return attention(tokens, (8, 8), shift=2)
+
+    with torch.inference_mode():
+        first = attend()
+    assert len(made) == 4  # in one piece, in the last row, in the last column, in both
+    attend(tokens.clone().requires_grad_()).sum().backward()
+    assert len(made) == 4
+    torch.testing.assert_close(attend(), first.clone())
+    table.add_(torch.arange(table.numel()).view_as(table))
+    changed = attend()
+    assert len(made) == 8
+    assert not torch.allclose(changed, first)
+    table.requires_grad_()
+    attend().sum().backward()
+    assert len(made) == 12
+    assert table.grad.abs().sum() > 0
+    other = copy.deepcopy(attention).requires_grad_(False)
+    other.relative_position_bias_table.zero_()
+    torch.testing.assert_close(
+        other(tokens, (8, 8), shift=2), plain_bias(other, tokens), rtol=1e-5, atol=1e-6
+    )
+
+
+def plain_bias(attention, tokens):
+    """Return what a fresh layer of the same parameters gives."""
+    fresh = WindowAttention(8, 2, (4, 4))
+    fresh.load_state_dict(attention.state_dict())
+    return fresh(tokens, (8, 8), shift=2).detach()
 
 
 def test_reduced_attention_is_softmax_attention():

@@ -1,5 +1,7 @@
 """Frozen layers: the numbers of torch's own, nothing saved for gradients that nobody needs."""
 
+import copy
+
 import pytest
 import torch
 from mmseg.registry import MODELS
@@ -93,11 +95,16 @@ def test_weights_are_cast_once_and_again_when_they_change(layer):
     before = layer.weight.clone()
     x = torch.randn(2, 8, 8, 8)
     with torch.autocast('cpu', torch.bfloat16):
-        first, copy = layer(x), layer.held(torch.bfloat16)[0]
+        first, cast = layer(x), layer.held(torch.bfloat16)[0]
         assert layer(x).dtype == first.dtype == torch.bfloat16
-        assert layer.held(torch.bfloat16)[0] is copy
+        assert layer.held(torch.bfloat16)[0] is cast
         layer.load_state_dict({k: 2 * v for k, v in layer.state_dict().items()})
         torch.testing.assert_close(layer(x), 2 * first)
+        other = copy.deepcopy(layer)
+        for _ in range(layer.weight._version):  # a copy's versions begin at 0
+            other.weight.zero_()
+        zero = torch.zeros(1) if layer.bias is None else layer.bias.bfloat16().flatten()
+        assert other(x).unique().tolist() == zero.unique().tolist()
     assert layer.weight.dtype == torch.float32
     assert torch.equal(layer.state_dict()['weight'], 2 * before)
 

@@ -23,12 +23,15 @@ class Windows(NamedTuple):
 
     ``pixels`` (windows * N,) are the places of their pixels in the batch, row by row and image by
     image; padding has the place behind the last. ``padding`` (P,) says where in ``pixels`` that
-    is. ``mask`` (N, N) is 0 or `APART`.
+    is, and ``present`` are the same places, but for padding that of some pixel. ``mask`` (N, N) is
+    0 or `APART`, and the same for all windows of a ``kind``.
     """
 
     pixels: Tensor
     padding: Tensor
+    present: Tensor
     mask: Tensor
+    kind: tuple[int, bool, bool]
 
 
 @torch.compiler.assume_constant_result  # part of a compiled graph as it is, not traced
@@ -68,8 +71,9 @@ def _windows_of(
         pixels = places[:, rows, columns].flatten()
         if len(pixels):
             padding = (pixels == count).nonzero().flatten()
-            mask = _mask(side, shift, rows == last, columns == last)
-            found.append(Windows(pixels.to(device), padding.to(device), mask.to(device)))
+            kind = (shift, rows == last, columns == last)
+            tables = (pixels, padding, pixels.clamp(max=count - 1), _mask(side, *kind))
+            found.append(Windows(*(table.to(device) for table in tables), kind))
     return found
 
 
@@ -86,8 +90,15 @@ class WindowAttention(WindowMSA):
 
     mmseg pads and shifts the map, projects it, and adds a mask of every window. Here only the
     map's own pixels are projected, each is copied once, to its place in its window, and a mask is
-    stored once for all windows that share it.
+    stored once for all windows that share it. What is added to the scores is kept as long as it is
+    not trained.
     """
+
+    _biases: dict | None = None
+
+    def __getstate__(self) -> dict:
+        """Leave what is kept out of a copy of the layer: its table's versions begin anew."""
+        return {**self.__dict__, '_biases': None}
 
     def forward(self, tokens: Tensor, size: Size, shift: int) -> Tensor:
         """Attend within each window.
@@ -106,26 +117,38 @@ class WindowAttention(WindowMSA):
         # padding is 0 before the projection
         outside = qkv.new_zeros(qkv.shape[1]) if self.qkv.bias is None else self.qkv.bias
         inside = _IntoWindows.apply(groups, qkv, outside)
-        attended = [self._attend(x, group.mask) for x, group in zip(inside, groups, strict=True)]
+        attended = [self._attend(x, group) for x, group in zip(inside, groups, strict=True)]
         tokens = _OutOfWindows.apply(groups, len(qkv), *attended).view(batch, -1, channels)
         return self.proj_drop(self.proj(tokens))
 
-    def _attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
+    def _attend(self, qkv: Tensor, group: Windows) -> Tensor:
         """Return (windows * N, C) from (windows * N, 3 * C)."""
-        qkv = qkv.view(-1, len(mask), 3, self.num_heads, qkv.shape[1] // (3 * self.num_heads))
+        qkv = qkv.view(-1, len(group.mask), 3, self.num_heads, qkv.shape[1] // (3 * self.num_heads))
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         x = F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=self._bias(mask, query.dtype),
+            attn_mask=self._bias(group, query.dtype),
             dropout_p=self.attn_drop.p if self.training else 0.0,
             scale=self.scale,
         )
         return x.transpose(1, 2).reshape(-1, x.shape[1] * x.shape[3])
 
-    def _bias(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the relative position bias plus a mask, (1, heads, N, N)."""
+    def _bias(self, group: Windows, dtype: torch.dtype) -> Tensor:
+        """Return the relative position bias plus the mask, (1, heads, N, N)."""
+        table = self.relative_position_bias_table
+        trained = table.requires_grad and torch.is_grad_enabled()
+        if trained or torch.compiler.is_compiling():
+            return self._made_bias(group.mask, dtype)
+        self._biases = self._biases or {}
+        key, now = (group.kind, dtype), (table.device, table._version)
+        if self._biases.get(key, (None,))[0] != now:
+            with torch.inference_mode(False), torch.no_grad():  # else no training could save it
+                self._biases[key] = (now, self._made_bias(group.mask, dtype))
+        return kept_for_graph(self._biases[key])[1]
+
+    def _made_bias(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
         count = len(mask)
         bias = self.relative_position_bias_table[self.relative_position_index.flatten()]
         bias = (bias.view(count, count, -1).permute(2, 0, 1) + mask).to(dtype)
@@ -168,7 +191,7 @@ class _OutOfWindows(torch.autograd.Function):
 def _into(x: Tensor, outside: Tensor, group: Windows) -> Tensor:
     if not len(group.padding):
         return x.index_select(0, group.pixels)
-    chosen = x.index_select(0, group.pixels.clamp(max=len(x) - 1))
+    chosen = x.index_select(0, group.present)
     # compiled by torch 2.11, a function that returns what it changed in place has no gradient
     put = chosen.index_put if torch.compiler.is_compiling() else chosen.index_put_
     return put((group.padding,), outside)
