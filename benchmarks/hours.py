@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/hours.py --tflops 71 --images 720 --bank-ms 6.2',
+        epilog='example: python benchmarks/hours.py --tflops 71 --images 720 --bank-ms 9.3',
     )
     parser.add_argument(
         '--tflops',
