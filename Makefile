@@ -44,7 +44,7 @@ format: install  ## mend what `make lint` can mend itself
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-gpu-check: install  ## run what needs a GPU, and time deformable attention on it: within 10 minutes
+gpu-check: install  ## run what needs a GPU, and time deformable attention on it: within a quarter of an hour
 	@$(PY) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: torch sees no GPU here; the tests marked gpu need one")'
 	$(PY) -m mmseg_uvpt.ops
 	$(PY) -m pytest -m gpu
