@@ -7,7 +7,7 @@ same frames and the same random weights, on a GPU where there is one; the median
 what happens between the first frame and the last: reading, network, labels, counting or writing,
 but not the start of the script. The network sees one frame before the clock starts, which compiles
 it or chooses its algorithms; that frame's time stands apart. The parts are timed alone, one frame
-each, until the GPU is done.
+each, until the GPU is done; only a network sees as many at a time as --batch-size says.
 
 The floor of the network is its arithmetic at the speed of a large product of matrices, in float32
 or for the forms with --amp in bfloat16; of the other parts the bytes that they must read and write
@@ -181,8 +181,11 @@ def run_passes(folder: Path, options: list[str], out: Path) -> dict:
     return clock.found
 
 
-def run_parts(folder: Path, options: list[str], out: Path, rounds: int) -> dict:
-    """Time each part alone, with functions that both revisions have."""
+def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: int) -> dict:
+    """Time each part alone, with functions that both revisions have.
+
+    The networks see so many frames at a time; the seconds are those of a frame.
+    """
     from measuring import (
         copy_bytes_per_second,
         operations,
@@ -217,26 +220,27 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int) -> dict:
             batch = model.data_preprocessor(
                 {'inputs': [frame['inputs']], 'data_samples': [frame['data_samples']]}, False
             )
-            samples, metas = batch['data_samples'], [batch['data_samples'][0].metainfo]
+            samples, metas = batch['data_samples'], [batch['data_samples'][0].metainfo] * frames
+            images = batch['inputs'].repeat(frames, 1, 1, 1)
 
             def network(
-                model=model, inputs=batch['inputs'], metas=metas, in_test=kind == 'adapted'
+                model=model, inputs=images, metas=metas, in_test=kind == 'adapted'
             ) -> torch.Tensor:
                 torch.backends.cudnn.benchmark = in_test
                 with amp:
                     return model.encode_decode(inputs, metas)
 
             networks[f'{kind} network'] = waited(network, device)
-            arithmetic[f'{kind} network'] = operations(network)
+            arithmetic[f'{kind} network'] = operations(network) / frames
             if '--compile' in options:
                 from mmseg_uvpt.engine.compilation import compile_network
 
                 compile_network(model)
-        logits = network()
+        logits = network()[:1]
         prediction = model.postprocess_result(logits, samples)[0].pred_sem_seg.data[0].clone()
         truth = samples[0].gt_sem_seg.data[0]
         label = prediction.to(torch.uint8).cpu().numpy()
-        found = seconds_on_cpu(networks, rounds)
+        found = {name: s / frames for name, s in seconds_on_cpu(networks, rounds).items()}
         # what is left of the function without its network
         model.whole_inference = lambda *_: logits
         inputs = [frame['inputs']]
@@ -271,8 +275,11 @@ def child(task: dict) -> None:
     """Do one task in a process that has the package of one revision; write what it found."""
     torch.set_num_threads(task['threads'])
     folder, out = Path(task['folder']), Path(task['out'])
-    passes = run_passes(folder, task['options'], out)
-    parts = run_parts(folder, task['options'], out, task['rounds'])
+    options, frames = task['options'], 1
+    passes = run_passes(folder, options, out)
+    if '--batch-size' in options:
+        frames = int(options[options.index('--batch-size') + 1])
+    parts = run_parts(folder, options, out, task['rounds'], frames)
     (out / 'found.json').write_text(json.dumps({'passes': passes, 'parts': parts}))
 
 
@@ -292,7 +299,9 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
     plain = folder / 'plain'
     worktree = ['git', '-C', str(REPOSITORY), 'worktree']
     subprocess.run([*worktree, 'add', '--quiet', '--detach', str(plain), args.plain], check=True)
-    runs = {'plain': (plain, [])} | {name: (REPOSITORY, FORMS[name]) for name in args.forms}
+    at_a_time = ['--batch-size', str(args.batch_size)] if args.batch_size else []
+    runs = {'plain': (plain, [])}
+    runs |= {name: (REPOSITORY, [*FORMS[name], *at_a_time]) for name in args.forms}
     found: dict[str, list[dict]] = {name: [] for name in runs}
     of_parts = 10 * args.rounds if torch.cuda.is_available() else args.rounds  # fast there
     try:
@@ -401,6 +410,9 @@ def main() -> None:
     parser.add_argument(
         '--workers', type=int, default=min(8, os.cpu_count()), help='that read [%(default)s]'
     )
+    parser.add_argument(
+        '--batch-size', type=int, help='as of both scripts, of the forms beside the plain one'
+    )
     parser.add_argument('--plain', default=PLAIN, metavar='REVISION', help='[%(default)s]')
     parser.add_argument(
         '--forms',
@@ -428,7 +440,7 @@ def main() -> None:
         found = measure(args, folder)
         forms = differences(found, args.frames)
     how = made_how(device, {}) | {'plain': args.plain, 'threads': args.threads}
-    how |= {'workers': args.workers, 'forms': forms}
+    how |= {'workers': args.workers, 'batch_size': args.batch_size, 'forms': forms}
     for key, value in how.items():
         print(f'{key}: {value}')
     made = rows(found, args.frames)

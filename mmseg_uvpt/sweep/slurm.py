@@ -29,6 +29,7 @@ from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.status import State, Status, status_of
 
 _STEP = 5  # seconds between two looks at the queue
+_ASKED = 3  # times that Slurm is asked for a job that was ended, a second apart
 _WARNING = 120  # seconds before its limit that a job is told to stop
 _PATIENCE = 60  # of them that a script has to end by itself
 
@@ -120,13 +121,20 @@ class Task:
 
 
 def _still_running(number: str) -> bool:
-    """Tell whether Slurm has no other plans for a job: one that was cancelled is completing."""
+    """Tell whether Slurm has no other plans for a job: one that was cancelled is completing.
+
+    A Slurm that has much to do may not answer at once; a preemption must not count as a failure for
+    that.
+    """
     command = ['squeue', '--noheader', '--jobs', number, '-o', '%T']
-    try:
-        answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return answer.stdout.strip() == 'RUNNING'
+    for _ in range(_ASKED):
+        try:
+            answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            time.sleep(1)
+        else:
+            return answer.stdout.strip() == 'RUNNING'
+    return False
 
 
 def run(

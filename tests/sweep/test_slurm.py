@@ -100,6 +100,21 @@ def test_a_preempted_job_goes_back_into_the_queue_and_is_resumed(cluster, tmp_pa
     assert attempts[0]['where'] == attempts[1]['where']  # the same job of Slurm
 
 
+def test_a_slurm_that_does_not_answer_at_once_is_asked_again(monkeypatch):
+    answers = [subprocess.CalledProcessError(1, 'squeue'), subprocess.TimeoutExpired('squeue', 60)]
+
+    def squeue(command, **_):
+        if answers:
+            raise answers.pop()
+        return subprocess.CompletedProcess(command, 0, 'RUNNING\n')
+
+    monkeypatch.setattr(subprocess, 'run', squeue)
+    monkeypatch.setattr(slurm.time, 'sleep', lambda _: None)
+    assert slurm._still_running('7')
+    answers[:] = [OSError('no squeue')] * 3
+    assert not slurm._still_running('7')
+
+
 def test_a_job_at_its_time_limit_goes_on(cluster, tmp_path):
     (job,) = submit(RESUMING, tmp_path=tmp_path)
     wait_for((job.folder / 'checkpoint').exists)
