@@ -31,8 +31,12 @@ def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
         return x
     if x.is_cuda and x.requires_grad and torch.is_grad_enabled():
         return _Resized.apply(x, tuple(size), align_corners)
+    return _interpolated(x, tuple(size), align_corners)
+
+
+def _interpolated(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
     with _without_autocast(x):
-        return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=align_corners)
+        return F.interpolate(x, size=size, mode='bilinear', align_corners=align_corners)
 
 
 class _Resized(torch.autograd.Function):
@@ -43,8 +47,7 @@ class _Resized(torch.autograd.Function):
             kept_for_graph(_shares(*lengths, align_corners, x.dtype, x.device))
             for lengths in zip(x.shape[2:], size, strict=True)
         ]
-        with _without_autocast(x):
-            return F.interpolate(x, size=size, mode='bilinear', align_corners=align_corners)
+        return _interpolated(x, size, align_corners)
 
     @staticmethod
     @once_differentiable
