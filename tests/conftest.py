@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmseg_uvpt.torchvision_schema import declare_missing_operators
 
@@ -18,8 +19,15 @@ SHARED = REPOSITORY.parent / 'shared'
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of long files before the others; within a file the order stays."""
+    """Put the tests of long files before the others; within a file the order stays.
+
+    Tests marked `gpu` are skipped where torch sees none.
+    """
     items.sort(key=lambda item: item.path.name not in LONG)
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(pytest.mark.skip(reason='needs a CUDA device'))
 
 
 @pytest.fixture(scope='session')

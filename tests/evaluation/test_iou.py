@@ -86,7 +86,6 @@ def test_other_classes_have_no_such_subsets(classes):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU')
 def test_counts_on_the_gpu_equal_those_on_the_cpu():
     prediction, truth = random_labels(0, (512, 1024))
     on_cpu = confusion_matrix(prediction, truth, 19)

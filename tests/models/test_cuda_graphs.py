@@ -17,8 +17,6 @@ from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, Record
 from mmseg_uvpt.models.recording import fused, is_recorded
 from mmseg_uvpt.models.segmentors.uni_uvpt import _View
 
-NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU here')
-
 
 class Noisy(nn.Module):
     """Draws numbers, counts batches, and tells whether it is recorded."""
@@ -232,7 +230,6 @@ def unfused(monkeypatch):
 
 
 @pytest.mark.gpu
-@NO_GPU
 @pytest.mark.parametrize('backbone', ['swin', 'mit'])
 def test_fused_parts_give_the_same(backbone, build, monkeypatch):
     """Compiled for a GPU a view has the same outputs and gradients, but for rounding."""
@@ -258,7 +255,6 @@ def test_fused_parts_give_the_same(backbone, build, monkeypatch):
 
 
 @pytest.mark.gpu
-@NO_GPU
 @pytest.mark.parametrize('amp', [False, True])
 @pytest.mark.parametrize('backbone', ['swin', 'mit'])
 def test_recorded_views_train_alike(backbone, amp, build, labelled, unfused):
@@ -287,7 +283,6 @@ def test_recorded_views_train_alike(backbone, amp, build, labelled, unfused):
 
 
 @pytest.mark.gpu
-@NO_GPU
 def test_recorded_views_draw_anew_in_each_step(build, labelled, unfused):
     """Drop path and dropout differ between steps, and a seed gives them again."""
     model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.5}).cuda().train()
@@ -306,7 +301,6 @@ def test_recorded_views_draw_anew_in_each_step(build, labelled, unfused):
 
 
 @pytest.mark.gpu
-@NO_GPU
 @pytest.mark.parametrize('amp', [False, True])
 def test_a_recorded_network_gives_the_same_bits(amp, build):
     model = build('swin-nano_uni-uvpt').cuda().eval()
@@ -323,7 +317,6 @@ def test_a_recorded_network_gives_the_same_bits(amp, build):
 
 
 @pytest.mark.gpu
-@NO_GPU
 def test_views_that_run_twice_are_not_recorded(build):
     model = build('swin-nano_uni-uvpt', {'low_memory': True}).cuda().train()
     model.compile_views()

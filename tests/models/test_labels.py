@@ -13,16 +13,7 @@ from mmseg_uvpt.models.segmentors.labels import largest, resized_label
 SIZE, SEEN = (50, 90), (32, 58)
 
 
-CUDA = pytest.param(
-    'cuda',
-    marks=[
-        pytest.mark.gpu,
-        pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU here'),
-    ],
-)
-
-
-@pytest.mark.parametrize('device', ['cpu', CUDA])
+@pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
 def test_largest_and_the_first_of_equals(device):
     x = torch.randint(0, 4, (2, 19, 30, 40)).float()
     expected, first = x.max(1).values, x.argmax(1)
@@ -104,7 +95,6 @@ def test_views_are_averaged_as_by_mmseg(model):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU')
 def test_labels_on_the_gpu_equal_argmax_there():
     logits = (torch.randn(1, 19, 64, 128, device='cuda') * 3).round()
     whole = torch.nn.functional.interpolate(logits, (128, 300), mode='bilinear')

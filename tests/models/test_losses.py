@@ -127,7 +127,6 @@ def test_lovasz_of_a_prediction_that_is_not_finite(dtype):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 @pytest.mark.parametrize('bins', [None, 64])
 def test_lovasz_on_a_gpu(bins):
     probabilities, labels = some_predictions(torch.float64)

@@ -58,7 +58,6 @@ def test_what_has_the_size_stays_as_it_is():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='torch sees no GPU here')
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_the_gradient_on_a_gpu(dtype, layout):

@@ -9,8 +9,6 @@ from torch.nn.functional import interpolate
 from mmseg_uvpt.models import recomputation
 from mmseg_uvpt.models.segmentors import uni_uvpt
 
-NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-ON_GPU = [pytest.mark.gpu, NO_GPU]
 PARTS = {
     'prompts': (
         'backbone.generator',
@@ -99,8 +97,8 @@ def test_frozen_parts_run_in_train_mode(build):
     [
         ('cpu', torch.bfloat16),
         ('cpu', torch.float16),
-        pytest.param('cuda', torch.bfloat16, marks=ON_GPU),
-        pytest.param('cuda', torch.float16, marks=ON_GPU),
+        pytest.param('cuda', torch.bfloat16, marks=pytest.mark.gpu),
+        pytest.param('cuda', torch.float16, marks=pytest.mark.gpu),
     ],
 )
 @pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])

@@ -13,8 +13,6 @@ from mmseg_uvpt.engine import finite
 from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_histogram
 from mmseg_uvpt.models.segmentors import uni_uvpt
 
-NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-
 
 def test_nothing_in_losses_and_backward_waits_for_a_gpu(build, labelled, monkeypatch):
     """Tensors without data refuse what a processor would wait for: item(), nonzero(), cpu()."""
@@ -74,7 +72,6 @@ def test_a_prediction_is_waited_for_when_it_is_used(build, monkeypatch):
 
 
 @pytest.mark.gpu
-@NO_GPU
 def test_the_prediction_of_a_gpu_arrives_whole(build, labelled):
     torch.manual_seed(0)
     model = build('mit-nano_uni-uvpt').eval()
@@ -112,7 +109,6 @@ def test_a_whole_step_waits_for_nothing(build, labelled, monkeypatch):
 
 
 @pytest.mark.gpu
-@NO_GPU
 def test_a_whole_step_on_a_gpu_waits_for_nothing(build, labelled):
     model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.3}).cuda().train()
     trained = [p for p in model.parameters() if p.requires_grad]

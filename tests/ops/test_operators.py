@@ -78,7 +78,6 @@ def test_raw_operators_check_too(compiled):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 @pytest.mark.parametrize('entry', check.ENTRIES)
 class TestOnGPU:
     def test_runs_in_a_cuda_graph(self, entry):
