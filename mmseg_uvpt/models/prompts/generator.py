@@ -1,11 +1,14 @@
 """The prompt generator: a convolutional stem that turns the image into a prompt pyramid."""
 
+import functools
 import math
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.recomputation import recomputed_in_half
-from mmseg_uvpt.models.recording import fused
+from mmseg_uvpt.models.recording import fused, is_recorded
 
 STRIDES = (2, 4, 8)
 
@@ -17,6 +20,24 @@ def _conv(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     ]
+
+
+class _MaxPool(nn.MaxPool2d):
+    """Maxima over neighbourhoods of 3 x 3, at stride 1.
+
+    Without gradients on a CPU they are maxima of three rows of maxima of three columns, which
+    torch computes ten times as fast as a pooling that also notes where the maxima are.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != 'cpu' or torch.is_grad_enabled() or is_recorded():
+            return super().forward(x)
+        for dim, edges in ((3, (1, 1)), (2, (0, 0, 1, 1))):
+            padded = F.pad(x, edges, value=-math.inf)
+            x = functools.reduce(
+                torch.maximum, (padded.narrow(dim, i, x.shape[dim]) for i in range(3))
+            )
+        return x
 
 
 class PromptGenerator(nn.Module):
@@ -33,7 +54,7 @@ class PromptGenerator(nn.Module):
             *_conv(3, channels, 2),
             *_conv(channels, channels, 1),
             *_conv(channels, channels, 1),
-            nn.MaxPool2d(3, stride=1, padding=1),
+            _MaxPool(3, stride=1, padding=1),
         )
         self.conv2 = nn.Sequential(*_conv(channels, 2 * channels, 2))
         self.conv3 = nn.Sequential(*_conv(2 * channels, 4 * channels, 2))
