@@ -170,7 +170,7 @@ class StagedMiT(StagedBackbone):
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         # unlike in Swin, the next stage embeds the map as it is after this norm
-        feature = as_map(getattr(self, f'norm{stage + 1}')(tokens), size).contiguous()
+        feature = as_map(getattr(self, f'norm{stage + 1}')(tokens), size)
         return feature, feature
 
 

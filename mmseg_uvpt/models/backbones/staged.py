@@ -12,9 +12,16 @@ Size = tuple[int, int]
 
 
 def as_map(tokens: Tensor, size: Size) -> Tensor:
-    """Turn tokens (B, height * width, C) into a map (B, C, height, width)."""
-    # in this order the strides are those of channels last for a batch of 1 as well, which torch
-    # has to recognise to resize such a map fast
+    """Turn tokens (B, height * width, C) into a map (B, C, height, width), channels first.
+
+    With channels last, as the tokens lie, convolutions and products would round otherwise.
+    """
+    return map_view(tokens, size).contiguous()
+
+
+def map_view(tokens: Tensor, size: Size) -> Tensor:
+    """Turn tokens into a map without a copy: channels last, as torch resizes maps fastest."""
+    # with another order of these two, torch would not know a batch of 1 for channels last
     return tokens.unflatten(1, size).permute(0, 3, 1, 2)
 
 

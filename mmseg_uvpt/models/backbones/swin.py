@@ -274,8 +274,7 @@ class StagedSwin(StagedBackbone, SwinTransformer):
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, tuple[Tensor, Size]]:
         # the next stage merges the tokens as they are before this norm
         normalised = getattr(self, f'norm{stage}')(tokens)
-        # channels first: with another layout the head's products have another rounding
-        return as_map(normalised, size).contiguous(), (tokens, size)
+        return as_map(normalised, size), (tokens, size)
 
 
 def _run(block: SwinBlock, tokens: Tensor, size: Size, frozen: bool) -> Tensor:

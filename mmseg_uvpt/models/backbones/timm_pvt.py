@@ -45,5 +45,5 @@ class StagedPVT(StagedBackbone):
         return tokens
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-        feature = as_map(self.net.stages[stage].norm(tokens), size).contiguous()
+        feature = as_map(self.net.stages[stage].norm(tokens), size)
         return feature, feature

@@ -7,7 +7,7 @@ from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.backbones.staged import as_tokens
+from mmseg_uvpt.models.backbones.staged import as_tokens, map_view
 from mmseg_uvpt.models.depthwise import Depthwise
 from mmseg_uvpt.models.recomputation import recomputed_in_half
 from mmseg_uvpt.models.recording import fused
@@ -22,8 +22,7 @@ class Embedding(nn.Module):
         self.proj = nn.Linear(in_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        # not `as_map`: torch resizes only a map of these strides without copies at full size
-        return self.proj(as_tokens(x)).unflatten(1, x.shape[2:]).movedim(-1, 1)
+        return map_view(self.proj(as_tokens(x)), x.shape[2:])
 
 
 class SeparableASPP(nn.Module):

@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.backbones.staged import as_map
+from mmseg_uvpt.models.backbones.staged import map_view
 from mmseg_uvpt.models.prompts.adapter import LEVELS, PromptAdapter
 from mmseg_uvpt.models.prompts.generator import PromptGenerator
 from mmseg_uvpt.models.recomputation import recomputed
@@ -74,7 +74,7 @@ class PromptedBackbone(BaseModule):
         for stage, adapter in enumerate(self.adapters):
             tokens, size = self.staged.enter(stage, x)
             tokens, pyramid = part(adapter, tokens, size, pyramid)
-            prompts.append(as_map(tokens, size))
+            prompts.append(map_view(tokens, size))
             tokens = part(self.staged.blocks, stage, tokens, size)
             feature, x = self.staged.output(stage, tokens, size)
             features.append(feature)
