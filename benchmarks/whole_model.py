@@ -18,7 +18,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def make_model(name: str):
-    """Build an adapted model as the recipes do, without weights from files."""
+    """Build an adapted model as the recipes do, with random weights that let each part count.
+
+    As recipes begin, adapters would add a millionth of what they compute, they would sample at
+    pixels' edges, where rounding decides between two gradients, and no pixel would be confident
+    enough for the prediction consistency.
+    """
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
@@ -28,7 +33,13 @@ def make_model(name: str):
     init_default_scope('mmseg')
     torch.manual_seed(0)
     config = Config.fromfile(REPOSITORY / f'configs/_base_/models/{name}_uni-uvpt.py')
-    return MODELS.build(config.model)
+    model = MODELS.build(config.model)
+    for adapter in model.backbone.adapters:
+        torch.nn.init.normal_(adapter.injector.gamma, std=0.1)
+        for part in (adapter.extractor, adapter.injector):
+            torch.nn.init.normal_(part.attn.sampling.weight, std=0.02)
+    torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=0.3)
+    return model
 
 
 def training_iteration(model, side: int) -> Callable[[], None]:
