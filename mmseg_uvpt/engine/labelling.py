@@ -183,7 +183,7 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
         described |= {'type': 'SourceSegmentor', 'backbone': cfg.model.backbone.staged}
     model = MODELS.build(described)
     model.load_state_dict(fit(model, state_dict, f'checkpoint {checkpoint}'), strict=False)
-    return model.eval()
+    return model.eval().requires_grad_(False)  # see `WindowAttention`
 
 
 def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:

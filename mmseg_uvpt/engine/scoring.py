@@ -65,6 +65,7 @@ def score(
     cfg.test_cfg = {**(cfg.get('test_cfg') or {}), 'type': 'ScoringLoop', 'amp': amp}
     with readable_failures(cfg.work_dir):
         runner = build_runner(cfg)
+        runner.model.requires_grad_(False)  # see `WindowAttention`
         if compiled:
             compile_network(runner.model)
         if show_dir:

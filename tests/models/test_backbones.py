@@ -130,6 +130,22 @@ def test_window_attention_is_mmsegs(size, shift):
     torch.testing.assert_close(gradients[1], gradients[0])
 
 
+@pytest.mark.parametrize('fused', [False, True])
+def test_an_evaluation_sees_the_tables_of_now(fused):
+    """A fused optimiser changes them without telling: their version stays what it was."""
+    torch.manual_seed(0)
+    attention = WindowAttention(8, 2, (4, 4))
+    optimizer = torch.optim.AdamW(attention.parameters(), lr=1.0, fused=fused)
+    tokens = torch.randn(1, 64, 8)
+    for _ in range(2):
+        with torch.no_grad():
+            found = attention(tokens, (8, 8), shift=2)
+            expected = copy.deepcopy(attention)(tokens, (8, 8), shift=2)
+        assert torch.equal(found, expected)
+        attention(tokens, (8, 8), shift=2).square().sum().backward()
+        optimizer.step()
+
+
 def test_what_is_not_trained_is_added_to_scores_once(monkeypatch):
     """Made once a kind of window; made anew when the table changes, and with a gradient."""
     attention = WindowAttention(8, 2, (4, 4)).requires_grad_(False)

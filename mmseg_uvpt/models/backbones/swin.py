@@ -90,8 +90,8 @@ class WindowAttention(WindowMSA):
 
     mmseg pads and shifts the map, projects it, and adds a mask of every window. Here only the
     map's own pixels are projected, each is copied once, to its place in its window, and a mask is
-    stored once for all windows that share it. What is added to the scores is kept as long as it is
-    not trained.
+    stored once for all windows that share it. What is added to the scores is kept where it is
+    frozen.
     """
 
     _biases: dict | None = None
@@ -138,8 +138,8 @@ class WindowAttention(WindowMSA):
     def _bias(self, group: Windows, dtype: torch.dtype) -> Tensor:
         """Return the relative position bias plus the mask, (1, heads, N, N)."""
         table = self.relative_position_bias_table
-        trained = table.requires_grad and torch.is_grad_enabled()
-        if trained or torch.compiler.is_compiling():
+        # a table that is trained changes without a higher version: fused optimisers leave it
+        if table.requires_grad or torch.compiler.is_compiling():
             return self._made_bias(group.mask, dtype)
         self._biases = self._biases or {}
         key, now = (group.kind, dtype), (table.device, table._version)
