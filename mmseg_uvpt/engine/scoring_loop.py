@@ -41,13 +41,15 @@ class ScoringLoop(TestLoop):
 
 
 def _parts(batch: dict) -> Iterator[dict]:
-    """Split a batch where sizes differ; one of several views of an image stays as it is."""
+    """Split a batch where sizes differ; one of several views of each image, image by image."""
     inputs, samples = batch['inputs'], batch['data_samples']
     if isinstance(inputs[0], Tensor):
         for images, of_images in of_equal_size(inputs, samples):
             yield {'inputs': images, 'data_samples': of_images}
-    else:
-        yield batch
+    else:  # a list of views, each of a batch
+        for i in range(len(samples[0])):
+            of_one = ([view[i : i + 1] for view in views] for views in (inputs, samples))
+            yield dict(zip(('inputs', 'data_samples'), of_one, strict=True))
 
 
 def of_equal_size(inputs: list[Tensor], samples: list) -> Iterator[tuple[list, list]]:

@@ -90,7 +90,8 @@ class RecordedSteps:
 
     They are recorded in the first call with gradients, for tensors of its size; others run as they
     are. Outputs are overwritten by the next call, and gradients may be by the next backward pass: a
-    step of the optimiser has to come between. Parameters may change, but not where they lie.
+    step of the optimiser has to come between. Trained parameters may change, but not where they
+    lie; frozen ones may not, since a graph reads what was made of them.
 
     The parts marked with `recording.fused` are compiled first, which takes minutes. Where that
     fails, the log says why, and their kernels are recorded as they are.
@@ -178,6 +179,8 @@ class _Copy(nn.Module):
 
 class RecordedNetwork:
     """A function of a tensor, without gradients, as a CUDA graph for each shape it is called with.
+
+    Weights must not change between calls: a graph reads what was made of frozen ones.
 
     Args:
         run: maps a tensor to a tensor.

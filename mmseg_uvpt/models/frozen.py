@@ -5,6 +5,7 @@ casts a frozen weight in every call, since it remembers casts of trainable ones 
 happens. Parameters, and so checkpoints, stay in float32 as they are.
 """
 
+import mmcv.cnn
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,13 +19,15 @@ from mmseg_uvpt.models.recording import kept_for_graph
 def freeze(module: nn.Module) -> None:
     """Stop training a module, and let its linear, convolution and layer norms know it, in place.
 
-    Names and values of the state dict stay the same.
+    Names and values of the state dict stay the same. Layers of other classes, which may compute
+    something else, run as they are; so do convolutions that pad with something else than zeros.
     """
     module.requires_grad_(False)
     for layer in module.modules():
-        for plain, frozen in _FROZEN.items():
-            if isinstance(layer, plain):
-                layer.__class__ = frozen
+        frozen = _FROZEN.get(type(layer))
+        zeros = getattr(layer, 'padding_mode', 'zeros') == 'zeros'
+        if frozen and zeros and not isinstance(getattr(layer, 'padding', None), str):
+            layer.__class__ = frozen
 
 
 def hold(module: nn.Module, dtype: torch.dtype) -> list:
@@ -49,7 +52,8 @@ class _HoldsCopies(nn.Module):
         """Return weight and bias in a type; casts them only if they changed since."""
         if torch.compiler.is_compiling() and self._copies is not None:  # see `hold`
             return self._copies[1:]
-        now = (dtype, self.weight.device, self.weight._version)
+        own = [p for p in (self.weight, self.bias) if p is not None]
+        now = (dtype, self.weight.device, [p._version for p in own])
         if self._copies is None or self._copies[0] != now:
             with torch.inference_mode(False):  # else they could not be trained with later
                 bias = None if self.bias is None else self.bias.detach().to(dtype)
@@ -121,4 +125,10 @@ class _LayerNorm(torch.autograd.Function):
         return found[0].to(ctx.dtype), None, None, None, None, None
 
 
-_FROZEN = {nn.Linear: FrozenLinear, nn.Conv2d: FrozenConv2d, nn.LayerNorm: FrozenLayerNorm}
+_FROZEN = {
+    nn.Linear: FrozenLinear,
+    mmcv.cnn.Linear: FrozenLinear,
+    nn.Conv2d: FrozenConv2d,
+    mmcv.cnn.Conv2d: FrozenConv2d,
+    nn.LayerNorm: FrozenLayerNorm,
+}

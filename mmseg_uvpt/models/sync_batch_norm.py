@@ -9,7 +9,8 @@ from torch.distributed.nn.functional import all_reduce
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm whose mean and variance are those of all processes' batches together.
 
-    Parameters, buffers and results are those of `torch.nn.BatchNorm2d` given the joint batch.
+    Parameters, buffers and results are those of `torch.nn.BatchNorm2d` given the joint batch; in
+    half precision it computes in float32, as that does.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -21,7 +22,8 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training or dist.get_world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
-        count, mean, variance = joint_moments(input)
+        x = input if input.dtype == torch.float64 else input.float()
+        count, mean, variance = joint_moments(x)
         if self.track_running_stats:
             self.num_batches_tracked += 1
             with torch.no_grad():
@@ -30,8 +32,8 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
                 self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
         shape = (1, -1) + (1,) * (input.dim() - 2)
         scale = torch.rsqrt(variance + self.eps)
-        normed = (input - mean.view(shape)) * scale.view(shape)
-        return normed * self.weight.view(shape) + self.bias.view(shape)
+        normed = (x - mean.view(shape)) * scale.view(shape)
+        return (normed * self.weight.view(shape) + self.bias.view(shape)).to(input.dtype)
 
 
 def joint_moments(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:

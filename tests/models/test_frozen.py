@@ -109,6 +109,40 @@ def test_weights_are_cast_once_and_again_when_they_change(layer):
     assert torch.equal(layer.state_dict()['weight'], 2 * before)
 
 
+def test_a_changed_bias_is_cast_anew():
+    layer = nn.Linear(4, 4)
+    freeze(layer)
+    with torch.autocast('cpu', torch.bfloat16):
+        layer(torch.zeros(1, 4))
+        layer.bias.fill_(3)
+        assert layer(torch.zeros(1, 4)).tolist() == [[3.0] * 4]
+
+
+class _Doubling(nn.Conv2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    'layer',
+    [
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode='reflect'),
+        nn.Conv2d(4, 4, 3, padding='same'),
+        _Doubling(4, 4, 3),
+    ],
+    ids=['other padding', 'named padding', 'other class'],
+)
+def test_layers_that_compute_something_else_go_on_to(layer):
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    expected = layer(x)
+    gradient = torch.autograd.grad(expected.square().sum(), x)[0]
+    freeze(layer)
+    found = layer(x)
+    assert torch.equal(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found.square().sum(), x)[0], gradient)
+    assert not layer.weight.requires_grad
+
+
 def test_a_frozen_norm_saves_half_under_autocast():
     layer = nn.LayerNorm(64)
     layer.weight.data.normal_()

@@ -61,7 +61,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
 
     Raises:
-        ValueError: ``tune`` is none of the three.
+        ValueError: ``tune`` is none of the three; the head has a single class.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         if tune not in TUNED:
             raise ValueError(f'tune={tune!r}: must be one of {", ".join(TUNED)}')
         super().__init__(**kwargs)
+        if self.num_classes < 2:
+            raise ValueError(f'{self.num_classes} class: of a single one nothing is uncertain')
         self.source_checkpoint = source_checkpoint
         self.entropy_weight = entropy_weight
         self.prediction_weight = prediction_weight
