@@ -42,7 +42,7 @@ class DomainIoUMetric(BaseMetric):
 
         Raises:
             UserError: a frame has no ground truth, one of another size, or values that are no
-                train ids.
+                train ids; the model gave no finite numbers for it (``is_finite`` is false).
         """
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
@@ -52,6 +52,12 @@ class DomainIoUMetric(BaseMetric):
                 raise UserError(
                     f'{image}: no ground truth was loaded for it, so it cannot be scored. Evaluate '
                     'a split that has labels, or take the frame out of the data set.'
+                )
+            if not sample.get('is_finite', True):
+                raise UserError(
+                    f'{image}: the model gives no finite numbers for it: its training has '
+                    'diverged, or float16 does not reach. Use an earlier checkpoint, or score '
+                    'without --amp.'
                 )
             prediction = sample['pred_sem_seg']['data'].squeeze(0)
             truth = sample['gt_sem_seg']['data'].squeeze(0)

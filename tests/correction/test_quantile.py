@@ -31,7 +31,16 @@ def test_histogram_agrees_with_sort(quantile: float) -> None:
 
 @pytest.mark.parametrize(
     ('count', 'quantile', 'element'),
-    [(1, 0.8, 0), (2, 0.8, 1), (5, 0.8, 4), (10, 0.8, 8), (4, 0.3, 1), (3, 0.0, 0), (7, 1.0, 6), (7, 0.8, 6)],
+    [
+        (1, 0.8, 0),
+        (2, 0.8, 1),
+        (5, 0.8, 4),
+        (10, 0.8, 8),
+        (4, 0.3, 1),
+        (3, 0.0, 0),
+        (7, 1.0, 6),
+        (7, 0.8, 6),
+    ],
 )
 def test_element_of_the_sorted_list(count: int, quantile: float, element: int) -> None:
     """Element round(q n) counted from 0, the last one if that is past the end."""

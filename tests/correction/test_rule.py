@@ -22,6 +22,12 @@ def test_intersection_and_union_by_masks() -> None:
     assert union[18] == 0
 
 
+def test_labels_are_corrected_from_the_second_epoch_on() -> None:
+    """Iterations count from 0: the first epoch of five ends with number 4."""
+    rule = LabelCorrectionRule(2, 5, interval=1, queue_length=1)
+    assert [rule.is_past_first_epoch(iteration) for iteration in (0, 4, 5, 6)] == [0, 0, 1, 1]
+
+
 def test_flattening_of_a_known_cubic() -> None:
     x = np.arange(1, 9)
     values = 0.5 - 0.001 * (x - 9.0) ** 2 + 0.0001 * (x - 9.0) ** 3

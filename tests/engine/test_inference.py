@@ -16,11 +16,10 @@ from mmseg_uvpt.files import write_png
 def score(tmp_path, finished, source_config, data_root):
     """Score the finished pretraining; return the result."""
 
-    def run(*options: str) -> dict:
+    def run(*options: str, checkpoint=finished / 'iter_4.pth') -> dict:
         where = ['--work-dir', str(tmp_path / 'work'), '--data-root', str(data_root)]
         out = tmp_path / 'score.json'
-        checkpoint = str(finished / 'iter_4.pth')
-        test.main([str(source_config), checkpoint, *where, '--out', str(out), *options])
+        test.main([str(source_config), str(checkpoint), *where, '--out', str(out), *options])
         return json.loads(out.read_text())
 
     return run
@@ -45,6 +44,15 @@ def pixels(folder) -> np.ndarray:
     return np.stack([cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files])
 
 
+def test_a_model_without_numbers_is_not_scored(score, finished, tmp_path):
+    """Its labels would look like a bad model's."""
+    checkpoint = torch.load(finished / 'iter_4.pth')
+    checkpoint['state_dict']['decode_head.conv_seg.bias'][3] = float('nan')
+    torch.save(checkpoint, tmp_path / 'diverged.pth')
+    with pytest.raises(UserError, match=r'bonn_0_leftImg8bit\.png: .* no finite numbers'):
+        score(checkpoint=tmp_path / 'diverged.pth')
+
+
 def test_batches_and_frames_of_several_sizes(score, data_root):
     frames = 'cityscapes/{}/val/bonn/bonn_2_{}.png'
     for kind, suffix in (('leftImg8bit', 'leftImg8bit'), ('gtFine', 'gtFine_labelTrainIds')):
@@ -54,6 +62,8 @@ def test_batches_and_frames_of_several_sizes(score, data_root):
     one, three = score(), score('--batch-size', '3')
     assert one['frames'] == three['frames'] == 3
     assert one['ground_truth_pixels'] == three['ground_truth_pixels']
+    augmented = score('--batch-size', '3', '--aug-test')
+    assert augmented['ground_truth_pixels'] == one['ground_truth_pixels']
     # products of matrices of another size may differ in their last bits
     differ = np.abs(np.subtract(one['intersection'], three['intersection'])).sum()
     assert differ <= 1e-3 * sum(one['ground_truth_pixels'])

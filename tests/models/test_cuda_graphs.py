@@ -14,7 +14,8 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from mmseg_uvpt.models import cuda_graphs
 from mmseg_uvpt.models.backbones.swin import _windows_of
 from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, RecordingError, _recording
-from mmseg_uvpt.models.recording import fused, is_recorded
+from mmseg_uvpt.models.frozen import FrozenLinear
+from mmseg_uvpt.models.recording import RECORDING, fused, is_recorded
 from mmseg_uvpt.models.segmentors.uni_uvpt import _View
 
 
@@ -168,6 +169,29 @@ def test_a_graph_keeps_what_caches_drop(warm_up, build):
     assert any(kept[1] is copies[0] for kept in steps._kept if isinstance(kept, tuple))
 
 
+def test_a_graph_keeps_what_compiled_parts_do_not_tell_that_they_read(warm_up, build, monkeypatch):
+    def unheard(part):
+        def run(*args):
+            token = RECORDING.set(None)
+            try:
+                return part(*args)
+            finally:
+                RECORDING.reset(token)
+
+        return run
+
+    monkeypatch.setattr(cuda_graphs, '_compiled', unheard)
+    model = build('swin-nano_uni-uvpt')
+    steps = RecordedSteps([model.backbone])
+    with torch.autocast('cpu', torch.bfloat16):
+        steps(torch.randn(1, 3, 64, 64))
+        layers = [m for m in model.modules() if isinstance(m, FrozenLinear)]
+        copies = [layer.held(torch.bfloat16)[0] for layer in layers]
+    kept = [t for one in steps._kept if isinstance(one, tuple) for t in one]
+    assert len(copies) > 10
+    assert all(any(t is copy for t in kept) for copy in copies)
+
+
 def test_a_copy_is_not_recorded_and_has_weights_of_its_own(warm_up):
     linear = nn.Linear(3, 3)
     steps, x = RecordedSteps([linear]), torch.randn(4, 3)
@@ -307,10 +331,10 @@ def test_a_recorded_network_gives_the_same_bits(amp, build):
     said = []
     recorded = RecordedNetwork(model.network, said.append)
     with torch.inference_mode(), torch.autocast('cuda', torch.bfloat16, enabled=amp):
-        for side in (64, 96, 64, 64):
-            images = torch.randn(2, 3, side, side, device='cuda')
-            expected = model.network(images)
-            torch.testing.assert_close(recorded(images), expected, rtol=0, atol=0)
+        batches = [torch.randn(2, 3, side, side, device='cuda') for side in (64, 96, 64, 64)]
+        found = [recorded(images) for images in batches]  # each is its own, not the graph's
+        for images, logits in zip(batches, found, strict=True):
+            torch.testing.assert_close(logits, model.network(images), rtol=0, atol=0)
     assert not said
     assert len(recorded._graphs) == 2
     assert cuda_graphs._SHAPES > 2

@@ -8,6 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
+from mmseg_uvpt.models import sync_batch_norm
 from mmseg_uvpt.models.sync_batch_norm import SyncBatchNorm, convert
 
 
@@ -66,6 +67,19 @@ def test_two_processes_equal_one(two):
         grads = [parameter.grad for parameter in model.parameters()]
         torch.testing.assert_close(two[rank]['grads'], grads)
         torch.testing.assert_close(dict(two[rank]['state']), dict(model.state_dict()))
+
+
+def test_moments_in_half_precision_are_sums_in_float32(monkeypatch):
+    """As of two processes with the same images; a count of pixels alone has too many digits."""
+    monkeypatch.setattr(dist, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(sync_batch_norm, 'all_reduce', lambda x: 2 * x)
+    torch.manual_seed(0)
+    images = (3 + 0.3 * torch.randn(1, 4, 101, 200)).bfloat16()
+    plain, other = nn.BatchNorm2d(4), SyncBatchNorm(4)
+    found, expected = other(images), plain(images)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(other.running_mean, plain.running_mean)
 
 
 def test_conversion_keeps_names_values_and_what_is_frozen():

@@ -97,7 +97,8 @@ class PredictsLabels:
                 result is mmseg's, logits included.
 
         Returns:
-            list: the samples with ``pred_sem_seg``, uint8 (1, H, W) in ``ori_shape``.
+            list: the samples with ``pred_sem_seg``, uint8 (1, H, W) in ``ori_shape``, and
+            ``is_finite``, a scalar: whether all of an image's logits were numbers.
         """
         if data_samples is None:
             return super().postprocess_result(seg_logits)
@@ -107,4 +108,5 @@ class PredictsLabels:
                 upright(logits, metainfo), tuple(metainfo['ori_shape'][:2]), self.align_corners
             )
             sample.pred_sem_seg = PixelData(data=label)
+            sample.is_finite = logits.isfinite().all()  # a tensor: a GPU is not waited for
         return data_samples
