@@ -15,8 +15,8 @@ class _SourceDataset(CheckedFiles, BaseSegDataset):
 
     METAINFO: ClassVar[dict] = {'classes': CLASSES, 'palette': [list(colour) for colour in PALETTE]}
 
-    def __init_subclass__(cls, layout: Layout) -> None:
-        cls.layout = layout
+    def __init_subclass__(cls, layout: Layout | None = None) -> None:
+        cls.layout = layout or cls.layout  # that of the class it is made of
 
     def __init__(self, data_root: str, **kwargs) -> None:
         layout = self.layout

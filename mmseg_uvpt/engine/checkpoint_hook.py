@@ -111,6 +111,12 @@ class WholeCheckpointHook(CheckpointHook):
         self._tidy()
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        missing = {*(self.key_indicators or ())} - {'auto', *metrics}
+        if missing:
+            raise UserError(
+                f'default_hooks.checkpoint.save_best is {min(missing)!r}, but an evaluation gives '
+                f'{", ".join(metrics)}: name one of these, or None'
+            )
         # Without a last checkpoint mmengine does not write that one again, with the evaluation in
         # its log: a resumed run makes the evaluation of its checkpoint, and would have it twice.
         last, self.last_ckpt = self.last_ckpt, None

@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 
 import mmseg_uvpt.engine.scoring_loop  # noqa: F401
 from mmseg_uvpt.engine import provenance
+from mmseg_uvpt.engine.class_counts import ClassCountHook
 from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import parts_of_type, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
@@ -57,7 +58,8 @@ def score(
     file = Path(checkpoint).resolve()  # two runs have an iter_80000.pth each
     name = f'test_{file.parent.name}_{file.stem}{suffix}.json'
     out = out or str(Path(cfg.work_dir) / name)
-    for metric in parts_of_type(cfg.test_evaluator, 'DomainIoUMetric'):
+    counts = parts_of_type(cfg.test_evaluator, 'DomainIoUMetric')
+    for metric in counts:
         metric['out_json'] = out
     if aug_test:
         _augment(cfg)
@@ -68,13 +70,15 @@ def score(
         runner.model.requires_grad_(False)  # see `WindowAttention`
         if compiled:
             compile_network(runner.model)
+        runner.register_hook(ClassCountHook())
         if show_dir:
             runner.register_hook(PredictionFilesHook(show_dir))
         start = provenance.start_of(cfg, command, runner.seed)
         provenance.write(runner._log_dir, cfg, start)
         metrics = runner.test()
         if is_main_process():
-            result = json.loads(Path(out).read_text())
+            # other metrics write no file
+            result = json.loads(Path(out).read_text()) if counts else {'metrics': _plain(metrics)}
             write_json(
                 out, {**start, 'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': amp, **result}
             )
@@ -91,3 +95,8 @@ def _augment(cfg: Config) -> None:
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+
+
+def _plain(metrics: dict) -> dict:
+    """Return numbers of numpy as those of Python, which JSON takes."""
+    return {name: float(value) for name, value in metrics.items()}

@@ -10,19 +10,16 @@ NOT_IN_13 = (*NOT_IN_16, 'wall', 'fence', 'pole')
 
 
 def class_subsets(classes: Sequence[str]) -> dict[int, list[int]]:
-    """Map the size of each class set (19, 16, 13) to the train ids in it.
+    """Map the size of each class set to the ids in it.
 
     Args:
-        classes: the 19 Cityscapes class names in train id order.
+        classes: class names in the order of their ids.
 
-    Raises:
-        ValueError: not 19 classes, or one that a set leaves out is not among them.
+    Returns:
+        dict: the sets of 19, 16 and 13 if these are the classes of Cityscapes, else all classes.
     """
-    unknown = [name for name in NOT_IN_13 if name not in classes]
-    if len(classes) != 19 or unknown:
-        raise ValueError(
-            f'the 19/16/13-class means need the 19 Cityscapes classes, got {list(classes)}'
-        )
+    if len(classes) != 19 or not set(NOT_IN_13) <= set(classes):
+        return {len(classes): list(range(len(classes)))}
     return {
         19 - len(left_out): [i for i, name in enumerate(classes) if name not in left_out]
         for left_out in ((), NOT_IN_16, NOT_IN_13)

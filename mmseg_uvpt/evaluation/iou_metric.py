@@ -17,9 +17,10 @@ from mmseg_uvpt.files import write_json
 class DomainIoUMetric(BaseMetric):
     """IoU of each class and its mean over 19, 16 and 13 classes, side by side.
 
-    Results, in percent: ``mIoU`` (over 19 classes, for ``save_best='mIoU'``), ``mIoU19``,
-    ``mIoU16``, ``mIoU13``, ``aAcc`` and ``IoU.<class>``. Classes without a pixel of ground truth
-    have no ``IoU.<class>`` and are left out of the means; the log says which.
+    Results, in percent: ``mIoU`` (over all classes), ``mIoU19``, ``mIoU16``, ``mIoU13``, ``aAcc``
+    and ``IoU.<class>``. A data set with N other classes has ``mIoU`` and ``mIoU<N>``. Classes
+    without a pixel of ground truth have no ``IoU.<class>`` and are left out of the means; the log
+    says which.
 
     Args:
         out_json: file that takes the result, counts included; written anew by each evaluation.

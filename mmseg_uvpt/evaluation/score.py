@@ -13,19 +13,19 @@ from mmseg_uvpt.evaluation.iou import iou_from_counts, mean_iou
 
 DEFINITION = (
     'IoU of a class: intersection / union of pixels summed over all frames, in percent, pixels '
-    'without ground truth (255) left out. mIoU19, mIoU16, mIoU13: mean of the IoU of the classes '
-    'listed under classes_of_mean; predictions are among all 19 classes in each case. Classes '
+    'without ground truth (255) left out. mIoU and a number: mean of the IoU of the classes '
+    'listed under classes_of_mean; predictions are among all classes in each case. Classes '
     'without a pixel of ground truth have no IoU and are left out of the means.'
 )
 
 
 @dataclass(frozen=True)
 class Score:
-    """Scores of one evaluation over the 19 Cityscapes classes.
+    """Scores of one evaluation, over the 19 classes of Cityscapes or over others.
 
     Args:
-        classes: the class names in train id order.
-        confusion: int64 (19, 19), pixels by true (row) and predicted (column) class.
+        classes: the class names in the order of their ids.
+        confusion: int64 (C, C), pixels by true (row) and predicted (column) class.
         frames: number of frames counted.
     """
 
@@ -91,7 +91,7 @@ class Score:
 
     def metrics(self) -> dict[str, float]:
         """Return the scalars that mmengine logs; classes that are not present have none."""
-        scalars = {'mIoU': self.means[19]}
+        scalars = {'mIoU': self.means[len(self.classes)]}
         scalars |= {f'mIoU{size}': mean for size, mean in self.means.items()}
         scalars['aAcc'] = self.pixel_accuracy
         scalars |= {
@@ -129,7 +129,7 @@ class Score:
         """Return everything as plain JSON values; what has no value is null."""
         means = {f'mIoU{size}': _or_none(mean) for size, mean in self.means.items()}
         return {
-            'mIoU': means['mIoU19'],
+            'mIoU': means[f'mIoU{len(self.classes)}'],
             **means,
             'aAcc': self.pixel_accuracy,
             'frames': self.frames,
