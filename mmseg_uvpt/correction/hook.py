@@ -73,9 +73,7 @@ class LabelCorrectionHook(Hook):
         loader = runner.train_dataloader
         dataset = data_set_of(loader)
         epoch = math.ceil(len(dataset) / (loader.batch_size * get_world_size()))
-        self.rule = LabelCorrectionRule(
-            self.num_classes, epoch, self.interval, self.queue_length, self.slope
-        )
+        self.rule = self.make_rule(epoch)
         if not exchange.is_keeper():
             return
         folder = Path(runner.work_dir) / BANK
@@ -85,6 +83,16 @@ class LabelCorrectionHook(Hook):
             self._resume(runner, folder, source)
         else:
             self._begin(runner, folder, source)
+
+    def make_rule(self, epoch: int) -> LabelCorrectionRule:
+        """Return the rule by which labels are corrected; a variant of it is a subclass's to return.
+
+        Args:
+            epoch: iterations until each image was seen once.
+        """
+        return LabelCorrectionRule(
+            self.num_classes, epoch, self.interval, self.queue_length, self.slope
+        )
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Sequence] | None = None

@@ -55,6 +55,8 @@ def resolve_run(args: argparse.Namespace) -> Config:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if getattr(args, 'no_validate', False):
+        cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     return cfg
 
 
@@ -74,6 +76,8 @@ def read(path: str | Path, import_modules: bool = True) -> Config:
             f'config {path} {reason}; the published recipes are '
             'configs/pretrain/*.py and configs/uni_uvpt/*.py'
         )
+    if import_modules:  # before what a config of somebody's own names in its place
+        import mmseg_uvpt.register  # noqa: F401
     try:
         return Config.fromfile(path, import_custom_modules=import_modules)
     except UserError:
@@ -114,6 +118,21 @@ def _moved(path: str, roots: Iterable[str], chosen: str) -> str:
         if path.startswith(f'{root}/'):
             return str(Path(chosen) / path[len(root) + 1 :])
     return path
+
+
+def label_corrections(cfg: Config) -> list[dict]:
+    """Return the hooks of a config that correct labels: `LabelCorrectionHook` or a class of it."""
+    from mmseg.registry import HOOKS
+
+    from mmseg_uvpt.correction.hook import LabelCorrectionHook
+
+    hooks = [*cfg.get('default_hooks', {}).values(), *(cfg.get('custom_hooks') or [])]
+    kinds = [HOOKS.get(hook['type']) if isinstance(hook, dict) else None for hook in hooks]
+    return [
+        hook
+        for hook, kind in zip(hooks, kinds, strict=True)
+        if isinstance(kind, type) and issubclass(kind, LabelCorrectionHook)
+    ]
 
 
 def parts_of_type(node: object, name: str) -> list[dict]:

@@ -31,12 +31,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_training_options(parser)
     args = parser.parse_args(argv)
 
-    from mmseg_uvpt.engine.configuration import parts_of_type, resolve_run
+    from mmseg_uvpt.engine.configuration import label_corrections, resolve_run
 
     cfg = resolve_run(args)
-    if 'source_checkpoint' in cfg.get('model', {}) or parts_of_type(
-        cfg._cfg_dict, 'LabelCorrectionHook'
-    ):
+    if 'source_checkpoint' in cfg.get('model', {}) or label_corrections(cfg):
         raise UserError(
             f'{args.config} is an adaptation, which starts from a source model: python train.py '
             f'{args.config}'

@@ -53,14 +53,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     from mmseg_uvpt.engine.configuration import (
-        parts_of_type,
+        label_corrections,
         require_file,
         require_folder,
         resolve_run,
     )
 
     cfg = resolve_run(args)
-    hooks = parts_of_type(cfg._cfg_dict, 'LabelCorrectionHook')
+    hooks = label_corrections(cfg)
     if not hooks or 'source_checkpoint' not in cfg.model:
         raise UserError(
             f'{args.config} is no adaptation: it needs model.source_checkpoint and a '

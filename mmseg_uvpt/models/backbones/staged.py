@@ -33,9 +33,10 @@ def as_tokens(feature_map: Tensor) -> Tensor:
 class StagedBackbone(BaseModule):
     """A hierarchical backbone that can be run stage by stage.
 
-    A subclass sets ``widths``, the channels of each stage, and defines `enter`, `blocks` and
-    `output`. What `output` returns as its second value is what the next stage's `enter` receives;
-    its type is the subclass's own affair.
+    A subclass sets ``widths``, the channels of each stage, and ``drop_path_rate``, the stochastic
+    depth of its last block, if it has any: extractors take it over. It defines `enter`, `blocks`
+    and `output`. What `output` returns as its second value is what the next stage's `enter`
+    receives; its type is the subclass's own affair.
 
     With ``init_cfg=dict(type='Pretrained', checkpoint=FILE)``, `init_weights` loads an ImageNet
     classifier's weights strictly; ``classifier_parts`` and ``output_norms`` name what such a file
@@ -43,7 +44,7 @@ class StagedBackbone(BaseModule):
     """
 
     widths: tuple[int, ...]
-    drop_path_rate: float
+    drop_path_rate: float = 0.0
     classifier_parts: tuple[str, ...] = ('head.',)
     output_norms: tuple[str, ...] = ()
 

@@ -32,6 +32,22 @@ VIEW_SCALES = (1.0, 0.5, 2.0)
 TUNED = ('prompts', 'head', 'all')
 
 
+class Views(NamedTuple):
+    """What the losses are made of; lists have an entry a view, probabilities are in float32.
+
+    ``labels`` (B, H, W) hold 255 where there is none. ``logits`` and ``log_probabilities`` are
+    (B, C, H, W), resized to the labels, as is ``mixture``, the views' weighted mean probability.
+    ``prompts`` has of each stage the views' prompts (B, c, h, w), each of its own size.
+    """
+
+    labels: Tensor
+    logits: list[Tensor]
+    log_probabilities: list[Tensor]
+    probabilities: list[Tensor]
+    mixture: Tensor
+    prompts: list[tuple[Tensor, ...]]
+
+
 class Prediction(NamedTuple):
     """What the label correction is handed after an iteration, in main memory.
 
@@ -110,7 +126,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         return self._prediction and Prediction(*self._prediction.wait())
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Compute the losses of the three views (DESIGN 5, paper section 3).
+        """Compute the losses of the three views (paper section 3; docs/method.md).
 
         Args:
             inputs: (B, 3, H, W), normalised.
@@ -131,16 +147,30 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         log_probabilities = [x.log_softmax(1) for x in large]
         probabilities = [x.exp() for x in log_probabilities]
         mixture = mix(probabilities, self.scale_weights)
+        stages = list(zip(*prompts, strict=True))
+        return self.loss_by_views(
+            Views(labels, large, log_probabilities, probabilities, mixture, stages)
+        )
+
+    def loss_by_views(self, views: Views) -> dict[str, Tensor]:
+        """Compute the losses from what the views gave.
+
+        A subclass may add terms of its own: each entry whose name has ``loss`` in it is trained on,
+        the others are logged.
+        """
+        probabilities, log_probabilities = views.probabilities, views.log_probabilities
         losses = {
-            'loss_self_training': lovasz_softmax(probabilities[0], labels, bins=self.lovasz_bins)
+            'loss_self_training': lovasz_softmax(
+                probabilities[0], views.labels, bins=self.lovasz_bins
+            )
             + self.entropy_weight * entropy_regulariser(probabilities[0], log_probabilities[0]),
             'loss_prediction_consistency': self.prediction_weight
-            * prediction_consistency(probabilities, log_probabilities, mixture, labels),
-            'acc_seg': _agreement(large[0].detach(), labels),
+            * prediction_consistency(probabilities, log_probabilities, views.mixture, views.labels),
+            'acc_seg': _agreement(views.logits[0].detach(), views.labels),
         }
-        for stage, views in enumerate(zip(*prompts, strict=True)):
+        for stage, prompts in enumerate(views.prompts):
             losses[f'loss_prompt_consistency_{stage}'] = self.prompt_weight * prompt_consistency(
-                views
+                prompts
             )
         return losses
 
