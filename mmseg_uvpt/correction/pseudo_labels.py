@@ -8,6 +8,7 @@ import numpy as np
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_uvpt.correction.layout import Size
+from mmseg_uvpt.datasets.image_files import image_size
 from mmseg_uvpt.datasets.png_files import PALETTE, png_header, read_grey_png, read_palette_png
 from mmseg_uvpt.errors import UserError
 
@@ -61,7 +62,7 @@ def check_frames(frames: Sequence[TargetFrame], pseudo_label_dir: Path) -> list[
         )
     sizes = []
     for frame in frames:
-        size = png_header(frame.image, 'Restore it, then run the same command again.').size
+        size = image_size(frame.image, 'Restore it, then run the same command again.')
         found = png_header(frame.pseudo_label, _again(pseudo_label_dir)).size
         if found != size:
             raise UserError(

@@ -1,13 +1,17 @@
 """A data set that says at once, and how to mend it, when its files are not there."""
 
+import logging
 import os
 from pathlib import Path
 
 from mmcv.transforms import LoadAnnotations
+from mmengine.logging import print_log
 
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.layouts import Layout
 from mmseg_uvpt.files import why_unreadable
+
+IMAGES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')  # formats that are read
 
 
 class CheckedFiles:
@@ -34,6 +38,7 @@ class CheckedFiles:
             raise DataError(f'{images}: there is no such folder. {self._where_from()}')
         frames = super().load_data_list()
         self._refuse_what_is_no_file(images)
+        self._tell_of_others(images)
         if not frames:
             raise DataError(
                 f'{images}: no image there ends in {self.img_suffix!r}. {self._where_from()}'
@@ -56,6 +61,22 @@ class CheckedFiles:
                 f'{len(wrong)} images of {self.layout.title} are no files, the first is '
                 f'{min(wrong)}, which {why_unreadable(min(wrong))}. Put them there again, or '
                 'take those names away.'
+            )
+
+    def _tell_of_others(self, images: Path) -> None:
+        """Log that there are images under other names, which are left out."""
+        others = [
+            path
+            for path in images.rglob('*')
+            if path.suffix.lower() in IMAGES and not path.name.startswith('.')
+            if not path.name.endswith((self.img_suffix, self.seg_map_suffix))
+        ]
+        if others:
+            print_log(
+                f'{len(others)} images in {images} do not end in {self.img_suffix!r} and are left '
+                f'out, {min(others)} for one; rename them, or set img_suffix of the data set',
+                'current',
+                logging.WARNING,
             )
 
     def _check_labels(self, frames: list[dict]) -> None:

@@ -7,10 +7,11 @@ import numpy as np
 
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.decoding import FORMATS, check_pixels, decode, open_head
-from mmseg_uvpt.datasets.png_files import SIGNATURE, read_colour_png
+from mmseg_uvpt.datasets.png_files import CURE, SIGNATURE, png_header, read_colour_png
 from mmseg_uvpt.files import open_regular, why_unreadable
 
 _JPEG_SCAN, _JPEG_END = b'\xff\xda', b'\xff\xd9'
+_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # of EXIF: how a camera was held
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -35,6 +36,27 @@ def read_image(path: str | Path) -> np.ndarray:
         return decode(data, cv2.IMREAD_COLOR)
     except ValueError as error:
         raise _unusable(path, error) from error
+
+
+def image_size(path: str | Path, cure: str = CURE) -> tuple[int, int]:
+    """Return the (height, width) that `read_image` would give, without decoding pixels.
+
+    Args:
+        path: of the image.
+        cure: what to do about a damaged PNG; ends the error.
+
+    Raises:
+        DataError: the file cannot be read, or is no image of a bearable size.
+    """
+    if Path(path).suffix == '.png':
+        return png_header(path, cure).size
+    data = _read(path)
+    if data.startswith(SIGNATURE):
+        return png_header(path, cure).size
+    _check_head(data, path)
+    with open_head(data) as head:
+        lies = head.getexif().get(_ORIENTATION) in _LYING
+        return (head.width, head.height) if lies else (head.height, head.width)
 
 
 def check_image(path: str | Path) -> None:

@@ -65,6 +65,11 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help='likewise, though config, seed, processes or data set differ: says what does',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision, mostly in bfloat16')
+    parser.add_argument(
+        '--no-validate',
+        action='store_true',
+        help='train without evaluations, for a target that has no labels to score with',
+    )
 
 
 def add_inference_options(parser: argparse.ArgumentParser) -> None:

@@ -27,8 +27,8 @@ import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.correction.pseudo_labels import TargetFrame, list_frames
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.image_cache import through_cache
+from mmseg_uvpt.datasets.image_files import image_size
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
-from mmseg_uvpt.datasets.png_files import png_size
 from mmseg_uvpt.engine import distribution, provenance
 from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import launcher, require_data, require_file
@@ -147,7 +147,7 @@ def _write(
     frame: TargetFrame, label: np.ndarray, confidence: np.ndarray, report: LabelReport
 ) -> None:
     """Write a frame's label at the size of its image, and note both in the report."""
-    height, width = png_size(frame.image)
+    height, width = image_size(frame.image)
     full = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
     # noted first: a frame whose label is there is never predicted again
     report.add_confidence(frame.name, label, confidence)
@@ -176,6 +176,7 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
     Raises:
         UserError: the checkpoint does not fit.
     """
+    init_default_scope('mmseg')
     state_dict = state_dict_of(load_file(checkpoint), checkpoint)
     described = cfg.model
     if 'staged' in described.backbone and not is_prompted(to_ours(state_dict, prompted=True)):
@@ -192,7 +193,7 @@ def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
         label = read_train_ids(frame.pseudo_label)
     except DataError:
         return False
-    if label.shape != png_size(frame.image):
+    if label.shape != image_size(frame.image):
         return False
     report.add_label(label)
     return True

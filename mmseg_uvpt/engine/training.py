@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 
 from mmseg_uvpt.engine import run_folder
+from mmseg_uvpt.engine.class_counts import ClassCountHook
 from mmseg_uvpt.engine.configuration import require_data
 from mmseg_uvpt.engine.exact_resume import ExactResumeHook
 from mmseg_uvpt.engine.failures import readable_failures
@@ -39,7 +40,11 @@ def train(
     resume = resume or anyway
     if amp:
         _mixed_precision(cfg)
-    require_data(cfg, 'train_dataloader', 'val_dataloader')
+    require_data(cfg, 'train_dataloader')
+    if cfg.get('val_dataloader') is None:
+        _without_evaluations(cfg)
+    else:
+        require_data(cfg, 'val_dataloader')
     interruption = Interruption()
     with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
         if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either
@@ -54,6 +59,7 @@ def train(
                 _compile(runner, cfg)
             for warning in claim.warnings:
                 runner.logger.warning(warning)
+            runner.register_hook(ClassCountHook())
             runner.register_hook(ExactResumeHook(anyway))
             runner.register_hook(SkippedIterationHook(cfg.get('max_skipped_in_a_row', LIMIT)))
             runner.register_hook(ProvenanceHook(record, command, claim.checkpoint))
@@ -64,6 +70,12 @@ def train(
                 runner.train()
             finally:
                 runner.end_workers()
+
+
+def _without_evaluations(cfg: Config) -> None:
+    """Make a config one of a training that is never evaluated, in place."""
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.save_best = None
 
 
 def _compile(runner, cfg: Config) -> None:
