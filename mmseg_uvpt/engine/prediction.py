@@ -1,0 +1,182 @@
+"""Predictions for any images, to be looked at and to be worked on with."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.datasets.checked_files import IMAGES
+from mmseg_uvpt.datasets.image_files import read_image
+from mmseg_uvpt.engine import provenance
+from mmseg_uvpt.engine.compilation import compile_network
+from mmseg_uvpt.engine.configuration import require_file
+from mmseg_uvpt.engine.failures import readable_failures
+from mmseg_uvpt.engine.labelling import source_model
+from mmseg_uvpt.engine.loader_workers import that_read
+from mmseg_uvpt.engine.main_memory import keep_main_memory
+from mmseg_uvpt.engine.precision import autocast
+from mmseg_uvpt.engine.writing import Writers
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import file_hash, why_unreadable, write_json, write_png
+from mmseg_uvpt.models.resizing import resized
+from mmseg_uvpt.models.segmentors.labels import largest, upright
+
+CLASSES = '_classes.png'  # what the file of class ids has after the image's name
+
+
+def predict_images(
+    cfg: Config,
+    checkpoint: str,
+    images: Sequence[str],
+    out: str,
+    command: str,
+    opacity: float = 0.5,
+    amp: bool = False,
+    compiled: bool = False,
+) -> int:
+    """Write two PNGs for each image: its classes in colours over it, and their ids.
+
+    Args:
+        cfg: resolved config, whose test pipeline and palette are used.
+        checkpoint: a source model or an adapted one.
+        images: files, and folders that are searched for images of any usual format.
+        out: folder of the results; below it they lie as the images do in the folders given.
+        command: the command line, for the record.
+        opacity: of the colours, 0..1.
+        amp: let the network compute in half precision.
+        compiled: compile the network, where that works.
+
+    Returns:
+        int: number of images.
+
+    Raises:
+        UserError: there is no image, or one is damaged; two would have the same result; the
+            checkpoint does not fit, or its numbers are not finite.
+    """
+    require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
+    named = _named(images)
+    keep_main_memory()
+    init_default_scope('mmseg')
+    meta = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
+    palette = np.array(meta['palette'], np.uint8)
+    facts = {
+        'config': str(cfg.filename),
+        'checkpoint': str(checkpoint),
+        'checkpoint_sha256': file_hash(checkpoint),
+        'command': command,
+        'amp': amp,
+        'git': provenance.git_revision(),
+        'environment': provenance.environment(),
+        'classes': list(meta['classes']),
+    }
+    with readable_failures(out), Writers() as writers:
+        model = source_model(cfg, checkpoint).to(get_device())
+        if model.decode_head.num_classes != len(palette):
+            raise UserError(
+                f'{checkpoint} has {model.decode_head.num_classes} classes, '
+                f'{cfg.test_dataloader.dataset.type} (test_dataloader) {len(palette)}'
+            )
+        if compiled:
+            compile_network(model)
+        pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        paths = list(named.values())
+        labels = _labels(model, _Images(paths, pipeline), amp)
+        bar = tqdm(labels, total=len(named), desc='predicting', unit='image')
+        for (name, path), label in zip(named.items(), bar, strict=True):
+            writers.submit(_write, Path(out) / name, path, label, palette, opacity)
+        write_json(Path(out) / 'predictions.json', facts)
+    return len(named)
+
+
+@torch.inference_mode()
+def predict_image(
+    model: torch.nn.Module, cfg: Config, path: str | Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict one image, as a test does.
+
+    Args:
+        model: from `labelling.source_model`, or another segmentor in eval mode.
+        cfg: its config, for the test pipeline.
+        path: of the image.
+
+    Returns:
+        tuple: uint8 (H, W) classes and float32 (H, W) their probabilities, at the image's size.
+
+    Raises:
+        UserError: the image is missing or damaged.
+    """
+    frame = _Images([Path(path)], Compose(cfg.test_dataloader.dataset.pipeline))[0]
+    batch = model.data_preprocessor(pseudo_collate([frame]), False)
+    (meta,) = (sample.metainfo for sample in batch['data_samples'])
+    logits = upright(model.inference(batch['inputs'], [meta]), meta)
+    logits = resized(logits, tuple(meta['ori_shape'][:2]), model.align_corners)
+    confidence, label = largest(logits.softmax(1))
+    return label[0].cpu().numpy(), confidence[0].cpu().numpy()
+
+
+def _named(images: Sequence[str]) -> dict[str, Path]:
+    """Return the images by the names of their results, without a suffix."""
+    found: dict[str, Path] = {}
+    for given in map(Path, images):
+        if reason := None if given.is_dir() else why_unreadable(given):
+            raise UserError(f'{given} {reason}: name an image or a folder of images')
+        inside = given.rglob('*') if given.is_dir() else []
+        paths = sorted(p for p in inside if p.suffix.lower() in IMAGES and p.name[0] != '.')
+        for path in paths if given.is_dir() else [given]:
+            name = path.relative_to(given) if given.is_dir() else Path(path.name)
+            name = name.with_suffix('').as_posix()
+            if found.setdefault(name, path) != path:
+                raise UserError(
+                    f'{found[name]} and {path} would both be predicted as {name}.png: predict '
+                    'them into different folders'
+                )
+    if not found:
+        raise UserError(f'{", ".join(images)}: no image there ({", ".join(IMAGES)})')
+    return found
+
+
+class _Images(Dataset):
+    def __init__(self, paths: list[Path], pipeline: Compose):
+        self.paths = paths
+        self.pipeline = pipeline
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict:
+        path = str(self.paths[index])
+        return self.pipeline({'img_path': path, 'seg_fields': [], 'reduce_zero_label': False})
+
+
+@torch.inference_mode()
+def _labels(model: torch.nn.Module, dataset: Dataset, amp: bool) -> Iterator[np.ndarray]:
+    """Yield the classes of each image at its original size, uint8 (H, W)."""
+    workers = min(that_read({})['num_workers'], len(dataset))
+    for batch in DataLoader(dataset, num_workers=workers, collate_fn=pseudo_collate):
+        with autocast(amp, next(model.parameters()).device):
+            (sample,) = model.test_step(batch)
+        if not sample.is_finite:
+            raise UserError(
+                f'the model gives no finite numbers for {sample.img_path}: its training has '
+                'diverged. Use an earlier checkpoint.'
+            )
+        yield sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+
+
+def _write(name: Path, image: Path, label: np.ndarray, palette: np.ndarray, opacity: float) -> None:
+    seen = read_image(image)[..., ::-1]
+    mixed = cv2.addWeighted(palette[label], opacity, np.ascontiguousarray(seen), 1 - opacity, 0)
+    name.parent.mkdir(parents=True, exist_ok=True)
+    write_png(name.with_name(f'{name.name}{CLASSES}'), label)
+    write_png(name.with_name(f'{name.name}.png'), mixed)
