@@ -10,8 +10,8 @@ large copy takes for the bytes that a part must read and write.
 Throughput is that of the recipes' loaders, batch 1, while nothing else is computed, by the clock;
 by processor time it is what a core of its own would give. What a GPU consumes is not measured here
 but derived: from the operations of a step of Swin-B an image (`train_step.py`, `hours.py`), at the
-400 TFLOP/s in bfloat16 and 50 in float32 that PERFORMANCE 5.5 takes for an H100. A real step takes
-longer, and so consumes less.
+400 TFLOP/s in bfloat16 and 50 in float32 taken for an H100. A real step takes longer, and so
+consumes less.
 """
 
 import argparse

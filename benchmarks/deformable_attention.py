@@ -7,7 +7,7 @@ locations and weights, as public kernels do, so what those need before is not ch
 
 On a CPU the implementations take turns, and the median counts. On a GPU a CUDA graph of each is
 replayed, so only the device's time counts. The floor is the least time in which the tensors of a
-call can pass through memory once (PERFORMANCE 2): at 3.0 TB/s on a GPU, at the speed of a
+call can pass through memory once: at 3.0 TB/s on a GPU, at the speed of a
 large copy, measured in the same run, on a CPU.
 """
 
@@ -226,7 +226,7 @@ def seconds_on_gpu(runs: dict[str, Callable], rounds: int) -> dict[str, float]:
 
 
 def floor_bytes(case: Case, bytes_each: int) -> tuple[int, int]:
-    """Return how many bytes forward and backward must move at least, by PERFORMANCE 2."""
+    """Return how many bytes forward and backward must move at least."""
     queries = sum(h * w for h, w in case.query_sizes)
     pixels = sum(h * w for h, w in case.value_sizes)
     value = pixels * HEADS * case.width * bytes_each

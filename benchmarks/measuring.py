@@ -19,7 +19,7 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
-GPU_BYTES_PER_SECOND = 3.0e12  # of an H100's memory (PERFORMANCE 2)
+GPU_BYTES_PER_SECOND = 3.0e12  # of an H100's memory
 
 
 def chosen_device(parser: argparse.ArgumentParser, asked: str | None) -> str:

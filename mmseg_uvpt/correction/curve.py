@@ -11,7 +11,7 @@ def flattening(values: np.ndarray) -> float:
 
     A cubic f is fitted to the values at x = 1..t; with fewer than four points the fit of
     minimum norm is taken. Labels of a class are worth correcting once its IoU against them has
-    nearly stopped moving: then the result is close to, but still below, 1 (DESIGN 5, 2b).
+    nearly stopped moving: then the result is close to, but still below, 1 (docs/method.md).
 
     Args:
         values: (t,) IoU values in 0..1 without gaps, oldest first.

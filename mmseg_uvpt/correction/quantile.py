@@ -15,7 +15,7 @@ def rank(quantile: float, count: int) -> int:
 def class_quantiles(
     prediction: np.ndarray, confidence: np.ndarray, num_classes: int, quantile: float
 ) -> np.ndarray:
-    """Return each class's quantile by sorting: the definition (DESIGN 5, 2c).
+    """Return each class's quantile by sorting: the definition (docs/method.md).
 
     Args:
         prediction: uint8 classes, any shape.

@@ -2,7 +2,7 @@
 Instance Normalization", ICCV 2017).
 
 The networks are flat lists of layers, as in the published weight files, whose names are the layers'
-numbers (DESIGN 6).
+numbers.
 """
 
 from collections.abc import Sequence

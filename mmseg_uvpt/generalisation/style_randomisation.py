@@ -1,7 +1,7 @@
 """Style randomisation (Jackson et al., "Style Augmentation: Data Augmentation via Style
 Randomization", CVPR workshops 2019): images repainted in a random style near their own.
 
-Names of modules and parameters are those of the published weight files (DESIGN 6).
+Names of modules and parameters are those of the published weight files.
 """
 
 from functools import cached_property

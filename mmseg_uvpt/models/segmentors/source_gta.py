@@ -1,7 +1,7 @@
 """The source model of generalise-then-adapt: one backbone, a global head, five leave-one-out heads.
 
 After Kundu et al., "Generalize then Adapt: Source-Free Domain Adaptive Semantic Segmentation"
-(ICCV 2021), as the Uni-UVPT paper uses it (DESIGN 6).
+(ICCV 2021), as the Uni-UVPT paper uses it.
 """
 
 from mmseg.registry import MODELS
