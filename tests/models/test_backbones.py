@@ -8,7 +8,7 @@ from mmseg.models.backbones.swin import ShiftWindowMSA
 from mmseg.registry import MODELS
 
 from mmseg_uvpt.models.backbones import mit
-from mmseg_uvpt.models.backbones.staged import as_map
+from mmseg_uvpt.models.backbones.staged import as_map, transposed
 from mmseg_uvpt.models.backbones.swin import WindowAttention
 
 WIDTHS = (16, 32, 64, 128)
@@ -128,6 +128,17 @@ def test_window_attention_is_mmsegs(size, shift):
         for y, layer in ((expected, plain.w_msa), (found, ours))
     ]
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize('shape', [(2, 1500, 7), (1, 3, 2048), (3, 1, 1)])
+def test_transposed_in_blocks(shape):
+    x = torch.randn(shape)
+    with torch.no_grad():
+        found = transposed(x)
+    assert torch.equal(found, x.transpose(1, 2))
+    assert found.is_contiguous()
+    x.requires_grad_()
+    assert transposed(x).requires_grad
 
 
 @pytest.mark.parametrize('fused', [False, True])

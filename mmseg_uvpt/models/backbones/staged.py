@@ -3,12 +3,15 @@
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmseg_uvpt.models.checkpoints import load_imagenet_weights
+from mmseg_uvpt.models.recording import is_recorded
 
 Size = tuple[int, int]
+_BLOCK = 1024  # rows
 
 
 def as_map(tokens: Tensor, size: Size) -> Tensor:
@@ -16,13 +19,28 @@ def as_map(tokens: Tensor, size: Size) -> Tensor:
 
     With channels last, as the tokens lie, convolutions and products would round otherwise.
     """
-    return map_view(tokens, size).contiguous()
+    return transposed(tokens).unflatten(2, size)
 
 
 def map_view(tokens: Tensor, size: Size) -> Tensor:
     """Turn tokens into a map without a copy: channels last, as torch resizes maps fastest."""
     # with another order of these two, torch would not know a batch of 1 for channels last
     return tokens.unflatten(1, size).permute(0, 3, 1, 2)
+
+
+def transposed(x: Tensor) -> Tensor:
+    """Return (B, N, M), contiguous, of (B, M, N).
+
+    A pass that only predicts on a CPU copies blocks that stay in the cache, image by image: torch
+    does so for matrices alone, and takes two to four times as long for a large one at once.
+    """
+    if x.device.type != 'cpu' or torch.is_grad_enabled() or is_recorded():
+        return x.transpose(1, 2).contiguous()
+    y = x.new_empty(x.shape[0], x.shape[2], x.shape[1])
+    for matrix, result in zip(x, y, strict=True):
+        for rows, columns in zip(matrix.split(_BLOCK), result.split(_BLOCK, dim=1), strict=True):
+            columns.copy_(rows.t())
+    return y
 
 
 def as_tokens(feature_map: Tensor) -> Tensor:

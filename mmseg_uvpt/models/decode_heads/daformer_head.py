@@ -7,7 +7,7 @@ from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.backbones.staged import as_tokens, map_view
+from mmseg_uvpt.models.backbones.staged import as_map, as_tokens, map_view
 from mmseg_uvpt.models.depthwise import Depthwise
 from mmseg_uvpt.models.recomputation import recomputed_in_half
 from mmseg_uvpt.models.recording import fused
@@ -48,7 +48,7 @@ class SeparableASPP(nn.Module):
         """Fuse maps of one size, which are joined."""
         # Depthwise convolutions want channels first: of cuDNN's, which take channels last, one at
         # 256 x 256 needs five times as long on an H200 as torch's own.
-        joined = torch.cat([x.contiguous() for x in maps], dim=1)
+        joined = torch.cat([as_map(as_tokens(x), x.shape[2:]) for x in maps], dim=1)
         return self.bottleneck(torch.cat(recomputed_in_half(self.aspp_modules, joined), dim=1))
 
 
