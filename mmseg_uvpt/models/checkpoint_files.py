@@ -5,7 +5,8 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +60,22 @@ def read_file(path: str | Path, map_location: str | torch.device | None = 'cpu')
     return _read_pth(path, map_location)
 
 
+@contextmanager
+def _allowed(types: list) -> Iterator[None]:
+    """Let torch load these types as well (torch 2.4 has no `safe_globals`)."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(types)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
 def _read_pth(path: Path, map_location: str | torch.device | None) -> dict:
     _refuse_inflated(path)
     try:
-        with torch.serialization.safe_globals(_PLAIN_TYPES):
+        with _allowed(_PLAIN_TYPES):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
