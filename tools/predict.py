@@ -38,10 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--opacity', type=_share, default=0.5, metavar='0..1', help='of the colours [%(default)s]'
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision, mostly in bfloat16')
-    parser.add_argument(
-        '--compile', action='store_true', help='as of test.py; for many images of one size'
-    )
+    cli.add_network_options(parser)
     cli.add_config_options(parser)
     return parser.parse_args()
 

@@ -8,10 +8,9 @@ from mmcv.transforms import LoadAnnotations
 from mmengine.logging import print_log
 
 from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.image_files import SUFFIXES
 from mmseg_uvpt.datasets.layouts import Layout
 from mmseg_uvpt.files import why_unreadable
-
-IMAGES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')  # formats that are read
 
 
 class CheckedFiles:
@@ -37,8 +36,7 @@ class CheckedFiles:
         if not images.is_dir():
             raise DataError(f'{images}: there is no such folder. {self._where_from()}')
         frames = super().load_data_list()
-        self._refuse_what_is_no_file(images)
-        self._tell_of_others(images)
+        self._look_at_names(images)
         if not frames:
             raise DataError(
                 f'{images}: no image there ends in {self.img_suffix!r}. {self._where_from()}'
@@ -47,30 +45,26 @@ class CheckedFiles:
             self._check_labels(frames)
         return frames
 
-    def _refuse_what_is_no_file(self, images: Path) -> None:
-        """Raise a `DataError` for names of images that mmengine would leave out in silence."""
-        wrong = [
-            path
+    def _look_at_names(self, images: Path) -> None:
+        """Raise a `DataError` for images that are no files, log which have other names.
+
+        mmengine would leave out either in silence.
+        """
+        paths = [
+            os.path.join(folder, name)
             for folder, folders, files in os.walk(images, followlinks=True)
             for name in (*folders, *files)
-            if name.endswith(self.img_suffix) and not name.startswith('.')
-            if not os.path.isfile(path := os.path.join(folder, name))
+            if name.endswith(self.img_suffix) or name.lower().endswith(SUFFIXES)
+            if not name.startswith('.')
         ]
+        wrong = [p for p in paths if p.endswith(self.img_suffix) and not os.path.isfile(p)]
         if wrong:
             raise DataError(
                 f'{len(wrong)} images of {self.layout.title} are no files, the first is '
                 f'{min(wrong)}, which {why_unreadable(min(wrong))}. Put them there again, or '
                 'take those names away.'
             )
-
-    def _tell_of_others(self, images: Path) -> None:
-        """Log that there are images under other names, which are left out."""
-        others = [
-            path
-            for path in images.rglob('*')
-            if path.suffix.lower() in IMAGES and not path.name.startswith('.')
-            if not path.name.endswith((self.img_suffix, self.seg_map_suffix))
-        ]
+        others = [p for p in paths if not p.endswith((self.img_suffix, self.seg_map_suffix))]
         if others:
             print_log(
                 f'{len(others)} images in {images} do not end in {self.img_suffix!r} and are left '

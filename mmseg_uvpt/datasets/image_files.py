@@ -10,8 +10,18 @@ from mmseg_uvpt.datasets.decoding import FORMATS, check_pixels, decode, open_hea
 from mmseg_uvpt.datasets.png_files import CURE, SIGNATURE, png_header, read_colour_png
 from mmseg_uvpt.files import open_regular, why_unreadable
 
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 _JPEG_SCAN, _JPEG_END = b'\xff\xda', b'\xff\xd9'
 _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # of EXIF: how a camera was held
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the images below a folder, in order; links that lead nowhere are among them."""
+    return sorted(
+        path
+        for path in folder.rglob('*')
+        if path.suffix.lower() in SUFFIXES and not path.is_dir() and not path.name.startswith('.')
+    )
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -29,7 +29,7 @@ class ClassCountHook(Hook):
         for hook in runner.hooks:
             if isinstance(hook, LabelCorrectionHook):
                 counts[f'{type(hook).__name__}.num_classes'] = hook.num_classes
-        _compare(counts)
+        require_equal(counts)
 
     def before_test(self, runner) -> None:
         """Compare what is scored.
@@ -37,7 +37,7 @@ class ClassCountHook(Hook):
         Raises:
             UserError: numbers of classes differ.
         """
-        _compare(_of_head(runner) | _of_loader('test_dataloader', runner.test_dataloader))
+        require_equal(_of_head(runner) | _of_loader('test_dataloader', runner.test_dataloader))
 
 
 def _of_head(runner) -> dict[str, int]:
@@ -48,7 +48,8 @@ def _of_loader(name: str, loader: DataLoader) -> dict[str, int]:
     return {f'{name}.dataset.metainfo.classes': len(data_set_of(loader).metainfo['classes'])}
 
 
-def _compare(counts: dict[str, int]) -> None:
+def require_equal(counts: dict[str, int]) -> None:
+    """Raise a `UserError` unless all numbers of classes, by what has them, are the same."""
     if len(set(counts.values())) > 1:
         listed = ', '.join(f'{name}: {count}' for name, count in counts.items())
         raise UserError(f'numbers of classes differ ({listed}): make them agree in the config')

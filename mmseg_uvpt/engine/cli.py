@@ -75,6 +75,11 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 def add_inference_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the two scripts that only predict."""
     parser.add_argument('--batch-size', type=positive_int, metavar='N', help='images at a time')
+    add_network_options(parser)
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all that only predicts, which say how the network computes."""
     parser.add_argument('--amp', action='store_true', help='mixed precision, mostly in bfloat16')
     parser.add_argument(
         '--compile',

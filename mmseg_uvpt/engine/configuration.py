@@ -55,8 +55,6 @@ def resolve_run(args: argparse.Namespace) -> Config:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if getattr(args, 'no_validate', False):
-        cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     return cfg
 
 

@@ -41,7 +41,7 @@ from mmseg_uvpt.engine.scoring_loop import of_equal_size
 from mmseg_uvpt.engine.work_lock import locked
 from mmseg_uvpt.engine.writing import Writers
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import file_hash, write_png
+from mmseg_uvpt.files import write_png
 from mmseg_uvpt.models.checkpoints import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.models.released_names import to_ours
 from mmseg_uvpt.models.segmentors.labels import largest
@@ -76,14 +76,7 @@ def label_target(
     """
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
     require_data(cfg, LOADER)
-    facts = {
-        'config': str(cfg.filename),
-        'checkpoint': str(checkpoint),
-        'checkpoint_sha256': file_hash(checkpoint),
-        'command': command,
-        'git': provenance.git_revision(),
-        'environment': provenance.environment(),
-    }
+    facts = provenance.of_predictions(cfg, checkpoint, command)
     keep_main_memory()
     init_default_scope('mmseg')
     with readable_failures(folder):
@@ -219,6 +212,14 @@ def _predictions(
                 yield next(remaining), label, confidence
 
 
+def diverged(image: str) -> UserError:
+    """Return what is to be raised where a model's numbers for an image are not finite."""
+    return UserError(
+        f'the model gives no finite numbers for {image}: its training has diverged. Use an '
+        'earlier checkpoint.'
+    )
+
+
 @torch.inference_mode()
 def predict(
     model: nn.Module, inputs: list[Tensor], samples: list, amp: bool = False
@@ -243,8 +244,5 @@ def predict(
         logits = model.whole_inference(batch['inputs'], metas)
     confidence, label = largest(logits.softmax(1))
     if not confidence.isfinite().all():
-        raise UserError(
-            f'the model gives no finite numbers for {samples[0].img_path}: its training has '
-            'diverged. Use an earlier checkpoint.'
-        )
+        raise diverged(samples[0].img_path)
     return label.cpu().numpy(), confidence.cpu().numpy()

@@ -16,19 +16,19 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.datasets.checked_files import IMAGES
-from mmseg_uvpt.datasets.image_files import read_image
+from mmseg_uvpt.datasets.image_files import images_below, read_image
 from mmseg_uvpt.engine import provenance
+from mmseg_uvpt.engine.class_counts import require_equal
 from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import require_file
 from mmseg_uvpt.engine.failures import readable_failures
-from mmseg_uvpt.engine.labelling import source_model
+from mmseg_uvpt.engine.labelling import diverged, source_model
 from mmseg_uvpt.engine.loader_workers import that_read
 from mmseg_uvpt.engine.main_memory import keep_main_memory
 from mmseg_uvpt.engine.precision import autocast
 from mmseg_uvpt.engine.writing import Writers
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import file_hash, why_unreadable, write_json, write_png
+from mmseg_uvpt.files import why_unreadable, write_json, write_png
 from mmseg_uvpt.models.resizing import resized
 from mmseg_uvpt.models.segmentors.labels import largest, upright
 
@@ -70,23 +70,16 @@ def predict_images(
     init_default_scope('mmseg')
     meta = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
     palette = np.array(meta['palette'], np.uint8)
-    facts = {
-        'config': str(cfg.filename),
-        'checkpoint': str(checkpoint),
-        'checkpoint_sha256': file_hash(checkpoint),
-        'command': command,
-        'amp': amp,
-        'git': provenance.git_revision(),
-        'environment': provenance.environment(),
-        'classes': list(meta['classes']),
-    }
+    facts = provenance.of_predictions(cfg, checkpoint, command)
+    facts |= {'amp': amp, 'classes': list(meta['classes'])}
     with readable_failures(out), Writers() as writers:
         model = source_model(cfg, checkpoint).to(get_device())
-        if model.decode_head.num_classes != len(palette):
-            raise UserError(
-                f'{checkpoint} has {model.decode_head.num_classes} classes, '
-                f'{cfg.test_dataloader.dataset.type} (test_dataloader) {len(palette)}'
-            )
+        require_equal(
+            {
+                'model.decode_head.num_classes': model.decode_head.num_classes,
+                'test_dataloader.dataset.metainfo.classes': len(palette),
+            }
+        )
         if compiled:
             compile_network(model)
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
@@ -116,7 +109,7 @@ def predict_image(
     Raises:
         UserError: the image is missing or damaged.
     """
-    frame = _Images([Path(path)], Compose(cfg.test_dataloader.dataset.pipeline))[0]
+    frame = Compose(cfg.test_dataloader.dataset.pipeline)({'img_path': str(path)})
     batch = model.data_preprocessor(pseudo_collate([frame]), False)
     (meta,) = (sample.metainfo for sample in batch['data_samples'])
     logits = upright(model.inference(batch['inputs'], [meta]), meta)
@@ -129,20 +122,21 @@ def _named(images: Sequence[str]) -> dict[str, Path]:
     """Return the images by the names of their results, without a suffix."""
     found: dict[str, Path] = {}
     for given in map(Path, images):
-        if reason := None if given.is_dir() else why_unreadable(given):
+        if given.is_dir():
+            root, paths = given, images_below(given)
+        elif reason := why_unreadable(given):
             raise UserError(f'{given} {reason}: name an image or a folder of images')
-        inside = given.rglob('*') if given.is_dir() else []
-        paths = sorted(p for p in inside if p.suffix.lower() in IMAGES and p.name[0] != '.')
-        for path in paths if given.is_dir() else [given]:
-            name = path.relative_to(given) if given.is_dir() else Path(path.name)
-            name = name.with_suffix('').as_posix()
+        else:
+            root, paths = given.parent, [given]
+        for path in paths:
+            name = path.relative_to(root).with_suffix('').as_posix()
             if found.setdefault(name, path) != path:
                 raise UserError(
                     f'{found[name]} and {path} would both be predicted as {name}.png: predict '
                     'them into different folders'
                 )
     if not found:
-        raise UserError(f'{", ".join(images)}: no image there ({", ".join(IMAGES)})')
+        raise UserError(f'{", ".join(images)}: no image there (.png, .jpg or the like)')
     return found
 
 
@@ -155,8 +149,7 @@ class _Images(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict:
-        path = str(self.paths[index])
-        return self.pipeline({'img_path': path, 'seg_fields': [], 'reduce_zero_label': False})
+        return self.pipeline({'img_path': str(self.paths[index])})
 
 
 @torch.inference_mode()
@@ -167,16 +160,12 @@ def _labels(model: torch.nn.Module, dataset: Dataset, amp: bool) -> Iterator[np.
         with autocast(amp, next(model.parameters()).device):
             (sample,) = model.test_step(batch)
         if not sample.is_finite:
-            raise UserError(
-                f'the model gives no finite numbers for {sample.img_path}: its training has '
-                'diverged. Use an earlier checkpoint.'
-            )
+            raise diverged(sample.img_path)
         yield sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
 
 
 def _write(name: Path, image: Path, label: np.ndarray, palette: np.ndarray, opacity: float) -> None:
     seen = read_image(image)[..., ::-1]
     mixed = cv2.addWeighted(palette[label], opacity, np.ascontiguousarray(seen), 1 - opacity, 0)
-    name.parent.mkdir(parents=True, exist_ok=True)
     write_png(name.with_name(f'{name.name}{CLASSES}'), label)
     write_png(name.with_name(f'{name.name}.png'), mixed)

@@ -45,4 +45,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python pretrain.py {shlex.join(argv)}'
-    train(cfg, command, args.resume, args.amp, args.resume_anyway)
+    train(cfg, command, args.resume, args.amp, args.resume_anyway, not args.no_validate)

@@ -14,7 +14,7 @@ from mmseg.utils import collect_env
 
 import mmseg_uvpt
 from mmseg_uvpt.engine.run_folder import CONFIG, RECORD, record_of
-from mmseg_uvpt.files import write_json, write_whole
+from mmseg_uvpt.files import file_hash, write_json, write_whole
 
 REPOSITORY = Path(mmseg_uvpt.__file__).resolve().parents[1]
 _PACKAGES = (
@@ -56,6 +56,18 @@ def environment() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found | {key: str(value) for key, value in collect_env().items()}
+
+
+def of_predictions(cfg: Config, checkpoint: str | Path, command: str) -> dict:
+    """Return the facts that stand beside the predictions of a model."""
+    return {
+        'config': str(cfg.filename),
+        'checkpoint': str(checkpoint),
+        'checkpoint_sha256': file_hash(checkpoint),
+        'command': command,
+        'git': git_revision(),
+        'environment': environment(),
+    }
 
 
 def now() -> str:

@@ -48,8 +48,10 @@ def _parts(batch: dict) -> Iterator[dict]:
             yield {'inputs': images, 'data_samples': of_images}
     else:  # a list of views, each of a batch
         for i in range(len(samples[0])):
-            of_one = ([view[i : i + 1] for view in views] for views in (inputs, samples))
-            yield dict(zip(('inputs', 'data_samples'), of_one, strict=True))
+            yield {
+                'inputs': [view[i : i + 1] for view in inputs],
+                'data_samples': [view[i : i + 1] for view in samples],
+            }
 
 
 def of_equal_size(inputs: list[Tensor], samples: list) -> Iterator[tuple[list, list]]:

@@ -21,7 +21,12 @@ from mmseg_uvpt.engine.work_lock import locked
 
 
 def train(
-    cfg: Config, command: str, resume: bool = False, amp: bool = False, anyway: bool = False
+    cfg: Config,
+    command: str,
+    resume: bool = False,
+    amp: bool = False,
+    anyway: bool = False,
+    validate: bool = True,
 ) -> None:
     """Train what ``cfg`` describes; evaluations and checkpoints go into ``cfg.work_dir``.
 
@@ -31,6 +36,7 @@ def train(
         resume: continue from the last checkpoint of the work folder.
         amp: use mixed precision: bfloat16, or float16 where a GPU has no bfloat16.
         anyway: continue likewise, though config, seed, number of processes or data set differ.
+        validate: evaluate as the config says; otherwise never.
 
     Raises:
         UserError: data, checkpoints or pseudo labels are missing; the work folder holds another
@@ -41,7 +47,7 @@ def train(
     if amp:
         _mixed_precision(cfg)
     require_data(cfg, 'train_dataloader')
-    if cfg.get('val_dataloader') is None:
+    if not validate or cfg.get('val_dataloader') is None:
         _without_evaluations(cfg)
     else:
         require_data(cfg, 'val_dataloader')

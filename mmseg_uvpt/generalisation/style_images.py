@@ -7,10 +7,9 @@ import numpy as np
 
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.decoding import check_pixels
-from mmseg_uvpt.datasets.image_files import check_image, read_image
+from mmseg_uvpt.datasets.image_files import SUFFIXES, check_image, images_below, read_image
 from mmseg_uvpt.errors import UserError
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 SIDE = 512  # of what style images are resized to
 
 
@@ -29,11 +28,7 @@ def find(folder: str | Path | None) -> list[Path]:
             'name another with `style_dir` in the config, or leave adain and fda_style out of '
             '`augmentations`.'
         )
-    found = sorted(
-        path
-        for path in folder.rglob('*')
-        if path.suffix.lower() in SUFFIXES and not path.is_dir() and not path.name.startswith('.')
-    )
+    found = images_below(folder)
     if not found:
         raise UserError(f'style images: {folder} holds no {", ".join(SUFFIXES)}')
     return found

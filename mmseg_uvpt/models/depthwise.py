@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.autocast import autocast_type
-from mmseg_uvpt.models.recording import is_recorded
+from mmseg_uvpt.models.recording import predicts_on_cpu
 
 
 class Depthwise(nn.Conv2d):
@@ -28,9 +28,9 @@ class Depthwise(nn.Conv2d):
         dtype = autocast_type(x)
         if runs_shifted(self, x):
             return shifted(self, x, self.weight, self.bias, dtype or x.dtype)
-        plain = x.device.type == 'cpu' and x.dtype == torch.float32 and dtype is None
+        plain = x.dtype == torch.float32 and dtype is None
         dilated = self.dilation != (1, 1) and self.bias is None
-        if plain and dilated and not torch.is_grad_enabled() and not is_recorded():
+        if plain and dilated and predicts_on_cpu(x):
             return self._in_cache(x)
         return super().forward(x)
 

@@ -32,6 +32,11 @@ def is_recorded() -> bool:
     return torch.compiler.is_compiling() or RECORDING.get() is not None
 
 
+def predicts_on_cpu(x: torch.Tensor) -> bool:
+    """Tell whether a pass without gradients runs on a CPU as it is, in no graph."""
+    return x.device.type == 'cpu' and not torch.is_grad_enabled() and not is_recorded()
+
+
 def kept_for_graph(cached: _Kept) -> _Kept:
     """Return what a cache holds on the device; a CUDA graph that is recorded now holds it as well.
 

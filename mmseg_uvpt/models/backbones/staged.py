@@ -3,12 +3,11 @@
 from abc import abstractmethod
 from typing import Any
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmseg_uvpt.models.checkpoints import load_imagenet_weights
-from mmseg_uvpt.models.recording import is_recorded
+from mmseg_uvpt.models.recording import predicts_on_cpu
 
 Size = tuple[int, int]
 _BLOCK = 1024  # rows
@@ -34,7 +33,7 @@ def transposed(x: Tensor) -> Tensor:
     A pass that only predicts on a CPU copies blocks that stay in the cache, image by image: torch
     does so for matrices alone, and takes two to four times as long for a large one at once.
     """
-    if x.device.type != 'cpu' or torch.is_grad_enabled() or is_recorded():
+    if not predicts_on_cpu(x):
         return x.transpose(1, 2).contiguous()
     y = x.new_empty(x.shape[0], x.shape[2], x.shape[1])
     for matrix, result in zip(x, y, strict=True):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.recomputation import recomputed_in_half
-from mmseg_uvpt.models.recording import fused, is_recorded
+from mmseg_uvpt.models.recording import fused, predicts_on_cpu
 
 STRIDES = (2, 4, 8)
 
@@ -30,7 +30,7 @@ class _MaxPool(nn.MaxPool2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != 'cpu' or torch.is_grad_enabled() or is_recorded():
+        if not predicts_on_cpu(x):
             return super().forward(x)
         for dim, edges in ((3, (1, 1)), (2, (0, 0, 1, 1))):
             padded = F.pad(x, edges, value=-math.inf)
