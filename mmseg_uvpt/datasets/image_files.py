@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.decoding import FORMATS, check_pixels, decode, open_head
@@ -65,8 +66,7 @@ def image_size(path: str | Path, cure: str = CURE) -> tuple[int, int]:
         return png_header(path, cure).size
     _check_head(data, path)
     with open_head(data) as head:
-        lies = head.getexif().get(_ORIENTATION) in _LYING
-        return (head.width, head.height) if lies else (head.height, head.width)
+        return (head.width, head.height) if _lies(head) else (head.height, head.width)
 
 
 def check_image(path: str | Path) -> None:
@@ -84,6 +84,14 @@ def _read(path: str | Path) -> bytes:
             return file.read()
     except OSError as error:
         raise DataError(f'{path} {why_unreadable(path, error)}') from error
+
+
+def _lies(head: Image.Image) -> bool:
+    """Tell whether the camera noted that it was held sideways; a note that is damaged is none."""
+    try:
+        return head.getexif().get(_ORIENTATION) in _LYING
+    except Exception:  # the bytes steer the reader: it may fail in any way
+        return False
 
 
 def _check_head(data: bytes, path: str | Path) -> None:
