@@ -7,7 +7,7 @@ SOURCE ?= sss
 SECONDS ?= 60
 TARGET ?= all
 
-.PHONY: help install demo rehearsal test lint format gpu-check benchmark fuzz soak clean
+.PHONY: help install demo rehearsal test test-slow lint format gpu-check benchmark fuzz soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  \1 \t/p' Makefile | expand -t 14
@@ -33,8 +33,13 @@ rehearsal: install  ## the benchmark's launchers, all jobs, with tiny models on 
 	$(PY) launcher_test.py $(SWEEP)
 	$(PY) tools/results_table.py $(REHEARSAL) --config-root configs/rehearsal
 
-test: install  ## run the test suite, a process a core
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test: install  ## run the test suite but for its slow tests, a process a core: minutes
+	$(PYTEST)
+
+test-slow: install  ## run the slow tests, which `make test` leaves out
+	$(PYTEST) -m slow
 
 lint: install  ## check style and format
 	$(PY) -m ruff check .
