@@ -9,10 +9,19 @@
 #   UVPT_ENV     a folder; made if it is not there (.ci/run keeps one outside the clone)
 #   PYTHON       an interpreter that lies in an environment: that environment
 #   VIRTUAL_ENV  the active environment
-#   .venv        in this folder; made with $PYTHON, or the first of python3, python3.12, python3.11,
-#                python3.10 that is 3.10 to 3.12
+#   .venv        in this folder; made with $PYTHON, or python3, or the newest python3.N on the PATH,
+#                whichever first is 3.10 or newer
 # An environment made here that was never finished (killed, no network, disk full) is made anew;
 # one that was there before is never removed.
+
+# Any POSIX shell may start this, and bash goes on with it.
+if [ "${BASH_SOURCE:-$0}" != "$0" ] || [ "${0##*/}" != install.sh ]; then
+    echo 'error: install.sh is to be run, neither sourced nor piped: bash install.sh' >&2
+    return 1 2>/dev/null || exit 1
+elif [ -z "${BASH_VERSION:-}" ]; then
+    command -v bash >/dev/null || { echo 'error: install.sh needs bash: install it first' >&2; exit 1; }
+    exec bash "$0" "$@"
+fi
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -21,9 +30,9 @@ fail() {
     exit 1
 }
 
-# Succeeds if $1 is a Python that the pinned stack supports.
+# Succeeds if $1 is a Python that the project supports.
 supported() {
-    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
 choose_environment() {
@@ -39,7 +48,7 @@ choose_environment() {
 # With PYTHON set, an environment of another Python version is not what was asked for.
 check_interpreter() {
     [ -n "${PYTHON:-}" ] || return 0
-    supported "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10 to 3.12; set PYTHON to one"
+    supported "$PYTHON" || fail "PYTHON=$PYTHON is no Python 3.10 or newer; set PYTHON to one"
     [ -x "$python" ] || return 0
     [ "$(version_of "$PYTHON")" = "$(version_of "$python")" ] ||
         fail "$environment has Python $(version_of "$python"), PYTHON=$PYTHON is" \
@@ -57,13 +66,13 @@ environment_of() {
 
 choose_interpreter() {
     local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.12 python3.11 python3.10; do
+    for candidate in ${PYTHON:+"$PYTHON"} python3 $(compgen -c python3. | grep -x 'python3\.[0-9]*' | sort -rVu); do
         if supported "$candidate"; then
             echo "$candidate"
             return
         fi
     done
-    fail "no Python 3.10 to 3.12 found: sudo apt-get install python3 python3-venv," \
+    fail "no Python 3.10 or newer found: sudo apt-get install python3 python3-venv," \
         "or name one: PYTHON=/path/to/python bash install.sh"
 }
 
@@ -176,7 +185,7 @@ is_current && exit
 
 if must_make_environment; then make_environment; fi
 supported "$python" ||
-    fail "$environment holds no Python 3.10 to 3.12: remove it, or name another with UVPT_ENV"
+    fail "$environment holds no Python 3.10 or newer: remove it, or name another with UVPT_ENV"
 "$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip >/dev/null ||
     fail "$environment has no pip: install it there, or name another environment with UVPT_ENV"
 holds "$requirements_stamp" "$requirements" || install_requirements
