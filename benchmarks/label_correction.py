@@ -168,8 +168,6 @@ def measured(watch: Watch) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    from mmseg_uvpt.torchvision_schema import declare_missing_operators
-
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -186,7 +184,6 @@ def main() -> None:
     rounds, block = args.rounds or (10 if on_gpu else 2), args.block or (10 if on_gpu else 1)
     if rounds < 1 or block < 1:
         parser.error('--rounds and --block must be at least 1')
-    declare_missing_operators()
     logging.disable(logging.WARNING)
 
     from mmseg_uvpt.correction.hook import LabelCorrectionHook

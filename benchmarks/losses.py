@@ -309,8 +309,6 @@ def table(rows: list[dict]) -> str:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    from mmseg_uvpt.torchvision_schema import declare_missing_operators
-
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -322,7 +320,6 @@ def main() -> None:
     parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
     device = chosen_device(parser, args.device)
-    declare_missing_operators()
 
     how = made_how(device, {})
     for name, value in how.items():

@@ -19,6 +19,8 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
+import mmseg_uvpt  # noqa: F401  # before anything imports torchvision, which mmseg.models does
+
 GPU_BYTES_PER_SECOND = 3.0e12  # of an H100's memory
 
 

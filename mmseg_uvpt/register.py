@@ -7,9 +7,6 @@ import contextlib
 import io
 import warnings
 
-from mmseg_uvpt.torchvision_schema import declare_missing_operators
-
-declare_missing_operators()
 # mmcv without compiled operators is what this project asks for; deformable attention is its own
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 warnings.filterwarnings('ignore', message='`torch.jit.*is deprecated', category=DeprecationWarning)

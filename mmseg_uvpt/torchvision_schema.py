@@ -3,9 +3,15 @@
 The registry's torchvision wheel is built for CUDA. Beside a CPU build of torch its operator
 library does not load, and the import dies with ``operator torchvision::nms does not exist``
 because a module registers fake kernels for two operators that the library would have declared.
-Declaring their schemas first is enough: nothing in this project calls them, but timm and mmseg
-import torchvision for other parts.
+Declaring their schemas first is enough: nothing in this project calls them, but timm, mmengine and
+mmseg import torchvision for other parts.
+
+Importing ``mmseg_uvpt`` calls :func:`declare_before_use`, which imports nothing: what is missing is
+declared when, and only if, torchvision is imported.
 """
+
+import sys
+from importlib.abc import MetaPathFinder
 
 _SCHEMAS = {
     'nms': 'nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor',
@@ -15,33 +21,31 @@ _SCHEMAS = {
 _library = None  # a torch.library.Library withdraws its declarations when it is collected
 
 
-def declare_missing_operators() -> bool:
-    """Import torchvision, declaring the operators it misses if, and only if, that import fails.
+class _BeforeFakeKernels(MetaPathFinder):
+    """Finds nothing, but hears of torchvision's import, and declares before the fakes register."""
 
-    Returns:
-        bool: True if the declarations were needed.
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == 'torchvision._meta_registrations':
+            sys.meta_path.remove(self)
+            _declare_missing_operators()
 
-    Raises:
-        RuntimeError: torchvision fails for another reason; the error is passed on unchanged.
+
+def declare_before_use() -> None:
+    """Have the operators that torchvision will miss declared while it is imported.
+
+    Where its operator library loads, or torchvision is imported already, nothing is declared.
     """
+    sys.meta_path.insert(0, _BeforeFakeKernels())
+
+
+def _declare_missing_operators() -> None:
+    """Declare the operators that torchvision's library has not, by now, declared itself."""
     global _library
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if 'torchvision::nms' not in str(error):
-            raise
-    else:
-        return False
+    import torch
+    import torchvision.extension  # noqa: F401  # loads the operator library, if it can be loaded
 
-    import sys
-
-    from torch.library import Library
-
-    for name in [n for n in sys.modules if n.split('.')[0] == 'torchvision']:
-        del sys.modules[name]  # left half-imported by the failure
-    _library = Library('torchvision', 'DEF')
-    for schema in _SCHEMAS.values():
-        _library.define(schema)
-    import torchvision  # noqa: F401
-
-    return True
+    missing = [name for name in _SCHEMAS if not hasattr(torch.ops.torchvision, name)]
+    if missing:
+        _library = torch.library.Library('torchvision', 'FRAGMENT')
+        for name in missing:
+            _library.define(_SCHEMAS[name])

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmseg_uvpt.torchvision_schema import declare_missing_operators
-
-declare_missing_operators()  # before anything imports torchvision, timm or mmseg
+import mmseg_uvpt  # noqa: F401  # before anything imports torchvision, timm or mmseg
 
 # files that take longest: they start first, so that no process ends long after the others
 LONG = ('test_launchers.py', 'test_exact_resume.py', 'test_files.py', 'test_slurm.py')

@@ -17,6 +17,8 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY, CORPUS = HERE.parents[1], HERE / 'corpus'
 INSTRUMENTED = ['mmseg_uvpt', 'PIL', 'cityscapesscripts', 'readers']
 sys.path.insert(0, str(REPOSITORY))
+import mmseg_uvpt  # noqa: E402, F401  # before anything imports mmseg
+
 LONGEST = 4096  # bytes of an input
 
 
@@ -46,10 +48,6 @@ def main() -> int:
 
 def _fuzz(name: str, seconds: int) -> None:
     import atheris
-
-    from mmseg_uvpt.torchvision_schema import declare_missing_operators
-
-    declare_missing_operators()
     import mmseg.apis  # noqa: F401
     import torch
     from torch._weights_only_unpickler import Unpickler
