@@ -178,7 +178,8 @@ def _hours(folder: Path, record: dict) -> float:
 
 def _hardware(folder: Path) -> str | None:
     """Return the GPUs of a run, or its processors, as its ``environment.json`` says."""
-    paths = [folder / 'environment.json', *sorted(folder.glob('*/environment.json'))]
+    folders = [folder, *sorted(folder.glob('*'))]
+    paths = (start / 'environment.json' for start in folders)
     found = next(filter(os.path.lexists, paths), None)
     if not found:
         return None

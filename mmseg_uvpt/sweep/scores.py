@@ -1,5 +1,6 @@
 """Scores of jobs, read from what the scripts wrote."""
 
+import os
 from pathlib import Path
 
 from mmengine.config import Config
@@ -40,9 +41,10 @@ def evaluations(folder: Path) -> list[dict[str, float]]:
     Raises:
         UserError: a file cannot be read.
     """
+    paths = (start / 'vis_data/scalars.json' for start in sorted(folder.glob('*')))
     lines = [
         _read(line)
-        for path in sorted(folder.glob('*/vis_data/scalars.json'))
+        for path in filter(os.path.lexists, paths)  # a link to nothing is an error, and no absence
         for line in _contents(path).splitlines()
     ]
     return [_means(line) for line in lines if 'mIoU' in line]
