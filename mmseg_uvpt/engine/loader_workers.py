@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import get_start_method
 
 import torch
 from torch.utils.data import DataLoader
@@ -18,9 +19,13 @@ def that_read(loader: dict) -> dict:
     """Return the config of a loader for a pass that only predicts, with a number of workers.
 
     Where it has none they are as many as this process has processors, up to 8: to decode a frame
-    takes longer than a GPU needs to predict several.
+    takes longer than a GPU needs to predict several. They are forked, as mmengine's runner has it,
+    also where Python has another default (3.14) and no runner has changed that.
     """
-    return {'num_workers': min(_MOST, share_of_processors()), **loader}
+    loader = {'num_workers': min(_MOST, share_of_processors()), **loader}
+    if loader['num_workers']:
+        loader.setdefault('multiprocessing_context', get_start_method(allow_none=True) or 'fork')
+    return loader
 
 
 def _begin(first: Callable[[int], object] | None, parent: int, worker: int) -> None:

@@ -156,7 +156,8 @@ class _Images(Dataset):
 def _labels(model: torch.nn.Module, dataset: Dataset, amp: bool) -> Iterator[np.ndarray]:
     """Yield the classes of each image at its original size, uint8 (H, W)."""
     workers = min(that_read({})['num_workers'], len(dataset))
-    for batch in DataLoader(dataset, num_workers=workers, collate_fn=pseudo_collate):
+    loader = that_read({'num_workers': workers})
+    for batch in DataLoader(dataset, collate_fn=pseudo_collate, **loader):
         with autocast(amp, next(model.parameters()).device):
             (sample,) = model.test_step(batch)
         if not sample.is_finite:

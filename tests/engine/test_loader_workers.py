@@ -5,6 +5,7 @@ import os
 import pytest
 from mmengine.config import Config
 
+from mmseg_uvpt.engine import loader_workers
 from mmseg_uvpt.engine.loader_workers import that_read
 from mmseg_uvpt.engine.run_folder import differences
 
@@ -17,9 +18,17 @@ RECIPE = 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
 def test_a_worker_a_processor_of_the_process(processors, processes, expected, monkeypatch):
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(processors)))
     monkeypatch.setenv('LOCAL_WORLD_SIZE', str(processes))
-    assert that_read({'batch_size': 1}) == {'batch_size': 1, 'num_workers': expected}
+    assert that_read({'batch_size': 1})['num_workers'] == expected
     for asked in (0, 14):
-        assert that_read({'num_workers': asked}) == {'num_workers': asked}
+        assert that_read({'num_workers': asked})['num_workers'] == asked
+
+
+@pytest.mark.parametrize(('chosen', 'expected'), [(None, 'fork'), ('spawn', 'spawn')])
+def test_workers_are_forked_unless_something_else_was_chosen(chosen, expected, monkeypatch):
+    """Python's own default differs by its version."""
+    monkeypatch.setattr(loader_workers, 'get_start_method', lambda allow_none: chosen)
+    assert that_read({'num_workers': 1})['multiprocessing_context'] == expected
+    assert that_read({'num_workers': 0}) == {'num_workers': 0}  # torch takes none there
 
 
 def test_a_recipe_is_the_same_on_every_machine(monkeypatch):
