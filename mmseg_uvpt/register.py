@@ -33,6 +33,7 @@ import mmseg_uvpt.models.backbones.mit  # noqa: E402
 import mmseg_uvpt.models.backbones.swin  # noqa: E402
 import mmseg_uvpt.models.backbones.timm_pvt  # noqa: E402
 import mmseg_uvpt.models.decode_heads.daformer_head  # noqa: E402
+import mmseg_uvpt.models.losses.cross_entropy  # noqa: E402
 import mmseg_uvpt.models.preprocessor  # noqa: E402
 import mmseg_uvpt.models.prompts.prompted_backbone  # noqa: E402
 import mmseg_uvpt.models.segmentors.augmented  # noqa: E402

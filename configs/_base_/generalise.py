@@ -1,5 +1,5 @@
 # Generalise-then-adapt: the augmentations and where their networks' weights lie (model/README.md).
-# A config takes these three; shorten the list of augmentations to go without some files.
+# A recipe takes these three; shorten the list of augmentations to go without some files.
 generalising_preprocessor = dict(
     type='GeneralisingPreprocessor',
     weights=dict(
@@ -21,7 +21,10 @@ augmented_collate = dict(
     ],
     style_dir='data/style',
 )
-generalising_class_weight = [
-    *(0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023),
-    *(0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507),
-]
+generalising_loss = dict(
+    type='PixelMeanCrossEntropy',
+    class_weight=[
+        *(0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023),
+        *(0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507),
+    ],
+)

@@ -17,7 +17,10 @@ released_checkpoint = 'model/pretrained_models/GtA_MiT-B5_GTAV_Cityscapes_53.0.p
 model = dict(
     type='SourceGtA',
     data_preprocessor=_base_.generalising_preprocessor,
-    decode_head=dict(loss_decode=dict(class_weight=_base_.generalising_class_weight)),
+    decode_head=dict(loss_decode=_base_.generalising_loss),
 )
-train_dataloader = dict(collate_fn=_base_.augmented_collate)
+train_dataloader = dict(
+    collate_fn=_base_.augmented_collate,
+    dataset=dict(pipeline=_base_.undistorted_pipeline),
+)
 optim_wrapper = dict(optimizer=dict(lr=8e-6))

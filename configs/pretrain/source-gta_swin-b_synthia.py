@@ -17,8 +17,11 @@ released_checkpoint = 'model/pretrained_models/GtA_Swin-B_Synthia_Cityscapes_48.
 model = dict(
     type='SourceGtA',
     data_preprocessor=_base_.generalising_preprocessor,
-    decode_head=dict(loss_decode=dict(class_weight=_base_.generalising_class_weight)),
+    decode_head=dict(loss_decode=_base_.generalising_loss),
 )
-train_dataloader = dict(collate_fn=_base_.augmented_collate)
+train_dataloader = dict(
+    collate_fn=_base_.augmented_collate,
+    dataset=dict(pipeline=_base_.undistorted_pipeline),
+)
 optim_wrapper = dict(optimizer=dict(lr=2e-6))
 default_hooks = dict(checkpoint=dict(save_best='mIoU16'))

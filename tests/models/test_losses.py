@@ -4,7 +4,10 @@ import math
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
 
+import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.models.losses.consistency import (
     entropy_regulariser,
     mix,
@@ -197,3 +200,31 @@ def test_entropy_regulariser_ends():
         logs = logits.log_softmax(1)
         found = entropy_regulariser(logs.exp(), logs).item()
         assert found == pytest.approx(value, rel=tolerance)
+
+
+def test_weighted_cross_entropy_is_a_mean_over_all_pixels():
+    """By hand: a fifth of the pixels is ignored, and counts among those that are averaged over."""
+    init_default_scope('mmseg')
+    weights = [0.5, 3.0]
+    loss = MODELS.build({'type': 'PixelMeanCrossEntropy', 'class_weight': weights})
+    labels = torch.tensor([[[0, 1, 1, 0, 255]]])
+    logits = torch.zeros(1, 2, 1, 5)
+    logits[0, 1, 0] = torch.tensor([0.0, math.log(3), 0.0, 0.0, 50.0])  # of class 1, over class 0
+    likelihoods = [1 / 2, 3 / 4, 1 / 2, 1 / 2]  # of the labels
+    total = sum(-weights[c] * math.log(p) for c, p in zip((0, 1, 1, 0), likelihoods, strict=True))
+    assert loss(logits, labels, ignore_index=255).item() == pytest.approx(total / 5)
+    of_mmseg = MODELS.build({'type': 'CrossEntropyLoss', 'class_weight': weights})
+    assert of_mmseg(logits, labels, ignore_index=255).item() == pytest.approx(total / 7)
+    assert loss.loss_name == of_mmseg.loss_name == 'loss_ce'
+
+
+def test_without_weights_it_is_mmsegs():
+    init_default_scope('mmseg')
+    logits, labels = torch.randn(2, 5, 6, 7), torch.randint(0, 5, (2, 6, 7))
+    labels[:, :2] = 255
+    ours, theirs = (
+        MODELS.build({'type': name}) for name in ('PixelMeanCrossEntropy', 'CrossEntropyLoss')
+    )
+    assert torch.equal(
+        ours(logits, labels, ignore_index=255), theirs(logits, labels, ignore_index=255)
+    )
