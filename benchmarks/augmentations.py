@@ -18,7 +18,7 @@ def fda_by_numpy(image: np.ndarray, beta: float = 0.005) -> np.ndarray:
     """Do what `exchange_amplitude` does, with noise, for one image (3, H, W)."""
     half = int(beta * min(image.shape[1:]))
     spectrum = np.fft.fft2(image / np.float32(255))
-    noise = np.random.randint(1, 256, image.shape)  # noqa: NPY002
+    noise = np.random.uniform(1, 255, image.shape)  # noqa: NPY002
     wanted = np.abs(np.fft.fft2(noise / np.float32(255)))
     amplitude, ends = np.abs(spectrum), np.arange(-half, half + 1)
     amplitude[:, ends[:, None], ends] = wanted[:, ends[:, None], ends]
@@ -58,7 +58,7 @@ def main() -> None:
         print(f'not measured: {", ".join(CORRUPTIONS)}: {error}\n')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     part = GeneralisingPreprocessor(mean=[0.0] * 3, std=[1.0] * 3, size_divisor=1).to(device)
-    part._networks = {'adain': AdaIN().eval(), 'style_randomisation': StyleRandomisation().eval()}
+    part._networks = {'adain': AdaIN(), 'style_randomisation': StyleRandomisation()}
     torch.manual_seed(0)
 
     def batch() -> list[dict]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmseg_uvpt.errors import UserError
 
-SEVERITIES = (1, 2, 3)
+SEVERITIES = (1, 2)  # of snow and frost, of the five that the package knows
 
 
 @lru_cache
@@ -34,7 +34,7 @@ def corrupt(name: str, image: np.ndarray, seed: int, severity: int) -> np.ndarra
         name: ``'snow'``, ``'frost'`` or ``'cartoon'``.
         image: (H, W, 3) uint8, RGB.
         seed: the same seed gives the same result.
-        severity: 1 to 3, of snow and frost.
+        severity: 1 to 5, of snow and frost.
 
     Returns:
         numpy.ndarray: of the same shape and type.

@@ -55,7 +55,10 @@ class GeneralisingPreprocessor(AsyncPreprocessor):
 
     @torch.no_grad()
     def _augment(self, images: list[Tensor], samples: list) -> list[Tensor]:
-        """Augment images (3, H, W), BGR in 0..255: all at once where they have one size."""
+        """Augment images (3, H, W), BGR in 0..255: all at once where they have one size.
+
+        What leaves the range is not cut to it, as published.
+        """
         name = samples[0].metainfo.get('augmentation')
         if name is None or name in CORRUPTIONS:
             return images
@@ -68,7 +71,7 @@ class GeneralisingPreprocessor(AsyncPreprocessor):
                     self.augment(name, image[None], [sample.get('style')])[0]
                     for image, sample in zip(rgb, samples, strict=True)
                 ]
-        return [255 * image.clamp(0, 1).flip(0) for image in augmented]
+        return [255 * image.flip(0) for image in augmented]
 
     def augment(self, name: str, images: Tensor, styles: list) -> Tensor:
         """Augment images.
@@ -83,7 +86,7 @@ class GeneralisingPreprocessor(AsyncPreprocessor):
             Tensor: (B, 3, H, W); values may leave 0..1 a little.
         """
         if name == 'fda_random':
-            noise = torch.randint(1, 256, images.shape, device=images.device) / 255
+            noise = torch.empty_like(images).uniform_(1, 255) / 255
             return exchange_amplitude(images, noise, self.fda_beta)
         if name == 'fda_style':
             # style images come as 512 x 512; for crops of another size they are resized again
@@ -104,5 +107,5 @@ class GeneralisingPreprocessor(AsyncPreprocessor):
 def _resized(style: Tensor, size: torch.Size) -> Tensor:
     style = style.float()[None] / 255
     if style.shape[2:] != size:
-        style = F.interpolate(style, tuple(size), mode='bicubic', align_corners=False).clamp(0, 1)
+        style = F.interpolate(style, tuple(size), mode='bicubic', antialias=True).clamp(0, 1)
     return style[0]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.decoding import check_pixels
@@ -54,7 +54,7 @@ def check(folder: str | Path | None) -> None:
 
 
 def read(path: Path, square: bool) -> np.ndarray:
-    """Read a style image, RGB.
+    """Read a style image, RGB, resized with antialiasing.
 
     Args:
         path: of the image.
@@ -66,12 +66,10 @@ def read(path: Path, square: bool) -> np.ndarray:
     Raises:
         UserError: it cannot be read.
     """
-    image = read_image(path)
+    image = Image.fromarray(np.ascontiguousarray(read_image(path)[..., ::-1]))
     if square:
-        image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    else:
-        scale = SIDE / min(image.shape[:2])
-        width, height = (max(SIDE, round(n * scale)) for n in image.shape[1::-1])
-        check_pixels(path, (height, width))  # of a line of pixels much would become
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return np.array(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    scale = SIDE / min(image.size)
+    width, height = (max(SIDE, round(n * scale)) for n in image.size)
+    check_pixels(path, (height, width))  # of a line of pixels much would become
+    return np.array(image.resize((width, height), Image.Resampling.BILINEAR))

@@ -90,7 +90,12 @@ class StyleTransfer(nn.Module):
 
 
 class StylePredictor(nn.Module):
-    """The style of an image: Inception-v3 up to Mixed_6e, mean over space, a linear layer."""
+    """The style of an image: Inception-v3 up to Mixed_6e, mean over space, a linear layer.
+
+    In train mode batch norms take the statistics of the images given, which change no running ones:
+    the published pretraining has it so, with one image at a time. In eval mode they take the
+    running statistics of the weight file.
+    """
 
     _LAYERS = (
         *('Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3', 'maxpool1'),
@@ -105,6 +110,9 @@ class StylePredictor(nn.Module):
         whole = inception_v3(weights=None, init_weights=False, aux_logits=False)
         for name in self._LAYERS:
             setattr(self, name, getattr(whole, name))
+        for part in self.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.track_running_stats = False
         self.fc = nn.Linear(768, EMBEDDING)
         mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
         published = torch.tensor([0.229, 0.224, 0.255])  # its last number is not ImageNet's
@@ -123,7 +131,7 @@ class StylePredictor(nn.Module):
 
 
 class StyleRandomisation(nn.Module):
-    """Images repainted in a style between their own and a random one.
+    """Images repainted in a style between their own and a random one, each by itself.
 
     Args:
         strength: of the random style, 0 to 1; 0.5 as published. At 0 an image is repainted in its
@@ -152,6 +160,7 @@ class StyleRandomisation(nn.Module):
 
     def forward(self, image: Tensor, style: Tensor) -> Tensor:
         """Return images (B, 3, H, W) in 0..1; ``image`` alike, RGB; ``style`` (B, 100) drawn."""
-        embedding = self.strength * style + (1 - self.strength) * self.predictor(image)
+        own = torch.cat([self.predictor(one) for one in image.split(1)])  # of its own statistics
+        embedding = self.strength * style + (1 - self.strength) * own
         height, width = image.shape[2:]
         return self.transfer(image, embedding)[:, :, :height, :width]

@@ -25,7 +25,7 @@ _EMBEDDINGS = {'pbn_embedding_mean': 'mean', 'pbn_embedding_covariance': 'covari
 
 
 def make_network(name: str, paths: dict[str, str | None], strength: float) -> nn.Module:
-    """Return a network with weights from its files.
+    """Return a network with weights from its files, in train mode (see `StylePredictor`).
 
     Args:
         name: of the augmentation, a key of `NETWORKS`.
@@ -38,7 +38,7 @@ def make_network(name: str, paths: dict[str, str | None], strength: float) -> nn
     network = NETWORKS[name](strength)
     for part in FILES[name]:
         network.load_state_dict(fit_weights(network, part, paths[part]), strict=False)
-    return network.eval().requires_grad_(False)
+    return network.requires_grad_(False)
 
 
 def fit_weights(network: nn.Module, part: str, path: str | None) -> dict[str, Tensor]:

@@ -21,7 +21,11 @@ def relative(found, expected) -> float:
 
 @pytest.fixture(scope='module')
 def published(shared_parity, parity_weights):
-    """Return inputs and results, and a function that fills a module by released names."""
+    """Return inputs and results, and a function that fills a module by released names.
+
+    The numbers were made in eval mode, that is with the style predictor's running statistics. The
+    published pretraining has it in train mode, and so has ours: see the test of own statistics.
+    """
 
     def fill(module, name):
         expected = module.state_dict()
@@ -117,13 +121,33 @@ def test_adain_keeps_any_size():
 @torch.no_grad()
 def test_style_randomisation_at_strength_0_is_the_networks_own_reconstruction():
     torch.manual_seed(0)
-    network = StyleRandomisation(strength=0.0).eval()
+    network = StyleRandomisation(strength=0.0)
     image = torch.rand(2, 3, 96, 90)
-    own = network.transfer(image, network.predictor(image))[:, :, :96, :90]
+    styles = torch.cat([network.predictor(image[:1]), network.predictor(image[1:])])
+    own = network.transfer(image, styles)[:, :, :96, :90]
     assert torch.equal(network(image, network.sample(2)), own)
     network.strength = 1.0
     style = network.sample(2)
     assert torch.equal(network(image, style), network.transfer(image, style)[:, :, :96, :90])
+
+
+@torch.no_grad()
+def test_a_style_is_predicted_by_the_images_own_statistics():
+    torch.manual_seed(0)
+    predictor = StylePredictor()
+    plain = StylePredictor()  # with torch's batch norms, which also note what they see
+    for part in plain.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.track_running_stats = True
+    plain.load_state_dict(predictor.state_dict())
+    image = torch.rand(1, 3, 96, 90)
+    before = {name: tensor.clone() for name, tensor in predictor.state_dict().items()}
+    assert torch.equal(predictor(image), plain(image))
+    after = predictor.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    noted = plain.state_dict()
+    assert not all(torch.equal(tensor, noted[name]) for name, tensor in before.items())
+    assert relative(predictor(image), predictor.eval()(image)) > 0.1
 
 
 def test_styles_are_drawn_from_the_gaussian():

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -105,13 +106,72 @@ def test_range_channels_and_labels(name, styles, weights):
     std, mean = (torch.tensor(x).view(3, 1, 1) for x in (STD, MEAN))
     images = data['inputs'] * std + mean  # RGB
     assert images.shape == (2, 3, 80, 96)
-    assert images.min() > -0.01
-    assert images.max() < 255.01
+    if name in (*CORRUPTIONS, 'style_randomisation'):  # others may leave it, and are not cut to it
+        assert images.min() > -0.01
+        assert images.max() < 255.01
     plain = torch.stack([s['inputs'] for s in batch()]).float()[:, [2, 1, 0]]
     assert (images - plain).abs().mean() > 0.1
     if name.startswith('fda') or name in ('snow', 'cartoon'):  # the others repaint at random here
         left, right = images[:, 2, :, :40].mean(), images[:, 2, :, -40:].mean()
         assert left > right + 50  # blue is still blue, on its side
+
+
+def test_values_out_of_the_range_stay(monkeypatch):
+    part = preprocessor()
+    monkeypatch.setattr(part, 'augment', lambda name, images, styles: 3 * images - 1)
+    data = part(augmented_collate(batch(), ['fda_random']), training=True)
+    std, mean = (torch.tensor(x).view(3, 1, 1) for x in (STD, MEAN))
+    plain = torch.stack([s['inputs'] for s in batch()]).float()[:, [2, 1, 0]]
+    torch.testing.assert_close(data['inputs'] * std + mean, 3 * plain - 255, rtol=0, atol=1e-3)
+    assert plain.max() == 200  # becomes 345, and 60 becomes -75
+
+
+def test_random_targets_are_real_numbers_from_1_to_255(monkeypatch):
+    targets = []
+
+    def note(image, target, beta):
+        targets.append(255 * target)
+        return image
+
+    monkeypatch.setattr('mmseg_uvpt.generalisation.preprocessor.exchange_amplitude', note)
+    torch.manual_seed(0)
+    preprocessor()(augmented_collate(batch(), ['fda_random']), training=True)
+    (noise,) = targets
+    assert noise.shape == (2, 3, 80, 96)
+    assert 1 <= noise.min() < 1.1
+    assert 254.9 < noise.max() <= 255
+    assert (noise - noise.round()).abs().mean() == pytest.approx(0.25, abs=0.01)
+    assert noise.mean() == pytest.approx(128, abs=1)
+
+
+def test_severities_are_1_and_2(monkeypatch):
+    seen = []
+
+    def note(name, image, seed, severity):
+        seen.append(severity)
+        return image
+
+    monkeypatch.setattr('mmseg_uvpt.generalisation.collate.corrupt', note)
+    np.random.seed(0)  # noqa: NPY002
+    for _ in range(40):
+        augmented_collate(batch(), ['snow', 'frost'])
+    assert set(seen) == {1, 2}
+    assert 25 < seen.count(1) < 55  # of eighty
+
+
+@pytest.mark.usefixtures('small_styles')
+def test_running_statistics_of_the_style_predictor_count_for_nothing(styles, weights, tmp_path):
+    contents = torch.load(weights['style_predictor'], weights_only=True)
+    for name, tensor in contents['state_dict_stylepredictor'].items():
+        if name.endswith('running_mean'):
+            tensor += 100
+    torch.save(contents, tmp_path / 'other.pth')
+    found = []
+    for path in (weights['style_predictor'], str(tmp_path / 'other.pth')):
+        torch.manual_seed(0)
+        paths = {**weights, 'style_predictor': path}
+        found.append(augmented('style_randomisation', styles, paths)['inputs'])
+    assert torch.equal(*found)
 
 
 def test_without_an_augmentation_it_is_mmsegs():
@@ -265,6 +325,37 @@ def test_style_images_have_the_published_sizes(styles):
     assert style_images.read(wide, square=False).shape == (512, 853, 3)
     assert style_images.read(tall, square=False).shape == (1792, 512, 3)
     assert style_images.read(tall, square=True).shape == (512, 512, 3)
+
+
+def test_style_images_are_resized_with_antialiasing(tmp_path):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (1100, 1300, 3)).astype(np.uint8)  # OpenCV's order
+    cv2.imwrite(str(tmp_path / 'noise.png'), image)
+    pixels = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float()
+    for square, mode, size in ((True, 'bicubic', (512, 512)), (False, 'bilinear', (512, 605))):
+        found = style_images.read(tmp_path / 'noise.png', square)
+        expected = F.interpolate(pixels, size, mode=mode, antialias=True).clamp(0, 255)
+        expected = expected[0].permute(1, 2, 0).numpy()
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).mean() < 0.5  # Pillow rounds, and cuts to 0..255, twice
+        without = F.interpolate(pixels, size, mode=mode)[0].permute(1, 2, 0).numpy()
+        assert np.abs(found - without).mean() > 10
+
+
+def test_style_images_for_crops_of_other_sizes_too(monkeypatch):
+    targets = []
+
+    def note(image, target, beta):
+        targets.append(target)
+        return image
+
+    monkeypatch.setattr('mmseg_uvpt.generalisation.preprocessor.exchange_amplitude', note)
+    chequered = np.indices((512, 512)).sum(0) % 2 * 255
+    style = PixelData(data=torch.from_numpy(chequered)[None].repeat(3, 1, 1).byte())
+    preprocessor().augment('fda_style', torch.zeros(1, 3, 128, 96), [style])
+    (target,) = targets
+    assert target.shape == (1, 3, 128, 96)
+    assert (target[..., 4:-4, 4:-4] - 0.5).abs().max() < 0.02
 
 
 def test_without_imaug_the_way_on_is_told(styles, weights, monkeypatch):
