@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         '--show-dir', metavar='DIR', help='write the predictions there as coloured PNG files'
     )
     parser.add_argument(
-        '--aug-test', action='store_true', help='average over three sizes, each also flipped'
+        '--aug-test',
+        action='store_true',
+        help='average over six sizes, 0.5 to 1.75 times that of a test, each also flipped',
     )
     cli.add_inference_options(parser)
     cli.add_config_options(parser)

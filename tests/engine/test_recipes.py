@@ -106,6 +106,19 @@ def test_adaptation_recipe(row):
     ]
     assert steps[1].scale == (1024, 512)
     assert steps[2].crop_size == (512, 512)
+    assert_published_views(cfg)
+
+
+def assert_published_views(cfg):
+    """Of --aug-test: six sizes, each as it is and flipped, of the size of a test."""
+    (size,) = parts_of_type(cfg.test_dataloader.dataset.pipeline, 'Resize')
+    (views,) = parts_of_type(cfg.tta_pipeline, 'TestTimeAug')
+    resizes, flips, *_ = views.transforms
+    assert all(resize.keep_ratio for resize in resizes)
+    ratios = [tuple(a / b for a, b in zip(r.scale, size.scale, strict=True)) for r in resizes]
+    assert ratios == [(x, x) for x in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
+    assert size.scale == (1024, 512)
+    assert [flip.prob for flip in flips] == [0.0, 1.0]
 
 
 @pytest.mark.parametrize('row', ROWS, ids='-'.join)
@@ -120,6 +133,21 @@ def test_pretraining_recipe(row):
     assert steps['Resize'].scale == ((1280, 720) if row[2] == 'GTAV' else (1280, 760))
     assert steps['RandomCrop'].crop_size == (512, 512)
     assert steps['RandomCrop'].cat_max_ratio == 0.75
+    assert [step.type for step in cfg.train_dataloader.dataset.pipeline] == [
+        'LoadImageChecked',
+        'LoadLabelChecked',
+        'Resize',
+        'RandomCrop',
+        'RandomFlip',
+        *(['PhotoMetricDistortion'] if row[0] == 'SSS' else []),
+        'PackSegInputs',
+    ]
+    assert steps.get('PhotoMetricDistortion', {}).keys() <= {'type'}  # mmseg's defaults
+    assert cfg.train_cfg.val_interval == cfg.default_hooks.checkpoint.interval == 2000
+    loss = cfg.model.decode_head.loss_decode
+    assert loss.type == ('CrossEntropyLoss' if row[0] == 'SSS' else 'PixelMeanCrossEntropy')
+    assert ('class_weight' in loss) == (row[0] == 'GtA')
+    assert_published_views(cfg)
     assert cfg.val_dataloader.dataset.data_prefix.img_path == 'leftImg8bit/val'
 
 

@@ -35,7 +35,7 @@ del test_dataloader['num_workers']  # none given: one a processor, up to 8
 val_evaluator = dict(type='DomainIoUMetric')
 test_evaluator = val_evaluator
 
-# --aug-test: three sizes, each as it is and flipped
+# --aug-test: 0.5 to 1.75 times the size of a test, each as it is and flipped
 tta_model = dict(type='SegTTAModel')
 tta_pipeline = [
     dict(type='LoadImageChecked'),
@@ -43,9 +43,8 @@ tta_pipeline = [
         type='TestTimeAug',
         transforms=[
             [
-                dict(type='Resize', scale=(768, 384), keep_ratio=True),
-                dict(type='Resize', scale=(1024, 512), keep_ratio=True),
-                dict(type='Resize', scale=(1280, 640), keep_ratio=True),
+                dict(type='Resize', scale=(256 * quarters, 128 * quarters), keep_ratio=True)
+                for quarters in range(2, 8)
             ],
             [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
             [dict(type='LoadLabelChecked')],
