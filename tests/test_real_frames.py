@@ -190,14 +190,13 @@ def test_pseudo_labels_are_the_models_own_argmax(root, source, pseudo_labels):
         image = torch.from_numpy(small[..., ::-1].copy()).permute(2, 0, 1).float()
         with torch.no_grad():
             logits = model.decode_head(model.backbone(((image - mean) / std)[None]))
-        resized = torch.nn.functional.interpolate(logits, size=(160, 320), mode='bilinear')
-        expected = resized.argmax(1)[0].numpy()
+        for size in ((160, 320), (1024, 2048)):  # of the network, then of the image
+            logits = torch.nn.functional.interpolate(logits, size=size, mode='bilinear')
+        expected = logits.argmax(1)[0].numpy()
         name = path.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
         written = read(pseudo_labels / path.parent.name / name)
         assert written.shape == (1024, 2048)
-        # nearest resizing repeats each pixel 6.4 times: take the middle of each
-        rows, columns = ((np.arange(n) + 0.5) * 6.4 for n in (160, 320))
-        assert np.array_equal(written[np.ix_(rows.astype(int), columns.astype(int))], expected)
+        assert (written != expected).mean() < 1e-5  # logits may tie in the last bit
 
 
 def test_the_bank_agrees_with_the_log(root, pseudo_labels, adapted):

@@ -23,9 +23,10 @@ class LabelReport:
 
     ``pseudo_labels.json`` says which config and checkpoint made them and, once all are there, how
     frequent each class is and how confident the model was of it. Frequencies are counted on the
-    files. Confidences are lost once a label is written, so a line a frame of a journal keeps their
-    sums: ``pseudo_label_confidences.jsonl``, and one with ``.rank1`` and so on before the suffix
-    for each further process. `add_label` and `add_confidence` may be called by several threads.
+    files, confidences at the size that the network saw. The latter are lost once a label is
+    written, so a line a frame of a journal keeps their sums: ``pseudo_label_confidences.jsonl``,
+    and one with ``.rank1`` and so on before the suffix for each further process. `add_label` and
+    `add_confidence` may be called by several threads.
 
     Args:
         folder: of the pseudo labels.

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -48,6 +48,19 @@ from mmseg_uvpt.models.segmentors.labels import largest
 
 LOADER = 'target_train_dataloader'
 _SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
+
+
+class Prediction(NamedTuple):
+    """What a model says of an image.
+
+    ``label`` (H, W) uint8, at the size of the image, is the class of the largest logit there:
+    logits are resized, not labels. ``seen`` (h, w) uint8 and ``confidence`` (h, w) float32 are the
+    most probable class and its probability at the size that the network saw.
+    """
+
+    label: np.ndarray
+    seen: np.ndarray
+    confidence: np.ndarray
 
 
 def label_target(
@@ -131,21 +144,17 @@ def _label(
     title = f'labelling, one of {processes} shares' if processes > 1 else 'labelling'
     bar = tqdm(total=len(mine), desc=title, unit='frame', disable=not is_main_process())
     with bar, Writers() as writers:
-        for index, label, confidence in _predictions(cfg, dataset, mine, model, amp):
-            writers.submit(_write, frames[index], label, confidence, report)
+        for index, prediction in _predictions(cfg, dataset, mine, model, amp):
+            writers.submit(_write, frames[index], prediction, report)
             bar.update()
 
 
-def _write(
-    frame: TargetFrame, label: np.ndarray, confidence: np.ndarray, report: LabelReport
-) -> None:
-    """Write a frame's label at the size of its image, and note both in the report."""
-    height, width = image_size(frame.image)
-    full = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
+def _write(frame: TargetFrame, prediction: Prediction, report: LabelReport) -> None:
+    """Write a frame's label, and note it and the confidences in the report."""
     # noted first: a frame whose label is there is never predicted again
-    report.add_confidence(frame.name, label, confidence)
-    write_png(frame.pseudo_label, full)
-    report.add_label(full)
+    report.add_confidence(frame.name, prediction.seen, prediction.confidence)
+    write_png(frame.pseudo_label, prediction.label)
+    report.add_label(prediction.label)
 
 
 def _not_whole(frames: list[TargetFrame], report: LabelReport) -> list[int]:
@@ -194,8 +203,8 @@ def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
 
 def _predictions(
     cfg: Config, dataset: BaseSegDataset, indices: list[int], model: nn.Module, amp: bool
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield (index, label, confidence) of frames at the size the network sees."""
+) -> Iterator[tuple[int, Prediction]]:
+    """Yield the predictions of frames, each with the frame's index."""
     if not indices:
         return
     subset = dataset.get_subset(indices)
@@ -207,9 +216,8 @@ def _predictions(
     remaining = iter(indices)
     for batch in loader:
         for inputs, samples in of_equal_size(batch['inputs'], batch['data_samples']):
-            labels, confidences = predict(model, inputs, samples, amp)
-            for label, confidence in zip(labels, confidences, strict=True):
-                yield next(remaining), label, confidence
+            for prediction in predict(model, inputs, samples, amp):
+                yield next(remaining), prediction
 
 
 def diverged(image: str) -> UserError:
@@ -223,7 +231,7 @@ def diverged(image: str) -> UserError:
 @torch.inference_mode()
 def predict(
     model: nn.Module, inputs: list[Tensor], samples: list, amp: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+) -> list[Prediction]:
     """Label images as wholes.
 
     Args:
@@ -233,7 +241,7 @@ def predict(
         amp: let the network compute in half precision.
 
     Returns:
-        tuple: (B, h, w) uint8 class of the highest logit, and (B, h, w) float32 its probability.
+        list: a prediction an image.
 
     Raises:
         UserError: the model's numbers are not finite.
@@ -242,7 +250,12 @@ def predict(
     metas = [sample.metainfo for sample in batch['data_samples']]
     with autocast(amp, batch['inputs'].device):
         logits = model.whole_inference(batch['inputs'], metas)
-    confidence, label = largest(logits.softmax(1))
-    if not confidence.isfinite().all():
+    confidences, seen = largest(logits.softmax(1))
+    if not confidences.isfinite().all():
         raise diverged(samples[0].img_path)
-    return label.cpu().numpy(), confidence.cpu().numpy()
+    labelled = model.postprocess_result(logits, batch['data_samples'])
+    labels = [sample.pred_sem_seg.data[0] for sample in labelled]
+    return [
+        Prediction(*(part.cpu().numpy() for part in parts))
+        for parts in zip(labels, seen, confidences, strict=True)
+    ]
