@@ -78,12 +78,14 @@ def made_label(ids: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
 
 
 def make_trees(root: Path, frames: list[Path]) -> None:
-    """Link frames into the trees of Cityscapes and GTA, and make labels for the latter."""
+    """Link frames into the trees of Cityscapes and GTA, and make labels and pseudo labels."""
     for i, frame in enumerate(frames):
         for image in (f'cityscapes/leftImg8bit/train/a/{i}_leftImg8bit.png', f'gta/images/{i}.png'):
             (root / image).parent.mkdir(parents=True, exist_ok=True)
             (root / image).symlink_to(frame.resolve())
-        write_png(root / f'gta/labels/{i}_labelTrainIds.png', made_label(19, png_size(frame)))
+        label = made_label(19, png_size(frame))
+        write_png(root / f'gta/labels/{i}_labelTrainIds.png', label)
+        write_png(root / f'pseudo/a/{i}_gtFine_labelTrainIds.png', label)
 
 
 def loaders(recipe: str, root: Path) -> dict[str, dict]:
@@ -92,6 +94,8 @@ def loaders(recipe: str, root: Path) -> dict[str, dict]:
     fast = Config.fromfile(REPOSITORY / f'configs/_base_/datasets/{file}.py').train_dataloader
     fast = {**fast.to_dict(), 'batch_size': 1, 'persistent_workers': False}
     fast['dataset'] = {**fast['dataset'], 'data_root': str(root / folder)}
+    if recipe == 'adaptation':
+        fast['dataset']['pseudo_label_dir'] = str(root / 'pseudo')
     replaced = ('RandomCrop', 'RandomFlip', 'PhotoMetricDistortion', 'PackSegInputs')
     pipeline = [
         {**step, 'type': getattr(mmseg_transforms, step['type'])}

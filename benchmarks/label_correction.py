@@ -56,6 +56,7 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     from mmengine.config import Config
 
     from mmseg_uvpt.engine import training
+    from mmseg_uvpt.engine.configuration import share_pseudo_labels
     from mmseg_uvpt.engine.runner import build_runner
 
     write_data(folder)
@@ -75,6 +76,7 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     cfg.default_hooks.label_correction.update(
         pseudo_label_dir=str(folder / 'pseudo'), interval=1, queue_length=1
     )
+    share_pseudo_labels(cfg)
     cfg.vis_backends = cfg.visualizer.vis_backends = []
     cfg.log_level = 'WARNING'
     if args.amp:

@@ -143,6 +143,7 @@ def exchange_parts() -> dict[str, float]:
     from mmseg_uvpt.correction.bank import Box, Kept
     from mmseg_uvpt.correction.batch import Crop
     from mmseg_uvpt.engine import distribution
+    from mmseg_uvpt.engine.configuration import parts_of_type
     from mmseg_uvpt.models import sync_batch_norm
 
     distribution.join('pytorch')
@@ -153,7 +154,8 @@ def exchange_parts() -> dict[str, float]:
     norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     gradient, flag = torch.zeros(trained), torch.zeros(1)
     features = {norm.num_features: torch.randn(1, norm.num_features, 1, 1) for norm in norms}
-    side = cfg.train_dataloader.dataset.pipeline[2].crop_size[0]
+    (crop,) = parts_of_type(cfg.train_dataloader.dataset.pipeline, 'CropWithBox')
+    side = crop.crop_size[0]
     crop = Crop(0, (side, side), Box(0, side, 0, side), False)
     label = torch.zeros(side, side, dtype=torch.uint8).numpy()
     kept = Kept(crop.box, label, label.astype('float16'))

@@ -14,8 +14,9 @@ train_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='LoadImageChecked'),
+            dict(type='LoadPseudoLabel'),
             dict(type='Resize', scale=(320, 160), keep_ratio=True),
-            dict(type='CropWithBox', crop_size=(128, 192)),
+            dict(type='CropWithBox', crop_size=(128, 192), cat_max_ratio=0.75),
             dict(type='RandomFlip', prob=0.5),
             dict(type='PhotoMetricDistortion'),
             *_base_.train_dataloader.dataset.pipeline[-1:],

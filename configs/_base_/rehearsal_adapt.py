@@ -6,8 +6,9 @@ train_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='LoadImageChecked'),
+            dict(type='LoadPseudoLabel'),
             dict(type='Resize', scale=(160, 80), keep_ratio=True),
-            dict(type='CropWithBox', crop_size=(64, 64)),
+            dict(type='CropWithBox', crop_size=(64, 64), cat_max_ratio=0.75),
             dict(type='RandomFlip', prob=0.5),
             *_base_.train_dataloader.dataset.pipeline[-1:],
         ]

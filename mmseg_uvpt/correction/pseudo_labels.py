@@ -8,8 +8,10 @@ import numpy as np
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_uvpt.correction.layout import Size
+from mmseg_uvpt.datasets.cityscapes import pseudo_label_path
 from mmseg_uvpt.datasets.image_files import image_size
-from mmseg_uvpt.datasets.png_files import PALETTE, png_header, read_grey_png, read_palette_png
+from mmseg_uvpt.datasets.label_encodings import read_pseudo_label
+from mmseg_uvpt.datasets.png_files import png_header
 from mmseg_uvpt.errors import UserError
 
 IGNORE = 255
@@ -31,17 +33,13 @@ class TargetFrame:
 
 
 def list_frames(dataset: BaseSegDataset, pseudo_label_dir: Path) -> list[TargetFrame]:
-    """List the frames of a data set in its order.
-
-    Pseudo labels lie in a tree like that of the images, with the data set's label suffix.
-    """
+    """List the frames of a data set in its order."""
     root = Path(dataset.data_prefix['img_path'])
     frames = []
     for i in range(len(dataset)):
         image = Path(dataset.get_data_info(i)['img_path'])
-        name = image.relative_to(root).as_posix()
-        label = name.removesuffix(dataset.img_suffix) + dataset.seg_map_suffix
-        frames.append(TargetFrame(name, image, pseudo_label_dir / label))
+        label = pseudo_label_path(dataset, image, pseudo_label_dir)
+        frames.append(TargetFrame(image.relative_to(root).as_posix(), image, label))
     return frames
 
 
@@ -84,10 +82,7 @@ def read_pseudo_labels(
     again = _again(pseudo_label_dir)
     for frame in frames:
         path = frame.pseudo_label
-        if png_header(path, again).colour == PALETTE:  # as written to be looked at
-            label, _ = read_palette_png(path, again)
-        else:
-            label = read_grey_png(path, 'a pseudo label', again)
+        label = read_pseudo_label(path, again)
         wrong = np.setdiff1d(label, [*range(num_classes), IGNORE])
         if wrong.size:
             raise UserError(

@@ -12,6 +12,7 @@ from mmseg_uvpt.correction.bank import LabelBank
 from mmseg_uvpt.correction.identity import BankIdentity
 from mmseg_uvpt.correction.pseudo_labels import check_frames, list_frames, read_pseudo_labels
 from mmseg_uvpt.datasets.image_cache import all_transforms
+from mmseg_uvpt.datasets.loading import LoadPseudoLabel
 from mmseg_uvpt.errors import UserError
 
 
@@ -40,19 +41,36 @@ class BankSource:
         self._frames = list_frames(dataset, self._folder)
         transforms = all_transforms(dataset.pipeline.transforms)
         self._resizes = [t for t in transforms if isinstance(t, Resize)]
-        crop_sizes = [tuple(t.crop_size) for t in transforms if hasattr(t, 'crop_size')]
-        if len(crop_sizes) != 1:
+        crops = [t for t in transforms if hasattr(t, 'crop_size')]
+        if len(crops) != 1:
             raise UserError(
                 f'label correction needs one cropping transform in the training pipeline, found '
-                f"{len(crop_sizes)}: use dict(type='CropWithBox', crop_size=(512, 512))"
+                f"{len(crops)}: use dict(type='CropWithBox', crop_size=(512, 512))"
+            )
+        if any(isinstance(t, LoadPseudoLabel) for t in transforms):
+            self._check_same_labels(dataset)
+        elif getattr(crops[0], 'cat_max_ratio', 1) < 1:
+            raise UserError(
+                'CropWithBox draws by the classes of the pseudo label (cat_max_ratio), which '
+                "nothing loads: put dict(type='LoadPseudoLabel') behind LoadImageChecked"
             )
         self.identity = BankIdentity(
             pseudo_label_dir=str(self._folder),
             num_classes=num_classes,
-            crop_size=crop_sizes[0],
+            crop_size=tuple(crops[0].crop_size),
             resize=' '.join(map(repr, self._resizes)) or 'none',
             frames=tuple(frame.name for frame in self._frames),
         )
+
+    def _check_same_labels(self, dataset: BaseSegDataset) -> None:
+        """Raise a `UserError` where crops are drawn by other pseudo labels than the bank's."""
+        drawn_by = getattr(dataset, 'pseudo_label_dir', None)
+        if drawn_by and Path(drawn_by).resolve() != self._folder:
+            raise UserError(
+                f'crops are drawn by the pseudo labels in {drawn_by} '
+                '(train_dataloader.dataset.pseudo_label_dir), labels begin with those in '
+                f'{self._folder} (of the label correction): name the same folder. train.py does'
+            )
 
     def make_bank(self, folder: Path) -> LabelBank:
         """Create the bank ``folder``, whole or not at all; see `LabelBank.create`.

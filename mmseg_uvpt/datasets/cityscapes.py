@@ -1,5 +1,8 @@
 """The target data set."""
 
+from pathlib import Path
+
+from mmseg.datasets import BaseSegDataset
 from mmseg.datasets import CityscapesDataset as MMSegCityscapesDataset
 from mmseg.registry import DATASETS
 
@@ -7,13 +10,42 @@ from mmseg_uvpt.datasets.checked_files import CheckedFiles
 from mmseg_uvpt.datasets.layouts import CITYSCAPES
 
 
-# In mmseg's place in the registry, so that a config of mmseg works as it is. It changes nothing
-# but the errors where mmseg's would fail later, or train on nothing.
+# In mmseg's place in the registry, so that a config of mmseg works as it is. It changes the errors
+# where mmseg's would fail later, or train on nothing, and knows pseudo labels.
 @DATASETS.register_module(force=True)
 class CityscapesDataset(CheckedFiles, MMSegCityscapesDataset):
     """mmseg's `CityscapesDataset` with files checked when it is made.
 
     ``data_prefix`` chooses the split: ``img_path='leftImg8bit/val', seg_map_path='gtFine/val'``.
+
+    Args:
+        pseudo_label_dir: folder of pseudo labels that a pipeline may load (`LoadPseudoLabel`).
+        **kwargs: as mmseg's takes them.
     """
 
     layout = CITYSCAPES
+
+    def __init__(self, *args, pseudo_label_dir: str | None = None, **kwargs) -> None:
+        self.pseudo_label_dir = pseudo_label_dir
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Return the paths of images, labels and pseudo labels (``pseudo_label_path``).
+
+        Raises:
+            DataError: see `CheckedFiles`; pseudo labels are not looked for.
+        """
+        frames = super().load_data_list()
+        for frame in frames if self.pseudo_label_dir else ():
+            path = pseudo_label_path(self, frame['img_path'], self.pseudo_label_dir)
+            frame['pseudo_label_path'] = str(path)
+        return frames
+
+
+def pseudo_label_path(dataset: BaseSegDataset, image: str | Path, folder: str | Path) -> Path:
+    """Return where the pseudo label of an image belongs.
+
+    Pseudo labels lie in a tree like that of the images, with the data set's label suffix.
+    """
+    name = Path(image).relative_to(dataset.data_prefix['img_path']).as_posix()
+    return Path(folder) / (name.removesuffix(dataset.img_suffix) + dataset.seg_map_suffix)

@@ -23,12 +23,16 @@ from mmseg.datasets.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
 from mmseg_uvpt.datasets.cache_entries import read_entry, write_entry
-from mmseg_uvpt.datasets.loading import LoadImageChecked, LoadLabelChecked
+from mmseg_uvpt.datasets.loading import LoadImageChecked, LoadLabelChecked, LoadPseudoLabel
 from mmseg_uvpt.errors import UserError
 
-_WITHOUT_CHANCE = (LoadImageChecked, LoadLabelChecked, Resize)
+_SOURCES = {
+    LoadImageChecked: 'img_path',
+    LoadLabelChecked: 'seg_map_path',
+    LoadPseudoLabel: 'pseudo_label_path',
+}
+_WITHOUT_CHANCE = (*_SOURCES, Resize)
 _VERSION = 1  # to be raised when the loading transforms give other results for the same files
-_SOURCES = {LoadImageChecked: 'img_path', LoadLabelChecked: 'seg_map_path'}
 _DAY = 24 * 60 * 60  # seconds
 
 
@@ -46,7 +50,8 @@ class ImageCache(BaseTransform):
 
     Args:
         folder: where the files are kept; made if need be.
-        transforms: configs of `LoadImageChecked`, `LoadLabelChecked` and `Resize`.
+        transforms: configs of `LoadImageChecked`, `LoadLabelChecked`, `LoadPseudoLabel` and
+            `Resize`.
 
     Raises:
         UserError: the folder cannot be made.

@@ -14,8 +14,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from mmseg_uvpt.datasets import png_files
 from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.png_files import read_grey_png, read_palette_png, read_png
+from mmseg_uvpt.datasets.png_files import png_header, read_grey_png, read_palette_png, read_png
+from mmseg_uvpt.files import why_unreadable
 
 IGNORE = 255
 
@@ -188,6 +190,26 @@ def read_train_ids(path: str | Path) -> np.ndarray:
             'a pseudo label.'
         )
     return label
+
+
+def read_pseudo_label(path: str | Path, cure: str) -> np.ndarray:
+    """Read a pseudo label: a grey PNG, or one with a palette, as written to be looked at.
+
+    Args:
+        path: of the file.
+        cure: what to do about a file that cannot be used; ends the error.
+
+    Returns:
+        np.ndarray: uint8 (H, W), any values.
+
+    Raises:
+        DataError: the file is missing, damaged or encoded otherwise.
+    """
+    if reason := why_unreadable(path):
+        raise DataError(f'{path} {reason}. {cure}')
+    if png_header(path, cure).colour == png_files.PALETTE:
+        return read_palette_png(path, cure)[0]
+    return read_grey_png(path, 'a pseudo label', cure)
 
 
 def _refuse_ids_above(last: int, label: np.ndarray, path: str | Path, what: str) -> None:

@@ -4,13 +4,14 @@ With mmcv's own transforms a truncated image in the middle of training ends in a
 OpenCV 4, in a half-grey picture; a wrong label value ends in a fault on the GPU.
 """
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.image_files import read_image
-from mmseg_uvpt.datasets.label_encodings import read_train_ids
+from mmseg_uvpt.datasets.label_encodings import read_pseudo_label, read_train_ids
 
 
 @TRANSFORMS.register_module()
@@ -54,12 +55,51 @@ class LoadLabelChecked(LoadAnnotations):
         """
         path = results['seg_map_path']
         label = read_train_ids(path)
-        size = results.get('ori_shape', label.shape)
-        if label.shape != size:
-            raise DataError(
-                f'{path} is {label.shape[1]} x {label.shape[0]}, its image {results["img_path"]} '
-                f'{size[1]} x {size[0]}. Put the right files there or move both away; '
-                'tools/check_data.py lists all such pairs.'
-            )
+        cure = (
+            'Put the right files there or move both away; tools/check_data.py lists all such pairs.'
+        )
+        _check_size(path, label, results, cure)
         results['gt_seg_map'] = label
         results['seg_fields'].append('gt_seg_map')
+
+
+@TRANSFORMS.register_module()
+class LoadPseudoLabel(BaseTransform):
+    """Load the pseudo label of a frame as it was made, for `CropWithBox` to draw by.
+
+    What is trained on comes from the label bank, which changes while crops are drawn ahead. So this
+    field has a name of its own, under which nothing is trained on or handed on.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add ``pseudo_label``: uint8 (H, W), any values; one of ``seg_fields``.
+
+        Args:
+            results: with ``pseudo_label_path``; a data set adds it that has a ``pseudo_label_dir``.
+
+        Raises:
+            DataError: the data set names none; the file is missing or damaged, or has another size
+                than the image.
+        """
+        if 'pseudo_label_path' not in results:
+            raise DataError(
+                f'{results["img_path"]}: the data set names no pseudo label. train.py gives '
+                'train_dataloader.dataset the pseudo_label_dir of the label correction, which '
+                'CityscapesDataset takes and what is made of it'
+            )
+        path = results['pseudo_label_path']
+        cure = 'Make it again with generate_pseudo_label.py, then go on with --resume.'
+        label = read_pseudo_label(path, cure)
+        _check_size(path, label, results, cure)
+        fields = [*results['seg_fields'], 'pseudo_label']
+        return {**results, 'pseudo_label': label, 'seg_fields': fields}
+
+
+def _check_size(path: str, label: np.ndarray, results: dict, cure: str) -> None:
+    """Raise a `DataError` where a label has another size than its image, if that was loaded."""
+    size = results.get('ori_shape', label.shape)
+    if label.shape != size:
+        raise DataError(
+            f'{path} is {label.shape[1]} x {label.shape[0]}, its image {results["img_path"]} '
+            f'{size[1]} x {size[0]}. {cure}'
+        )

@@ -20,7 +20,12 @@ class RandomCrop(mmseg_transforms.RandomCrop):
     """mmseg's `RandomCrop`, whose classes are counted by a histogram instead of by sorting.
 
     The arguments are mmseg's.
+
+    Attributes:
+        label: key of the label whose classes are counted.
     """
+
+    label = 'gt_seg_map'
 
     def __init__(
         self,
@@ -36,14 +41,14 @@ class RandomCrop(mmseg_transforms.RandomCrop):
         """Draw a box until no class covers too much of it, at most eleven times.
 
         Args:
-            results: with ``img``, and ``gt_seg_map`` (uint8) where ``cat_max_ratio`` is below 1.
+            results: with ``img``, and a label (uint8) where ``cat_max_ratio`` is below 1.
 
         Returns:
             tuple: top, bottom, left, right; ends are excluded and may lie outside of the image.
         """
         box = self._anywhere.crop_bbox(results)
         for _ in range(10 if self.cat_max_ratio < 1 else 0):
-            label = self.crop(results['gt_seg_map'], box)
+            label = self.crop(results[self.label], box)
             counts = cv2.calcHist([label], [0], None, [256], [0, 256])  # exact below 2**24 pixels
             counts[self.ignore_index] = 0
             several = np.count_nonzero(counts) > 1
@@ -117,6 +122,8 @@ class CropWithBox(RandomCrop):
 
     Args:
         crop_size: (height, width) in pixels.
+        cat_max_ratio: a crop of whose labelled pixels one class has this share, or more, is drawn
+            again, up to ten times; 1 draws once. The label is that of `LoadPseudoLabel`.
 
     Added keys:
         crop_box (tuple[int, int, int, int]): (top, bottom, left, right) in the frame as it came
@@ -124,8 +131,10 @@ class CropWithBox(RandomCrop):
         frame_shape (tuple[int, int]): (height, width) of that frame.
     """
 
-    def __init__(self, crop_size: tuple[int, int]) -> None:
-        super().__init__(crop_size)
+    label = 'pseudo_label'
+
+    def __init__(self, crop_size: tuple[int, int], cat_max_ratio: float = 1.0) -> None:
+        super().__init__(crop_size, cat_max_ratio)
 
     def transform(self, results: dict) -> dict:
         """Cut ``img`` and update ``img_shape``."""

@@ -133,6 +133,17 @@ def label_corrections(cfg: Config) -> list[dict]:
     ]
 
 
+def share_pseudo_labels(cfg: Config) -> None:
+    """Have the training set load the pseudo labels that the label bank begins with, in place.
+
+    One entry names their folder, ``pseudo_label_dir`` of the `LabelCorrectionHook`; what is added
+    here is recorded with the run. A training pipeline without `LoadPseudoLabel` needs nothing.
+    """
+    dataset = cfg.train_dataloader.dataset
+    if parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+        dataset.pseudo_label_dir = label_corrections(cfg)[0]['pseudo_label_dir']
+
+
 def parts_of_type(node: object, name: str) -> list[dict]:
     """Return every dict below ``node`` whose ``type`` is ``name``."""
     found = []

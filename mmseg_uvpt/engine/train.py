@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         require_file,
         require_folder,
         resolve_run,
+        share_pseudo_labels,
     )
 
     cfg = resolve_run(args)
@@ -90,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f'make it with: python generate_pseudo_label.py --config {args.config} --checkpoint '
             f'{cfg.model.source_checkpoint} --pseudo_label_dir {hook["pseudo_label_dir"]}',
         )
+    share_pseudo_labels(cfg)
     from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python train.py {shlex.join(argv)}'

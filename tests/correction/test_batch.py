@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 from mmseg_uvpt.correction.bank import Box
 from mmseg_uvpt.correction.batch import Crop, read_crop
 from mmseg_uvpt.correction.source import BankSource
+from mmseg_uvpt.datasets.loading import LoadPseudoLabel
 from mmseg_uvpt.errors import UserError
 
 META = {'sample_idx': 3, 'crop_box': (1, 5, 2, 8), 'frame_shape': (10, 12), 'flip': False}
@@ -75,6 +76,21 @@ def test_pipeline_without_a_crop_is_refused(make_runner, target) -> None:
     del dataset.pipeline.transforms[2]
     with pytest.raises(UserError, match=r'one cropping transform .* found 0: use .*CropWithBox'):
         BankSource(dataset, target / 'pseudo', 4)
+
+
+def test_crops_are_drawn_by_the_pseudo_labels_of_the_bank(make_runner, target) -> None:
+    dataset = make_runner('run', 1).train_dataloader.dataset
+    dataset.pipeline.transforms[2].cat_max_ratio = 0.75
+    with pytest.raises(UserError, match=r"which nothing loads: put dict\(type='LoadPseudoLabel'\)"):
+        BankSource(dataset, target / 'pseudo', 4)
+    dataset.pipeline.transforms.insert(1, LoadPseudoLabel())
+    dataset.pseudo_label_dir = str(target / 'other')
+    with pytest.raises(
+        UserError, match=r'in .*/other .* those in .*/pseudo .*name the same folder'
+    ):
+        BankSource(dataset, target / 'pseudo', 4)
+    dataset.pseudo_label_dir = str(target / 'images/../pseudo')
+    BankSource(dataset, target / 'pseudo', 4)
 
 
 def test_frame_of_another_size_than_in_the_bank_is_refused(make_runner) -> None:

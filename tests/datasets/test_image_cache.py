@@ -21,6 +21,7 @@ from mmseg_uvpt.datasets.image_cache import all_transforms, through_cache
 from mmseg_uvpt.errors import UserError
 
 IMAGE, LABEL = {'type': 'LoadImageChecked'}, {'type': 'LoadLabelChecked'}
+PSEUDO_LABEL = {'type': 'LoadPseudoLabel'}
 RESIZE = {'type': 'Resize', 'scale': (20, 10), 'keep_ratio': True}
 CROP = {'type': 'RandomCrop', 'crop_size': (4, 6)}
 
@@ -39,7 +40,8 @@ def frames(tmp_path):
         image, label = tmp_path / f'images/{i}.png', tmp_path / f'labels/{i}_labelTrainIds.png'
         write_rgb(image, rng.integers(0, 256, (17, 33 + i, 3)))
         write_grey(label, rng.integers(0, 19, (17, 33 + i)))
-        found.append({'img_path': str(image), 'seg_map_path': str(label), 'seg_fields': []})
+        paths = {'seg_map_path': str(label), 'pseudo_label_path': str(label)}
+        found.append({'img_path': str(image), 'seg_fields': [], **paths})
     return found
 
 
@@ -102,6 +104,7 @@ def no_decoding(monkeypatch):
         (IMAGE, RESIZE, LABEL),
         (IMAGE, LABEL, RESIZE),
         (IMAGE, LABEL, {'type': 'Resize', 'scale_factor': 0.7}),
+        (IMAGE, PSEUDO_LABEL, RESIZE),
         (IMAGE,),
     ],
 )
@@ -176,10 +179,10 @@ def _pipeline(folder, *steps):
     return through_cache({'pipeline': list(steps)}, str(folder))['pipeline']
 
 
-@pytest.mark.parametrize('changed', ['img_path', 'seg_map_path'])
+@pytest.mark.parametrize('changed', ['img_path', 'seg_map_path', 'pseudo_label_path'])
 @pytest.mark.parametrize('what', ['time', 'size'])
 def test_changed_source_is_read_again(frames, folder, changed, what):
-    pipeline = IMAGE, LABEL, RESIZE
+    pipeline = IMAGE, PSEUDO_LABEL if changed == 'pseudo_label_path' else LABEL, RESIZE
     run, path = cached(folder, *pipeline), frames[0][changed]
     first = run(frames[0])
     status = os.stat(path)

@@ -4,7 +4,7 @@ import pytest
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
-from raw_labels import write_grey, write_rgb
+from raw_labels import write_grey, write_gta, write_rgb
 from torch.utils.data import DataLoader
 
 from mmseg_uvpt.datasets import loading, source  # noqa: F401
@@ -85,6 +85,40 @@ def test_label_of_another_size_is_named(tmp_path):
     write_grey(tmp_path / 'a.png', np.zeros((4, 6)))
     with pytest.raises(DataError, match=r'a\.png is 6 x 4, its image image\.png 8 x 4'):
         load_label(tmp_path / 'a.png', ori_shape=(4, 8))
+
+
+def load_pseudo_label(path, size):
+    results = {'img_path': 'a.png', 'ori_shape': size, 'seg_fields': []}
+    transform = TRANSFORMS.build({'type': 'LoadPseudoLabel'})
+    return transform({**results, 'pseudo_label_path': str(path)} if path else results)
+
+
+def test_pseudo_label_is_loaded_under_a_name_of_its_own(tmp_path):
+    label = np.array([[0, 18, 255], [3, 4, 5]], np.uint8)
+    write_grey(tmp_path / 'a.png', label)
+    write_gta(tmp_path / 'looked_at.png', label)  # with a palette
+    for name in ('a.png', 'looked_at.png'):
+        results = load_pseudo_label(tmp_path / name, (2, 3))
+        assert results['pseudo_label'].dtype == np.uint8
+        np.testing.assert_array_equal(results['pseudo_label'], label)
+        assert results['seg_fields'] == ['pseudo_label']
+    results['img'] = np.zeros((2, 3, 3), np.uint8)
+    packed = TRANSFORMS.build({'type': 'PackSegInputs', 'meta_keys': ()})(results)
+    assert not packed['data_samples'].keys()  # labels to train on come from the bank
+
+
+def test_pseudo_label_that_does_not_serve_is_named(tmp_path):
+    cure = r'generate_pseudo_label\.py, then go on with --resume'
+    with pytest.raises(DataError, match=rf'^{tmp_path}/gone\.png does not exist.*{cure}'):
+        load_pseudo_label(tmp_path / 'gone.png', (4, 6))
+    write_grey(tmp_path / 'a.png', np.zeros((4, 6)))
+    with pytest.raises(DataError, match=rf'a\.png is 6 x 4, its image a\.png 8 x 4\. .*{cure}'):
+        load_pseudo_label(tmp_path / 'a.png', (4, 8))
+    (tmp_path / 'a.png').write_bytes((tmp_path / 'a.png').read_bytes()[:-20])
+    with pytest.raises(DataError, match=rf'a\.png is not a whole PNG .*{cure}'):
+        load_pseudo_label(tmp_path / 'a.png', (4, 6))
+    with pytest.raises(DataError, match=r'names no pseudo label.*pseudo_label_dir'):
+        load_pseudo_label(None, (4, 6))
 
 
 def test_error_of_a_loader_worker_is_the_message_alone(tmp_path):

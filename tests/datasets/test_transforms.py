@@ -137,6 +137,54 @@ def test_crop_of_one_class_or_of_none_is_drawn_eleven_times():
         assert next_ == next_of_ours
 
 
+@pytest.mark.parametrize('ratio', [1.0, 0.75, 0.4])
+def test_crop_with_box_is_where_mmseg_crops(ratio):
+    """By the classes of the pseudo label, with the same random numbers, up to ten redraws."""
+    rng = np.random.default_rng(0)
+    size, config = (24, 32), {'crop_size': (24, 32), 'cat_max_ratio': ratio}
+    ours = TRANSFORMS.build({'type': 'CropWithBox', **config})
+    drawn, redrawn = set(), 0
+    for seed in range(40):
+        label = rng.choice([0, 1, 18, 255], (6, 8), p=[0.6, 0.1, 0.1, 0.2]).astype(np.uint8)
+        label = np.kron(label, np.ones((8, 8), np.uint8))
+        results = []
+        for transform, fields in (
+            (mmseg_transforms.RandomCrop(**config), {'gt_seg_map': label}),
+            (ours, {'pseudo_label': label, 'seg_fields': ['pseudo_label']}),
+        ):
+            np.random.seed(seed)  # noqa: NPY002
+            done = transform({**frame(48, 64), **fields})
+            results.append((done['img'], np.random.randint(1 << 30)))  # noqa: NPY002
+        np.testing.assert_array_equal(*(image for image, _ in results))
+        assert results[0][1] == results[1][1]
+        top, bottom, left, right = done['crop_box']
+        assert (bottom - top, right - left) == size
+        np.testing.assert_array_equal(done['pseudo_label'], label[top:bottom, left:right])
+        drawn.add((top, left))
+        np.random.seed(seed)  # noqa: NPY002
+        redrawn += (top, left) != tuple(crop(frame(48, 64), size)['crop_box'][::2])
+    assert len(drawn) > 30
+    assert (redrawn > 0) == (ratio < 1)
+
+
+def test_crops_have_less_than_three_quarters_of_a_class():
+    label = np.zeros((40, 200), np.uint8)
+    label[:, 100:] = 1  # most boxes lie on one side
+    label[30:] = 255  # does not count
+    transform = TRANSFORMS.build(
+        {'type': 'CropWithBox', 'crop_size': (40, 40), 'cat_max_ratio': 0.75}
+    )
+    shares = []
+    for seed in range(60):
+        np.random.seed(seed)  # noqa: NPY002
+        fields = {'pseudo_label': label, 'seg_fields': ['pseudo_label']}
+        counts = np.bincount(transform({**frame(40, 200), **fields})['pseudo_label'].ravel())
+        shares.append(max(counts[:2]) / counts[:2].sum())
+    # 19 of 161 boxes have both; eleven draws miss all of them with a probability of 0.25
+    assert 0.6 < np.mean(np.less(shares, 0.75)) < 0.9
+    assert max(shares) == 1
+
+
 @pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
 @pytest.mark.parametrize('channels', [(), (1,), (3,)])
 def test_flip_gives_what_mmseg_gives(direction, channels):

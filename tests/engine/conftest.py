@@ -51,7 +51,9 @@ optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(**hooks, label_correction=dict(
     pseudo_label_dir='data/cityscapes/pretrain/tiny/train', interval=2, queue_length=2))
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=[
-    *load, dict(type='CropWithBox', crop_size=(32, 32)), dict(type='RandomFlip', prob=0.5),
+    load[0], dict(type='LoadPseudoLabel'), load[1],
+    dict(type='CropWithBox', crop_size=(32, 32), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs', meta_keys=(
         'img_path', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor', 'flip',
         'flip_direction', 'crop_box', 'frame_shape', 'sample_idx'))]))

@@ -98,14 +98,15 @@ def test_adaptation_recipe(row):
     steps = cfg.train_dataloader.dataset.pipeline
     assert [step.type for step in steps] == [
         'LoadImageChecked',
+        'LoadPseudoLabel',
         'Resize',
         'CropWithBox',
         'RandomFlip',
         'PhotoMetricDistortion',
         'PackSegInputs',
     ]
-    assert steps[1].scale == (1024, 512)
-    assert steps[2].crop_size == (512, 512)
+    assert steps[2].scale == (1024, 512)
+    assert (steps[3].crop_size, steps[3].cat_max_ratio) == ((512, 512), 0.75)
     assert_published_views(cfg)
 
 

@@ -12,8 +12,9 @@ train_dataloader = dict(
         data_prefix=dict(img_path='leftImg8bit/train'),
         pipeline=[
             dict(type='LoadImageChecked'),
+            dict(type='LoadPseudoLabel'),  # as made: to draw crops by, not to train on
             dict(type='Resize', scale=(1024, 512), keep_ratio=True),
-            dict(type='CropWithBox', crop_size=(512, 512)),
+            dict(type='CropWithBox', crop_size=(512, 512), cat_max_ratio=0.75),
             dict(type='RandomFlip', prob=0.5),
             dict(type='PhotoMetricDistortion'),
             # the last three are what the bank needs to find the crop's labels
