@@ -6,7 +6,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets import CityscapesDataset as MMSegCityscapesDataset
 from mmseg.registry import DATASETS
 
-from mmseg_uvpt.datasets.checked_files import CheckedFiles
+from mmseg_uvpt.datasets.checked_files import CheckedFiles, as_suffixes, without_suffix
 from mmseg_uvpt.datasets.layouts import CITYSCAPES
 
 
@@ -48,4 +48,5 @@ def pseudo_label_path(dataset: BaseSegDataset, image: str | Path, folder: str | 
     Pseudo labels lie in a tree like that of the images, with the data set's label suffix.
     """
     name = Path(image).relative_to(dataset.data_prefix['img_path']).as_posix()
-    return Path(folder) / (name.removesuffix(dataset.img_suffix) + dataset.seg_map_suffix)
+    frame = without_suffix(name, as_suffixes(dataset.img_suffix))
+    return Path(folder) / f'{frame}{dataset.seg_map_suffix}'

@@ -89,7 +89,7 @@ def convert_data_set(layout: Layout, root: Path, nproc: int, force: bool = False
 def _tasks(layout: Layout, root: Path, force: bool) -> list[_Task]:
     known = known_counts(root)
     tasks = []
-    for split in layout.splits:
+    for split in layout.splits_in(root):
         for frame, raw in layout.raw_labels(root, split).items():
             target = layout.train_ids(root, split, frame)
             counted = split == layout.splits[0]

@@ -32,7 +32,7 @@ _SOURCES = {
     LoadPseudoLabel: 'pseudo_label_path',
 }
 _WITHOUT_CHANCE = (*_SOURCES, Resize)
-_VERSION = 1  # to be raised when the loading transforms give other results for the same files
+_VERSION = 2  # to be raised when the loading transforms give other results for the same files
 _DAY = 24 * 60 * 60  # seconds
 
 

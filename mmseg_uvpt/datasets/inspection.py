@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from mmseg_uvpt.datasets.class_statistics import count_classes
 from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.image_files import SUFFIXES, check_whole_image
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.layouts import Layout
 from mmseg_uvpt.datasets.parallel import run_each
-from mmseg_uvpt.datasets.png_files import check_whole_png
 
 Size = tuple[int, int]
 
@@ -46,6 +46,7 @@ class SplitReport:
         pixels: number of pixels of each train id over the converted labels.
         frames_with: number of converted labels in which each train id occurs.
         ignored: number of pixels of no train id (255).
+        left_out: a sentence on images that the data set does not have, by their names.
         problems: per kind of problem, what was found.
     """
 
@@ -59,6 +60,7 @@ class SplitReport:
     pixels: Counter = field(default_factory=Counter)
     frames_with: Counter = field(default_factory=Counter)
     ignored: int = 0
+    left_out: str = ''
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -73,19 +75,22 @@ def inspect(layout: Layout, root: Path, nproc: int) -> Iterator[SplitReport]:
         root: its root.
         nproc: number of processes.
     """
-    for split in layout.splits:
-        images = layout.image_frames(root, split)
+    for split in layout.splits_in(root):
+        images, left_out = layout.image_frames(root, split)
         labels = layout.raw_labels(root, split)
         frames = [
             _Frame(layout, images.get(f), labels.get(f), layout.train_ids(root, split, f))
             for f in sorted(images.keys() | labels.keys())
         ]
         report = SplitReport(split, len(images), len(labels), len(images.keys() & labels.keys()))
+        report.left_out = left_out
         if not images:
             report.problems['no image'].append(
-                f'{root / layout.images / split} holds no *{layout.image_suffix}'
+                f'{root / layout.images / split} holds no *{layout.image_suffix}, nor any other '
+                f'image ({", ".join(SUFFIXES)})'
             )
-        unlabelled = not labels and not layout.labels_needed and split == layout.splits[0]
+        needed = layout.labels_needed or split in layout.splits[1:]
+        unlabelled = not labels and not needed
         findings = run_each(_inspect, frames, nproc, _killed)
         title = f'{layout.title} {split}'.strip()
         with closing(findings), tqdm(total=len(frames), desc=title, unit='frame') as bar:
@@ -115,7 +120,7 @@ def _inspect(frame: _Frame) -> _Findings:
         found.problems.append(('label without image', str(frame.raw)))
     else:
         try:
-            found.image_size = check_whole_png(frame.image)
+            found.image_size = check_whole_image(frame.image)
         except DataError as error:
             found.problems.append(('unreadable image', str(error)))
     if frame.raw is None and not frame.train_ids.is_file():

@@ -12,7 +12,10 @@ from mmseg_uvpt.datasets.layouts import Layout
 _SHOWN = 10  # examples of a kind of problem: a whole data set may have the same one
 
 _CURES = {
-    'no image': 'data/README.md shows where to get the data set and how its tree looks',
+    'no image': (
+        'data/README.md shows where to get the data set and how its tree looks; without images to '
+        'validate with, train with --no-validate'
+    ),
     'label without image': 'put the image there, or move the label away',
     'image without label': 'put the raw label there, or move the image away',
     'unreadable image': 'put the original there again',
@@ -41,6 +44,8 @@ def report_text(layout: Layout, root: Path, report: SplitReport) -> str:
         f'  image sizes: {_sizes(report.image_sizes)}',
         f'  converted label sizes: {_sizes(report.label_sizes)}',
     ]
+    if report.left_out:
+        lines.append(f'  {report.left_out}')
     if report.images and not report.labels and not report.converted and not report.problems:
         lines.append('  No labels: enough to adapt to, not enough to train or to test on.')
     if report.converted:

@@ -28,9 +28,9 @@ def find(folder: str | Path | None) -> list[Path]:
             'name another with `style_dir` in the config, or leave adain and fda_style out of '
             '`augmentations`.'
         )
-    found = images_below(folder)
+    found, _ = images_below(folder)
     if not found:
-        raise UserError(f'style images: {folder} holds no {", ".join(SUFFIXES)}')
+        raise UserError(f'style images: {folder} holds no image ({", ".join(SUFFIXES)})')
     return found
 
 
