@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -52,6 +52,50 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def refuse_inputs(
+    outputs: Iterable[str | Path], inputs: Iterable[str | Path], option: str
+) -> None:
+    """Make sure that no file to be written is one that is read, under whatever name or link.
+
+    Args:
+        outputs: files to be written; they need not exist.
+        inputs: files that are read.
+        option: that named the outputs, for the error.
+
+    Raises:
+        UserError: one is.
+    """
+    held = {identity: path for path in inputs if (identity := _identity(path))}
+    for path in outputs:
+        if (found := held.get(_identity(path))) is not None:
+            raise UserError(
+                f'{option} would overwrite {found}, which is read'
+                f'{"" if str(found) == str(path) else f", by writing {path}"}: choose another place'
+            )
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """Return what is the same for all names of a file; None if it does not exist."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def refuse_to_replace(path: Path, inputs: Iterable[str | Path], force: bool) -> None:
+    """Make sure that a file may be written, before time is spent on its contents.
+
+    Raises:
+        UserError: it is a folder or one of the inputs; or it exists, and ``force`` is off.
+    """
+    if path.is_dir():
+        raise UserError(f'{path} is a folder: name the file to write in it')
+    refuse_inputs([path], inputs, str(path))
+    if os.path.lexists(path) and not force:
+        raise UserError(f'{path} exists: name another file, or replace it with --force')
 
 
 def _umask() -> int:

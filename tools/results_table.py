@@ -1,6 +1,7 @@
 """Make the table of results: what was published, and what the launchers measured beside it."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -63,10 +64,20 @@ def main() -> None:
     if args.page:
         markdown.update_page(args.page, text)
     elif args.out:
+        _refuse_other_file(args.out)
         with write_whole(args.out, 'w') as file:
             file.write(text)
     else:
         print(text, end='')
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Raise a `UserError` where the table would replace anything but an earlier one."""
+    begins = (b'| pretraining, backbone, source', b'method,backbone,source,', b'[\n  {\n    "method"')
+    if os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins)):
+        raise UserError(
+            f'{path} exists, is no table of results and would be overwritten: name another file'
+        )
 
 
 if __name__ == '__main__':

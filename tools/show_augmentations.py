@@ -28,6 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('image', type=Path, help='any image that OpenCV reads')
     parser.add_argument('out', type=Path, help='the PNG to write')
     parser.add_argument('--data-root', metavar='DIR', help='holds the folder of style images')
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
     parser.add_argument('--seed', type=seed, default=0, help='default: 0')
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE', default=[], help='change the config'
@@ -41,8 +42,10 @@ def main() -> None:
 
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.engine.configuration import resolve
+    from mmseg_uvpt.files import refuse_to_replace
     from mmseg_uvpt.generalisation.preview import draw
 
+    refuse_to_replace(args.out, [args.image, args.config], args.force)
     draw(resolve(args), args.image, args.out, args.seed)
     print(f'{args.out}: {args.image} under each augmentation of {args.config}')
 

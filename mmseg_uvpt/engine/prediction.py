@@ -1,5 +1,7 @@
 """Predictions for any images, to be looked at and to be worked on with."""
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.datasets.image_files import images_below, read_image
+from mmseg_uvpt.datasets.image_files import images_below, naming, read_image
 from mmseg_uvpt.engine import provenance
 from mmseg_uvpt.engine.class_counts import require_equal
 from mmseg_uvpt.engine.compilation import compile_network
@@ -25,6 +27,7 @@ from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.labelling import diverged, source_model
 from mmseg_uvpt.engine.loader_workers import that_read
 from mmseg_uvpt.engine.main_memory import keep_main_memory
+from mmseg_uvpt.engine.outputs import RECORD, claim_folder, written_files
 from mmseg_uvpt.engine.precision import autocast
 from mmseg_uvpt.engine.writing import Writers
 from mmseg_uvpt.errors import UserError
@@ -61,11 +64,11 @@ def predict_images(
         int: number of images.
 
     Raises:
-        UserError: there is no image, or one is damaged; two would have the same result; the
-            checkpoint does not fit, or its numbers are not finite.
+        UserError: there is no image, or one is damaged; a result would replace an image, another
+            result or a file of others; the checkpoint does not fit, or its numbers are not finite.
     """
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
-    named = _named(images)
+    named = _named(images, written_files(out))
     keep_main_memory()
     init_default_scope('mmseg')
     meta = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
@@ -73,6 +76,8 @@ def predict_images(
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts |= {'amp': amp, 'classes': list(meta['classes'])}
     with readable_failures(out), Writers() as writers:
+        files = [f'{name}{suffix}' for name in named for suffix in ('.png', CLASSES)]
+        facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
         model = source_model(cfg, checkpoint).to(get_device())
         require_equal(
             {
@@ -88,7 +93,7 @@ def predict_images(
         bar = tqdm(labels, total=len(named), desc='predicting', unit='image')
         for (name, path), label in zip(named.items(), bar, strict=True):
             writers.submit(_write, Path(out) / name, path, label, palette, opacity)
-        write_json(Path(out) / 'predictions.json', facts)
+    write_json(Path(out) / RECORD, {**facts, 'finished': provenance.now()})
     return len(named)
 
 
@@ -109,7 +114,8 @@ def predict_image(
     Raises:
         UserError: the image is missing or damaged.
     """
-    frame = Compose(cfg.test_dataloader.dataset.pipeline)({'img_path': str(path)})
+    with naming(path):
+        frame = Compose(cfg.test_dataloader.dataset.pipeline)({'img_path': str(path)})
     batch = model.data_preprocessor(pseudo_collate([frame]), False)
     (meta,) = (sample.metainfo for sample in batch['data_samples'])
     logits = upright(model.inference(batch['inputs'], [meta]), meta)
@@ -118,12 +124,22 @@ def predict_image(
     return label[0].cpu().numpy(), confidence[0].cpu().numpy()
 
 
-def _named(images: Sequence[str]) -> dict[str, Path]:
-    """Return the images by the names of their results, without a suffix."""
+def _named(images: Sequence[str], written: set[Path]) -> dict[str, Path]:
+    """Return the images by the names of their results, without a suffix; say what is left out.
+
+    Args:
+        images: files, and folders to be searched.
+        written: results of earlier runs, which may lie in those folders.
+    """
     found: dict[str, Path] = {}
+    results = {os.path.realpath(path) for path in written}
     for given in map(Path, images):
         if given.is_dir():
-            root, paths = given, images_below(given)
+            root = given
+            paths, left_out = images_below(given)
+            paths = [path for path in paths if os.path.realpath(path) not in results]
+            if left_out:
+                print(left_out, file=sys.stderr)
         elif reason := why_unreadable(given):
             raise UserError(f'{given} {reason}: name an image or a folder of images')
         else:
@@ -149,7 +165,8 @@ class _Images(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict:
-        return self.pipeline({'img_path': str(self.paths[index])})
+        with naming(self.paths[index]):
+            return self.pipeline({'img_path': str(self.paths[index])})
 
 
 @torch.inference_mode()

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmseg.datasets import BaseSegDataset
 from mmseg.structures import SegDataSample
 
+from mmseg_uvpt.engine import provenance
+from mmseg_uvpt.engine.outputs import RECORD, claim_folder
 from mmseg_uvpt.engine.writing import Writers
-from mmseg_uvpt.files import write_png
+from mmseg_uvpt.files import write_json, write_png
 
 
 class PredictionFilesHook(Hook):
@@ -15,13 +19,24 @@ class PredictionFilesHook(Hook):
 
     Args:
         folder: the files lie in it as the images do in the data set: ``<city>/<image name>.png``.
+        facts: what makes them, for the record there (`outputs.claim_folder`).
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, facts: dict):
         self.folder = Path(folder)
+        self.facts = facts
 
     def before_test_epoch(self, runner) -> None:
-        """Start the threads."""
+        """Claim the folder and start the threads.
+
+        Raises:
+            UserError: a prediction would replace an image, a label or a file of others.
+        """
+        dataset = runner.test_dataloader.dataset
+        frames = [dataset.get_data_info(i) for i in range(len(dataset))]
+        files = [_name(frame['img_path'], dataset) for frame in frames]
+        inputs = [f[key] for f in frames for key in ('img_path', 'seg_map_path') if f.get(key)]
+        self.facts = claim_folder(self.folder, files, inputs, self.facts, '--show-dir')
         self._writers = Writers()
 
     def after_test_iter(
@@ -36,8 +51,8 @@ class PredictionFilesHook(Hook):
         palette = np.array(dataset.metainfo['palette'], np.uint8)
         for sample in outputs:
             label = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-            name = Path(sample.img_path).relative_to(dataset.data_prefix['img_path'])
-            self._writers.submit(_write, self.folder / name.with_suffix('.png'), palette, label)
+            path = self.folder / _name(sample.img_path, dataset)
+            self._writers.submit(_write, path, palette, label)
 
     def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
         """Wait for the last files.
@@ -46,6 +61,13 @@ class PredictionFilesHook(Hook):
             UserError: one could not be written.
         """
         self._writers.close()
+        if is_main_process():
+            write_json(self.folder / RECORD, {**self.facts, 'finished': provenance.now()})
+
+
+def _name(image: str, dataset: BaseSegDataset) -> str:
+    path = Path(image).relative_to(dataset.data_prefix['img_path'])
+    return path.with_suffix('.png').as_posix()
 
 
 def _write(path: Path, palette: np.ndarray, label: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """Scoring one checkpoint."""
 
 import json
+import os
 from pathlib import Path
 
 from mmengine.config import Config
@@ -15,7 +16,7 @@ from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.prediction_files import PredictionFilesHook
 from mmseg_uvpt.engine.runner import build_runner
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_json
+from mmseg_uvpt.files import read_object, write_json
 
 
 def score(
@@ -58,6 +59,7 @@ def score(
     file = Path(checkpoint).resolve()  # two runs have an iter_80000.pth each
     name = f'test_{file.parent.name}_{file.stem}{suffix}.json'
     out = out or str(Path(cfg.work_dir) / name)
+    _refuse_other_file(Path(out))
     counts = parts_of_type(cfg.test_evaluator, 'DomainIoUMetric')
     for metric in counts:
         metric['out_json'] = out
@@ -65,6 +67,7 @@ def score(
         _augment(cfg)
     cfg.load_from, cfg.resume = checkpoint, False
     cfg.test_cfg = {**(cfg.get('test_cfg') or {}), 'type': 'ScoringLoop', 'amp': amp}
+    facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
     with readable_failures(cfg.work_dir):
         runner = build_runner(cfg)
         runner.model.requires_grad_(False)  # see `WindowAttention`
@@ -72,7 +75,7 @@ def score(
             compile_network(runner.model)
         runner.register_hook(ClassCountHook())
         if show_dir:
-            runner.register_hook(PredictionFilesHook(show_dir))
+            runner.register_hook(PredictionFilesHook(show_dir, facts))
         start = provenance.start_of(cfg, command, runner.seed)
         provenance.write(runner._log_dir, cfg, start)
         metrics = runner.test()
@@ -95,6 +98,14 @@ def _augment(cfg: Config) -> None:
     cfg.tta_model.module = cfg.model
     cfg.model = cfg.tta_model
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Raise a `UserError` where the result would replace anything but an earlier one."""
+    if os.path.lexists(path):
+        cure = 'it is no result of a test and would be overwritten; name another file with --out'
+        if not read_object(path, cure).keys() & {'checkpoint', 'intersection'}:
+            raise UserError(f'{path} exists: {cure}')
 
 
 def _plain(metrics: dict) -> dict:

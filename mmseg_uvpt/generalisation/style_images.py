@@ -30,7 +30,7 @@ def find(folder: str | Path | None) -> list[Path]:
         )
     found, _ = images_below(folder)
     if not found:
-        raise UserError(f'style images: {folder} holds no image ({", ".join(SUFFIXES)})')
+        raise UserError(f'style images: {folder} holds no {", ".join(SUFFIXES)}')
     return found
 
 

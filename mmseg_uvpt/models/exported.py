@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import refuse_to_replace
 from mmseg_uvpt.models.checkpoint_files import SUFFIXES, read_file
 from mmseg_uvpt.models.checkpoints import (
     SPLIT,
@@ -164,13 +165,7 @@ def check_output(path: Path, inputs: list[Path], force: bool) -> None:
         raise UserError(
             f'{path}: the name of the file to write must end in {" or ".join(SUFFIXES)}'
         )
-    if path.is_dir():
-        raise UserError(f'{path} is a folder: name the file to write in it')
-    if path.exists():
-        if any(given.exists() and path.samefile(given) for given in inputs):
-            raise UserError(f'{path} is read and cannot be written: name another file')
-        if not force:
-            raise UserError(f'{path} exists: name another file, or replace it with --force')
+    refuse_to_replace(path, inputs, force)
 
 
 def _of_source(name: str) -> str | None:

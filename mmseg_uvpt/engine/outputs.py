@@ -1,0 +1,82 @@
+"""What a run may write: nothing that it reads, and nothing that it did not write itself before."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object, refuse_inputs, write_json
+
+RECORD = 'predictions.json'  # lists the files of a folder, and says what made them
+_BY = 'checkpoint_sha256'
+
+
+def written_files(folder: str | Path) -> set[Path]:
+    """Return the files that earlier runs wrote into a folder, as its record lists them.
+
+    Raises:
+        UserError: the record is none of this project's.
+    """
+    return {Path(folder) / name for name in _record(Path(folder), '').get('files', [])}
+
+
+def claim_folder(
+    folder: str | Path, files: Iterable[str], inputs: Iterable[str | Path], facts: dict, option: str
+) -> dict:
+    """Make sure that files may be written to a folder; then note them in its record.
+
+    Args:
+        folder: of the files.
+        files: their names, relative to it.
+        inputs: whatever is read, labels included.
+        facts: what makes the files, from `provenance.of_predictions`.
+        option: that named the folder, for errors.
+
+    Returns:
+        dict: the facts, with ``files``: these and those of earlier runs.
+
+    Raises:
+        UserError: a file is an input, has the name of another one, or is there and was not
+            written by the same checkpoint. Nothing has been written then.
+    """
+    folder, files = Path(folder), list(files)
+    record = _record(folder, option)
+    if record.get(_BY, facts[_BY]) != facts[_BY]:
+        raise UserError(
+            f'{option} {folder} holds predictions of another checkpoint, '
+            f'{record.get("checkpoint")}: choose another folder'
+        )
+    refuse_inputs((folder / name for name in (*files, RECORD)), inputs, option)
+    spelled: dict[str, str] = {}
+    for name in files:  # there are file systems that do not tell capitals from small letters
+        if spelled.setdefault(name.casefold(), name) != name or name.casefold() == RECORD:
+            raise UserError(
+                f'{option} {folder}: two results would be called {name} (or {spelled[name.casefold()]}): '
+                'write them into different folders'
+            )
+    listed = record.get('files', files if record else [])  # version 0.1 listed none
+    strangers = {*files} - {*listed}
+    for name in sorted(strangers):
+        if os.path.lexists(folder / name):
+            raise UserError(
+                f'{option} {folder} holds {folder / name}, which no earlier run wrote ({RECORD} '
+                'there does not list it) and which would be overwritten: choose another folder'
+            )
+    facts = {**facts, 'files': sorted({*files, *listed})}
+    if is_main_process():
+        write_json(folder / RECORD, {**facts, 'finished': None})
+    return facts
+
+
+def _record(folder: Path, option: str) -> dict:
+    path = folder / RECORD
+    if not os.path.lexists(path):
+        return {}
+    cure = f'choose another folder for {option}' if option else 'choose another folder'
+    found = read_object(path, cure)
+    files = found.get('files', [])
+    if _BY not in found or not isinstance(files, list) or not all(isinstance(f, str) for f in files):
+        raise UserError(f'{path} is no record of predictions made here: {cure}')
+    return found
