@@ -159,7 +159,10 @@ def _cached(pipeline: Sequence[dict], folder: str) -> list[dict]:
 
 def _class(transform: dict) -> type | None:
     kind = transform['type']
-    return kind if isinstance(kind, type) else TRANSFORMS.get(kind)
+    if isinstance(kind, type):
+        return kind
+    scope = transform.get('_scope_')
+    return TRANSFORMS.get(f'{scope}.{kind}' if scope else kind)
 
 
 def _is_without_chance(transform: dict) -> bool:

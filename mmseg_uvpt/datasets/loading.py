@@ -12,19 +12,42 @@ from mmseg.registry import TRANSFORMS
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.image_files import read_image
 from mmseg_uvpt.datasets.label_encodings import read_pseudo_label, read_train_ids
+from mmseg_uvpt.registry import TRANSFORMS as OWN_TRANSFORMS
 
 
+# mmseg's `inference_model` and `MMSegInferencer` put the last two names in the first one's place
+@OWN_TRANSFORMS.register_module('LoadImageFromFile')
+@OWN_TRANSFORMS.register_module('LoadImageFromNDArray')
+@OWN_TRANSFORMS.register_module('InferencerLoader')
 @TRANSFORMS.register_module()
 class LoadImageChecked(BaseTransform):
-    """mmcv's `LoadImageFromFile`, with nothing to configure, of files that are whole."""
+    """mmcv's `LoadImageFromFile`, with nothing to configure, of files that are whole.
 
-    def transform(self, results: dict) -> dict:
+    It takes images in memory too, as mmseg's ways to predict give them.
+    """
+
+    def transform(self, results: dict | str | np.ndarray) -> dict:
         """Add ``img`` (uint8, (H, W, 3), BGR), ``img_shape`` and ``ori_shape``.
 
+        Args:
+            results: with ``img_path``, or with an image as ``img``; or one of these alone.
+
         Raises:
-            DataError: the file is missing, truncated, damaged or too large.
+            DataError: the file is missing, truncated, damaged or too large; or an array is no
+                image.
         """
-        image = read_image(results['img_path'])
+        if not isinstance(results, dict):
+            results = {'img' if isinstance(results, np.ndarray) else 'img_path': results}
+        if 'img' in results:
+            image = results['img']
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise DataError(
+                    'an image given as an array is uint8 (H, W, 3), B, G, R; this one is '
+                    f'{image.dtype} {image.shape}'
+                )
+            results = {'img_path': None, **results}
+        else:
+            image = read_image(results['img_path'])
         size = image.shape[:2]
         return {**results, 'img': image, 'img_shape': size, 'ori_shape': size}
 

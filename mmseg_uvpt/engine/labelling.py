@@ -37,14 +37,13 @@ from mmseg_uvpt.engine.label_report import LabelReport
 from mmseg_uvpt.engine.loader_workers import that_read
 from mmseg_uvpt.engine.main_memory import keep_main_memory
 from mmseg_uvpt.engine.precision import autocast
-from mmseg_uvpt.engine.scoring_loop import of_equal_size
 from mmseg_uvpt.engine.work_lock import locked
 from mmseg_uvpt.engine.writing import Writers
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
 from mmseg_uvpt.models.checkpoints import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.models.released_names import to_ours
-from mmseg_uvpt.models.segmentors.labels import largest
+from mmseg_uvpt.models.segmentors.labels import largest, of_equal_size
 
 LOADER = 'target_train_dataloader'
 _SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')

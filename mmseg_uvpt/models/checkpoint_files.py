@@ -5,13 +5,14 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import safetensors.torch
 import torch
+from mmengine.logging import HistoryBuffer
 from safetensors import safe_open
 from torch import Tensor
 
@@ -21,8 +22,46 @@ from mmseg_uvpt.files import parse_json, why_unreadable, write_whole
 SAFETENSORS = '.safetensors'
 SUFFIXES = ('.pth', SAFETENSORS)
 
+
+
+class _History(HistoryBuffer):
+    """mmengine's `HistoryBuffer`, of whose state in a file only the numbers are taken."""
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state['_log_history'], state['_count_history'], state['max_length'])
+
+    def __reduce__(self) -> tuple:
+        return HistoryBuffer, (*self.data, self.max_length)
+
+
+def _no_method(owner: type, name: str) -> None:
+    """Stand for `getattr`, by which a `HistoryBuffer` in a file names its own methods."""
+    if owner is not _History:
+        raise pickle.UnpicklingError(f'Trying to call getattr of {owner}, {name}')
+
+
+def _under(name: str, thing: Callable) -> Callable:
+    """Let a file's name for something be read as this function or class.
+
+    Those of functions are copied: what numpy 1 wrote names them otherwise than numpy 2 does.
+    """
+    if not isinstance(thing, type):
+        original = thing
+
+        def thing(*args: object) -> object:
+            return original(*args)
+
+    thing.__module__, _, thing.__name__ = name.rpartition('.')
+    thing.__qualname__ = thing.__name__
+    return thing
+
+
 # what a checkpoint of an unfinished run holds beside tensors; none of them can run code
 _PLAIN_TYPES = [
+    _under('mmengine.logging.history_buffer.HistoryBuffer', _History),
+    _under('builtins.getattr', _no_method),
+    _under('numpy.core.multiarray._reconstruct', np._core.multiarray._reconstruct),
+    _under('numpy.core.multiarray.scalar', np._core.multiarray.scalar),
     np._core.multiarray._reconstruct,
     np._core.multiarray.scalar,
     np.ndarray,
@@ -82,8 +121,8 @@ def _read_pth(path: Path, map_location: str | torch.device | None) -> dict:
         if _FORBIDDEN.search(reason):
             raise UserError(
                 f'checkpoint {path} is refused: it holds more than tensors and plain values, and '
-                f'opening it could run code ({_global_in(reason)}). Get it from a source that you '
-                'trust and save its tensors alone: torch.save(state_dict, path).'
+                f'opening it could run code ({_global_in(reason)}). If you trust where it is from, '
+                f'take its tensors out: {_extraction(path)}'
             ) from error
         raise UserError(_damaged(path, 'torch.load')) from error
     except Exception as error:  # the bytes steer the reader: it may fail in any way
@@ -128,6 +167,18 @@ def _read_safetensors(path: Path, device: str | torch.device) -> dict:
     except Exception as error:  # likewise
         raise UserError(_damaged(path, 'safetensors')) from error
     return {'meta': {}, **header, 'state_dict': tensors}
+
+
+def _extraction(path: Path) -> str:
+    """Return the command that writes what a checkpoint holds beside objects."""
+    new = path.with_name(f'{path.stem}-tensors.pth')
+    code = (
+        f"import torch; c = torch.load({str(path)!r}, 'cpu', weights_only=False); "
+        f"c = c.get('state_dict') or c.get('model') or c; "
+        f"torch.save({{k: v for k, v in c.items() if torch.is_tensor(v)}}, {str(new)!r})"
+    )
+    quoted = re.sub(r'(["\\$`])', r'\\\1', code)
+    return f'python -c "{quoted}"'
 
 
 def _global_in(reason: str) -> str:

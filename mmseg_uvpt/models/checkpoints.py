@@ -28,7 +28,8 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
         map_location: as in `torch.load`.
 
     Returns:
-        dict: the checkpoint's contents.
+        dict: the checkpoint's contents; its tensors are under ``state_dict``, wherever the file
+        has them, and there is a ``meta``.
 
     Raises:
         UserError: the file is missing, damaged, no checkpoint, would run code, or holds only
@@ -42,8 +43,12 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
             f'Put it together with its source model, {source}: '
             f'python tools/export_checkpoint.py join {path} <{source}> <whole file>'
         )
-    if not isinstance(checkpoint.get('meta', {}), Mapping):  # mmseg's `init_model` looks into it
+    if not isinstance(checkpoint.get('meta'), Mapping):  # mmseg's `init_model` looks into it
         checkpoint = {**checkpoint, 'meta': {}}
+    if not isinstance(checkpoint.get('state_dict'), Mapping):  # nowhere else does mmengine look
+        tensors = state_dict_of(checkpoint, path)
+        others = {key: value for key, value in checkpoint.items() if key not in tensors}
+        checkpoint = {**others, 'state_dict': tensors}
     return checkpoint
 
 

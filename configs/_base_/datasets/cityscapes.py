@@ -1,7 +1,8 @@
 # The target: Cityscapes val for evaluation, Cityscapes train without labels for pseudo labels.
 # Images are seen at 1024 x 512; labels and scores are at the original size.
 load_and_resize = [
-    dict(type='LoadImageChecked'),
+    # LoadImageChecked, under the name by which mmseg's inferencer finds it
+    dict(type='LoadImageFromFile', _scope_='mmseg_uvpt'),
     dict(type='Resize', scale=(1024, 512), keep_ratio=True),
 ]
 test_pipeline = [*load_and_resize, dict(type='LoadLabelChecked'), dict(type='PackSegInputs')]

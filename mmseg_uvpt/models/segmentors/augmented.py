@@ -27,20 +27,24 @@ class AugmentedSegmentor(BaseTTAModel):
             list: the samples of the first view with ``pred_sem_seg``, uint8 (1, H, W): the class
             of the largest mean probability.
         """
-        sums, samples = [], []
-        views = zip(data['inputs'], data['data_samples'], strict=True)
-        for number, (images, view) in enumerate(views, 1):
-            batch = self.module.data_preprocessor({'inputs': images, 'data_samples': view}, False)
-            metas = [sample.metainfo for sample in batch['data_samples']]
-            logits = self.module.inference(batch['inputs'], metas)
-            probabilities = [self._probabilities(*one) for one in zip(logits, metas, strict=True)]
+        images = zip(*data['inputs'], strict=True)
+        samples = zip(*data['data_samples'], strict=True)
+        return [self._predict(*views) for views in zip(images, samples, strict=True)]
+
+    def _predict(self, images: list[torch.Tensor], views: list[SegDataSample]) -> SegDataSample:
+        """Predict an image from its views; images may differ in size."""
+        for number, (image, view) in enumerate(zip(images, views, strict=True), 1):
+            batch = {'inputs': [image], 'data_samples': [view]}
+            batch = self.module.data_preprocessor(batch, False)
+            (sample,) = batch['data_samples']
+            (logits,) = self.module.inference(batch['inputs'], [sample.metainfo])
+            probabilities = self._probabilities(logits, sample.metainfo)
             if number == 1:
-                sums, samples = probabilities, batch['data_samples']
+                total, first = probabilities, sample
             else:
-                sums = [a.add_(b) for a, b in zip(sums, probabilities, strict=True)]
-        for total, sample in zip(sums, samples, strict=True):
-            sample.pred_sem_seg = PixelData(data=largest(total.div_(number)[None])[1])
-        return samples
+                total.add_(probabilities)
+        first.pred_sem_seg = PixelData(data=largest(total.div_(number)[None])[1])
+        return first
 
     def _probabilities(self, logits: torch.Tensor, metainfo: dict) -> torch.Tensor:
         """Return (C, H, W) at the image's original size from logits (C, h, w)."""

@@ -5,7 +5,7 @@ the class of the largest, so on a CPU classes are resized one by one and compare
 far. A GPU has the memory, and would wait to be told of three kernels a class.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from mmengine.structures import PixelData
@@ -70,8 +70,36 @@ def upright(logits: Tensor, metainfo: dict) -> Tensor:
     return logits
 
 
+def of_equal_size(inputs: list[Tensor], samples: list) -> Iterator[tuple[list, list]]:
+    """Split a batch into runs of images of one size, which the network can take at once."""
+    start = 0
+    for end in range(1, len(inputs) + 1):
+        if end == len(inputs) or inputs[end].shape != inputs[start].shape:
+            yield inputs[start:end], samples[start:end]
+            start = end
+
+
 class PredictsLabels:
-    """Mixin for segmentors: predictions for images of a data set hold labels, no logits."""
+    """Mixin for segmentors: predictions for images of a data set hold labels, no logits.
+
+    The images of a batch may differ in size, in any program that evaluates or predicts.
+    """
+
+    def test_step(self, data: dict) -> list[SegDataSample]:
+        """Predict a batch.
+
+        Args:
+            data: ``inputs``, images (3, H, W) of any sizes, and ``data_samples``, one of each.
+
+        Returns:
+            list: the samples, see `postprocess_result`.
+        """
+        predicted = []
+        for inputs, samples in of_equal_size(data['inputs'], data['data_samples']):
+            predicted += super().test_step({'inputs': inputs, 'data_samples': samples})
+        return predicted
+
+    val_step = test_step
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Return float32 logits (B, C, H, W) for images (B, 3, H, W), whatever autocast does."""
