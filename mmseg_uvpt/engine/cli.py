@@ -6,6 +6,10 @@ from pathlib import Path
 from mmseg_uvpt.arguments import key_and_value, positive_int, seed
 from mmseg_uvpt.errors import STOPPED
 
+DATA_ROOT = (
+    'folder of all data sets; or that of Cityscapes itself (it holds leftImg8bit and no '
+    'cityscapes), beside which the others lie'
+)
 STATUSES = f"""\
 exit statuses:
   0   the training is finished
@@ -26,7 +30,9 @@ def make_parser(description: str, example: str, more: str = '') -> argparse.Argu
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that change the config."""
     parser.add_argument(
-        '--data-root', metavar='DIR', help="folder that holds the data sets (the config's: data)"
+        '--data-root',
+        metavar='DIR',
+        help=f"{DATA_ROOT} (the config's: data)",
     )
     parser.add_argument(
         '--cfg-options',

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from mmseg_uvpt.engine import data_root
 from mmseg_uvpt.engine.cli import default_work_dir
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
-
-DATA = 'data'  # what stands for the data root in config files
-_IN_DATA_ROOT = ('data_root', 'pseudo_label_dir', 'style_dir')
 
 
 def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
@@ -24,18 +22,15 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
             looks at it saves the seconds that torch takes.
 
     Returns:
-        Config: with every data set below the ``data_root`` asked for.
+        Config: with every data set where the data root asked for has it, see `data_root`.
 
     Raises:
         UserError: the file is missing or cannot be read.
     """
     cfg = read(args.config, import_modules)
-    stated = cfg.get('data_root', DATA)
+    before = data_root.stated(cfg)
     cfg.merge_from_dict(_parsed(args.cfg_options))
-    chosen = args.data_root or cfg.get('data_root', DATA)
-    # the stated root first: in a resolved config it may itself begin with 'data'
-    relocate(cfg._cfg_dict, (stated, DATA), chosen)
-    cfg.data_root = chosen
+    data_root.move(cfg, before, args.data_root or cfg.get('data_root', data_root.DATA))
     return cfg
 
 
@@ -91,33 +86,6 @@ def _parsed(options: Iterable[str]) -> dict:
     return parser.parse_args(['--cfg-options', *options]).cfg_options or {}
 
 
-def relocate(node: object, roots: Iterable[str], chosen: str) -> None:
-    """Put every data set below ``chosen``, in place.
-
-    Args:
-        node: config, or part of one: dicts and lists.
-        roots: leading folders to replace, as they stand in ``data_root``, ``pseudo_label_dir`` and
-            ``style_dir`` entries.
-        chosen: folder to put there.
-    """
-    entries = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, value in list(entries):
-        if isinstance(value, dict | list | tuple):
-            relocate(value, roots, chosen)
-        elif key in _IN_DATA_ROOT and isinstance(value, str):
-            node[key] = _moved(value, roots, chosen)
-
-
-def _moved(path: str, roots: Iterable[str], chosen: str) -> str:
-    for root in roots:
-        root = root.rstrip('/')
-        if path.rstrip('/') == root:
-            return chosen
-        if path.startswith(f'{root}/'):
-            return str(Path(chosen) / path[len(root) + 1 :])
-    return path
-
-
 def label_corrections(cfg: Config) -> list[dict]:
     """Return the hooks of a config that correct labels: `LabelCorrectionHook` or a class of it."""
     from mmseg.registry import HOOKS
@@ -171,8 +139,8 @@ def require_data(cfg: Config, *loaders: str) -> None:
         if root and not Path(root).is_dir():
             raise UserError(
                 f'data root {root} of {dataset.type} ({loader}) does not exist: put or link the '
-                'data set there (data/README.md), or name the folder that holds all data sets '
-                'with --data-root'
+                'data set there (data/README.md), or name with --data-root the folder that holds '
+                'all data sets, or that of Cityscapes, beside which the others lie'
             )
 
 
