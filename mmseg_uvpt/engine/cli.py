@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmseg_uvpt.arguments import key_and_value, positive_int, seed
+from mmseg_uvpt.engine.published import NOTE
 from mmseg_uvpt.errors import STOPPED
 
 DATA_ROOT = (
@@ -15,7 +16,9 @@ exit statuses:
   0   the training is finished
   1   something is to be mended first; the last line says what
   {STOPPED}  stopped by SIGTERM or SIGUSR1 after an iteration, with a checkpoint: call it again with
-      --resume"""
+      --resume
+
+{NOTE}"""
 
 
 def make_parser(description: str, example: str, more: str = '') -> argparse.ArgumentParser:
@@ -29,13 +32,10 @@ def make_parser(description: str, example: str, more: str = '') -> argparse.Argu
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that change the config."""
-    parser.add_argument(
-        '--data-root',
-        metavar='DIR',
-        help=f"{DATA_ROOT} (the config's: data)",
-    )
+    parser.add_argument('--data-root', metavar='DIR', help=f"{DATA_ROOT} (the config's: data)")
     parser.add_argument(
         '--cfg-options',
+        action='extend',
         nargs='+',
         type=key_and_value,
         default=[],

@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from mmseg_uvpt.engine import cli
+from mmseg_uvpt.engine import cli, published
 from mmseg_uvpt.errors import UserError
 
 EXAMPLE = '  python pretrain.py configs/pretrain/sss_swin-b_gta5.py --data-root data'
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: see `training.train`; or the config is that of an adaptation.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    published.refuse(argv, 'pretrain.py')
     parser = cli.make_parser(
         'Train a source model on labelled source images; evaluate it on the target.',
         EXAMPLE,

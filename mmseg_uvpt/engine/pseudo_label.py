@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from mmseg_uvpt.engine import cli
+from mmseg_uvpt.engine import cli, published
 
 EXAMPLE = """\
   python generate_pseudo_label.py --config configs/pretrain/sss_swin-b_gta5.py \\
@@ -22,11 +22,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: see `labelling.label_target`.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    published.refuse(argv, 'generate_pseudo_label.py')
     parser = cli.make_parser(
         'Write <city>/<frame>_gtFine_labelTrainIds.png for every target train image: the class '
         'that a source model finds most likely at each pixel. Frames that have a whole file are '
         'skipped, so that a run can be stopped and started again.',
         EXAMPLE,
+        published.NOTE,
     )
     parser.add_argument('--config', required=True, help='of the pretraining or of the adaptation')
     parser.add_argument('--checkpoint', required=True, help='the source model')

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from mmseg_uvpt.engine import cli
+from mmseg_uvpt.engine import cli, published
 
 EXAMPLE = """\
   python test.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: see `scoring.score`.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    published.refuse(argv, 'test.py')
     args = _parser().parse_args(argv)
 
     from mmseg_uvpt.engine.configuration import resolve_run
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         'Report the mean IoU over 19, 16 and 13 classes and the IoU of each class, as a table and '
         'as JSON.',
         EXAMPLE,
+        published.NOTE,
     )
     parser.add_argument('config', help='e.g. configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py')
     parser.add_argument('checkpoint', help='released file, or one of a work folder')

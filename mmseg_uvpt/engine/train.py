@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from mmseg_uvpt.engine import cli
+from mmseg_uvpt.engine import cli, published
 from mmseg_uvpt.errors import UserError
 
 EXAMPLE = """\
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: see `training.train`; or the source checkpoint or the pseudo labels are missing.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    published.refuse(argv, 'train.py')
     parser = cli.make_parser(
         'Adapt a source model to unlabelled target images; evaluate it on the target.',
         EXAMPLE,

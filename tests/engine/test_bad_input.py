@@ -106,6 +106,13 @@ def test_missing_data_root(start, tmp_path, command):
         start(command, '--data-root', str(tmp_path / 'nowhere'))
 
 
+def test_missing_source_beside_cityscapes(start, tmp_path, data_root):
+    (data_root / 'cityscapes').rename(tmp_path / 'cs')
+    source = rf'data root {tmp_path}/gta of GTADataset .* beside which the others lie'
+    with pytest.raises(UserError, match=source):
+        start(pretrain, '--data-root', str(tmp_path / 'cs'))
+
+
 @pytest.mark.parametrize('command', [train, test, pseudo_label])
 def test_missing_checkpoint(start, command):
     with pytest.raises(UserError, match=r'checkpoint no\.pth does not exist'):

@@ -100,10 +100,16 @@ def test_adaptation_in_mixed_precision(tmp_path, finished, adaptation_config, da
 
 @pytest.mark.usefixtures('pseudo_labels')
 def test_adaptation_is_resumed(tmp_path, finished, adaptation_config, data_root):
+    """With the folder of Cityscapes itself as data root."""
+    cityscapes = (data_root / 'cityscapes').rename(tmp_path / 'cs')
     adapted = tmp_path / 'adapted'
     arguments = [str(adaptation_config), '--source-checkpoint', str(finished / 'iter_4.pth')]
-    arguments += ['--work-dir', str(adapted), '--data-root', str(data_root)]
+    arguments += ['--work-dir', str(adapted), '--data-root', f'{cityscapes}/']
     train.main(arguments)
+    recorded = Config.fromfile(adapted / 'config.py')
+    assert recorded.train_dataloader.dataset.data_root == str(cityscapes)
+    hook = recorded.default_hooks.label_correction
+    assert hook.pseudo_label_dir == f'{cityscapes}/pretrain/tiny/train'
     for older in ('iter_2.pth', 'none'):  # killed before the first checkpoint, then after one
         (adapted / 'iter_4.pth').unlink()
         (adapted / older).unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""What the published scripts took as options is answered with what takes its place."""
+
+import re
+import shlex
+from argparse import Namespace
+from inspect import signature
+
+import pytest
+from mmengine.runner import Runner
+
+from mmseg_uvpt.engine import pretrain, pseudo_label, published, test, train
+from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
+
+SCRIPTS = {
+    'pretrain.py': (pretrain, 'configs/pretrain/sss_swin-b_gta5.py'),
+    'train.py': (train, 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'),
+    'test.py': (test, 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'),
+    'generate_pseudo_label.py': (pseudo_label, None),
+}
+DEFAULTS = {  # what may be named and stands in no recipe
+    'model': signature(UniUVPT).parameters,
+    'randomness': signature(Runner.set_randomness).parameters,
+}
+OPTIONS = [(script, option) for script in SCRIPTS for option in published.OPTIONS[script]]
+
+
+@pytest.mark.parametrize(('script', 'option'), OPTIONS)
+def test_each_option_is_answered_by_its_script(script, option):
+    main, config = SCRIPTS[script]
+    name, *kind = option.split()
+    for words in ([name, '7'], [f'{name}=7'] if kind else [name]):
+        with pytest.raises(UserError, match=f'^{name} is no option here, instead ') as refusal:
+            main.main([str(config), *words])
+        assert '{' not in str(refusal.value)
+        assert '\n' not in str(refusal.value)
+
+
+def test_a_published_command_is_answered_at_once():
+    """The launcher's own, as it was published."""
+    command = (
+        'X_to_cityscapes.py --data-root /cache/cityscapes/ --work-dir tmp/x --lr 6e-06 '
+        '--pretrained_from model/SSS.pth --log-freq 200 --eval-freq 2000 --pseudo-update online '
+        '--slope-diff-threshold 0.95 --trustable-quantile 0.80'
+    )
+    with pytest.raises(UserError) as refusal:
+        train.main(shlex.split(command))
+    answers = str(refusal.value).split('; ')
+    assert len(answers) == 7
+    assert '--cfg-options optim_wrapper.optimizer.lr=6e-06' in answers[0]
+    assert '--source-checkpoint model/SSS.pth' in answers[1]
+    assert answers[-1].endswith('--cfg-options default_hooks.label_correction.quantile=0.80')
+
+
+@pytest.mark.parametrize('script', ['pretrain.py', 'train.py'])
+def test_the_entries_that_answers_name_are_those_of_the_recipes(script):
+    """An entry that no recipe has would change nothing."""
+    config = SCRIPTS[script][1]
+    before = resolve(Namespace(config=config, data_root=None, cfg_options=[]))
+    found = 0
+    for option, instead in published.OPTIONS[script].items():
+        for key in re.findall(r'--cfg-options (\S+)=', instead):
+            node = before
+            if 'lr_mult' in key and 'lr_mult' not in before.optim_wrapper.paramwise_cfg:
+                continue  # recipes of version 0.1 name no groups
+            for name in key.split('.')[:-1]:
+                node = node[name]
+            known = {*node, *DEFAULTS.get(key.split('.')[0], ())}
+            assert key.split('.')[-1] in known, (option, key)
+            found += 1
+    assert found > 2
+
+
+def test_several_options_of_a_config_add_up():
+    parser = train.cli.make_parser('', '')
+    train.cli.add_config_options(parser)
+    args = parser.parse_args(['--cfg-options', 'a=1', 'b=2', '--cfg-options', 'c=3'])
+    assert args.cfg_options == ['a=1', 'b=2', 'c=3']
+    assert parser.parse_args([]).cfg_options == []
