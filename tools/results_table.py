@@ -22,8 +22,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Print mIoU over 19, 16 and 13 classes of source models and adapted models, '
         'published and measured, with iterations, seeds, hardware and hours. Several seeds give '
-        'mean and sample standard deviation. Markdown shows the class sets that were published '
-        'for a row, CSV and JSON all three.',
+        'mean and sample standard deviation. "models" says whether source model and adapted model '
+        'are own or released ones, or a missing input (a training that is not finished); a row of '
+        'several kinds comes once for each. Markdown shows the class sets that were published for '
+        'a row, CSV and JSON all three.',
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,12 +37,6 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         '--format', choices=['markdown', 'csv', 'json'], default='markdown', help='of the output'
-    )
-    parser.add_argument(
-        '--models',
-        choices=['own', 'released-source', 'released-adapted'],
-        default='own',
-        help="which of the launchers' results (their --models; default: own)",
     )
     target = parser.add_mutually_exclusive_group()
     target.add_argument('--out', type=Path, metavar='FILE', help='default: the console')
@@ -60,7 +56,7 @@ def main() -> None:
     from mmseg_uvpt.sweep import markdown, results
 
     made = {'markdown': markdown.to_markdown, 'csv': results.to_csv, 'json': results.to_json}
-    text = made[args.format](results.collect(args.config_root, args.work_roots, args.models))
+    text = made[args.format](results.collect(args.config_root, args.work_roots))
     if args.page:
         markdown.update_page(args.page, text)
     elif args.out:

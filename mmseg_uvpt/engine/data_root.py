@@ -1,5 +1,6 @@
 """Where the data sets of a config lie: what ``--data-root`` may name, and what it moves."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +47,11 @@ class DataRoot(NamedTuple):
 def is_cityscapes(path: str) -> bool:
     """Tell whether a folder is that of Cityscapes itself, by its content."""
     return Path(path, 'leftImg8bit').is_dir() and not Path(path, CITYSCAPES).is_dir()
+
+
+def absolute(path: str) -> str:
+    """Return a data root from anywhere, links resolved; what lies beside a link stays beside it."""
+    return os.path.abspath(path) if is_cityscapes(path) else os.path.realpath(path)
 
 
 def stated(cfg: Config) -> DataRoot:

@@ -20,8 +20,9 @@ from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.lock import Held, acquire, is_held
 from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep.jobs import Job
+from mmseg_uvpt.sweep.models import LOCK
 
-LOCK, RECORD, LOG = 'job.lock', 'job.json', 'job.log'
+RECORD, LOG = 'job.json', 'job.log'
 _PATIENCE = 0.5  # seconds, since another process that only looks holds a lock for a moment
 
 

@@ -1,7 +1,6 @@
 """What the four launchers do: arguments, job list, engine, exit status."""
 
 import argparse
-import os
 import shlex
 import signal
 import sys
@@ -9,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.arguments import key_and_value, positive_int, seed, whole_number
+from mmseg_uvpt.engine import published
+from mmseg_uvpt.engine.cli import DATA_ROOT
 from mmseg_uvpt.errors import UserError
 
 _SHORTEST = 10  # minutes: Slurm warns a job two minutes before its limit, and a start takes one
@@ -29,6 +30,11 @@ _SET = (
     '--pseudo_label_dir',
 )
 STATES = """\
+model (a job's source model or adapted model; a column of --list):
+  own             made in the work root; taken wherever its training is finished
+  released        the file in model/, where that training was never begun
+  missing input   the training was begun and is not finished, or neither of the two is there
+
 states:
   missing input   something that the job needs is not there; the list says what makes it
   ready           can run; "to be resumed" if it was begun
@@ -82,29 +88,16 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
         help='holds pretrain/ and uni_uvpt/ (default: configs)',
     )
     places.add_argument(
-        '--data-root', metavar='DIR', help="holds the data sets (the configs': data)"
+        '--data-root', '--data_url', metavar='DIR', help=f"{DATA_ROOT} (the configs': data)"
     )
     places.add_argument(
         '--work-root',
+        '--train_url',
         type=Path,
         default=Path('work_dirs/sweep'),
         metavar='DIR',
         help='takes seed<N>/<stage>/<job> (default: work_dirs/sweep)',
     )
-    if stage != 'pretrain':
-        models = {
-            'own': 'made in the work root (default)',
-            'released-source': 'released source models, adapted in the work root',
-        }
-        if stage == 'test':
-            models['released-adapted'] = 'the released adapted models themselves'
-        places.add_argument(
-            '--models',
-            choices=models,
-            default='own',
-            help='; '.join(f'{name}: {text}' for name, text in models.items())
-            + '. Each kind has folders of its own',
-        )
     if stage == 'test':
         parser.add_argument(
             '--source-only',
@@ -155,6 +148,8 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
 
 def _examples(program: str) -> str:
     return f"""\
+{published.NOTE}
+
 examples:
   python {program} --list
   python {program} --only 'swin*gta5*' -- --cfg-options train_dataloader.num_workers=8
@@ -177,6 +172,7 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     cut = argv.index('--') if '--' in argv else len(argv)
+    published.refuse(argv[:cut], 'launcher')
     args = make_parser(stage, what).parse_args(argv[:cut])
     extra = argv[cut + 1 :]
     options = [word.split('=')[0] for word in extra if word.startswith('--') and len(word) > 2]
@@ -189,16 +185,17 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
         )
 
     # half a second: after the arguments
-    from mmseg_uvpt.sweep.jobs import Settings, config_options, list_jobs
+    from mmseg_uvpt.engine.data_root import absolute
+    from mmseg_uvpt.sweep.jobs import STAGES, Settings, config_options, list_jobs
 
+    published.refuse(extra, STAGES[stage].script)
     config_options(extra)
 
     settings = Settings(
         config_root=args.config_root,
         # absolute: jobs go on wherever the launcher is called from the next time
         work_root=args.work_root.resolve(),
-        data_root=args.data_root and os.path.realpath(args.data_root),
-        models=getattr(args, 'models', 'own'),
+        data_root=args.data_root and absolute(args.data_root),
         source_only=getattr(args, 'source_only', False),
         gpus=args.gpus_per_job,
         extra=tuple(extra),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.jobs import Job, shown
+from mmseg_uvpt.sweep.models import MISSING
 from mmseg_uvpt.sweep.scores import metrics_of, score_of
 from mmseg_uvpt.sweep.status import State, Status
 
@@ -30,14 +31,31 @@ def console() -> Console:
 
 
 def job_table(statuses: Mapping[Job, Status]) -> Table:
-    """Return the job list: rows with what they need and make, state and score."""
+    """Return the job list: rows with model, what they need and make, state and score."""
     table = Table(box=None, pad_edge=False, header_style='bold')
-    columns = ('job', 'method', 'backbone', 'source', 'needs', 'makes', 'state', 'score', '')
+    columns = (
+        'job',
+        'method',
+        'backbone',
+        'source',
+        'model',
+        'needs',
+        'makes',
+        'state',
+        'score',
+        '',
+    )
     for column in columns:
         table.add_column(column, overflow='fold')
     for job, status in statuses.items():
         row = job.row
-        cells = (job.name, row.method, row.backbone, row.source, *_paths(job))
+        cells = (
+            job.name,
+            row.method,
+            row.backbone,
+            row.source,
+            *_inputs_and_result(job, status.state),
+        )
         table.add_row(
             *map(Text, cells),
             Text(status.state.value, _STYLES.get(status.state, '')),
@@ -47,12 +65,16 @@ def job_table(statuses: Mapping[Job, Status]) -> Table:
     return table
 
 
-def _paths(job: Job) -> tuple[str, str]:
-    """Return what a job needs and makes; nothing if its config cannot tell."""
+def _inputs_and_result(job: Job, state: State) -> tuple[str, str, str]:
+    """Return which model a job has, what it needs and what it makes; '?' if its config is wrong."""
     try:
-        return shown(job.needs) if job.needs else '-', shown(job.makes)
-    except (UserError, AttributeError, KeyError):
-        return '?', '?'
+        model = job.model
+        origin = model.origin if model else '-'
+        if model and model.why and state is not State.DONE:
+            origin = MISSING
+        return origin, shown(job.needs) if job.needs else '-', shown(job.makes)
+    except (UserError, AttributeError, KeyError, TypeError):
+        return '?', '?', '?'
 
 
 def score_text(job: Job) -> str:

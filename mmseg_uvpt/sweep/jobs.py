@@ -14,14 +14,22 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine import cli
 from mmseg_uvpt.engine.configuration import require_data, require_file, resolve
-from mmseg_uvpt.engine.run_folder import CONFIG, best_checkpoint, last_checkpoint, record_of
+from mmseg_uvpt.engine.run_folder import CONFIG
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object
+from mmseg_uvpt.sweep.models import (
+    RELEASED,
+    Model,
+    choose,
+    is_finished,
+    made_in,
+    released_source,
+    source_of,
+)
 from mmseg_uvpt.sweep.rows import Row, find_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RELEASED = 'get it (model/README.md)'
-OWN, SOURCE, ADAPTED = MODELS = ('own', 'released-source', 'released-adapted')
+IMAGENET = 'get it (model/README.md)'
 
 
 @dataclass(frozen=True)
@@ -30,10 +38,10 @@ class Settings:
 
     Attributes:
         config_root: folder with ``pretrain/`` and ``uni_uvpt/``.
-        work_root: folder that takes ``seed<N>/<stage>/<row>/`` and, for other models than its own,
-            ``seed<N>-<models>/...``.
-        data_root: folder of the data sets; None for the configs'.
-        models: one of `MODELS`.
+        work_root: folder that takes ``seed<N>/<stage>/<row>/``. Version 0.1 kept what it made of
+            released models in ``seed<N>-released-source/...`` and ``seed<N>-released-adapted/...``;
+            that is found there.
+        data_root: as the scripts take it; None for the configs'.
         source_only: whether test jobs score the source models instead of the adapted ones.
         gpus: of a job; 0 for the CPU.
         extra: arguments that every script gets.
@@ -42,7 +50,6 @@ class Settings:
     config_root: Path
     work_root: Path
     data_root: str | None = None
-    models: str = OWN
     source_only: bool = False
     gpus: int = 0
     extra: tuple[str, ...] = ()
@@ -86,7 +93,10 @@ class Job(ABC):
         return self._folder(self.stage)
 
     def _folder(self, stage: str) -> Path:
-        models = '' if self.settings.models == OWN else f'-{self.settings.models}'
+        usual, old = self._place(stage), self._place(stage, '-released-source')
+        return old if old.is_dir() and not usual.is_dir() else usual
+
+    def _place(self, stage: str, models: str = '') -> Path:
         return self.settings.work_root / f'seed{self.seed}{models}' / stage / self.row.name
 
     @property
@@ -95,18 +105,37 @@ class Job(ABC):
         return self.row.adaptation
 
     @property
+    def model(self) -> Model | None:
+        """What the job starts from; None where that is no source model or adapted model."""
+        return self._source(self._recorded())
+
+    @property
+    def newest(self) -> Model | None:
+        """What the job would start from if it were run anew."""
+        return self._source()
+
+    def _source(self, recorded: str | None = None) -> Model:
+        folder = self._folder(Pretraining.stage)
+        return choose(folder, released_source(self.cfg), 'launcher_pretrain.py', recorded)
+
+    def _recorded(self) -> str | None:
+        """Return the model that the job once began with."""
+        return None
+
+    @property
     def needs(self) -> Path | None:
         """Checkpoint that the job starts from; where a run will make it, a pattern."""
-        return self._source_checkpoint()
+        return self.model.path
 
     @property
     @abstractmethod
     def makes(self) -> Path:
         """What the job leaves behind; a pattern until then."""
 
-    @abstractmethod
     def require(self) -> None:
         """Raise a `UserError` if something that the job needs is not there."""
+        if self.model.why:
+            raise UserError(self.model.why)
 
     @abstractmethod
     def done(self) -> bool:
@@ -142,34 +171,16 @@ class Job(ABC):
             return [sys.executable, *launch, script, *arguments]
         return [sys.executable, script, *arguments]
 
-    # checkpoints: those of the work root, or released ones
-
-    def _source_checkpoint(self) -> Path:
-        if self.settings.models == OWN:
-            return _made(self._folder(Pretraining.stage))
-        if self.row.adaptation:
-            return Path(self._resolved(self.row.adaptation).model.source_checkpoint)
-        return Path(self.cfg.released_checkpoint)
-
-    def _require_source_checkpoint(self) -> None:
-        if self.settings.models != OWN:
-            require_file(self._source_checkpoint(), 'source model', RELEASED)
-        else:
-            _require_finished(
-                self._folder(Pretraining.stage),
-                f'run launcher_pretrain.py, or take the released ones with --models {SOURCE}',
-            )
-
 
 class Training(Job):
     """What both trainings share: they make a checkpoint, and are resumed."""
 
     @property
     def makes(self) -> Path:
-        return _made(self.folder)
+        return made_in(self.folder)
 
     def done(self) -> bool:
-        return 'finished' in record_of(self.folder)
+        return is_finished(self.folder)
 
     def arguments(self) -> list[str]:
         arguments = [shown(self.config), '--work-dir', str(self.folder), '--seed', str(self.seed)]
@@ -181,6 +192,7 @@ class Pretraining(Training):
     """``pretrain.py``: makes a source model."""
 
     stage, script = 'pretrain', 'pretrain.py'
+    model = newest = None
 
     @property
     def config(self) -> Path:
@@ -195,7 +207,7 @@ class Pretraining(Training):
         from mmseg_uvpt.generalisation import prerequisites
 
         if self.needs:
-            require_file(self.needs, 'ImageNet weights', RELEASED)
+            require_file(self.needs, 'ImageNet weights', IMAGENET)
         require_data(self.cfg, 'train_dataloader', 'val_dataloader')
         prerequisites.check(self.cfg)
 
@@ -209,12 +221,15 @@ class PseudoLabelling(Job):
     def makes(self) -> Path:
         return self.folder / 'train'
 
+    def _recorded(self) -> str | None:
+        return _report(self.makes).get('checkpoint')
+
     def require(self) -> None:
-        self._require_source_checkpoint()
+        super().require()
         require_data(self.cfg, 'target_train_dataloader')
 
     def done(self) -> bool:
-        return bool(_json(self.makes / 'pseudo_labels.json').get('finished'))
+        return bool(_report(self.makes).get('finished'))
 
     def arguments(self) -> list[str]:
         arguments = ['--config', shown(self.config), '--checkpoint', str(self.needs)]
@@ -226,22 +241,32 @@ class Adaptation(Training):
 
     stage, script = 'train', 'train.py'
 
+    def _recorded(self) -> str | None:
+        return source_of(self.folder)
+
     @property
-    def _labels(self) -> PseudoLabelling:
-        return PseudoLabelling(self.row, self.seed, self.settings)
+    def _labels(self) -> Path:
+        beside = self.folder.parents[1] / PseudoLabelling.stage / self.row.name
+        return (beside if beside.is_dir() else self._folder(PseudoLabelling.stage)) / 'train'
 
     def require(self) -> None:
-        self._require_source_checkpoint()
-        if not self._labels.done():
+        super().require()
+        report = _report(self._labels)
+        if not report.get('finished'):
             raise UserError(
-                f'{self._labels.makes} holds no complete pseudo labels: run '
-                'launcher_pseudo_label.py'
+                f'{self._labels} holds no complete pseudo labels: run launcher_pseudo_label.py'
+            )
+        made_by = str(report.get('checkpoint', self.needs))
+        if Path(made_by).name != self.needs.name:
+            raise UserError(
+                f'{self._labels} holds pseudo labels of {made_by}, and the source model is '
+                f'{self.needs}: run launcher_pseudo_label.py --again'
             )
         require_data(self.cfg, 'train_dataloader', 'val_dataloader')
 
     def arguments(self) -> list[str]:
-        inputs = ['--source-checkpoint', str(self.needs), '--pseudo-label-dir']
-        return [*super().arguments(), *inputs, str(self._labels.makes)]
+        inputs = ['--source-checkpoint', str(self.needs), '--pseudo-label-dir', str(self._labels)]
+        return [*super().arguments(), *inputs]
 
 
 class Scoring(Job):
@@ -258,27 +283,29 @@ class Scoring(Job):
         return self.row.pretraining if self.settings.source_only else self.row.adaptation
 
     @property
-    def needs(self) -> Path:
+    def model(self) -> Model:
         if self.settings.source_only:
-            return self._source_checkpoint()
-        if self.settings.models == ADAPTED:
-            return Path(self.cfg.released_checkpoint)
-        return _made(self._folder(Adaptation.stage))
+            return self._source()
+        released = self.cfg.get('released_checkpoint')
+        return choose(self._folder(Adaptation.stage), released, 'launcher_train.py')
+
+    newest = model
+
+    @property
+    def folder(self) -> Path:
+        training = Pretraining if self.settings.source_only else Adaptation
+        kind = 'source' if self.settings.source_only else 'adapted'
+        beside = self._folder(training.stage).parents[1] / self.stage / self.row.name
+        old = self._place(self.stage, f'-released-{kind}')
+        is_old = self.model.origin == RELEASED and old.is_dir() and not beside.is_dir()
+        return old if is_old else beside
 
     @property
     def makes(self) -> Path:
         return self.folder / 'score.json'
 
     def require(self) -> None:
-        if self.settings.source_only:
-            self._require_source_checkpoint()
-        elif self.settings.models == ADAPTED:
-            require_file(self.needs, 'adapted model', RELEASED)
-        else:
-            _require_finished(
-                self._folder(Adaptation.stage),
-                f'run launcher_train.py, or score the released ones with --models {ADAPTED}',
-            )
+        super().require()
         require_data(self.cfg, 'test_dataloader')
 
     def done(self) -> bool:
@@ -330,14 +357,9 @@ def shown(path: Path) -> str:
     return str(path)
 
 
-def _made(folder: Path) -> Path:
-    """Return the checkpoint that a training is kept for: its best, if it looked for that."""
-    return best_checkpoint(folder) or last_checkpoint(folder) or folder / 'best_*.pth'
-
-
-def _require_finished(folder: Path, cure: str) -> None:
-    if 'finished' not in record_of(folder):
-        raise UserError(f'{folder} holds no finished training: {cure}')
+def _report(labels: Path) -> dict:
+    """Return what is recorded of a folder of pseudo labels."""
+    return _json(labels / 'pseudo_labels.json')
 
 
 def _json(path: Path) -> dict:

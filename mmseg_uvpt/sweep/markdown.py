@@ -23,7 +23,8 @@ def to_markdown(results: Sequence[Result], config_root: str = 'configs') -> str:
     figures = ['source-only', 'adapted', 'gain']
     head = ['pretraining, backbone, source', 'classes']
     if measured:
-        head += [f'{whose}: {figure}' for whose in ('published', 'ours') for figure in figures]
+        head += [f'published: {figure}' for figure in figures]
+        head += ['models', *(f'ours: {figure}' for figure in figures)]
         head += ['iterations', 'seeds', 'hardware', 'hours']
     else:
         head += [*figures, 'config', 'adapted model']
@@ -47,6 +48,8 @@ def _cells(result: Result, size: int, measured: bool, config_root: str) -> list[
         model = f'`{result.released}`' if result.released else ''
         return [*cells, *((link, model) if first else ('', ''))]
     runs = result.runs
+    models = [result.models(which) or '-' for which in ('source_model', 'adapted_model')]
+    cells.append(' / '.join(models) if runs else '')
     cells += [_over_seeds(result.measured(w, size), len(runs)) for w in ('source', 'adapted')]
     cells.append(_over_seeds(result.measured('gain', size), len(runs), '+'))
     hours = [run.hours for run in runs if run.hours is not None]

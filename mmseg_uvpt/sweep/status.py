@@ -72,7 +72,10 @@ def failure(status: int, job: Job) -> str:
 
 
 def _out_of_date(job: Job) -> str:
-    """Say so if the checkpoint that a finished job started from is newer than its result."""
+    """Say so if a finished job would now start from another model, or from a newer one."""
+    newest = job.newest
+    if newest and not newest.why and newest.path.name != job.needs.name:
+        return f'{newest.path} is there now: run it again with --again'
     try:
         newer = job.needs and job.needs.stat().st_mtime > job.makes.stat().st_mtime
     except OSError:

@@ -24,6 +24,7 @@ class FakeJob(Job):
     stage = 'fake'
     config = Path('fake.py')
     cfg = Config()
+    model = newest = None
 
     def __reduce__(self):
         return type(self), (self.row, self.seed, self.settings, self.code, self.wants)

@@ -57,7 +57,7 @@ def test_eight_jobs_a_stage(stage, tmp_path):
 
 @pytest.mark.parametrize('stage', STAGES)
 def test_commands(stage, tmp_path):
-    for changes in ({}, {'models': 'released-source'}, {'source_only': True}):
+    for changes in ({}, {'source_only': True}):
         job = jobs_of(
             stage, tmp_path, data_root='elsewhere', extra=('--cfg-options', 'a=1'), **changes
         )[0]
@@ -87,14 +87,11 @@ def test_seeds_have_folders_of_their_own(tmp_path):
     assert second.command()[-2:] == ['--seed', '1']
 
 
-def test_checkpoints_are_those_of_the_configs_where_released_ones_are_asked_for(tmp_path):
-    for stage, changes in (('pseudo_label', {}), ('train', {}), ('test', {'source_only': True})):
-        changes['models'] = 'released-source'
-        job = jobs_of(stage, tmp_path, ['sss_swin-b_gta5'], **changes)[0]
-        assert job.folder.parts[-3] == 'seed0-released-source'
-        expected = 'model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth'
-        assert str(job.needs) == expected
-    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], models='released-adapted')[0]
+def test_released_models_are_those_of_the_configs(tmp_path):
+    for stage, source_only in (('pseudo_label', False), ('train', False), ('test', True)):
+        job = jobs_of(stage, tmp_path, ['sss_swin-b_gta5'], source_only=source_only)[0]
+        assert str(job.needs) == 'model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth'
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'])[0]
     expected = 'model/Uni-UVPT_models/SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth'
     assert str(job.needs) == expected
     assert status_of(job).state is State.MISSING
@@ -109,13 +106,13 @@ def test_each_stage_starts_from_what_the_one_before_made(tmp_path):
             *(('test', False), ('test', True)),
         )
     )
-    assert label.needs == train.needs == source.needs == pretrain.makes
     assert pretrain.makes.name == 'best_*.pth'
     assert 'launcher_pretrain.py' in status_of(label).note
     pretrain.folder.mkdir(parents=True)
     for name in ('iter_10.pth', 'best_mIoU16_iter_8.pth'):
         (pretrain.folder / name).touch()
-    assert 'launcher_pretrain.py' in status_of(label).note  # not finished yet
+    assert label.needs == train.needs == source.needs == pretrain.makes
+    assert 'not finished: run launcher_pretrain.py' in status_of(label).note
     (pretrain.folder / 'run.json').write_text('{"starts": [], "finished": "2026"}')
     assert pretrain.done()
     assert label.needs == pretrain.makes == pretrain.folder / 'best_mIoU16_iter_8.pth'
@@ -125,7 +122,7 @@ def test_each_stage_starts_from_what_the_one_before_made(tmp_path):
 
 
 def test_a_score_of_another_checkpoint_is_none(tmp_path):
-    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], models='released-adapted')[0]
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'])[0]
     job.folder.mkdir(parents=True)
     job.makes.write_text(json.dumps({'checkpoint': 'other.pth', 'mIoU19': 50.0}))
     assert not job.done()
@@ -162,7 +159,7 @@ def test_list_and_dry_run_start_nothing(tmp_path, capsys):
     assert main('train', 'Adapt.', ['--list', *place]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == [
-        *('job', 'method', 'backbone', 'source', 'needs', 'makes', 'state', 'score')
+        *('job', 'method', 'backbone', 'source', 'model', 'needs', 'makes', 'state', 'score')
     ]
     assert len(lines) == 9
     assert all('missing input' in line for line in lines[1:])
@@ -183,6 +180,26 @@ def test_what_the_launcher_sets_cannot_be_set_again(word):
         main('pretrain', 'Train.', ['--list', '--', word])
 
 
+def test_options_of_the_published_launchers(tmp_path, capsys):
+    (tmp_path / 'cs/leftImg8bit').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to('cs')
+    for given, expected in (('cs', 'cs'), ('link', 'link'), ('nowhere', 'nowhere')):
+        place = ['--data_url', str(tmp_path / given), '--train_url', str(tmp_path / 'out')]
+        assert main('pretrain', 'Train.', ['--dry-run', *place]) == 0
+        line = capsys.readouterr().out.splitlines()[0]
+        assert f'--work-dir {tmp_path}/out/seed0/pretrain/sss_swin-b_gta5 ' in line
+        assert f'--data-root {tmp_path}/{expected}' in line
+    refused = [
+        (['--init_method', 'tcp://1.2.3.4:5013'], '--init_method is no option here.*--gpus-per'),
+        (['--run_test', 'True'], '--run_test is no option here.*--only JOB'),
+        (['--models', 'released-source'], '--models is no option here, instead leave it out'),
+        (['--list', '--', '--train-iter', '5'], r'--train-iter .* train_cfg\.max_iters=5'),
+    ]
+    for words, message in refused:
+        with pytest.raises(UserError, match=message):
+            main('train', 'Adapt.', words)
+
+
 def test_nothing_to_do_is_a_failure(tmp_path, capsys):
     arguments = ['--work-root', str(tmp_path / 'w'), '--only', 'sss_swin-b_gta5']
     assert main('pseudo_label', 'Label.', arguments) == 1
@@ -190,25 +207,15 @@ def test_nothing_to_do_is_a_failure(tmp_path, capsys):
 
 
 def test_again_loses_nothing_where_it_cannot_run(tmp_path):
-    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], models='released-adapted')[0]
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'])[0]
     job.folder.mkdir(parents=True)
     job.makes.write_text(json.dumps({'checkpoint': str(job.needs), 'mIoU19': 50.0}))
-    arguments = ['--models', 'released-adapted', '--only', 'sss_swin-b_gta5']
-    arguments += ['--work-root', str(tmp_path)]
+    arguments = ['--only', 'sss_swin-b_gta5', '--work-root', str(tmp_path)]
     assert main('test', 'Score.', arguments) == 0
     assert main('test', 'Score.', ['--again', *arguments]) == 0  # the released file is missing
     with pytest.raises(UserError, match='--gpus-per-job 40'):
         main('test', 'Score.', ['--again', '--gpus-per-job', '40', *arguments])
     assert job.done()
-
-
-def test_adapted_models_of_released_sources_are_those_made_here(tmp_path):
-    train, test = (
-        jobs_of(stage, tmp_path, ['sss_swin-b_gta5'], models='released-source')[0]
-        for stage in ('train', 'test')
-    )
-    assert test.needs == train.makes
-    assert test.needs.is_relative_to(tmp_path)
 
 
 def test_again_runs_a_training_anew(tmp_path):

@@ -121,13 +121,14 @@ def test_markdown(work_root):
     lines = to_markdown(collect(CONFIGS, [work_root])).splitlines()
     assert len(lines) == 2 + 4 + 8  # four rows over 19 classes, four over 16 and 13
     assert lines[2] == (
-        '| SSS Swin-B, GTA | 19 | 50.5 | 56.2 | +5.7 | 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 '
-        '| 80000 | 0, 1 | 2 x NVIDIA H100 | 7.0 |'
+        '| SSS Swin-B, GTA | 19 | 50.5 | 56.2 | +5.7 | own / own '
+        '| 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 | 80000 | 0, 1 | 2 x NVIDIA H100 | 7.0 |'
     )
     assert lines[-1] == (
-        '| source-GtA MiT-B5, SYNTHIA | 13 | 56.2 | 60.1 | +3.9 | 56.5 |  |  |  | 0 |  |  |'
+        '| source-GtA MiT-B5, SYNTHIA | 13 | 56.2 | 60.1 | +3.9 | own / - | 56.5 |  |  '
+        '|  | 0 |  |  |'
     )
-    assert {line.count('|') for line in lines} == {13}
+    assert {line.count('|') for line in lines} == {14}
 
 
 def test_an_unfinished_training_has_neither_iterations_nor_hours(work_root):
@@ -177,17 +178,41 @@ def test_what_cannot_be_read(work_root):
 
 def test_a_root_counts_once_and_other_models_are_apart(work_root):
     shutil.copytree(work_root / 'seed0', work_root / 'seed10')
-    shutil.copytree(work_root / 'seed0', work_root / 'seed3-released-source')
-    found = record(collect(CONFIGS, [work_root, work_root / '.']), GTA, 19)
-    assert found['seeds'] == [0, 1, 10]
-    found = record(collect(CONFIGS, [work_root], 'released-source'), GTA, 19)
-    assert found['seeds'] == [3]
+    folder = work_root / 'seed3-released-source'  # of version 0.1
+    shutil.copytree(work_root / 'seed0', folder)
+    released = 'model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth'
+    write(folder / f'test_source/{GTA}/score.json', scores(SOURCE[0], released))
+    start = {**START, 'command': f'python train.py x.py --source-checkpoint {released}'}
+    write(folder / f'train/{GTA}/run.json', {'starts': [start]})
+    table = json.loads(to_json(collect(CONFIGS, [work_root, work_root / '.'])))['table']
+    found = [r for r in table if r['config'].startswith(GTA) and r['classes'] == 19]
+    assert [(r['source_model'], r['adapted_model'], r['seeds']) for r in found] == [
+        ('own', 'own', [0, 1, 10]),
+        ('released', 'own, of the released source', [3]),
+    ]
+    assert found[1]['gain'] == pytest.approx(6.0)
+
+
+def test_what_was_begun_is_a_missing_input(work_root):
+    """And a gain is that of a model over the one that it was made of."""
+    released = 'SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth'
+    shutil.rmtree(work_root / 'seed1')
+    shutil.rmtree(work_root / f'seed0/train/{GTA}')
+    write(work_root / f'seed0/test/{GTA}/score.json', scores(ADAPTED[0], f'model/x/{released}'))
+    cells = to_markdown(collect(CONFIGS, [work_root])).splitlines()[2].split(' | ')
+    assert cells[5:9] == ['own / released', '50.0', '56.0', '']
+    shutil.rmtree(work_root / 'seed0/test')
+    shutil.rmtree(work_root / 'seed0/test_source')
+    write(work_root / f'seed0/train/{GTA}/job.json', {})
+    write(work_root / f'seed0/pretrain/{GTA}/job.json', {})
+    cells = to_markdown(collect(CONFIGS, [work_root])).splitlines()[2].split(' | ')
+    assert cells[5:9] == ['missing input / missing input', '', '', '']
 
 
 def test_means_over_fewer_seeds_say_so(work_root):
     (work_root / f'seed1/test/{GTA}/score.json').unlink()
     line = to_markdown(collect(CONFIGS, [work_root])).splitlines()[2]
-    assert '| 50.2 ± 0.3 | 56.0 (n=1) | +6.0 (n=1) |' in line
+    assert '| own / own | 50.2 ± 0.3 | 56.0 (n=1) | +6.0 (n=1) |' in line
 
 
 def test_page_without_a_place(tmp_path):
