@@ -81,8 +81,8 @@ def is_begun(folder: Path) -> bool:
 
 def released_source(cfg: Config) -> str | None:
     """Return the released source model of a row, as its pretraining or its adaptation names it."""
-    is_adaptation = 'source_checkpoint' in cfg.model
-    return cfg.model.source_checkpoint if is_adaptation else cfg.get('released_checkpoint')
+    model = cfg.get('model', {})
+    return model.get('source_checkpoint', cfg.get('released_checkpoint'))
 
 
 def is_released(path: str, released: str | None) -> bool:
