@@ -67,7 +67,7 @@ fuzz: install  ## run the fuzzers of tests/fuzz, SECONDS=60 for each of TARGET=a
 	work_dirs/fuzz/venv/bin/python tests/fuzz/run.py $(TARGET) $(SECONDS)
 
 soak: install  ## kill trainings 240 times and compare, then watch one of 3000 iterations: 20 minutes
-	OMP_NUM_THREADS=1 UVPT_KILLS=200 $(PY) -m pytest tests/engine/test_exact_resume.py
+	OMP_NUM_THREADS=1 UVPT_KILLS=200 $(PY) -m pytest -m slow tests/engine/test_exact_resume.py
 	$(PY) benchmarks/soak.py --json work_dirs/soak/soak.json
 
 clean:  ## remove what builds and tools leave, but no data, checkpoints, runs or environment

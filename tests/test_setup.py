@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SCRIPTS = ['install.sh', '.ci/run']
 LISTS = ['requirements.txt', 'requirements-nodeps.txt']
 NEEDED_COMMANDS = (
-    'bash cat cp cut dirname flock grep ls mkdir mv realpath rm sed sha256sum touch tr'
+    'bash cat cp cut dirname flock grep ls mkdir mv realpath rm sed sha256sum sort touch tr'
 )
 
 FAKE_PYTHON = """#!/usr/bin/env bash
@@ -28,9 +29,24 @@ case "$1 $2" in
     '-m mmseg_uvpt.ops') [ -z "${FAIL_OPS:-}" ] ;;
     '-m venv') mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
     '-c import cv2') [ -z "${NO_DESKTOP:-}" ] || grep -q opencv-python-headless "$CALLS" ;;
-    *) exec {real} "$@" ;;
+    *) exec {real} -S "$@" ;;  # without packages it starts sooner
 esac
 """
+
+# a Python that says it is another version, as far as install.sh asks
+OF_VERSION = """#!/usr/bin/env bash
+case "$1 $2" in
+    *version_info*) code=${{2//sys.version_info/({version})}}; exec {python} -c "$code" ;;
+    *) exec {python} "$@" ;;
+esac
+"""
+# what python3 is, what else is there, what is to be chosen
+VERSIONS = [
+    ('3, 14', {'python3.12': '3, 12'}, '3.14'),
+    ('3, 20', {}, '3.20'),
+    ('3, 8', {'python3.9': '3, 9', 'python3.10': '3, 10', 'python3.13': '3, 13'}, '3.13'),
+    ('3, 8', {'python3.9': '3, 9', 'python3.11-config': '3, 11'}, None),
+]
 
 
 def requirement_lines(name: str) -> list[str]:
@@ -115,12 +131,34 @@ class Clone:
         self.environment = self.folder / '.venv'
         self.calls = folder / 'calls'
 
-    def install(self, *arguments: str, **variables: str) -> tuple[int, str, list[str]]:
-        """Run install.sh; return its status, what it printed, what pip, venv and ops were asked."""
+    def commands(self) -> Path:
+        """Return a folder of the few commands that install.sh itself calls, for a PATH."""
+        folder = self.folder.parent / 'commands'
+        folder.mkdir()
+        for name in NEEDED_COMMANDS.split():
+            (folder / name).symlink_to(shutil.which(name))
+        return folder
+
+    def install(
+        self,
+        *arguments: str,
+        shell: Sequence[str | Path] | None = None,
+        cwd: Path | None = None,
+        **variables: str,
+    ) -> tuple[int, str, list[str]]:
+        """Run install.sh; return its status, what it printed, what pip, venv and ops were asked.
+
+        Args:
+            arguments: of the script.
+            shell: the words before them, if another shell than bash or another way is to run it.
+            cwd: folder to run it in; the clone if it is None.
+            variables: of the environment.
+        """
         self.calls.write_text('')
         kept = {k: v for k, v in os.environ.items() if k not in ('UVPT_ENV', 'VIRTUAL_ENV')}
         done = subprocess.run(
-            ['bash', self.folder / 'install.sh', *arguments],
+            [*(shell or ('bash', self.folder / 'install.sh')), *arguments],
+            cwd=cwd or self.folder,
             env={**kept, 'CALLS': str(self.calls), 'PYTHON': str(self.python), **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -184,13 +222,9 @@ def test_a_build_that_breaks_off_is_tried_again(clone):
     assert (status, calls) == (0, ['mmseg_uvpt.ops build'])
 
 
-def test_a_machine_without_any_compiler_is_served(clone, tmp_path):
+def test_a_machine_without_any_compiler_is_served(clone):
     """Only the few commands that install.sh itself calls are on its PATH."""
-    commands = tmp_path / 'commands'
-    commands.mkdir()
-    for name in NEEDED_COMMANDS.split():
-        (commands / name).symlink_to(shutil.which(name))
-    status, printed, calls = clone.install(PATH=str(commands))
+    status, printed, calls = clone.install(PATH=str(clone.commands()))
     assert status == 0, printed
     assert calls[-1] == 'mmseg_uvpt.ops build'
 
@@ -250,7 +284,56 @@ def test_folders_with_other_things_are_not_touched(clone, tmp_path):
 def test_an_unsuitable_python_is_named(clone, python):
     status, printed, calls = clone.install(PYTHON=python)
     assert (status, calls) == (1, [])
-    assert printed == f'error: PYTHON={python} is not a Python 3.10 to 3.12; set PYTHON to one\n'
+    assert printed == f'error: PYTHON={python} is no Python 3.10 or newer; set PYTHON to one\n'
+
+
+@pytest.mark.parametrize(('python3', 'others', 'chosen'), VERSIONS)
+def test_the_first_python_that_is_new_enough_makes_the_environment(
+    clone, tmp_path, python3, others, chosen
+):
+    """Of names with a number the newest; no version is too new."""
+    commands = clone.commands()
+    for name, version in {'python3': python3, **others}.items():
+        (commands / name).write_text(OF_VERSION.format(version=version, python=clone.python))
+        (commands / name).chmod(0o755)
+    status, printed, _ = clone.install(PYTHON='', PATH=str(commands))
+    if chosen:
+        assert (status, printed.splitlines()[0]) == (
+            0,
+            f'making the environment {clone.environment} with Python {chosen}',
+        )
+    else:
+        assert status == 1
+        assert printed.startswith('error: no Python 3.10 or newer found: sudo apt-get install')
+
+
+@pytest.mark.parametrize('shell', ['dash', 'busybox sh', 'bash', 'bash --posix'])
+def test_any_posix_shell_may_start_the_install(clone, tmp_path, shell):
+    words = shell.split()
+    if not shutil.which(words[0]):
+        pytest.skip(f'no {words[0]} here')
+    for folder, script in ((clone.folder, 'install.sh'), (tmp_path, clone.folder / 'install.sh')):
+        status, printed, _ = clone.install('--python', shell=[*words, script], cwd=folder)
+        assert (status, printed) == (0, f'{clone.environment}/bin/python\n')
+    status, printed, _ = clone.install('--pyhton', shell=[*words, 'install.sh'])
+    assert (status, printed.split(';')[0]) == (1, 'error: unknown argument --pyhton')
+    for line in ('. ./install.sh && echo on', 'cat install.sh | ' + shell):
+        status, printed, calls = clone.install(shell=[*words, '-c', line])
+        assert (status, calls) == (1, [])
+        assert printed == (
+            'error: install.sh is to be run, neither sourced nor piped: bash install.sh\n'
+        )
+
+
+def test_a_machine_without_bash_is_told_so(clone):
+    commands = clone.commands()
+    (commands / 'bash').unlink()
+    shell = next(filter(None, map(shutil.which, ('dash', 'busybox'))), None)
+    if not shell:
+        pytest.skip('no shell here but bash')
+    words = [shell, 'sh'] if shell.endswith('busybox') else [shell]
+    status, printed, _ = clone.install(shell=[*words, 'install.sh'], PATH=str(commands))
+    assert (status, printed) == (1, 'error: install.sh needs bash: install it first\n')
 
 
 def test_a_stale_active_environment_is_not_made(clone, tmp_path):

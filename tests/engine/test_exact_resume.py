@@ -44,7 +44,14 @@ def scripts(miniature, finished, source_config, adaptation_config, data_root):
     }
 
 
-@pytest.mark.parametrize(('script', 'kills'), [('train', KILLS), ('pretrain', KILLS // 5)])
+@pytest.mark.parametrize(
+    ('script', 'kills'),
+    [
+        *[('train', 3), ('pretrain', 1)],
+        pytest.param('train', KILLS, marks=pytest.mark.slow),
+        pytest.param('pretrain', KILLS // 5, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_at_random_moments(scripts, tmp_path, script, kills):
     main, arguments, options = scripts[script]
     options = ['--cfg-options', *options]
