@@ -41,7 +41,9 @@ class LabelCorrectionHook(Hook):
         queue_length: images over which an IoU is taken.
         slope: share by which a class's curve must have flattened before it is corrected.
         quantile: of a class's confidences, above which its predictions are trusted; 0..1.
-        num_classes: number of classes.
+        num_classes: number of classes; None for that of the data set.
+        foreign_labels: whether the pseudo labels need not be the source model's own. It changes
+            nothing here: who starts a training compares them before (`engine.label_record`).
 
     Raises:
         ValueError: ``quantile`` is out of its range.
@@ -54,7 +56,8 @@ class LabelCorrectionHook(Hook):
         queue_length: int = 1000,
         slope: float = 0.95,
         quantile: float = 0.80,
-        num_classes: int = 19,
+        num_classes: int | None = None,
+        foreign_labels: bool = False,
     ) -> None:
         if not 0 <= quantile <= 1:
             raise ValueError(f'quantile must be in 0..1, not {quantile!r}')
@@ -64,6 +67,7 @@ class LabelCorrectionHook(Hook):
         self.slope = slope
         self.quantile = quantile
         self.num_classes = num_classes
+        self.foreign_labels = foreign_labels
         self.bank: LabelBank | None = None
         self._iteration = -1  # the last one whose predictions were kept
         self._saved: dict[str, Any] | None = None  # state of a checkpoint, until training begins
@@ -72,6 +76,8 @@ class LabelCorrectionHook(Hook):
         """Create the bank, or open that of the run being resumed; the keeper does."""
         loader = runner.train_dataloader
         dataset = data_set_of(loader)
+        if self.num_classes is None:
+            self.num_classes = len(dataset.metainfo['classes'])
         epoch = math.ceil(len(dataset) / (loader.batch_size * get_world_size()))
         self.rule = self.make_rule(epoch)
         if not exchange.is_keeper():

@@ -8,13 +8,15 @@ from mmseg.registry import DATASETS
 
 from mmseg_uvpt.datasets.checked_files import CheckedFiles, as_suffixes, without_suffix
 from mmseg_uvpt.datasets.layouts import CITYSCAPES
+from mmseg_uvpt.datasets.named_classes import NamedClasses
 
 
-# In mmseg's place in the registry, so that a config of mmseg works as it is. It changes the errors
-# where mmseg's would fail later, or train on nothing, and knows pseudo labels.
+# In mmseg's place in the registry, so that a config of mmseg works as it is. With the classes of
+# Cityscapes it changes the errors where mmseg's would fail later, or train on nothing, and knows
+# pseudo labels.
 @DATASETS.register_module(force=True)
-class CityscapesDataset(CheckedFiles, MMSegCityscapesDataset):
-    """mmseg's `CityscapesDataset` with files checked when it is made.
+class CityscapesDataset(NamedClasses, CheckedFiles, MMSegCityscapesDataset):
+    """mmseg's `CityscapesDataset` with files checked when it is made, and with any classes.
 
     ``data_prefix`` chooses the split: ``img_path='leftImg8bit/val', seg_map_path='gtFine/val'``.
 

@@ -82,6 +82,8 @@ class ImageCache(BaseTransform):
         """
         try:
             sources = tuple(_stamp(results[key]) for key in self._sources)
+            if 'seg_map_path' in self._sources:  # whether a label serves depends on it
+                sources += ((results['seg_map_path'], results.get('num_classes')),)
         except (OSError, KeyError):  # the transforms say what is wrong with it, or do without
             return self._made(results)
         path = self._folder / _name(path for path, *_ in sources)

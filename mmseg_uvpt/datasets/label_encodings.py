@@ -69,7 +69,6 @@ def _table_of(ids: list[int]) -> np.ndarray:
 
 CITYSCAPES_TO_TRAIN_ID = _table_of([row.cityscapes for row in _TABLE])
 SYNTHIA_TO_TRAIN_ID = _table_of([row.synthia for row in _TABLE])
-_TRAIN_IDS_AND_IGNORE = np.isin(np.arange(256), [*range(len(_TABLE)), IGNORE]).astype(np.uint8)
 
 
 def to_train_ids(raw: np.ndarray, lut: np.ndarray) -> np.ndarray:
@@ -167,11 +166,15 @@ def read_cityscapes_label(path: str | Path) -> np.ndarray:
     return label
 
 
-def read_train_ids(path: str | Path) -> np.ndarray:
+def read_train_ids(path: str | Path, num_classes: int = len(CLASSES)) -> np.ndarray:
     """Read a ``*_labelTrainIds.png``, a converted label or a pseudo label.
 
+    Args:
+        path: of the label.
+        num_classes: how many classes its data set has; those of Cityscapes if it names no others.
+
     Returns:
-        np.ndarray: uint8 (H, W), values 0..18 and 255.
+        np.ndarray: uint8 (H, W), values 0..num_classes - 1 and 255.
 
     Raises:
         DataError: unreadable, another encoding, or other values.
@@ -182,14 +185,22 @@ def read_train_ids(path: str | Path) -> np.ndarray:
         'Make it again: tools/convert_datasets with --force for a ground truth, '
         'generate_pseudo_label.py for a pseudo label.',
     )
-    if not to_train_ids(label, _TRAIN_IDS_AND_IGNORE).all():
-        wrong = [value for value in _values(label) if not _TRAIN_IDS_AND_IGNORE[value]]
+    allowed = _allowed(num_classes)
+    if not to_train_ids(label, allowed).all():
+        wrong = [value for value in _values(label) if not allowed[value]]
         raise DataError(
-            f'{path}: label values {wrong} are outside 0..18 and 255. Make the file again: '
-            'tools/convert_datasets with --force for a ground truth, generate_pseudo_label.py for '
-            'a pseudo label.'
+            f'{path}: label values {wrong} are outside 0..{num_classes - 1} and {IGNORE} (the data '
+            f'set has {num_classes} classes). Name as many classes as the labels have (metainfo of '
+            'the config), or make the file again: tools/convert_datasets with --force for a ground '
+            'truth, generate_pseudo_label.py for a pseudo label.'
         )
     return label
+
+
+@cache
+def _allowed(num_classes: int) -> np.ndarray:
+    """Return which values a label may have: uint8 (256,), 0 or 1."""
+    return np.isin(np.arange(256), [*range(num_classes), IGNORE]).astype(np.uint8)
 
 
 def read_pseudo_label(path: str | Path, cure: str) -> np.ndarray:

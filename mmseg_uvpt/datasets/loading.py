@@ -12,6 +12,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.image_files import read_image
 from mmseg_uvpt.datasets.label_encodings import read_pseudo_label, read_train_ids
+from mmseg_uvpt.datasets.named_classes import MOST, not_mapped
 from mmseg_uvpt.registry import TRANSFORMS as OWN_TRANSFORMS
 
 
@@ -54,9 +55,9 @@ class LoadImageChecked(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadLabelChecked(LoadAnnotations):
-    """mmseg's `LoadAnnotations` for train id labels, with nothing to configure.
+    """mmseg's `LoadAnnotations` for labels that hold the ids of classes, with nothing to configure.
 
-    Classes cannot be remapped here: every model and metric of this project has the 19 train ids.
+    Ids are never mapped to others: what asks for that is refused.
     """
 
     def __init__(self) -> None:
@@ -70,14 +71,17 @@ class LoadLabelChecked(LoadAnnotations):
         return super().transform(results) if 'seg_map_path' in results else results
 
     def _load_seg_map(self, results: dict) -> None:
-        """Add ``gt_seg_map``: uint8 (H, W), values 0..18 and 255.
+        """Add ``gt_seg_map``: uint8 (H, W), ids of the data set's classes and 255.
 
         Raises:
             DataError: the file is missing or damaged, holds other values, or has another size
-                than the image (where that was loaded before).
+                than the image (where that was loaded before); its ids were to be mapped.
         """
         path = results['seg_map_path']
-        label = read_train_ids(path)
+        for setting in ('label_map', 'reduce_zero_label'):
+            if results.get(setting):
+                raise DataError(not_mapped(f'{setting} of the data set that {path} belongs to'))
+        label = read_train_ids(path, results.get('num_classes', MOST))
         cure = (
             'Put the right files there or move both away; tools/check_data.py lists all such pairs.'
         )

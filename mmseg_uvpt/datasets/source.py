@@ -1,4 +1,4 @@
-"""The two source data sets, with the 19 classes of Cityscapes."""
+"""The two source data sets, with the classes of Cityscapes where a config names no others."""
 
 from typing import ClassVar
 
@@ -8,9 +8,11 @@ from mmseg.registry import DATASETS
 from mmseg_uvpt.datasets.checked_files import CheckedFiles
 from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
 from mmseg_uvpt.datasets.layouts import GTA, SYNTHIA, Layout
+from mmseg_uvpt.datasets.named_classes import NamedClasses
+from mmseg_uvpt.evaluation.class_subsets import NOT_IN_16
 
 
-class _SourceDataset(CheckedFiles, BaseSegDataset):
+class _SourceDataset(NamedClasses, CheckedFiles, BaseSegDataset):
     """Images and converted labels of a `Layout`; the arguments are those of `BaseSegDataset`."""
 
     METAINFO: ClassVar[dict] = {'classes': CLASSES, 'palette': [list(colour) for colour in PALETTE]}
@@ -39,3 +41,5 @@ class SynthiaDataset(_SourceDataset, layout=SYNTHIA):
 
     Terrain, truck and train (9, 14, 16) do not occur in it.
     """
+
+    never_labelled = NOT_IN_16

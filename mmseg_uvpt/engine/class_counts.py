@@ -1,55 +1,163 @@
-"""Whether all parts of a run mean the same number of classes."""
+"""Whether all parts of a run mean the same classes, and whether its labels have them."""
 
-from mmengine.hooks import Hook
-from torch.utils.data import DataLoader
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
+from mmseg_uvpt.datasets.image_cache import all_transforms
+from mmseg_uvpt.datasets.label_encodings import IGNORE, read_train_ids
+from mmseg_uvpt.datasets.loading import LoadLabelChecked
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
+from mmseg_uvpt.engine.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.engine.runner import without_wrapper
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.class_subsets import class_subsets
+from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
+
+LOOKED_AT = 100  # labels of a data set that are read before a run begins
 
 
 class ClassCountHook(Hook):
-    """Ends a run before it begins, where its head, data sets and label correction disagree.
+    """Ends a run before it begins, where its parts disagree about its classes.
 
-    It would go on otherwise, with classes under wrong names or ids that nobody predicts.
+    It would go on otherwise, with classes under wrong names, ids that nobody predicts, or labels
+    that are no classes.
     """
 
     priority = 'VERY_HIGH'  # before the label bank is made
+
+    def __init__(self) -> None:
+        self._loaded: list[str] | None = None  # classes that the checkpoint was trained for
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Note what the checkpoint says of its classes."""
+        self._loaded = classes_in(checkpoint)
 
     def before_train(self, runner) -> None:
         """Compare what is trained, and what it is evaluated with.
 
         Raises:
-            UserError: numbers of classes differ.
+            UserError: classes or their numbers differ, or labels do not have them.
         """
-        counts = _of_head(runner) | _of_loader('train_dataloader', runner.train_dataloader)
+        classes = _of_loader('train_dataloader', runner.train_dataloader)
         if runner.val_loop is not None:
-            counts |= _of_loader('val_dataloader', runner.val_dataloader)
+            classes |= _of_loader('val_dataloader', runner.val_dataloader)
+        counts = of_model(runner.model) | {name: len(names) for name, names in classes.items()}
         for hook in runner.hooks:
-            if isinstance(hook, LabelCorrectionHook):
+            if isinstance(hook, LabelCorrectionHook) and hook.num_classes is not None:
                 counts[f'{type(hook).__name__}.num_classes'] = hook.num_classes
         require_equal(counts)
+        require_same({**classes, 'the checkpoint': self._loaded})
+        if runner.val_loop is not None:
+            _check_best(runner)
+        if runner.iter == 0:
+            look_at_labels(data_set_of(runner.train_dataloader), training=True)
+            if runner.val_loop is not None:
+                look_at_labels(data_set_of(runner.val_dataloader))
 
     def before_test(self, runner) -> None:
         """Compare what is scored.
 
         Raises:
-            UserError: numbers of classes differ.
+            UserError: classes or their numbers differ, or labels do not have them.
         """
-        require_equal(_of_head(runner) | _of_loader('test_dataloader', runner.test_dataloader))
+        classes = _of_loader('test_dataloader', runner.test_dataloader)
+        require_equal(of_model(runner.model) | {n: len(names) for n, names in classes.items()})
+        require_same({**classes, 'the checkpoint': self._loaded})
+        look_at_labels(data_set_of(runner.test_dataloader))
 
 
-def _of_head(runner) -> dict[str, int]:
-    return {'model.decode_head.num_classes': without_wrapper(runner.model).decode_head.num_classes}
+def of_model(model: nn.Module) -> dict[str, int]:
+    """Return all numbers of classes that a segmentor has, by what has them."""
+    model = without_wrapper(model)
+    counts = {'model.decode_head.num_classes': model.decode_head.num_classes}
+    if model.decode_head.out_channels != model.decode_head.num_classes:
+        counts['model.decode_head.out_channels'] = model.decode_head.out_channels
+    for name, module in model.named_modules():
+        weight = getattr(module, 'class_weight', None)
+        if weight is not None:
+            counts[f'model.{name}.class_weight'] = len(weight)
+    return counts
 
 
-def _of_loader(name: str, loader: DataLoader) -> dict[str, int]:
-    return {f'{name}.dataset.metainfo.classes': len(data_set_of(loader).metainfo['classes'])}
+def _of_loader(name: str, loader: DataLoader) -> dict[str, list[str]]:
+    return {f'{name}.dataset.metainfo.classes': data_set_of(loader).metainfo['classes']}
 
 
-def require_equal(counts: dict[str, int]) -> None:
-    """Raise a `UserError` unless all numbers of classes, by what has them, are the same."""
-    if len(set(counts.values())) > 1:
-        listed = ', '.join(f'{name}: {count}' for name, count in counts.items())
-        raise UserError(f'numbers of classes differ ({listed}): make them agree in the config')
+def _check_best(runner) -> None:
+    """Raise a `UserError` where the best checkpoint is that of a score which no evaluation has."""
+    evaluator = runner.val_loop.evaluator
+    metrics = evaluator.metrics if isinstance(evaluator, Evaluator) else [None]
+    if not all(type(metric) is DomainIoUMetric and metric.prefix is None for metric in metrics):
+        return  # what others give is known after an evaluation
+    classes = data_set_of(runner.val_dataloader).metainfo['classes']
+    means = ['mIoU', *(f'mIoU{size}' for size in class_subsets(classes)), 'aAcc']
+    given = {*means, *(f'IoU.{name}' for name in classes), 'auto'}
+    for hook in runner.hooks:
+        keys = getattr(hook, 'key_indicators', None) or ()
+        if isinstance(hook, CheckpointHook) and {*keys} - given:
+            raise UserError(
+                f'default_hooks.checkpoint.save_best is {min({*keys} - given)!r}, but an '
+                f'evaluation of {len(classes)} classes gives {", ".join(means)} and IoU.<class>: '
+                'name one of these, or None'
+            )
+
+
+def look_at_labels(dataset: Dataset, training: bool = False) -> None:
+    """Read some labels of a data set, evenly chosen, before a run needs them.
+
+    Args:
+        dataset: one whose pipeline loads no labels is left alone.
+        training: whether it is trained on: then it needs more than one class, and the log names
+            those that occur in no label.
+
+    Raises:
+        UserError: a label has values that are no classes; or one class alone occurs and 255, as
+            in masks of 0 and 255.
+    """
+    for part in _parts(dataset):
+        if any(isinstance(t, LoadLabelChecked) for t in all_transforms(part.pipeline.transforms)):
+            _look_at(part, training)
+
+
+def _parts(dataset: Dataset) -> Iterator[BaseSegDataset]:
+    """Yield the data sets within wrappers."""
+    if isinstance(dataset, BaseSegDataset):
+        yield dataset
+    for within in (getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())):
+        if within is not None:
+            yield from _parts(within)
+
+
+def _look_at(dataset: BaseSegDataset, training: bool) -> None:
+    classes = dataset.metainfo['classes']
+    number = min(LOOKED_AT, len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, number).astype(int).tolist()
+    paths = [dataset.get_data_info(i)['seg_map_path'] for i in chosen]
+    occurs = np.zeros(256, bool)
+    for path in paths:
+        occurs[read_train_ids(path, len(classes))] = True
+    there = [name for name, occurring in zip(classes, occurs, strict=False) if occurring]
+    absent = {*classes} - {*there, *getattr(dataset, 'never_labelled', ())}
+    looked_at = f'the {number} labels of {type(dataset).__name__} that were looked at'
+    does_not_count = f'{IGNORE} does not count: in masks of two classes write 0 and 1'
+    if occurs[IGNORE] and len(there) == 1 < len(classes):
+        message = (
+            f'{paths[0]}: {looked_at} hold {there[0]!r} and {IGNORE} alone, and {does_not_count}'
+        )
+        if training:
+            raise UserError(message)
+        print_log(message, 'current', logging.WARNING)
+    elif training and absent:
+        names = ', '.join(name for name in classes if name in absent)
+        print_log(
+            f'no pixel of {names} in {looked_at}; {does_not_count}', 'current', logging.WARNING
+        )

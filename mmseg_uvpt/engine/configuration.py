@@ -8,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from mmseg_uvpt.engine import data_root
+from mmseg_uvpt.engine.classes import name_classes
 from mmseg_uvpt.engine.cli import default_work_dir
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
@@ -27,9 +28,13 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
     Raises:
         UserError: the file is missing or cannot be read.
     """
-    cfg = read(args.config, import_modules)
+    cfg = _read(args.config, import_modules)
     before = data_root.stated(cfg)
-    cfg.merge_from_dict(_parsed(args.cfg_options))
+    options = _parsed(args.cfg_options)
+    cfg.merge_from_dict(options)
+    if import_modules:
+        name_classes(cfg)
+        cfg.merge_from_dict(options)  # a number that is given stays, and is refused if it is wrong
     data_root.move(cfg, before, args.data_root or cfg.get('data_root', data_root.DATA))
     return cfg
 
@@ -61,9 +66,19 @@ def launcher() -> str:
 def read(path: str | Path, import_modules: bool = True) -> Config:
     """Read a config file, and import what it names in ``custom_imports`` unless told not to.
 
+    Returns:
+        Config: as it stands there; with the modules, its classes are those that it names.
+
     Raises:
         UserError: it is missing, or is no config; the reason is named.
     """
+    cfg = _read(path, import_modules)
+    if import_modules:
+        name_classes(cfg)
+    return cfg
+
+
+def _read(path: str | Path, import_modules: bool) -> Config:
     if reason := why_unreadable(path):
         raise UserError(
             f'config {path} {reason}; the published recipes are '

@@ -1,8 +1,8 @@
 """What the pseudo labels in a folder are: who made them, class frequencies, confidences."""
 
 import json
-import os
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +10,11 @@ import numpy as np
 from mmengine.dist import get_rank
 from prettytable import PrettyTable
 
+from mmseg_uvpt.engine.label_record import REPORT, made_by_another, record_in, recorded_classes
 from mmseg_uvpt.engine.provenance import now
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, parse_json, read_object, write_json
+from mmseg_uvpt.files import open_regular, parse_json, write_json
 
-REPORT = 'pseudo_labels.json'
 JOURNAL = 'pseudo_label_confidences.jsonl'
 
 
@@ -31,43 +31,43 @@ class LabelReport:
     Args:
         folder: of the pseudo labels.
         classes: names, in the order of the label values.
-        facts: what made them; ``checkpoint_sha256`` is compared with that of labels made before.
+        facts: what made them; its model and classes are compared with those of labels made before.
         force: whether labels of another checkpoint may be replaced.
 
     Raises:
-        UserError: the folder holds labels of another checkpoint, and ``force`` is not set.
+        UserError: the folder holds labels of another model, and ``force`` is not set.
     """
 
     def __init__(self, folder: str | Path, classes: Sequence[str], facts: dict, force: bool):
         self.folder = Path(folder)
         self.classes = list(classes)
-        self.facts = facts
+        self.facts = {**facts, 'class_names': self.classes}
         self.pixels = np.zeros(len(self.classes), np.int64)
         self.images = 0
+        self.sizes: Counter[str] = Counter()  # of the labels, as width x height
         self._confidences: dict[str, dict] = {}
         self._lock = threading.Lock()
         if not force:
-            self._refuse_other_checkpoint()
+            self._refuse_other_model()
 
-    def _refuse_other_checkpoint(self) -> None:
-        path = self.folder / REPORT
-        if not os.path.lexists(path):
+    def _refuse_other_model(self) -> None:
+        found = record_in(self.folder)
+        if found is None:
             return
-        found = read_object(path, 'delete it, or add --force')
-        try:
-            made_by, name = found['checkpoint_sha256'], found['checkpoint']
-        except KeyError as error:
-            raise UserError(f'{path} names no {error}: delete it, or add --force') from error
-        if made_by != self.facts['checkpoint_sha256']:
+        cure = 'choose another --pseudo_label_dir, or replace them with --force'
+        if 'checkpoint' not in found or not found.keys() & {'weights_sha256', 'checkpoint_sha256'}:
+            raise UserError(f'{self.folder / REPORT} names no checkpoint of its labels: {cure}')
+        if maker := made_by_another(found, self.facts):
             raise UserError(
-                f'{self.folder} holds pseudo labels of another checkpoint, {name}: choose another '
-                '--pseudo_label_dir, or replace them with --force'
+                f'{self.folder} holds pseudo labels of another checkpoint, {maker}: {cure}'
             )
+        if recorded_classes(found) not in (None, self.classes):
+            raise UserError(f'{self.folder} holds pseudo labels of other classes: {cure}')
 
     def begin(self, anew: bool) -> None:
         """Write who makes the labels; take up what earlier runs noted unless ``anew``."""
         if not anew:
-            self._refuse_other_checkpoint()  # it may have come between
+            self._refuse_other_model()  # it may have come between
         else:
             for journal in self._journals():
                 journal.unlink()
@@ -101,6 +101,7 @@ class LabelReport:
         with self._lock:
             self.pixels += pixels
             self.images += 1
+            self.sizes[f'{label.shape[1]} x {label.shape[0]}'] += 1
 
     def add_confidence(self, frame: str, label: np.ndarray, confidence: np.ndarray) -> None:
         """Note how confident the model was of a frame.
@@ -158,6 +159,7 @@ class LabelReport:
             **self.facts,
             'finished': now(),
             'images': self.images,
+            'sizes': dict(self.sizes),
             'images_with_confidence': len(self._confidences),
             'mean_confidence': float(sums.sum() / pixels.sum()) if pixels.any() else None,
             'classes': per_class,

@@ -1,6 +1,8 @@
 """Pseudo labels of the target train images, made by a source model."""
 
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,9 +32,12 @@ from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.image_files import image_size
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.engine import distribution, provenance
+from mmseg_uvpt.engine.class_counts import of_model
+from mmseg_uvpt.engine.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import launcher, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
+from mmseg_uvpt.engine.label_record import REPORT, record_in, weights_sha256
 from mmseg_uvpt.engine.label_report import LabelReport
 from mmseg_uvpt.engine.loader_workers import that_read
 from mmseg_uvpt.engine.main_memory import keep_main_memory
@@ -84,23 +89,47 @@ def label_target(
 
     Raises:
         UserError: data or checkpoint are missing; the checkpoint does not fit the config; the
-            folder holds pseudo labels of another checkpoint.
+            folder holds pseudo labels of another model, or labels that nobody's record names.
     """
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
     require_data(cfg, LOADER)
+    loaded = load_file(checkpoint)
     facts = provenance.of_predictions(cfg, checkpoint, command)
+    facts['weights_sha256'] = weights_sha256(state_dict_of(loaded, checkpoint))
     keep_main_memory()
     init_default_scope('mmseg')
     with readable_failures(folder):
         distribution.join(launcher())
         dataset = DATASETS.build(through_cache(cfg[LOADER].dataset, cfg.get('image_cache')))
-        report = LabelReport(folder, dataset.metainfo['classes'], facts, force)
-        model = source_model(cfg, checkpoint).to(get_device())
+        classes, frames = dataset.metainfo['classes'], list_frames(dataset, Path(folder))
+        _refuse_ground_truth(dataset, frames, Path(folder))
+        report = LabelReport(folder, classes, facts, force)
+        data_set = f'{LOADER}.dataset.metainfo.classes'
+        require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
+        model = _built(cfg, loaded, checkpoint).to(get_device())
+        require_equal(of_model(model) | {data_set: len(classes)})
         if compiled:
             compile_network(model)
-        frames = list_frames(dataset, Path(folder))
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
             _label_all(cfg, dataset, frames, model, report, force, amp)
+
+
+def _refuse_ground_truth(dataset: BaseSegDataset, frames: list[TargetFrame], folder: Path) -> None:
+    """Raise a `UserError` where labels would lie among others that no record accounts for."""
+    root, layout = dataset.data_root, getattr(dataset, 'layout', None)
+    cure = 'choose another --pseudo_label_dir'
+    if (
+        root
+        and layout
+        and Path(folder).resolve().is_relative_to((Path(root) / layout.labels).resolve())
+    ):
+        raise UserError(f"{folder} is where the data set's ground truth belongs: {cure}")
+    there = [f.pseudo_label for f in frames if os.path.lexists(f.pseudo_label)]
+    if there and record_in(folder) is None:
+        raise UserError(
+            f'{folder} holds {len(there)} labels, {there[0]} for one, and no {REPORT} that says '
+            f'which model made them: {cure}, or move them away'
+        )
 
 
 def _label_all(
@@ -122,9 +151,11 @@ def _label_all(
         missing = _not_whole(frames, report)
     missing = _of_main_process(missing)
     _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report, amp)
-    counts = all_gather_object((report.pixels, report.images))
+    counts = all_gather_object((report.pixels, report.images, report.sizes))
     if is_main_process():
-        report.pixels, report.images = (sum(parts) for parts in zip(*counts, strict=True))
+        pixels, images, sizes = zip(*counts, strict=True)
+        report.pixels, report.images = sum(pixels), sum(images)
+        report.sizes = sum(sizes, Counter())
         report.end()
         print(report.table())
 
@@ -177,8 +208,12 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
     Raises:
         UserError: the checkpoint does not fit.
     """
+    return _built(cfg, load_file(checkpoint), checkpoint)
+
+
+def _built(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
     init_default_scope('mmseg')
-    state_dict = state_dict_of(load_file(checkpoint), checkpoint)
+    state_dict = state_dict_of(loaded, checkpoint)
     described = cfg.model
     if 'staged' in described.backbone and not is_prompted(to_ours(state_dict, prompted=True)):
         described = {key: described[key] for key in _SHARED if key in described}
@@ -191,7 +226,7 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
 def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
     """Tell whether a frame has a whole label of the right size; if so, count its classes."""
     try:
-        label = read_train_ids(frame.pseudo_label)
+        label = read_train_ids(frame.pseudo_label, len(report.classes))
     except DataError:
         return False
     if label.shape != image_size(frame.image):

@@ -13,14 +13,14 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.image_files import images_below, naming, read_image
 from mmseg_uvpt.engine import provenance
-from mmseg_uvpt.engine.class_counts import require_equal
+from mmseg_uvpt.engine.class_counts import of_model
+from mmseg_uvpt.engine.classes import meta_of, require_equal
 from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import require_file
 from mmseg_uvpt.engine.failures import readable_failures
@@ -71,7 +71,7 @@ def predict_images(
     named = _named(images, written_files(out))
     keep_main_memory()
     init_default_scope('mmseg')
-    meta = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
+    meta = meta_of(cfg.test_dataloader.dataset)
     palette = np.array(meta['palette'], np.uint8)
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts |= {'amp': amp, 'classes': list(meta['classes'])}
@@ -79,12 +79,7 @@ def predict_images(
         files = [f'{name}{suffix}' for name in named for suffix in ('.png', CLASSES)]
         facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
         model = source_model(cfg, checkpoint).to(get_device())
-        require_equal(
-            {
-                'model.decode_head.num_classes': model.decode_head.num_classes,
-                'test_dataloader.dataset.metainfo.classes': len(palette),
-            }
-        )
+        require_equal(of_model(model) | {'test_dataloader.dataset.metainfo.classes': len(palette)})
         if compiled:
             compile_network(model)
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)

@@ -1,8 +1,10 @@
 """``train.py``: adapt a source model to the target with prompts and its own pseudo labels."""
 
+import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmseg_uvpt.engine import cli, published
 from mmseg_uvpt.errors import UserError
@@ -39,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='what generate_pseudo_label.py wrote',
     )
     parser.add_argument(
+        '--foreign-labels',
+        action='store_true',
+        help='train on pseudo labels that another model made, or nobody knows which',
+    )
+    parser.add_argument(
         '--low-memory',
         action='store_true',
         help='compute parts twice instead of keeping them: same numbers, less memory, more time',
@@ -56,12 +63,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmseg_uvpt.engine.configuration import (
         label_corrections,
         require_file,
-        require_folder,
         resolve_run,
         share_pseudo_labels,
     )
 
     cfg = resolve_run(args)
+    stated = cfg.get('model', {}).get('source_checkpoint')
     hooks = label_corrections(cfg)
     if not hooks or 'source_checkpoint' not in cfg.model:
         raise UserError(
@@ -86,14 +93,39 @@ def main(argv: Sequence[str] | None = None) -> None:
     for hook in hooks:
         if args.pseudo_label_dir:
             hook['pseudo_label_dir'] = args.pseudo_label_dir
-        require_folder(
-            hook['pseudo_label_dir'],
-            'pseudo-label folder',
-            f'make it with: python generate_pseudo_label.py --config {args.config} --checkpoint '
-            f'{cfg.model.source_checkpoint} --pseudo_label_dir {hook["pseudo_label_dir"]}',
-        )
+        if args.foreign_labels:
+            hook['foreign_labels'] = True
+        _require_labels(cfg, hook, args, stated)
     share_pseudo_labels(cfg)
     from mmseg_uvpt.engine.training import train  # seconds, which a wrong argument does not cost
 
     command = f'python train.py {shlex.join(argv)}'
     train(cfg, command, args.resume, args.amp, args.resume_anyway, not args.no_validate)
+
+
+def _require_labels(cfg, hook: dict, args: argparse.Namespace, stated: str | None) -> None:
+    """Raise a `UserError` unless pseudo labels are there, and are those of the source model.
+
+    A run that is resumed has them in its bank, and they were looked at when it began.
+    """
+    from mmseg_uvpt.engine.classes import meta_of
+    from mmseg_uvpt.engine.configuration import require_folder
+    from mmseg_uvpt.engine.label_record import folder_of, require_labels_of
+
+    checkpoint, folder = cfg.model.source_checkpoint, hook['pseudo_label_dir']
+    options = [*(['--data-root', args.data_root] if args.data_root else [])]
+    options += ['--cfg-options', *args.cfg_options] if args.cfg_options else []
+    command = ['python', 'generate_pseudo_label.py', '--config', args.config]
+    command += ['--checkpoint', checkpoint, *options, '--pseudo_label_dir']
+
+    def make(folder: str) -> str:
+        return shlex.join([*command, str(folder)])
+
+    own, use = folder, ''
+    if not Path(folder).is_dir() and not args.pseudo_label_dir and checkpoint != stated:
+        own = folder_of(Path(folder), checkpoint)  # the folder is that of another model
+        use = f' and train with --pseudo-label-dir {own}'
+    require_folder(folder, 'pseudo-label folder', f'make it with: {make(own)}{use}')
+    if not (args.resume or args.resume_anyway):
+        classes = meta_of(cfg.train_dataloader.dataset)['classes']
+        require_labels_of(folder, checkpoint, classes, hook.get('foreign_labels', False), make)

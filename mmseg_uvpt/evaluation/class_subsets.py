@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from mmseg_uvpt.datasets.label_encodings import CLASSES
+
 NOT_IN_16 = ('terrain', 'truck', 'train')
 """SYNTHIA labels none of these, so its results are means over the other 16 classes."""
 
@@ -18,9 +20,9 @@ def class_subsets(classes: Sequence[str]) -> dict[int, list[int]]:
     Returns:
         dict: the sets of 19, 16 and 13 if these are the classes of Cityscapes, else all classes.
     """
-    if len(classes) != 19 or not set(NOT_IN_13) <= set(classes):
+    if sorted(classes) != sorted(CLASSES):
         return {len(classes): list(range(len(classes)))}
     return {
-        19 - len(left_out): [i for i, name in enumerate(classes) if name not in left_out]
+        len(CLASSES) - len(left_out): [i for i, name in enumerate(classes) if name not in left_out]
         for left_out in ((), NOT_IN_16, NOT_IN_13)
     }

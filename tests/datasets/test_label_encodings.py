@@ -218,3 +218,6 @@ def test_train_ids_outside_the_classes_are_refused(tmp_path):
     write_grey(path, np.array([[0, 255], [19, 254]]))
     with pytest.raises(DataError, match=r'a_labelTrainIds\.png.*\[19, 254\] are outside'):
         read_train_ids(path)
+    assert read_train_ids(path, 255).tolist() == [[0, 255], [19, 254]]
+    with pytest.raises(DataError, match=r'\[254\] are outside 0\.\.253 and 255'):
+        read_train_ids(path, 254)

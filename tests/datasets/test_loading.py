@@ -77,8 +77,17 @@ def test_label_is_loaded(tmp_path):
 
 def test_label_values_outside_the_classes_are_named(tmp_path):
     write_grey(tmp_path / 'a.png', np.array([[0, 19], [33, 255]]))
-    with pytest.raises(DataError, match=r'a\.png: label values \[19, 33\]'):
-        load_label(tmp_path / 'a.png')
+    told = r'a\.png: label values \[19, 33\] are outside 0\.\.18 and 255 \(.* has 19 classes\)'
+    with pytest.raises(DataError, match=told):
+        load_label(tmp_path / 'a.png', num_classes=19)
+    assert load_label(tmp_path / 'a.png', num_classes=34)['gt_seg_map'].max() == 255
+
+
+@pytest.mark.parametrize('setting', [{'reduce_zero_label': True}, {'label_map': {1: 0}}])
+def test_labels_are_not_mapped(tmp_path, setting):
+    write_grey(tmp_path / 'a.png', np.array([[0, 1]]))
+    with pytest.raises(DataError, match=rf'^{[*setting][0]} of .*a\.png .*are not mapped here'):
+        load_label(tmp_path / 'a.png', **setting)
 
 
 def test_label_of_another_size_is_named(tmp_path):

@@ -49,7 +49,8 @@ model = dict(
     backbone=dict(staged=dict({SWIN}), heads=4, generator_channels=8), decode_head=dict({HEAD}))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(**hooks, label_correction=dict(
-    pseudo_label_dir='data/cityscapes/pretrain/tiny/train', interval=2, queue_length=2))
+    pseudo_label_dir='data/cityscapes/pretrain/tiny/train', interval=2, queue_length=2,
+    foreign_labels=True))  # most tests write them by hand
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=[
     load[0], dict(type='LoadPseudoLabel'), load[1],
     dict(type='CropWithBox', crop_size=(32, 32), cat_max_ratio=0.75),
