@@ -138,8 +138,10 @@ def classes_in(checkpoint: Mapping) -> list[str] | None:
             continue
         tensors = checkpoint.get('state_dict')
         tensors = tensors if isinstance(tensors, Mapping) else {}
-        heads = [len(t) for k, t in tensors.items() if str(k).endswith(_CLASSIFIER)]
-        return list(names) if not heads or heads[0] == len(names) else None
+        heads = {
+            getattr(t, 'shape', ()) for k, t in tensors.items() if str(k).endswith(_CLASSIFIER)
+        }
+        return list(names) if heads <= {(len(names),)} else None
     return None
 
 

@@ -106,7 +106,7 @@ def label_target(
         report = LabelReport(folder, classes, facts, force)
         data_set = f'{LOADER}.dataset.metainfo.classes'
         require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
-        model = _built(cfg, loaded, checkpoint).to(get_device())
+        model = build_model(cfg, loaded, checkpoint).to(get_device())
         require_equal(of_model(model) | {data_set: len(classes)})
         if compiled:
             compile_network(model)
@@ -208,10 +208,11 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
     Raises:
         UserError: the checkpoint does not fit.
     """
-    return _built(cfg, load_file(checkpoint), checkpoint)
+    return build_model(cfg, load_file(checkpoint), checkpoint)
 
 
-def _built(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
+def build_model(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
+    """Do as `source_model` with what was read from the checkpoint."""
     init_default_scope('mmseg')
     state_dict = state_dict_of(loaded, checkpoint)
     described = cfg.model

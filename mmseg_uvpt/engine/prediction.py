@@ -20,11 +20,11 @@ import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.image_files import images_below, naming, read_image
 from mmseg_uvpt.engine import provenance
 from mmseg_uvpt.engine.class_counts import of_model
-from mmseg_uvpt.engine.classes import meta_of, require_equal
+from mmseg_uvpt.engine.classes import classes_in, meta_of, require_equal, require_same
 from mmseg_uvpt.engine.compilation import compile_network
 from mmseg_uvpt.engine.configuration import require_file
 from mmseg_uvpt.engine.failures import readable_failures
-from mmseg_uvpt.engine.labelling import diverged, source_model
+from mmseg_uvpt.engine.labelling import build_model, diverged
 from mmseg_uvpt.engine.loader_workers import that_read
 from mmseg_uvpt.engine.main_memory import keep_main_memory
 from mmseg_uvpt.engine.outputs import RECORD, claim_folder, written_files
@@ -32,6 +32,7 @@ from mmseg_uvpt.engine.precision import autocast
 from mmseg_uvpt.engine.writing import Writers
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable, write_json, write_png
+from mmseg_uvpt.models.checkpoints import load_file
 from mmseg_uvpt.models.resizing import resized
 from mmseg_uvpt.models.segmentors.labels import largest, upright
 
@@ -76,10 +77,12 @@ def predict_images(
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts |= {'amp': amp, 'classes': list(meta['classes'])}
     with readable_failures(out), Writers() as writers:
+        loaded, data_set = load_file(checkpoint), 'test_dataloader.dataset.metainfo.classes'
+        require_same({data_set: meta['classes'], f'checkpoint {checkpoint}': classes_in(loaded)})
         files = [f'{name}{suffix}' for name in named for suffix in ('.png', CLASSES)]
         facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
-        model = source_model(cfg, checkpoint).to(get_device())
-        require_equal(of_model(model) | {'test_dataloader.dataset.metainfo.classes': len(palette)})
+        model = build_model(cfg, loaded, checkpoint).to(get_device())
+        require_equal(of_model(model) | {data_set: len(palette)})
         if compiled:
             compile_network(model)
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)

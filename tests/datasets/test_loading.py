@@ -86,7 +86,9 @@ def test_label_values_outside_the_classes_are_named(tmp_path):
 @pytest.mark.parametrize('setting', [{'reduce_zero_label': True}, {'label_map': {1: 0}}])
 def test_labels_are_not_mapped(tmp_path, setting):
     write_grey(tmp_path / 'a.png', np.array([[0, 1]]))
-    with pytest.raises(DataError, match=rf'^{[*setting][0]} of .*a\.png .*are not mapped here'):
+    with pytest.raises(
+        DataError, match=rf'^{next(iter(setting))} of .*a\.png .*are not mapped here'
+    ):
         load_label(tmp_path / 'a.png', **setting)
 
 
