@@ -26,14 +26,24 @@ def main() -> int:
     parser.add_argument(
         '--nproc', type=positive_int, default=os.cpu_count() or 1, help='processes [%(default)s]'
     )
+    parser.add_argument(
+        '--config', help='whose classes the labels have; without one those of Cityscapes'
+    )
     arguments = parser.parse_args()
 
     from mmseg_uvpt.datasets.inspection import inspect  # after --help: takes a moment
     from mmseg_uvpt.datasets.inspection_report import report_text
+    from mmseg_uvpt.datasets.label_encodings import CLASSES
 
+    classes = CLASSES
+    if arguments.config:
+        from mmseg_uvpt.engine.classes import classes_of
+        from mmseg_uvpt.engine.configuration import read
+
+        classes = classes_of(read(arguments.config))
     problems = 0
     for layout, root in _data_sets(arguments.root, arguments.dataset):
-        for report in inspect(layout, root, arguments.nproc):
+        for report in inspect(layout, root, arguments.nproc, classes):
             print(report_text(layout, root, report), end='\n\n')
             problems += sum(map(len, report.problems.values()))
     print(f'problems found: {problems}')

@@ -16,9 +16,9 @@ PER_FILE = 'sample_class_stats.json'
 PER_CLASS = 'samples_with_class.json'
 
 
-def count_classes(label: np.ndarray) -> dict[int, int]:
-    """Return the number of pixels of each train id (0..18) that occurs in a uint8 (H, W) label."""
-    counts = np.bincount(label.ravel(), minlength=256)[: len(CLASSES)].tolist()
+def count_classes(label: np.ndarray, num_classes: int = len(CLASSES)) -> dict[int, int]:
+    """Return the number of pixels of each class that occurs in a uint8 (H, W) label."""
+    counts = np.bincount(label.ravel(), minlength=256)[:num_classes].tolist()
     return {train_id: n for train_id, n in enumerate(counts) if n}
 
 

@@ -1,7 +1,7 @@
 """A look at a data set before anyone waits for a training run."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from mmseg_uvpt.datasets.class_statistics import count_classes
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.image_files import SUFFIXES, check_whole_image
-from mmseg_uvpt.datasets.label_encodings import read_train_ids
+from mmseg_uvpt.datasets.label_encodings import CLASSES, read_train_ids
 from mmseg_uvpt.datasets.layouts import Layout
 from mmseg_uvpt.datasets.parallel import run_each
 
@@ -25,6 +25,7 @@ class _Frame:
     image: Path | None
     raw: Path | None
     train_ids: Path
+    num_classes: int
 
 
 @dataclass
@@ -47,6 +48,7 @@ class SplitReport:
         frames_with: number of converted labels in which each train id occurs.
         ignored: number of pixels of no train id (255).
         left_out: a sentence on images that the data set does not have, by their names.
+        classes: names, in the order of their ids.
         problems: per kind of problem, what was found.
     """
 
@@ -61,10 +63,13 @@ class SplitReport:
     frames_with: Counter = field(default_factory=Counter)
     ignored: int = 0
     left_out: str = ''
+    classes: Sequence[str] = CLASSES
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
-def inspect(layout: Layout, root: Path, nproc: int) -> Iterator[SplitReport]:
+def inspect(
+    layout: Layout, root: Path, nproc: int, classes: Sequence[str] = CLASSES
+) -> Iterator[SplitReport]:
     """Read every file of a data set, and yield a report a split.
 
     A split without any raw label is in order where labels are not needed (the target's train
@@ -74,16 +79,23 @@ def inspect(layout: Layout, root: Path, nproc: int) -> Iterator[SplitReport]:
         layout: which data set.
         root: its root.
         nproc: number of processes.
+        classes: names of the classes. If they are not those of Cityscapes, raw labels are not
+            looked at: those that are trained on were made by others.
     """
+    own = tuple(classes) != CLASSES
     for split in layout.splits_in(root):
         images, left_out = layout.image_frames(root, split)
-        labels = layout.raw_labels(root, split)
+        labels = {} if own else layout.raw_labels(root, split)
         frames = [
-            _Frame(layout, images.get(f), labels.get(f), layout.train_ids(root, split, f))
+            _Frame(
+                *(layout, images.get(f), labels.get(f), layout.train_ids(root, split, f)),
+                len(classes),
+            )
             for f in sorted(images.keys() | labels.keys())
         ]
         report = SplitReport(split, len(images), len(labels), len(images.keys() & labels.keys()))
         report.left_out = left_out
+        report.classes = classes
         if not images:
             report.problems['no image'].append(
                 f'{root / layout.images / split} holds no *{layout.image_suffix}, nor any other '
@@ -134,7 +146,7 @@ def _inspect(frame: _Frame) -> _Findings:
         found.problems.append(('unreadable raw label', str(error)))
     try:
         if frame.train_ids.is_file():
-            converted = read_train_ids(frame.train_ids)
+            converted = read_train_ids(frame.train_ids, frame.num_classes)
         else:
             found.problems.append(('label not converted', str(frame.raw)))
     except DataError as error:
@@ -145,7 +157,7 @@ def _inspect(frame: _Frame) -> _Findings:
         found.problems.append(('image and label of different size', f'{frame.image}: {sizes}'))
     if converted is not None:
         found.label_size = converted.shape
-        found.counts = count_classes(converted)
+        found.counts = count_classes(converted, frame.num_classes)
         if expected is not None and not np.array_equal(expected, converted):
             found.problems.append(
                 ('converted label that its raw label does not give', str(frame.train_ids))

@@ -6,7 +6,6 @@ from pathlib import Path
 from prettytable import PrettyTable
 
 from mmseg_uvpt.datasets.inspection import SplitReport
-from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.datasets.layouts import Layout
 
 _SHOWN = 10  # examples of a kind of problem: a whole data set may have the same one
@@ -71,7 +70,7 @@ def _frequencies(report: SplitReport) -> PrettyTable:
     table = PrettyTable(['train id', 'class', '% of pixels', 'labels with it', '% of labels'])
     table.align = 'r'
     table.align['class'] = 'l'
-    for train_id, name in enumerate(CLASSES):
+    for train_id, name in enumerate(report.classes):
         share = 100 * report.pixels[train_id] / total
         frames = report.frames_with[train_id]
         table.add_row(

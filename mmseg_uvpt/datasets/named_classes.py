@@ -72,6 +72,8 @@ def check_names(classes: object, where: str) -> None:
     wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
     if not names or wrong:
         raise UserError(f'{where} is {classes!r:.200}: it must be a list of names')
+    if len(names) == 1:
+        raise UserError(f'{where} names {names[0]!r} alone: name what is not of it too')
     if len(names) > MOST:
         raise UserError(f'{where} has {len(names)} names: a label can tell {MOST} classes apart')
     twice = [name for i, name in enumerate(names) if name in names[:i]]

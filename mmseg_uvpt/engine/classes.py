@@ -103,6 +103,16 @@ def meta_of(dataset: Mapping) -> dict:
     raise UserError(f'{dataset.get("type")!r} is no data set that has classes')
 
 
+def classes_of(cfg: Config) -> tuple[str, ...]:
+    """Return the classes of the first data set of a config.
+
+    Raises:
+        UserError: it has none.
+    """
+    loader = next((cfg[name] for name in LOADERS if cfg.get(name)), {})
+    return meta_of(loader.get('dataset', {}))['classes']
+
+
 def _follow(cfg: Config, own: Sequence[str], named: Sequence[str]) -> None:
     """Replace what a recipe says of a data set's own classes by the same of the named ones."""
     from mmseg_uvpt.engine.configuration import label_corrections

@@ -123,3 +123,26 @@ def test_folder_that_is_no_data_set(tmp_path):
     assert done.returncode == 1
     assert 'problem: no image (1)' in done.stdout
     assert check(tmp_path / 'none').stderr.count('\n') == 1
+
+
+def test_classes_that_a_config_names(data, tmp_path):
+    """Labels hold their ids as they are; raw ones of other classes may lie beside them."""
+    base = REPOSITORY / 'configs/pretrain/sss_swin-b_gta5.py'
+    config = tmp_path / 'own.py'
+    config.write_text(f'_base_ = {str(base)!r}\nmetainfo = dict(classes={[*"abcde"] * 5})\n')
+    done = check(data / 'gta', '--config', str(config))
+    assert done.returncode == 1
+    assert "names 'a' twice" in done.stderr
+    config.write_text(
+        f'_base_ = {str(base)!r}\nmetainfo = dict(classes={[f"kind {i}" for i in range(25)]})\n'
+    )
+    label = np.full((20, 40), 24)
+    label[:5] = 255
+    write_grey(data / 'gta/labels/a_labelTrainIds.png', label)
+    done = check(data / 'gta', '--config', str(config))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '|       24 | kind 24 |      37.500 |' in done.stdout
+    write_grey(data / 'gta/labels/a_labelTrainIds.png', np.full((20, 40), 25))
+    done = check(data / 'gta', '--config', str(config))
+    assert 'label values [25] are outside 0..24 and 255' in done.stdout
+    assert done.returncode == 1
