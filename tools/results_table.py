@@ -69,11 +69,7 @@ def main() -> None:
 
 def _refuse_other_file(path: Path) -> None:
     """Raise a `UserError` where the table would replace anything but an earlier one."""
-    begins = (
-        b'| pretraining, backbone, source',
-        b'method,backbone,source,',
-        b'[\n  {\n    "method"',
-    )
+    begins = (b'| pretraining, backbone, source', b'method,backbone,source,', b'[\n  {\n    "method"')
     if os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins)):
         raise UserError(
             f'{path} exists, is no table of results and would be overwritten: name another file'

@@ -77,10 +77,6 @@ def _record(folder: Path, option: str) -> dict:
     cure = f'choose another folder for {option}' if option else 'choose another folder'
     found = read_object(path, cure)
     files = found.get('files', [])
-    if (
-        _BY not in found
-        or not isinstance(files, list)
-        or not all(isinstance(f, str) for f in files)
-    ):
+    if _BY not in found or not isinstance(files, list) or not all(isinstance(f, str) for f in files):
         raise UserError(f'{path} is no record of predictions made here: {cure}')
     return found
