@@ -1,4 +1,5 @@
-# The demo's source training, from scratch on MiniCity's rendered look in GTA's format.
+# The demo's source training, from scratch on MiniCity's rendered look in GTA's format. Its scores
+# (README.md) were measured without the photometric distortion that the published recipe has.
 _base_ = [
     'datasets/gta.py',
     'datasets/cityscapes.py',

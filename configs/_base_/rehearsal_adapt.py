@@ -10,6 +10,7 @@ train_dataloader = dict(
             dict(type='Resize', scale=(160, 80), keep_ratio=True),
             dict(type='CropWithBox', crop_size=(64, 64), cat_max_ratio=0.75),
             dict(type='RandomFlip', prob=0.5),
+            dict(type='PhotoMetricDistortion'),
             *_base_.train_dataloader.dataset.pipeline[-1:],
         ]
     ),

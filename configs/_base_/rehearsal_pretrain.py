@@ -1,19 +1,21 @@
 # A pretraining of a minute, to rehearse the benchmark's jobs on MiniCity. Its scores mean nothing.
 _base_ = 'demo_pretrain.py'
 
-_frame = [
+undistorted_pipeline = [  # of source-GtA, as in datasets/gta.py
     dict(type='LoadImageChecked'),
     dict(type='LoadLabelChecked'),
     dict(type='Resize', scale=(160, 80), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(64, 64), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
     num_workers=0,
     dataset=dict(
         pipeline=[
-            *_frame,
-            dict(type='RandomCrop', crop_size=(64, 64), cat_max_ratio=0.75),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='PackSegInputs'),
+            *undistorted_pipeline[:-1],
+            dict(type='PhotoMetricDistortion'),
+            undistorted_pipeline[-1],
         ]
     ),
 )

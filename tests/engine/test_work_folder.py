@@ -167,6 +167,23 @@ def test_best_checkpoint_is_the_last_that_was_better(tmp_path):
     assert best_checkpoint(tmp_path).name == 'best_mIoU19_iter_1000.pth'
 
 
+def test_all_evaluated_checkpoints_are_kept_where_asked_for(run):
+    often = ['train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1']
+    folder = run('--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=-1', *often)
+    evaluated = [
+        json.loads(line)['step']
+        for file in folder.glob('*/vis_data/scalars.json')
+        for line in file.read_text().splitlines()
+        if 'mIoU19' in line
+    ]
+    assert evaluated == [1, 2, 3, 4]
+    kept = sorted(path.name for path in folder.glob('iter_*.pth'))
+    assert kept == [f'iter_{number}.pth' for number in evaluated]
+    folder.rename(folder.with_name('all'))
+    folder = run('--cfg-options', *often)  # the recipes keep two
+    assert sorted(path.name for path in folder.glob('iter_*.pth')) == ['iter_3.pth', 'iter_4.pth']
+
+
 def test_two_runs_exclude_each_other(run, folder, monkeypatch):
     monkeypatch.setattr(work_lock, '_PATIENCE', 0.2)
     with (

@@ -13,6 +13,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, begin=0, end=1500, by_epoch=False),
     dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=400000, by_epoch=False),
 ]
+# evaluations and checkpoints as published
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=400000, val_interval=2000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
