@@ -233,7 +233,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
             if '--compile' in options:
                 from mmseg_uvpt.engine.compilation import compile_network
 
-                compile_network(model)
+                compile_network(model, limit=None)
         logits = network()[:1]
         prediction = model.postprocess_result(logits, samples)[0].pred_sem_seg.data[0].clone()
         truth = samples[0].gt_sem_seg.data[0]

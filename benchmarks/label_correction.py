@@ -83,7 +83,9 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
         training._mixed_precision(cfg)
     runner = build_runner(cfg)
     if args.compile:
-        runner.model.compile_views()
+        from mmseg_uvpt.engine.compilation import compile_views
+
+        compile_views(runner.model, limit=None)
     return runner
 
 

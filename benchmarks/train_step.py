@@ -158,7 +158,9 @@ class Step:
         self.form, self.device = form, device
         self.model = prepared(model, form).to(device).train()
         if form.compiled:
-            self.model.compile_views()
+            from mmseg_uvpt.engine.compilation import compile_views
+
+            compile_views(self.model, limit=None)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=not form.plain)
         self.data = batch(side, device)

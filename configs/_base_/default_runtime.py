@@ -20,6 +20,11 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 max_skipped_in_a_row = 20  # iterations without a finite loss that end a training
+uvpt = dict(
+    compile=False,  # what --compile sets
+    compile_backend='inductor',  # of torch.compile, on a CPU
+    compile_limit=120,  # seconds after which a CPU goes on uncompiled; None for no limit
+)
 image_cache = None  # folder for decoded and resized images, see README.md
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'

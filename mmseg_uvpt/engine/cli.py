@@ -91,7 +91,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         '--compile',
         action='store_true',
         help='run the network as one graph: on a GPU a CUDA graph, recorded in seconds; elsewhere '
-        'by torch.compile, which takes minutes',
+        'by torch.compile, for at most two minutes (uvpt.compile_limit=SECONDS)',
     )
 
 

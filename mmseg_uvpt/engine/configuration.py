@@ -26,12 +26,17 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
         Config: with every data set where the data root asked for has it, see `data_root`.
 
     Raises:
-        UserError: the file is missing or cannot be read.
+        UserError: the file is missing or cannot be read; or says what must not be said.
     """
     cfg = _read(args.config, import_modules)
     before = data_root.stated(cfg)
     options = _parsed(args.cfg_options)
     cfg.merge_from_dict(options)
+    if 'compile' in cfg:
+        raise UserError(
+            f'compile={cfg.compile!r} would have mmengine compile a whole step, which cannot be: '
+            'say uvpt.compile=True, and uvpt.compile_backend=NAME for another backend'
+        )
     if import_modules:
         name_classes(cfg)
         cfg.merge_from_dict(options)  # a number that is given stays, and is refused if it is wrong
@@ -87,11 +92,14 @@ def _read(path: str | Path, import_modules: bool) -> Config:
     if import_modules:  # before what a config of somebody's own names in its place
         import mmseg_uvpt.register  # noqa: F401
     try:
-        return Config.fromfile(path, import_custom_modules=import_modules)
+        cfg = Config.fromfile(path, import_custom_modules=import_modules)
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # a program: anything can happen in it
         raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+    if type(cfg.get('compile')) is bool:  # what version 0.1 recorded of --compile
+        cfg.merge_from_dict({'uvpt.compile': cfg.pop('compile')})
+    return cfg
 
 
 def _parsed(options: Iterable[str]) -> dict:

@@ -34,7 +34,7 @@ from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.engine import distribution, provenance
 from mmseg_uvpt.engine.class_counts import of_model
 from mmseg_uvpt.engine.classes import classes_in, require_equal, require_same
-from mmseg_uvpt.engine.compilation import compile_network
+from mmseg_uvpt.engine.compilation import compile_network, options
 from mmseg_uvpt.engine.configuration import launcher, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.label_record import REPORT, record_in, weights_sha256
@@ -109,7 +109,7 @@ def label_target(
         model = build_model(cfg, loaded, checkpoint).to(get_device())
         require_equal(of_model(model) | {data_set: len(classes)})
         if compiled:
-            compile_network(model)
+            compile_network(model, *options(cfg))
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
             _label_all(cfg, dataset, frames, model, report, force, amp)
 

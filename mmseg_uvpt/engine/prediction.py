@@ -21,7 +21,7 @@ from mmseg_uvpt.datasets.image_files import images_below, naming, read_image
 from mmseg_uvpt.engine import provenance
 from mmseg_uvpt.engine.class_counts import of_model
 from mmseg_uvpt.engine.classes import classes_in, meta_of, require_equal, require_same
-from mmseg_uvpt.engine.compilation import compile_network
+from mmseg_uvpt.engine.compilation import compile_network, options
 from mmseg_uvpt.engine.configuration import require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.labelling import build_model, diverged
@@ -84,7 +84,7 @@ def predict_images(
         model = build_model(cfg, loaded, checkpoint).to(get_device())
         require_equal(of_model(model) | {data_set: len(palette)})
         if compiled:
-            compile_network(model)
+            compile_network(model, *options(cfg))
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         paths = list(named.values())
         labels = _labels(model, _Images(paths, pipeline), amp)

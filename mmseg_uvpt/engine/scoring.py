@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 import mmseg_uvpt.engine.scoring_loop  # noqa: F401
 from mmseg_uvpt.engine import provenance
 from mmseg_uvpt.engine.class_counts import ClassCountHook
-from mmseg_uvpt.engine.compilation import compile_network
+from mmseg_uvpt.engine.compilation import compile_network, options
 from mmseg_uvpt.engine.configuration import parts_of_type, require_data, require_file
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.prediction_files import PredictionFilesHook
@@ -72,7 +72,7 @@ def score(
         runner = build_runner(cfg)
         runner.model.requires_grad_(False)  # see `WindowAttention`
         if compiled:
-            compile_network(runner.model)
+            compile_network(runner.model, *options(cfg))
         runner.register_hook(ClassCountHook())
         if show_dir:
             runner.register_hook(PredictionFilesHook(show_dir, facts))

@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--compile',
         action='store_true',
-        help='compile each view to one graph, which takes minutes and is for long trainings',
+        help='compile each view to one graph, for long trainings: on a GPU it takes minutes, a CPU '
+        'goes on without after two (uvpt.compile_limit=SECONDS)',
     )
     cli.add_config_options(parser)
     cli.add_runner_options(parser)
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.low_memory:
         cfg.model.low_memory = True
     if args.compile:
-        cfg.compile = True
+        cfg.merge_from_dict({'uvpt.compile': True})
     if args.source_checkpoint:
         cfg.model.source_checkpoint = args.source_checkpoint
     if not cfg.model.source_checkpoint:

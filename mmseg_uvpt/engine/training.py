@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.engine import run_folder
+from mmseg_uvpt.engine import compilation, run_folder
 from mmseg_uvpt.engine.class_counts import ClassCountHook
 from mmseg_uvpt.engine.configuration import require_data
 from mmseg_uvpt.engine.exact_resume import ExactResumeHook
@@ -51,6 +51,7 @@ def train(
         _without_evaluations(cfg)
     else:
         require_data(cfg, 'val_dataloader')
+    compiled = compilation.options(cfg) if cfg.get('uvpt', {}).get('compile') else None
     interruption = Interruption()
     with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
         if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either
@@ -61,8 +62,8 @@ def train(
             cfg.resume, cfg.resume_anyway = resume, anyway
             cfg.load_from = claim.checkpoint and str(claim.checkpoint)
             runner = build_runner(cfg)
-            if cfg.get('compile'):
-                _compile(runner, cfg)
+            if compiled:
+                compilation.compile_views(without_wrapper(runner.model), *compiled, cfg)
             for warning in claim.warnings:
                 runner.logger.warning(warning)
             runner.register_hook(ClassCountHook())
@@ -82,18 +83,6 @@ def _without_evaluations(cfg: Config) -> None:
     """Make a config one of a training that is never evaluated, in place."""
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint.save_best = None
-
-
-def _compile(runner, cfg: Config) -> None:
-    reason = None
-    if cfg.optim_wrapper.get('accumulative_counts', 1) > 1:
-        reason = 'a backward pass may overwrite gradients that are to be added up'
-    elif cfg.train_dataloader.get('pin_memory'):
-        reason = 'train_dataloader.pin_memory=True has a thread call the GPU meanwhile'
-    if reason and torch.cuda.is_available():
-        runner.logger.warning(f'--compile has no effect, CUDA graphs cannot be recorded: {reason}')
-        return
-    without_wrapper(runner.model).compile_views()
 
 
 def _cure(folder: str) -> str:

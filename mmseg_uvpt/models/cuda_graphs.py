@@ -15,7 +15,6 @@ from contextlib import contextmanager
 
 import torch
 import torch._dynamo
-import torch.distributed
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -26,8 +25,8 @@ from mmseg_uvpt.models.recording import RECORDING, Recording
 from mmseg_uvpt.models.running_statistics import kept_statistics, put_back
 
 _WARM_UP = 3  # runs before recording, in which libraries choose their kernels
-_SHAPES = 8  # that `RecordedNetwork` keeps a graph of: each holds memory
-_VARIANTS = 256  # of a part that is compiled: kinds of blocks, their shapes, and views
+SHAPES = 8  # of images that graphs are kept of: each holds memory
+VARIANTS = 256  # of a part that is compiled: kinds of blocks, their shapes, and views
 
 
 @functools.cache
@@ -64,7 +63,7 @@ def _recording(x: Tensor, fuses: bool = False) -> Iterator[list]:
     try:
         with (
             torch.random.fork_rng([x.device] if x.is_cuda else []),
-            torch._dynamo.config.patch(cache_size_limit=_VARIANTS),  # its name in every torch
+            torch._dynamo.config.patch(cache_size_limit=VARIANTS),  # its name in every torch
             autocast,
         ):
             yield recording.kept
@@ -79,7 +78,7 @@ def _recording(x: Tensor, fuses: bool = False) -> Iterator[list]:
             torch.cuda.set_stream(stream)
 
 
-def _kind(x: Tensor) -> tuple:
+def kind_of(x: Tensor) -> tuple:
     """Return what a graph depends on besides the numbers in its tensors."""
     modes = (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
     return (x.shape, x.dtype, autocast_type(x), *modes)
@@ -118,15 +117,13 @@ class RecordedSteps:
         Raises:
             RecordingError: they cannot be recorded, in the first call only.
         """
-        kind = _kind(x)
+        kind = kind_of(x)
         if not self._recorded and torch.is_grad_enabled():
             self._recorded, self._kept = self._record(x)
             self._kind = kind
         return [run(x) for run in (self._recorded if kind == self._kind else self._modules)]
 
     def _record(self, x: Tensor) -> tuple[tuple[Callable, ...], list]:
-        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-            raise RecordingError('several processes train together')
         start = time.monotonic()
         if self._fuses:
             print_log(
@@ -199,8 +196,8 @@ class RecordedNetwork:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return what the function makes of a tensor."""
-        kind = _kind(x)
-        if kind not in self._graphs and not self._failed and len(self._graphs) < _SHAPES:
+        kind = kind_of(x)
+        if kind not in self._graphs and not self._failed and len(self._graphs) < SHAPES:
             try:
                 self._graphs[kind] = self._record(x)
             except RecordingError as error:

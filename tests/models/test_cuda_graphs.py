@@ -11,12 +11,14 @@ import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from mmseg_uvpt.engine.compilation import _View, _Views, compile_views
 from mmseg_uvpt.models import cuda_graphs
 from mmseg_uvpt.models.backbones.swin import _windows_of
 from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, RecordingError, _recording
 from mmseg_uvpt.models.frozen import FrozenLinear
 from mmseg_uvpt.models.recording import RECORDING, fused, is_recorded
-from mmseg_uvpt.models.segmentors.uni_uvpt import _View
+
+_WITHOUT_DRAWS = {'backbone.staged.drop_path_rate': 0.0, 'decode_head.dropout_ratio': 0.0}
 
 
 class Noisy(nn.Module):
@@ -220,7 +222,7 @@ def test_a_network_that_cannot_be_recorded_runs_as_it_is(monkeypatch):
 
 
 def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypatch, caplog):
-    model = build('swin-nano_uni-uvpt').eval()
+    model = build('swin-nano_uni-uvpt', _WITHOUT_DRAWS).train()
     image = torch.randn(1, 3, 64, 64)
     samples = labelled(torch.randint(0, 19, (1, 64, 64)))
 
@@ -229,9 +231,9 @@ def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypa
 
     expected = model.loss(image, samples)
     monkeypatch.setattr(RecordedSteps, '_record', fail)
-    model._compiled = RecordedSteps([nn.Identity()])
+    model.run_views = _Views(model, RecordedSteps([nn.Identity()]))
     torch.testing.assert_close(model.loss(image, samples), expected)
-    assert model._compiled is None
+    assert model.run_views.compiled is None
 
 
 def step_of(model, labelled, optimizer, amp):
@@ -283,18 +285,17 @@ def test_fused_parts_give_the_same(backbone, build, monkeypatch):
 @pytest.mark.parametrize('backbone', ['swin', 'mit'])
 def test_recorded_views_train_alike(backbone, amp, build, labelled, unfused):
     """Over several steps: weights that have changed are seen, and so are batch norms."""
-    changes = {'backbone.staged.drop_path_rate': 0.0, 'decode_head.dropout_ratio': 0.0}
-    plain = build(f'{backbone}-nano_uni-uvpt', changes).cuda().train()
+    plain = build(f'{backbone}-nano_uni-uvpt', _WITHOUT_DRAWS).cuda().train()
     recorded = copy.deepcopy(plain)
-    recorded.compile_views()
+    compile_views(recorded)
     runs = []
     for model in (plain, recorded):
         torch.manual_seed(0)
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(trained, lr=0.1)  # AdamW makes whole steps of what is rounding
         runs.append([step_of(model, labelled, optimizer, amp) for _ in range(4)])
-    assert isinstance(recorded._compiled, RecordedSteps)
-    assert recorded._compiled._recorded
+    assert isinstance(recorded.run_views.compiled, RecordedSteps)
+    assert recorded.run_views.compiled._recorded
     for (loss, gradient), (other, others) in zip(*runs, strict=True):
         torch.testing.assert_close(other, loss, rtol=2e-2 if amp else 1e-3, atol=0)
         # gradients of other images, or of weights that have not changed, differ by more than all;
@@ -310,7 +311,7 @@ def test_recorded_views_train_alike(backbone, amp, build, labelled, unfused):
 def test_recorded_views_draw_anew_in_each_step(build, labelled, unfused):
     """Drop path and dropout differ between steps, and a seed gives them again."""
     model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.5}).cuda().train()
-    model.compile_views()
+    compile_views(model)
     image = torch.randn(1, 3, 64, 64, device='cuda')
     samples = labelled(torch.randint(0, 19, (1, 64, 64), device='cuda'))
 
@@ -321,7 +322,7 @@ def test_recorded_views_draw_anew_in_each_step(build, labelled, unfused):
     first = losses()
     assert len(set(first)) == 3
     assert losses() == pytest.approx(first, rel=1e-4)
-    assert model._compiled._recorded
+    assert model.run_views.compiled._recorded
 
 
 @pytest.mark.gpu
@@ -343,5 +344,5 @@ def test_a_recorded_network_gives_the_same_bits(amp, build):
 @pytest.mark.gpu
 def test_views_that_run_twice_are_not_recorded(build):
     model = build('swin-nano_uni-uvpt', {'low_memory': True}).cuda().train()
-    model.compile_views()
-    assert model._compiled is None
+    compile_views(model)
+    assert 'run_views' not in vars(model)

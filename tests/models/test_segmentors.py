@@ -3,11 +3,9 @@
 import pytest
 import torch
 from mmseg.models.losses import accuracy
-from torch._dynamo.utils import counters
 from torch.nn.functional import interpolate
 
 from mmseg_uvpt.models import recomputation
-from mmseg_uvpt.models.segmentors import uni_uvpt
 
 PARTS = {
     'prompts': (
@@ -216,57 +214,3 @@ def test_no_graph_before_the_first_prompt(name, build):
     assert not tokens.requires_grad
     pyramid = model.backbone.generator(torch.randn(1, 3, 64, 64))
     assert model.backbone.adapters[0](tokens, size, pyramid)[0].requires_grad
-
-
-@pytest.fixture
-def tiny(build):
-    """A model that is quickly traced."""
-    torch._dynamo.reset()
-    counters.clear()
-    changes = {'backbone.staged.depths': (2, 1, 1, 1), 'backbone.staged.drop_path_rate': 0.0}
-    torch.manual_seed(0)
-    return build('swin-nano_uni-uvpt', changes).eval()
-
-
-@pytest.mark.parametrize('amp', [False, True])
-def test_views_are_one_graph_each(amp, tiny, labelled):
-    """Without a break, with the same numbers, and not traced again. Code is not generated here."""
-    # at 64 the last carrying convolution would have a map of one pixel, see docs/decisions.md
-    image = torch.randn(1, 3, 128, 128)
-    samples = labelled(torch.randint(0, 19, (1, 128, 128)))
-
-    def run():
-        tiny.zero_grad()
-        with torch.autocast('cpu', torch.bfloat16, enabled=amp):
-            losses = tiny.loss(image, samples)
-        tiny.parse_losses(losses)[0].backward()
-        grads = [p.grad.flatten() for p in tiny.parameters() if p.grad is not None]
-        return losses, torch.cat(grads)
-
-    expected, gradient = run()
-    tiny.compile_views('eager')
-    found, other = run()
-    assert counters['stats']['unique_graphs'] == 3
-    run()
-    torch.testing.assert_close(found, expected)
-    assert (other - gradient).norm() < 1e-3 * gradient.norm()
-    assert counters['stats']['unique_graphs'] == 3
-    assert not counters['graph_break']
-
-
-def test_views_that_cannot_be_compiled_run_as_they_are(tiny, labelled, monkeypatch):
-    image = torch.randn(1, 3, 64, 64)
-    samples = labelled(torch.randint(0, 19, (1, 64, 64)))
-    said = []
-    monkeypatch.setattr(uni_uvpt, 'print_log', lambda text, *_: said.append(text))
-
-    def broken(*_: object):
-        raise OSError('no C++ compiler')
-
-    with torch.no_grad():
-        expected = tiny.loss(image, samples)
-        tiny.compile_views(broken)
-        found = tiny.loss(image, samples)
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    assert len(said) == 1
-    assert 'no C++ compiler' in said[0]

@@ -1,21 +1,15 @@
 """The model that is adapted: three views, pseudo labels, and consistency between the views."""
 
-import logging
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from mmengine.logging import print_log
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
 
-from mmseg_uvpt.errors import first_line
 from mmseg_uvpt.models.arriving import Arriving
 from mmseg_uvpt.models.autocast import autocast_type
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
-from mmseg_uvpt.models.cuda_graphs import RecordedSteps, RecordingError
 from mmseg_uvpt.models.frozen import freeze, hold
 from mmseg_uvpt.models.losses.consistency import (
     entropy_regulariser,
@@ -102,7 +96,6 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         self.prompt_weight = prompt_weight
         self.lovasz_bins = lovasz_bins
         self.low_memory = low_memory
-        self._compiled: Callable | None = None  # what runs the views in place of `_view`
         self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
         self._prediction: Arriving | None = None
         if tune != 'all':
@@ -141,7 +134,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         dtype = autocast_type(inputs)
         if dtype:
             hold(self.backbone.staged, dtype)
-        logits, prompts = zip(*self._run(inputs), strict=True)
+        logits, prompts = zip(*self.run_views(inputs), strict=True)
         self._predict_for_correction(logits, labels.shape[1:])
         large = [resized(x, labels.shape[1:], align_corners=True).float() for x in logits]
         log_probabilities = [x.log_softmax(1) for x in large]
@@ -174,40 +167,15 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
             )
         return losses
 
-    def compile_views(self, backend: str = 'inductor') -> None:
-        """Let `loss` run each view as one graph, a graph a size.
+    def run_views(self, image: Tensor) -> list[tuple[Tensor, tuple[Tensor, ...]]]:
+        """Run the views; return the logits (at the head's size, in float32) and prompts of each.
 
-        On a GPU it is a CUDA graph, recorded in the first iteration, whose repeated parts
-        `torch.compile` makes faster kernels of; elsewhere `torch.compile` makes it as a whole.
-        Either takes minutes. Where neither can, the log says why, and they run as before.
-
-        Args:
-            backend: of `torch.compile`.
+        `engine.compilation.compile_views` puts graphs in its place.
         """
-        if self.scale_weights.is_cuda:
-            if self.low_memory:
-                _runs_uncompiled('with low_memory the backward pass runs parts again')
-            else:
-                self._compiled = RecordedSteps([_View(self, scale) for scale in VIEW_SCALES])
-            return
-        # neither a break of a graph nor graphs of unknown size
-        compiled = torch.compile(self._view, fullgraph=True, dynamic=False, backend=backend)
-        self._compiled = lambda image: [compiled(image, scale) for scale in VIEW_SCALES]
-
-    def _run(self, image: Tensor) -> list[tuple[Tensor, tuple[Tensor, ...]]]:
-        """Run the views, as graphs if asked for and possible."""
-        # what is recorded is a training's; a compiler asks whether it is one
-        if self._compiled is not None and (self.training or not image.is_cuda):
-            try:
-                return self._compiled(image)
-            except (TorchDynamoException, RecordingError) as error:
-                cause = getattr(error, 'inner_exception', error)
-                _runs_uncompiled(f'{type(cause).__name__}: {first_line(cause)}')
-                self._compiled = None
         return [self._view(image, scale) for scale in VIEW_SCALES]
 
     def _view(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run one view; return its logits (at the head's size, in float32) and its prompts."""
+        """Run one view."""
         if scale != 1:
             size = [max(1, int(side * scale)) for side in image.shape[2:]]
             image = resized(image, size, align_corners=True)
@@ -228,23 +196,6 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         views = [resized(x, size, align_corners=False).float().softmax(1) for x in logits]
         confidence, label = mix(views, self.scale_weights).max(1)
         self._prediction = Arriving(label.to(torch.uint8), confidence)
-
-
-class _View(nn.Module):
-    """One view of a model as a module of its own, whose parameters are the model's."""
-
-    def __init__(self, model: UniUVPT, scale: float):
-        super().__init__()
-        self.model = model
-        self.scale = scale
-
-    def forward(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return self.model._view(image, self.scale)
-
-
-def _runs_uncompiled(reason: str) -> None:
-    why = f'the views cannot be compiled and run as they are: {reason}'
-    print_log(why, 'current', logging.WARNING)
 
 
 def _agreement(logits: Tensor, labels: Tensor) -> Tensor:
