@@ -53,9 +53,9 @@ def main() -> None:
         raise UserError(f'--page takes a Markdown table, not --format {args.format}')
 
     from mmseg_uvpt.files import write_whole
-    from mmseg_uvpt.sweep import markdown, results
+    from mmseg_uvpt.sweep import markdown, records, results
 
-    made = {'markdown': markdown.to_markdown, 'csv': results.to_csv, 'json': results.to_json}
+    made = {'markdown': markdown.to_markdown, 'csv': records.to_csv, 'json': records.to_json}
     text = made[args.format](results.collect(args.config_root, args.work_roots))
     if args.page:
         markdown.update_page(args.page, text)
@@ -69,7 +69,7 @@ def main() -> None:
 
 def _refuse_other_file(path: Path) -> None:
     """Raise a `UserError` where the table would replace anything but an earlier one."""
-    begins = (b'| pretraining, backbone, source', b'method,backbone,source,', b'[\n  {\n    "method"')
+    begins = (b'| pretraining, backbone, source', b'method,backbone,source,', b'{\n  "unit": "mIoU')
     if os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins)):
         raise UserError(
             f'{path} exists, is no table of results and would be overwritten: name another file'

@@ -160,7 +160,7 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
     """Run a launcher.
 
     Args:
-        stage: a key of `jobs.STAGES`.
+        stage: a key of `stages.STAGES`.
         what: its jobs do.
         argv: arguments; those of the process by default.
 
@@ -186,7 +186,8 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
 
     # half a second: after the arguments
     from mmseg_uvpt.engine.data_root import absolute
-    from mmseg_uvpt.sweep.jobs import STAGES, Settings, config_options, list_jobs
+    from mmseg_uvpt.sweep.jobs import Settings, config_options
+    from mmseg_uvpt.sweep.stages import STAGES, list_jobs
 
     published.refuse(extra, STAGES[stage].script)
     config_options(extra)

@@ -7,7 +7,8 @@ from mmengine.config import Config
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, parse_json, why_unreadable
-from mmseg_uvpt.sweep.jobs import Job, PseudoLabelling, Scoring
+from mmseg_uvpt.sweep.jobs import Job
+from mmseg_uvpt.sweep.stages import PseudoLabelling, Scoring
 
 SIZES = (19, 16, 13)  # of the class sets that are averaged over
 

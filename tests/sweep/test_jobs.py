@@ -10,8 +10,9 @@ import pytest
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.cli import main
-from mmseg_uvpt.sweep.jobs import STAGES, Settings, list_jobs
+from mmseg_uvpt.sweep.jobs import Settings
 from mmseg_uvpt.sweep.rows import find_rows
+from mmseg_uvpt.sweep.stages import STAGES, list_jobs
 from mmseg_uvpt.sweep.status import State, status_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -17,9 +17,10 @@ from mmseg.registry import MODELS
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.sweep import attempt
 from mmseg_uvpt.sweep.cli import main
-from mmseg_uvpt.sweep.jobs import Settings, list_jobs
+from mmseg_uvpt.sweep.jobs import Settings
 from mmseg_uvpt.sweep.markdown import to_markdown
 from mmseg_uvpt.sweep.results import collect
+from mmseg_uvpt.sweep.stages import list_jobs
 from mmseg_uvpt.sweep.status import State, status_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -229,6 +230,7 @@ def tiny(here, monkeypatch) -> list[str]:
         model = MODELS.build(Config.fromfile(base).model)
         torch.save({'state_dict': model.state_dict(), 'meta': {}}, file)
     monkeypatch.setattr(attempt, '_spawn', InThisProcess)
+    monkeypatch.setattr('mmseg_uvpt.sweep.local._STEP', 0.01)
     # a second a script
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
     return ['--config-root', 'c', '--data_url', 'cs', '--train_url', 'w']

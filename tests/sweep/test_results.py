@@ -15,7 +15,8 @@ import pytest
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.markdown import BEGIN, END, to_markdown, update_page
-from mmseg_uvpt.sweep.results import collect, to_csv, to_json
+from mmseg_uvpt.sweep.records import to_csv, to_json
+from mmseg_uvpt.sweep.results import collect
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / 'configs'

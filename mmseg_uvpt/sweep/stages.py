@@ -1,0 +1,206 @@
+"""The jobs of the four stages: which script to run, what it needs and what it makes."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mmseg_uvpt.engine.configuration import require_data, require_file
+from mmseg_uvpt.engine.run_folder import CONFIG
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object
+from mmseg_uvpt.sweep.jobs import PRETRAIN, PSEUDO_LABEL, TRAIN, Job, Settings, shown
+from mmseg_uvpt.sweep.models import RELEASED, Model, choose, is_finished, made_in, source_of
+from mmseg_uvpt.sweep.rows import find_rows
+
+IMAGENET = 'get it (model/README.md)'
+
+
+class Training(Job):
+    """What both trainings share: they make a checkpoint, and are resumed."""
+
+    @property
+    def makes(self) -> Path:
+        return made_in(self.folder)
+
+    def done(self) -> bool:
+        return is_finished(self.folder)
+
+    def arguments(self) -> list[str]:
+        arguments = [shown(self.config), '--work-dir', str(self.folder), '--seed', str(self.seed)]
+        begun = (self.folder / CONFIG).is_file() and not self.done()  # done: it runs anew
+        return [*arguments, '--resume'] if begun else arguments
+
+
+class Pretraining(Training):
+    """``pretrain.py``: makes a source model."""
+
+    stage, script = PRETRAIN, 'pretrain.py'
+    model = newest = None
+
+    @property
+    def config(self) -> Path:
+        return self.row.pretraining
+
+    @property
+    def needs(self) -> Path | None:
+        weights = (self.cfg.model.backbone.get('init_cfg') or {}).get('checkpoint')
+        return Path(weights) if weights else None
+
+    def require(self) -> None:
+        from mmseg_uvpt.generalisation import prerequisites
+
+        if self.needs:
+            require_file(self.needs, 'ImageNet weights', IMAGENET)
+        require_data(self.cfg, 'train_dataloader', 'val_dataloader')
+        prerequisites.check(self.cfg)
+
+
+class PseudoLabelling(Job):
+    """``generate_pseudo_label.py``: labels the target with a source model."""
+
+    stage, script = PSEUDO_LABEL, 'generate_pseudo_label.py'
+
+    @property
+    def makes(self) -> Path:
+        return self.folder / 'train'
+
+    def _recorded(self) -> str | None:
+        return _report(self.makes).get('checkpoint')
+
+    def require(self) -> None:
+        super().require()
+        require_data(self.cfg, 'target_train_dataloader')
+
+    def done(self) -> bool:
+        return bool(_report(self.makes).get('finished'))
+
+    def arguments(self) -> list[str]:
+        arguments = ['--config', shown(self.config), '--checkpoint', str(self.needs)]
+        return [*arguments, '--pseudo_label_dir', str(self.makes)]
+
+
+class Adaptation(Training):
+    """``train.py``: adapts a source model."""
+
+    stage, script = TRAIN, 'train.py'
+
+    def _recorded(self) -> str | None:
+        return source_of(self.folder)
+
+    @property
+    def _labels(self) -> Path:
+        beside = self.folder.parents[1] / PSEUDO_LABEL / self.row.name
+        return (beside if beside.is_dir() else self._folder(PSEUDO_LABEL)) / 'train'
+
+    def require(self) -> None:
+        super().require()
+        report = _report(self._labels)
+        if not report.get('finished'):
+            raise UserError(
+                f'{self._labels} holds no complete pseudo labels: run launcher_pseudo_label.py'
+            )
+        made_by = str(report.get('checkpoint', self.needs))
+        if Path(made_by).name != self.needs.name:
+            raise UserError(
+                f'{self._labels} holds pseudo labels of {made_by}, and the source model is '
+                f'{self.needs}: run launcher_pseudo_label.py --again'
+            )
+        require_data(self.cfg, 'train_dataloader', 'val_dataloader')
+
+    def arguments(self) -> list[str]:
+        inputs = ['--source-checkpoint', str(self.needs), '--pseudo-label-dir', str(self._labels)]
+        return [*super().arguments(), *inputs]
+
+
+class Scoring(Job):
+    """``test.py``: scores an adapted model, or a source model."""
+
+    script = 'test.py'
+
+    @property
+    def stage(self) -> str:
+        return 'test_source' if self.settings.source_only else 'test'
+
+    @property
+    def config(self) -> Path:
+        return self.row.pretraining if self.settings.source_only else self.row.adaptation
+
+    @property
+    def model(self) -> Model:
+        if self.settings.source_only:
+            return self._source()
+        released = self.cfg.get('released_checkpoint')
+        return choose(self._folder(TRAIN), released, 'launcher_train.py')
+
+    newest = model
+
+    @property
+    def folder(self) -> Path:
+        training = PRETRAIN if self.settings.source_only else TRAIN
+        kind = 'source' if self.settings.source_only else 'adapted'
+        beside = self._folder(training).parents[1] / self.stage / self.row.name
+        old = self._place(self.stage, f'-released-{kind}')
+        is_old = self.model.origin == RELEASED and old.is_dir() and not beside.is_dir()
+        return old if is_old else beside
+
+    @property
+    def makes(self) -> Path:
+        return self.folder / 'score.json'
+
+    def require(self) -> None:
+        super().require()
+        require_data(self.cfg, 'test_dataloader')
+
+    def done(self) -> bool:
+        return _json(self.makes).get('checkpoint') == str(self.needs)
+
+    def arguments(self) -> list[str]:
+        arguments = [shown(self.config), str(self.needs), '--eval', 'mIoU']
+        return [*arguments, '--work-dir', str(self.folder), '--out', str(self.makes)]
+
+
+STAGES = {
+    'pretrain': Pretraining,
+    'pseudo_label': PseudoLabelling,
+    'train': Adaptation,
+    'test': Scoring,
+}
+
+
+def list_jobs(stage: str, settings: Settings, seeds: list[int], only: list[str]) -> list[Job]:
+    """Return the jobs of a stage, in the order of the published table.
+
+    Args:
+        stage: a key of `STAGES`.
+        settings: of the sweep.
+        seeds: a job each.
+        only: patterns; a job is taken if its name contains something that fits one of them.
+
+    Raises:
+        UserError: no job is left.
+    """
+    rows = find_rows(settings.config_root)
+    found = [STAGES[stage](row, seed, settings) for seed in dict.fromkeys(seeds) for row in rows]
+    jobs = [job for job in found if job.config and _wanted(job, only)]
+    if not jobs:
+        if not only:
+            raise UserError(f'{settings.config_root} holds no configs for {STAGES[stage].script}')
+        names = ', '.join(job.name for job in found)
+        raise UserError(f'--only {" ".join(only)} fits none of the jobs {names}')
+    return jobs
+
+
+def _wanted(job: Job, only: list[str]) -> bool:
+    return not only or any(fnmatchcase(job.name, f'*{pattern}*') for pattern in only)
+
+
+def _report(labels: Path) -> dict:
+    """Return what is recorded of a folder of pseudo labels."""
+    return _json(labels / 'pseudo_labels.json')
+
+
+def _json(path: Path) -> dict:
+    """Return the object in a JSON file; an empty one if there is none: the job is not done."""
+    try:
+        return read_object(path, '')
+    except UserError:
+        return {}

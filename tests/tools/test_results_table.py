@@ -1,0 +1,26 @@
+"""The table takes the place of an earlier one, and of nothing else."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.sweep.markdown import to_markdown
+from mmseg_uvpt.sweep.records import to_csv, to_json
+from mmseg_uvpt.sweep.results import collect
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_a_table_takes_the_place_of_an_earlier_one_alone(tmp_path):
+    refuse = runpy.run_path(str(REPOSITORY / 'tools/results_table.py'))['_refuse_other_file']
+    results = collect(REPOSITORY / 'configs', [])
+    file = tmp_path / 'table'
+    refuse(file)
+    for form in (to_json, to_csv, to_markdown):
+        file.write_text(form(results))
+        refuse(file)
+    file.write_text('mine')
+    with pytest.raises(UserError, match='table exists, is no table of results'):
+        refuse(file)
