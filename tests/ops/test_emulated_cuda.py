@@ -16,6 +16,8 @@ import torch
 from mmseg_uvpt.ops import backends, build, check, operators
 from mmseg_uvpt.ops.sizes import flat
 
+pytestmark = pytest.mark.slow  # a minute of compiling, once for each state of the sources
+
 EMULATION = Path(__file__).with_name('emulation')
 NAMESPACE = 'uvpt_emulated'  # of csrc/cuda.cpp
 PYRAMID = [(8, 10), (4, 5), (2, 3)]
