@@ -88,7 +88,7 @@ make_environment() {
         mv "$environment" "$environment.old.$$"
         rm -rf "$environment.old.$$"
     fi
-    mkdir -p "$environment"
+    mkdir -p "$environment" || fail "name another place for the environment with UVPT_ENV"
     [ -z "$(ls -A "$environment")" ] || fail "$environment is neither empty nor an environment"
     echo "making the environment $environment with Python $version"
     touch "$environment/$made"
@@ -178,7 +178,7 @@ check_interpreter
 is_current && exit
 
 # One install at a time. The folder that holds the environment is the lock, so no lock file is left.
-mkdir -p "$(dirname "$environment")"
+mkdir -p "$(dirname "$environment")" || fail "name another place for the environment with UVPT_ENV"
 exec 9<"$(dirname "$environment")"
 flock --nonblock 9 || { echo "waiting for another install in $environment"; flock 9; }
 is_current && exit

@@ -280,6 +280,14 @@ def test_folders_with_other_things_are_not_touched(clone, tmp_path):
     assert (tmp_path / 'home/thesis.tex').exists()
 
 
+def test_a_place_that_cannot_be_had_is_named(clone, tmp_path):
+    (tmp_path / 'file').touch()
+    status, printed, calls = clone.install(UVPT_ENV=str(tmp_path / 'file/env'))
+    assert (status, calls) == (1, [])
+    assert f'{tmp_path}/file' in printed
+    assert printed.endswith('error: name another place for the environment with UVPT_ENV\n')
+
+
 @pytest.mark.parametrize('python', ['/nowhere/python', 'false'])
 def test_an_unsuitable_python_is_named(clone, python):
     status, printed, calls = clone.install(PYTHON=python)
