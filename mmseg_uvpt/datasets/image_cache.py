@@ -82,12 +82,12 @@ class ImageCache(BaseTransform):
         """
         try:
             sources = tuple(_stamp(results[key]) for key in self._sources)
-            if 'seg_map_path' in self._sources:  # whether a label serves depends on it
-                sources += ((results['seg_map_path'], results.get('num_classes')),)
         except (OSError, KeyError):  # the transforms say what is wrong with it, or do without
             return self._made(results)
         path = self._folder / _name(path for path, *_ in sources)
         made_of = self._recipe, sources
+        if 'seg_map_path' in self._sources:  # a label serves up to a number of classes
+            made_of += (results.get('num_classes'),)
         values = read_entry(path, made_of)
         if values is None:
             made = self._made(results)

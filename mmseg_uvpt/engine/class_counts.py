@@ -1,7 +1,8 @@
 """Whether all parts of a run mean the same classes, and whether its labels have them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from mmengine.evaluator import Evaluator
@@ -12,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
+from mmseg_uvpt.correction.pseudo_labels import list_frames, read_pseudo_labels
 from mmseg_uvpt.datasets.image_cache import all_transforms
 from mmseg_uvpt.datasets.label_encodings import IGNORE, read_train_ids
 from mmseg_uvpt.datasets.loading import LoadLabelChecked
@@ -51,17 +53,23 @@ class ClassCountHook(Hook):
         if runner.val_loop is not None:
             classes |= _of_loader('val_dataloader', runner.val_dataloader)
         counts = of_model(runner.model) | {name: len(names) for name, names in classes.items()}
-        for hook in runner.hooks:
-            if isinstance(hook, LabelCorrectionHook) and hook.num_classes is not None:
+        corrections = [hook for hook in runner.hooks if isinstance(hook, LabelCorrectionHook)]
+        for hook in corrections:
+            if hook.num_classes is not None:
                 counts[f'{type(hook).__name__}.num_classes'] = hook.num_classes
         require_equal(counts)
         require_same({**classes, 'the checkpoint': self._loaded})
         if runner.val_loop is not None:
             _check_best(runner)
-        if runner.iter == 0:
-            look_at_labels(data_set_of(runner.train_dataloader), training=True)
-            if runner.val_loop is not None:
-                look_at_labels(data_set_of(runner.val_dataloader))
+        if runner.iter > 0:
+            return
+        dataset = data_set_of(runner.train_dataloader)
+        look_at_labels(dataset, training=True)
+        if runner.val_loop is not None:
+            look_at_labels(data_set_of(runner.val_dataloader))
+        for hook in corrections:
+            if hook.foreign_labels and isinstance(dataset, BaseSegDataset):
+                _look_at_pseudo_labels(dataset, hook)
 
     def before_test(self, runner) -> None:
         """Compare what is scored.
@@ -139,25 +147,44 @@ def _parts(dataset: Dataset) -> Iterator[BaseSegDataset]:
 
 def _look_at(dataset: BaseSegDataset, training: bool) -> None:
     classes = dataset.metainfo['classes']
-    number = min(LOOKED_AT, len(dataset))
-    chosen = np.linspace(0, len(dataset) - 1, number).astype(int).tolist()
-    paths = [dataset.get_data_info(i)['seg_map_path'] for i in chosen]
+    paths = [dataset.get_data_info(i)['seg_map_path'] for i in _chosen(len(dataset))]
+    labels = (read_train_ids(path, len(classes)) for path in paths)
+    known = getattr(dataset, 'never_labelled', ())
+    _compare(labels, classes, f'{len(paths)} labels of {type(dataset).__name__}', training, known)
+
+
+def _look_at_pseudo_labels(dataset: BaseSegDataset, hook: LabelCorrectionHook) -> None:
+    """Do as `look_at_labels` with labels that nobody knows the maker of."""
+    folder, classes = Path(hook.pseudo_label_dir), dataset.metainfo['classes']
+    frames = list_frames(dataset, folder)
+    frames = [frames[i] for i in _chosen(len(frames))]
+    labels = read_pseudo_labels(frames, folder, len(classes))
+    _compare(labels, classes, f'{len(frames)} pseudo labels in {folder}', True)
+
+
+def _chosen(number: int) -> list[int]:
+    return np.linspace(0, number - 1, min(LOOKED_AT, number)).astype(int).tolist()
+
+
+def _compare(
+    labels: Iterable[np.ndarray],
+    classes: Sequence[str],
+    what: str,
+    training: bool,
+    known: Sequence[str] = (),
+) -> None:
     occurs = np.zeros(256, bool)
-    for path in paths:
-        occurs[read_train_ids(path, len(classes))] = True
+    for label in labels:
+        occurs[label] = True
     there = [name for name, occurring in zip(classes, occurs, strict=False) if occurring]
-    absent = {*classes} - {*there, *getattr(dataset, 'never_labelled', ())}
-    looked_at = f'the {number} labels of {type(dataset).__name__} that were looked at'
+    absent = [name for name in classes if name not in there and name not in known]
+    looked_at = f'the {what} that were looked at'
     does_not_count = f'{IGNORE} does not count: in masks of two classes write 0 and 1'
-    if occurs[IGNORE] and len(there) == 1 < len(classes):
-        message = (
-            f'{paths[0]}: {looked_at} hold {there[0]!r} and {IGNORE} alone, and {does_not_count}'
-        )
+    if occurs[IGNORE] and len(there) == 1:
+        message = f'{looked_at} hold {there[0]!r} and {IGNORE} alone, and {does_not_count}'
         if training:
             raise UserError(message)
         print_log(message, 'current', logging.WARNING)
     elif training and absent:
-        names = ', '.join(name for name in classes if name in absent)
-        print_log(
-            f'no pixel of {names} in {looked_at}; {does_not_count}', 'current', logging.WARNING
-        )
+        message = f'no pixel of {", ".join(absent)} in {looked_at}; {does_not_count}'
+        print_log(message, 'current', logging.WARNING)

@@ -28,7 +28,7 @@ def name_classes(cfg: Config) -> None:
     data_sets = {
         f'{loader}.dataset': dataset
         for loader in LOADERS
-        for dataset in _data_sets((cfg.get(loader) or {}).get('dataset'))
+        for dataset in _data_sets(_dict(cfg.get(loader)).get('dataset'))
     }
     shared = cfg.get('metainfo')
     if shared is not None:
@@ -38,12 +38,9 @@ def name_classes(cfg: Config) -> None:
                 'or without the palette'
             )
         for dataset in data_sets.values():
-            dataset.setdefault('metainfo', dict(shared))
-    named = {
-        name: dataset
-        for name, dataset in data_sets.items()
-        if 'classes' in (dataset.get('metainfo') or {})
-    }
+            if 'classes' not in _dict(dataset.get('metainfo')):
+                dataset['metainfo'] = {**shared, **_dict(dataset.get('metainfo'))}
+    named = {n: d for n, d in data_sets.items() if 'classes' in _dict(d.get('metainfo'))}
     if not named:
         return
     found = {name: meta_of(dataset) for name, dataset in named.items()}
@@ -59,6 +56,11 @@ def name_classes(cfg: Config) -> None:
         cfg.metainfo = {'classes': list(own['classes']), 'palette': own['palette']}
         require_same({'metainfo': own['classes'], **{n: m['classes'] for n, m in found.items()}})
     _follow(cfg, _class_of(named[first]).METAINFO.get('classes', ()), found[first]['classes'])
+
+
+def _dict(value: object) -> dict:
+    """Return what should be a dict; an empty one in the place of anything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _data_sets(node: object) -> Iterator[dict]:
@@ -83,7 +85,7 @@ def _class_of(dataset: Mapping) -> type | None:
     return kind if hasattr(kind, 'get_label_map') else None
 
 
-def meta_of(dataset: Mapping) -> dict:
+def meta_of(dataset: object) -> dict:
     """Return ``classes`` and ``palette`` of a data set's config, none of whose files are needed.
 
     Raises:
@@ -100,7 +102,8 @@ def meta_of(dataset: Mapping) -> dict:
         if len(palette) != len(found['classes']):
             palette = colours(len(found['classes']))
         return {'classes': tuple(found['classes']), 'palette': palette}
-    raise UserError(f'{dataset.get("type")!r} is no data set that has classes')
+    kind = _dict(dataset).get('type')
+    raise UserError(f'{kind!r} is no data set that has classes: name them in its metainfo')
 
 
 def classes_of(cfg: Config) -> tuple[str, ...]:
@@ -110,18 +113,17 @@ def classes_of(cfg: Config) -> tuple[str, ...]:
         UserError: it has none.
     """
     loader = next((cfg[name] for name in LOADERS if cfg.get(name)), {})
-    return meta_of(loader.get('dataset', {}))['classes']
+    return meta_of(_dict(loader).get('dataset'))['classes']
 
 
 def _follow(cfg: Config, own: Sequence[str], named: Sequence[str]) -> None:
     """Replace what a recipe says of a data set's own classes by the same of the named ones."""
     from mmseg_uvpt.engine.configuration import label_corrections
 
-    head = cfg.get('model', {}).get('decode_head')
-    for part in (*([head] if isinstance(head, dict) else ()), *label_corrections(cfg)):
+    for part in (_dict(_dict(cfg.get('model')).get('decode_head')), *label_corrections(cfg)):
         if part.get('num_classes') == len(own):
             part['num_classes'] = len(named)
-    checkpoints = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    checkpoints = _dict(_dict(cfg.get('default_hooks')).get('checkpoint'))
     best = checkpoints.get('save_best')
     if best in _means(own) and best not in _means(named):
         checkpoints['save_best'] = 'mIoU'

@@ -110,7 +110,7 @@ def _require_labels(cfg, hook: dict, args: argparse.Namespace, stated: str | Non
     A run that is resumed has them in its bank, and they were looked at when it began.
     """
     from mmseg_uvpt.engine.classes import meta_of
-    from mmseg_uvpt.engine.configuration import require_folder
+    from mmseg_uvpt.engine.configuration import require_data, require_folder
     from mmseg_uvpt.engine.label_record import folder_of, require_labels_of
 
     checkpoint, folder = cfg.model.source_checkpoint, hook['pseudo_label_dir']
@@ -128,5 +128,6 @@ def _require_labels(cfg, hook: dict, args: argparse.Namespace, stated: str | Non
         use = f' and train with --pseudo-label-dir {own}'
     require_folder(folder, 'pseudo-label folder', f'make it with: {make(own)}{use}')
     if not (args.resume or args.resume_anyway):
+        require_data(cfg, 'train_dataloader')
         classes = meta_of(cfg.train_dataloader.dataset)['classes']
         require_labels_of(folder, checkpoint, classes, hook.get('foreign_labels', False), make)

@@ -201,6 +201,13 @@ def test_changed_source_is_read_again(frames, folder, changed, what):
     assert len(files(folder)) == 1
 
 
+def test_a_label_that_served_more_classes_is_read_again(frames, folder):
+    cached = build({'type': 'ImageCache', 'folder': str(folder), 'transforms': [IMAGE, LABEL]})
+    assert 'gt_seg_map' in cached({**frames[0], 'num_classes': 19})
+    with pytest.raises(DataError, match=r'outside 0\.\.4 and 255 .* has 5 classes'):
+        cached({**frames[0], 'num_classes': 5})
+
+
 def test_missing_source_is_an_error_as_without_a_cache(frames, folder):
     run = cached(folder, IMAGE, RESIZE)
     run(frames[0])

@@ -178,6 +178,23 @@ def test_masks_of_0_and_255(own, data_root, tmp_path):
         pretrain.main([config, '--data-root', str(data_root), '--work-dir', str(tmp_path / 'w')])
 
 
+def test_pseudo_labels_of_0_and_255(own, finished, data_root, tmp_path):
+    """Made elsewhere; those of a model have no 255."""
+    _, config = own(2)
+    folder = data_root / 'cityscapes/pretrain/tiny/train'
+    for image in (data_root / 'cityscapes/leftImg8bit/train').rglob('*.png'):
+        name = image.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
+        (folder / image.parent.name).mkdir(parents=True, exist_ok=True)
+        label = np.random.default_rng(0).choice([0, 255], (64, 128)).astype(np.uint8)
+        cv2.imwrite(str(folder / image.parent.name / name), label)
+    state = torch.load(finished / 'iter_4.pth', weights_only=True)['state_dict']
+    head = {k: v[:2] if 'conv_seg' in k else v for k, v in state.items()}
+    torch.save(head, tmp_path / 'two.pth')
+    place = ['--data-root', str(data_root), '--work-dir', str(tmp_path / 'w')]
+    with pytest.raises(UserError, match=r"3 pseudo labels in .* hold 'kind 0' and 255 alone"):
+        train.main([config, '--source-checkpoint', str(tmp_path / 'two.pth'), *place])
+
+
 def test_a_class_that_no_label_has_is_named(own, data_root, tmp_path):
     config, _ = own(4, labels=3)
     pretrain.main([config, '--data-root', str(data_root), '--work-dir', str(tmp_path / 'w')])
