@@ -1,5 +1,6 @@
 """The one kind of error that users are meant to read."""
 
+import io
 import os
 import signal
 import sys
@@ -22,8 +23,12 @@ def first_line(error: BaseException) -> str:
 def run_cli(main: Callable[[], int | None]) -> None:
     """Run ``main`` and exit with its status; a `UserError` becomes one line and status 1.
 
-    So does a file that cannot be used where nobody expected that, as long as it has a name.
+    So does a file that cannot be used where nobody expected that, as long as it has a name. Names
+    that are no UTF-8 are printed with their odd bytes as escapes.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
     try:
         sys.exit(main() or 0)
     except UserError as error:

@@ -54,9 +54,7 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
             os.unlink(temporary)
 
 
-def refuse_inputs(
-    outputs: Iterable[str | Path], inputs: Iterable[str | Path], option: str
-) -> None:
+def refuse_inputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], option: str) -> None:
     """Make sure that no file to be written is one that is read, under whatever name or link.
 
     Args:

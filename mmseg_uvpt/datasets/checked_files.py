@@ -150,9 +150,9 @@ def as_suffixes(value: object) -> tuple[str, ...]:
         UserError: it is something else.
     """
     suffixes = (value,) if isinstance(value, str) else value
-    if isinstance(suffixes, list | tuple) and suffixes:
-        if all(isinstance(suffix, str) and suffix for suffix in suffixes):
-            return tuple(suffixes)
+    several = isinstance(suffixes, list | tuple) and suffixes
+    if several and all(isinstance(suffix, str) and suffix for suffix in suffixes):
+        return tuple(suffixes)
     raise UserError(f"img_suffix={value!r}: it is a text, or several as in ('.jpg', '.JPG')")
 
 

@@ -36,4 +36,3 @@ def _below(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
         yield path
         if os.path.isdir(path):
             yield from _below(path, above | {here})
-

@@ -241,7 +241,7 @@ class _Head:
                 )
         elif self.kind != 'HEIF' and getattr(head, 'is_animated', False):
             raise DataError(
-                f'{path} is an animation of {head.n_frames} images: save the one that is meant alone'
+                f'{path} is an animation of {head.n_frames} images: save the one meant alone'
             )
         if head.mode == 'F':
             raise DataError(f'{path} holds floats: save it as 8-bit RGB')

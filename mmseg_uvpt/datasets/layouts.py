@@ -121,7 +121,9 @@ class Layout:
             )
         stem = wanted.removesuffix(suffix)
         raw = [stem + raw_suffix for raw_suffix in self.raw_suffixes]
-        before = '' if any(map(os.path.isfile, raw)) else f'There is no {raw[0]} either: put it there. '
+        before = (
+            '' if any(map(os.path.isfile, raw)) else f'There is no {raw[0]} either: put it there. '
+        )
         return f'{before}Convert the labels: {self.convert_command(root)}'
 
     def convert_command(self, root: str | Path) -> str:

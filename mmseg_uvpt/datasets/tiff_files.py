@@ -55,8 +55,9 @@ def check_tiff(data: bytes, path: str | Path) -> tuple[tuple[int, int], bool]:
     wanted_channels, wanted_bits = _READ.get(first.get(_COLOUR), ((), ()))
     if channels not in wanted_channels or len({*bits, *wanted_bits}) > len(wanted_bits):
         raise _refused(
-            path, f'of {channels} channel{"s"[: channels > 1]} of {"/".join(map(str, {*bits}))} '
-            f'bits ({_colours(first.get(_COLOUR))})'
+            path,
+            f'of {channels} channel{"s"[: channels > 1]} of {"/".join(map(str, {*bits}))} '
+            f'bits ({_colours(first.get(_COLOUR))})',
         )
     further = sum(not page.get(_KIND_OF_PAGE, 0) & 0b101 for page in pages[1:])
     if further:  # what is a smaller copy or a mask of the first says so

@@ -13,6 +13,8 @@ from mmseg_uvpt.engine.cli import default_work_dir
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
 
+_WITHOUT = {'val_dataloader': '; or train without evaluations: --no-validate'}
+
 
 def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
     """Read the config that a script's arguments name and apply ``--cfg-options``, ``--data-root``.
@@ -163,7 +165,8 @@ def require_data(cfg: Config, *loaders: str) -> None:
             raise UserError(
                 f'data root {root} of {dataset.type} ({loader}) does not exist: put or link the '
                 'data set there (data/README.md), or name with --data-root the folder that holds '
-                'all data sets, or that of Cityscapes, beside which the others lie'
+                'all data sets, or that of Cityscapes, beside which '
+                f'the others lie{_WITHOUT.get(loader, "")}'
             )
 
 

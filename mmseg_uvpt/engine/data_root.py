@@ -1,6 +1,7 @@
 """Where the data sets of a config lie: what ``--data-root`` may name, and what it moves."""
 
 import os
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -89,8 +90,8 @@ def move(cfg: Config, before: DataRoot, asked: str) -> None:
 def _moves(old: DataRoot, new: DataRoot, asked: str) -> list[tuple[str, str, str]]:
     """Return folders, where what is below each goes, and where the folder itself does."""
     return [
-        (old.cityscapes.rstrip('/'), new.cityscapes, new.cityscapes),
-        (old.whole.rstrip('/'), new.whole, asked),
+        (os.path.normpath(old.cityscapes), new.cityscapes, new.cityscapes),
+        (os.path.normpath(old.whole), new.whole, asked),
     ]
 
 
@@ -104,9 +105,15 @@ def _move(node: object, moves: Sequence[tuple[str, str, str]]) -> None:
 
 
 def _moved(path: str, moves: Sequence[tuple[str, str, str]]) -> str:
+    there = Path(os.path.normpath(path))  # as paths: data/x, ./data/x/ and data/a/../x are one
     for old, new, itself in moves:
-        if path.rstrip('/') == old:
-            return itself
-        if path.startswith(f'{old}/'):
-            return str(Path(new) / path[len(old) + 1 :])
+        below = os.path.relpath(there, old) if there.is_relative_to(old) else None
+        if below == '.':
+            return path if _same(old, itself) else itself
+        if below:
+            return path if _same(old, new) else str(Path(new) / below)
     return path
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.normpath(one) == os.path.normpath(other)

@@ -52,8 +52,8 @@ def readable_failures(folder: str, cure: Callable[[], str] = _again) -> Iterator
         if str(error).startswith('DataLoader worker'):
             raise UserError(
                 f'{error}: a process that loads data was ended from outside, mostly for want of '
-                f'memory. Use fewer of them (--cfg-options train_dataloader.num_workers=1) and '
-                f'{cure()}'
+                f'memory. Use fewer of them (--cfg-options train_dataloader.num_workers=1, or of '
+                f'whichever loader is at work: val_, test_ or target_train_dataloader) and {cure()}'
             ) from error
         raise
     finally:

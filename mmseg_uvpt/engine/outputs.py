@@ -50,12 +50,13 @@ def claim_folder(
         )
     refuse_inputs((folder / name for name in (*files, RECORD)), inputs, option)
     spelled: dict[str, str] = {}
-    for name in files:  # there are file systems that do not tell capitals from small letters
-        if spelled.setdefault(name.casefold(), name) != name or name.casefold() == RECORD:
+    for name in (RECORD, *files):  # some file systems know no capitals
+        if first := spelled.get(name.casefold()):
             raise UserError(
-                f'{option} {folder}: two results would be called {name} (or {spelled[name.casefold()]}): '
-                'write them into different folders'
+                f'{option} {folder}: {first} and {name} would be one file where capitals do not '
+                'count: write them into different folders'
             )
+        spelled[name.casefold()] = name
     listed = record.get('files', files if record else [])  # version 0.1 listed none
     strangers = {*files} - {*listed}
     for name in sorted(strangers):
@@ -77,6 +78,10 @@ def _record(folder: Path, option: str) -> dict:
     cure = f'choose another folder for {option}' if option else 'choose another folder'
     found = read_object(path, cure)
     files = found.get('files', [])
-    if _BY not in found or not isinstance(files, list) or not all(isinstance(f, str) for f in files):
+    if (
+        _BY not in found
+        or not isinstance(files, list)
+        or not all(isinstance(f, str) for f in files)
+    ):
         raise UserError(f'{path} is no record of predictions made here: {cure}')
     return found

@@ -87,7 +87,8 @@ def predict_images(
             compile_network(model, *options(cfg))
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         paths = list(named.values())
-        labels = _labels(model, _Images(paths, pipeline), amp)
+        workers = that_read(cfg.test_dataloader)['num_workers']
+        labels = _labels(model, _Images(paths, pipeline), amp, workers)
         bar = tqdm(labels, total=len(named), desc='predicting', unit='image')
         for (name, path), label in zip(named.items(), bar, strict=True):
             writers.submit(_write, Path(out) / name, path, label, palette, opacity)
@@ -168,10 +169,11 @@ class _Images(Dataset):
 
 
 @torch.inference_mode()
-def _labels(model: torch.nn.Module, dataset: Dataset, amp: bool) -> Iterator[np.ndarray]:
+def _labels(
+    model: torch.nn.Module, dataset: Dataset, amp: bool, workers: int
+) -> Iterator[np.ndarray]:
     """Yield the classes of each image at its original size, uint8 (H, W)."""
-    workers = min(that_read({})['num_workers'], len(dataset))
-    loader = that_read({'num_workers': workers})
+    loader = that_read({'num_workers': min(workers, len(dataset))})
     for batch in DataLoader(dataset, collate_fn=pseudo_collate, **loader):
         with autocast(amp, next(model.parameters()).device):
             (sample,) = model.test_step(batch)

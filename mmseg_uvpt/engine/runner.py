@@ -1,17 +1,20 @@
 """The runner that all scripts use."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 import mmseg_uvpt.engine.checkpoint_hook
 import mmseg_uvpt.engine.optimizer
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.seeded_batches import seed_batches
 from mmseg_uvpt.engine import distribution, loader_workers
@@ -45,6 +48,14 @@ class ProjectRunner(Runner):
         _BEGUN[self._timestamp] += 1
         if earlier:
             self._timestamp += f'_{earlier}'
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """Build mmengine's logger, which takes file names that are no UTF-8."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.stream.reconfigure(errors='backslashreplace')
+        return logger
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes, also where there is no GPU."""
@@ -87,7 +98,12 @@ class ProjectRunner(Runner):
         with _building(self.cfg):
             cache = self.cfg.get('image_cache')
             self._val_dataloader = through_cache(self._val_dataloader, cache)
-            return super().build_val_loop(*args, **kwargs)
+            try:
+                return super().build_val_loop(*args, **kwargs)
+            except DataError as error:
+                raise UserError(
+                    f'val_dataloader: {error}. Or train without evaluations: --no-validate'
+                ) from error
 
     def build_test_loop(self, *args, **kwargs):
         """Do as `build_train_loop`."""

@@ -23,7 +23,6 @@ SAFETENSORS = '.safetensors'
 SUFFIXES = ('.pth', SAFETENSORS)
 
 
-
 class _History(HistoryBuffer):
     """mmengine's `HistoryBuffer`, of whose state in a file only the numbers are taken."""
 
@@ -175,7 +174,7 @@ def _extraction(path: Path) -> str:
     code = (
         f"import torch; c = torch.load({str(path)!r}, 'cpu', weights_only=False); "
         f"c = c.get('state_dict') or c.get('model') or c; "
-        f"torch.save({{k: v for k, v in c.items() if torch.is_tensor(v)}}, {str(new)!r})"
+        f'torch.save({{k: v for k, v in c.items() if torch.is_tensor(v)}}, {str(new)!r})'
     )
     quoted = re.sub(r'(["\\$`])', r'\\\1', code)
     return f'python -c "{quoted}"'
