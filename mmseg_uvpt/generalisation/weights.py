@@ -10,7 +10,8 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.generalisation.adain import AdaIN
 from mmseg_uvpt.generalisation.prerequisites import FILES, require_weights
 from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
-from mmseg_uvpt.models.checkpoints import differences, load_file, state_dict_of
+from mmseg_uvpt.models.checkpoint_files import read_file
+from mmseg_uvpt.models.checkpoints import differences, state_dict_of
 
 NETWORKS = {'adain': AdaIN, 'style_randomisation': StyleRandomisation}
 # where a file's tensors go, under which key it nests them, and whether it may hold more of them
@@ -73,7 +74,7 @@ def fit_weights(network: nn.Module, part: str, path: str | None) -> dict[str, Te
 
 def _tensors(part: str, path: str | None, key: str) -> dict[str, Tensor]:
     require_weights(part, path, next(name for name in FILES if part in FILES[name]))
-    contents = load_file(path)
+    contents = read_file(path)
     if isinstance(contents.get(key), Mapping):
         contents = contents[key]
     numbers = {

@@ -45,10 +45,12 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
         )
     if not isinstance(checkpoint.get('meta'), Mapping):  # mmseg's `init_model` looks into it
         checkpoint = {**checkpoint, 'meta': {}}
-    if not isinstance(checkpoint.get('state_dict'), Mapping):  # nowhere else does mmengine look
-        tensors = state_dict_of(checkpoint, path)
-        others = {key: value for key, value in checkpoint.items() if key not in tensors}
-        checkpoint = {**others, 'state_dict': tensors}
+    if 'state_dict' not in checkpoint:  # mmengine looks nowhere else
+        within = checkpoint.get('model')
+        tensors = within if isinstance(within, Mapping) else _tensors(checkpoint)
+        if tensors:
+            others = {key: value for key, value in checkpoint.items() if key not in tensors}
+            checkpoint = {**others, 'state_dict': tensors}
     return checkpoint
 
 
@@ -69,7 +71,7 @@ def state_dict_of(checkpoint: Mapping, path: str | Path = 'checkpoint') -> dict[
     for key in ('state_dict', 'model'):
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
-    tensors = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
+    tensors = _tensors(checkpoint)
     if not tensors:
         raise UserError(f'{path} holds no tensors under "state_dict", under "model" or at its top')
     odd = [k for k, v in tensors.items() if not isinstance(k, str) or not _is_plain(v)]
@@ -79,6 +81,10 @@ def state_dict_of(checkpoint: Mapping, path: str | Path = 'checkpoint') -> dict[
             f'values, or not named by a text): {_some([str(name) for name in odd])}'
         )
     return tensors
+
+
+def _tensors(values: Mapping) -> dict:
+    return {key: value for key, value in values.items() if isinstance(value, Tensor)}
 
 
 def _is_plain(tensor: Tensor) -> bool:
