@@ -91,7 +91,7 @@ def refuse_to_replace(path: Path, inputs: Iterable[str | Path], force: bool) -> 
     """
     if path.is_dir():
         raise UserError(f'{path} is a folder: name the file to write in it')
-    refuse_inputs([path], inputs, str(path))
+    refuse_inputs([path], inputs, 'OUT')
     if os.path.lexists(path) and not force:
         raise UserError(f'{path} exists: name another file, or replace it with --force')
 

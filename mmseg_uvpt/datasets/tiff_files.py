@@ -1,6 +1,7 @@
 """What kinds of TIFF are read: 8 and 16 bits, grey, palettes, RGB, CMYK, one page."""
 
 import io
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def check_tiff(data: bytes, path: str | Path) -> tuple[tuple[int, int], bool]:
         ValueError: it is damaged.
     """
     try:
-        pages = list(_pages(data))
+        with warnings.catch_warnings():  # of odd tags
+            warnings.simplefilter('ignore')
+            pages = list(_pages(data))
         first = pages[0]
         size = first[_HEIGHT], first[_WIDTH]
     except Exception as error:  # the bytes steer the reader: it may fail in any way

@@ -1,7 +1,6 @@
 """Where the data sets of a config lie: what ``--data-root`` may name, and what it moves."""
 
 import os
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
