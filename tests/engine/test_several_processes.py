@@ -14,7 +14,7 @@ import torch
 from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
 from mmseg_uvpt.errors import UserError
 
-ITERATIONS = 12
+ITERATIONS = 8
 
 
 def in_two(main, arguments: list, nodes: int = 1) -> None:
@@ -41,7 +41,8 @@ def adaptation(tmp_path, adaptation_config, finished, place) -> list[str]:
     correction = 'default_hooks.label_correction'
     return [
         *(*arguments, '--pseudo-label-dir', labels, '--cfg-options'),
-        *(f'train_cfg.max_iters={ITERATIONS}', 'train_dataloader.batch_size=1'),
+        *(f'train_cfg.max_iters={ITERATIONS}', 'train_cfg.val_interval=4'),
+        'train_dataloader.batch_size=1',
         *(f'{correction}.slope=0.0', f'{correction}.quantile=0.3'),
         'model.backbone.staged.drop_path_rate=0.3',
     ]
@@ -97,7 +98,7 @@ def test_pseudo_labels(tmp_path, adaptation_config, finished, place):
     assert report['classes'] == reports[0]['classes']
 
 
-@pytest.mark.parametrize('most', [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('most', [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_one_is_killed(tmp_path, adaptation, capfd, most):
     """The other says so and ends; resumed, the run ends as one that was never stopped."""
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'

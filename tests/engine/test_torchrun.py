@@ -17,9 +17,11 @@ from mmseg_uvpt.errors import STOPPED
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_a_signal_is_handed_on(tmp_path, source_config, miniature):
+@pytest.mark.parametrize('processes', [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_signal_is_handed_on(tmp_path, source_config, miniature, processes):
     folder = tmp_path / 'run'
-    command = [sys.executable, '-m', 'mmseg_uvpt.engine.torchrun', '--nproc-per-node=2']
+    command = [sys.executable, '-m', 'mmseg_uvpt.engine.torchrun']
+    command += [f'--nproc-per-node={processes}']
     command += [REPOSITORY / 'pretrain.py', source_config, '--data-root', miniature / 'data']
     options = ['train_cfg.max_iters=100000', 'default_hooks.checkpoint.interval=100000']
     with open(tmp_path / 'printed', 'w') as printed:
