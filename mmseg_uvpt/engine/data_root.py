@@ -75,10 +75,11 @@ def move(cfg: Config, before: DataRoot, asked: str) -> None:
     """
     recorded = asked == before.whole and before != DataRoot.of_all(asked)
     chosen = before if recorded else DataRoot.at(asked)
-    # the stated root first: in a resolved config it may itself begin with 'data'
     stays = asked == before.whole and asked != DATA
     moves = _moves(before, before if stays else chosen, asked)
     moves += _moves(DataRoot.of_all(DATA), chosen, asked)
+    # deeper ones first, and the stated root: in a resolved config it may itself begin with 'data'
+    moves.sort(key=lambda move: -len(Path(move[0]).parts))
     _move(cfg._cfg_dict, moves)
     cfg.data_root = chosen.whole
     named = None if chosen == DataRoot.of_all(chosen.whole) else chosen.cityscapes

@@ -111,6 +111,18 @@ def test_the_folder_one_stands_in(given, tmp_path, monkeypatch):
     assert Path(cfg.train_dataloader.dataset.data_root).resolve() == tmp_path / 'synthia'
 
 
+@pytest.mark.parametrize('chosen', [None, '/new'])
+def test_a_config_that_states_the_current_folder(chosen, tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = {str(Path(RECIPES['adapt']).resolve())!r}\ndata_root = '.'\n")
+    cfg = resolved(config, chosen)
+    root = f'{chosen}/' if chosen else ''
+    assert cfg.val_dataloader.dataset.data_root == f'{root}cityscapes'
+    cfg.dump(tmp_path / 'config.py')
+    moved = resolved(tmp_path / 'config.py', '/other')
+    assert moved.val_dataloader.dataset.data_root == '/other/cityscapes'
+
+
 def test_the_default_root_may_be_cityscapes(tmp_path, monkeypatch):
     """Somebody links ``data`` to it."""
     (tmp_path / 'sets/cs/leftImg8bit').mkdir(parents=True)
