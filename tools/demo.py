@@ -71,6 +71,7 @@ def main() -> None:
         iterations=args.iterations,
     )
     work_dir = Path(args.work_dir).resolve()
+    report.refuse_other_files(work_dir)
     kind = settings.backbone if settings.source == 'sss' else f'{settings.backbone}-gta'
     root = work_dir / f'{kind}-seed{settings.seed}'
     seconds = {}
@@ -79,9 +80,9 @@ def main() -> None:
 
     adapted = chain.adapted_folder(settings, root)
     summary = report.summarise(settings, root, seconds)
-    write_json(adapted / 'summary.json', summary)
-    report.draw(root, adapted, adapted / 'report.png')
-    for name in ('summary.json', 'report.png'):
+    write_json(adapted / report.SUMMARY, summary)
+    report.draw(root, adapted, adapted / report.REPORT)
+    for name in (report.SUMMARY, report.REPORT):
         with write_whole(work_dir / name) as file:
             file.write((adapted / name).read_bytes())
     print(report.table(summary))

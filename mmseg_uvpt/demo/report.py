@@ -1,6 +1,7 @@
 """What the demo ends with: a table, ``summary.json`` and ``report.png``, from the stages' files."""
 
 import csv
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,10 +12,26 @@ from prettytable import PrettyTable
 from mmseg_uvpt.correction.record import CURVE, EVENTS
 from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
 from mmseg_uvpt.demo.chain import Settings, adapted_folder
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_whole
 
 FRAMES = 4
+SUMMARY, REPORT = 'summary.json', 'report.png'
 _AGAIN = 'delete the folder of the demo, and run it again'
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Make sure that a summary and a report may be written to a folder.
+
+    Raises:
+        UserError: files of these names are there that no demo wrote.
+    """
+    summary = folder / SUMMARY
+    cure = 'it was not written by the demo and would be overwritten: choose another --work-dir'
+    ours = os.path.lexists(summary) and 'source_miou' in read_object(summary, cure)
+    for path in (summary, folder / REPORT):
+        if os.path.lexists(path) and not ours:
+            raise UserError(f'{path} exists, and {cure}')
 
 
 def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict:

@@ -8,6 +8,7 @@ import pytest
 
 from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.demo import chain, report
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json, write_png
 
 
@@ -73,3 +74,15 @@ def test_picture(finished):
     picture = cv2.imread(str(path))
     assert picture.shape[1] > 1000
     assert picture.std() > 10
+
+
+def test_files_of_others_in_the_work_folder(tmp_path):
+    report.refuse_other_files(tmp_path / 'none')
+    (tmp_path / 'report.png').write_bytes(b'mine')
+    with pytest.raises(UserError, match=r'report\.png exists, .* choose another --work-dir'):
+        report.refuse_other_files(tmp_path)
+    (tmp_path / 'summary.json').write_text('{"mine": 1}')
+    with pytest.raises(UserError, match=r'summary\.json exists, '):
+        report.refuse_other_files(tmp_path)
+    (tmp_path / 'summary.json').write_text('{"source_miou": 1}')
+    report.refuse_other_files(tmp_path)

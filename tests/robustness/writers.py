@@ -110,14 +110,22 @@ def _demo_data(folder: Path, number: int) -> None:
     production.produce(folder, number, 0, seed=0, nproc=1, force=False)
 
 
+class Frames(list):
+    """Stands for a data set."""
+
+    get_data_info = list.__getitem__
+
+
 def _predictions(folder: Path, number: int) -> None:
     palette = [[i, i, i] for i in range(256)]
-    dataset = SimpleNamespace(metainfo={'palette': palette}, data_prefix={'img_path': '/images'})
-    sample = SegDataSample(metainfo={'img_path': f'/images/{number}.png'})
+    frame = {'img_path': f'/images/{number}.png'}
+    sample = SegDataSample(metainfo=frame)
+    dataset = Frames([frame])
+    dataset.metainfo, dataset.data_prefix = {'palette': palette}, {'img_path': '/images'}
     label = torch.from_numpy(_noise(1).reshape(1, 100, -1)).long()
     sample.pred_sem_seg = PixelData(data=label)
     runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
-    hook = PredictionFilesHook(folder)
+    hook = PredictionFilesHook(folder, {'checkpoint_sha256': 'a', 'checkpoint': 'x.pth'})
     hook.before_test_epoch(runner)
     hook.after_test_iter(runner, 0, None, [sample])
     hook.after_test_epoch(runner)
