@@ -10,9 +10,11 @@ import torch
 from mmengine.config import Config
 from torch._dynamo.utils import counters
 
-from mmseg_uvpt.engine import pseudo_label, train
+from mmseg_uvpt.engine import configuration, pseudo_label, train
+from mmseg_uvpt.engine.compilation import _why_not
 from mmseg_uvpt.engine.compiled_parts import _remove_torn
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ITERATIONS = ['train_cfg.max_iters=3', 'default_hooks.checkpoint.interval=3']
@@ -144,6 +146,26 @@ def test_a_folder_of_version_0_1_goes_on(adapt):
         adapt(folder=folder)
     adapt('--resume', folder=folder)
     assert (folder / 'iter_3.pth').is_file()
+
+
+def test_the_entry_of_mmengine(adapt, adaptation_config, tmp_path):
+    """A file that version 0.1 recorded is read as ours; whoever says more is told what to say."""
+    with pytest.raises(UserError, match='compile=True would have mmengine compile .* uvpt.compile'):
+        adapt(more=('compile=True',))
+    file = tmp_path / 'config.py'
+    file.write_text(f'_base_ = [{str(adaptation_config)!r}]\ncompile = True\n')
+    found = configuration.read(file)
+    assert found.uvpt.compile is True
+    assert 'compile' not in found
+
+
+def test_several_processes_are_not_compiled(monkeypatch):
+    """All decide alike, without asking each other."""
+    model = object.__new__(UniUVPT)
+    vars(model).update(low_memory=False)
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    monkeypatch.setattr(torch.distributed, 'get_world_size', lambda: 2)
+    assert _why_not(model, {}) == 'several processes train together'
 
 
 @pytest.mark.parametrize('limit', ['0', '-3', 'soon'])
