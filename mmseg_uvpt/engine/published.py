@@ -109,8 +109,8 @@ def refuse(words: Sequence[str], script: str) -> None:
             (kind, text), following = known[name], words[place + 1 :]
             values = takewhile(lambda w: not w.startswith('--'), following)
             given = value or ' '.join(values if kind == ['KEY=VALUE'] else [*values][:1])
-            answers.append(
-                f'{name} is no option here, instead {text.format(given or "".join(kind))}'
-            )
+            instead = '' if text.startswith('leave it out') else 'instead '
+            answer = text.format(given or ''.join(kind))
+            answers.append(f'{name} is no option here, {instead}{answer}')
     if answers:
         raise UserError('; '.join(answers))

@@ -193,7 +193,7 @@ def test_options_of_the_published_launchers(tmp_path, capsys):
     refused = [
         (['--init_method', 'tcp://1.2.3.4:5013'], '--init_method is no option here.*--gpus-per'),
         (['--run_test', 'True'], '--run_test is no option here.*--only JOB'),
-        (['--models', 'released-source'], '--models is no option here, instead leave it out'),
+        (['--models', 'released-source'], '--models is no option here, leave it out'),
         (['--list', '--', '--train-iter', '5'], r'--train-iter .* train_cfg\.max_iters=5'),
     ]
     for words, message in refused:
