@@ -95,8 +95,8 @@ def test_images_under_other_names_are_not_left_out_in_silence(
     files += [str(tmp_path / 'labels'), '--data-root', str(photographs)]
     pseudo_label.main(['--config', str(adaptation_config), *files])
     assert len(said) == 1
-    assert said[0].startswith('4 images in ')
-    assert "do not end in '_leftImg8bit.png' and are left out" in said[0]
+    assert said[0].startswith('4 images are left out in ')
+    assert ": .jpg (4). They do not end in '_leftImg8bit.png': rename them, or set" in said[0]
 
 
 def test_numbers_of_classes_that_differ(source_config, finished, data_root, tmp_path):
