@@ -1,10 +1,13 @@
 """The one kind of error that users are meant to read."""
 
+import functools
 import io
+import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from textwrap import shorten
 
 # exit status of a training that was told to stop and can be resumed (EX_TEMPFAIL of sysexits.h)
 STOPPED = 75
@@ -18,6 +21,40 @@ class UserError(Exception):
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says; one that says nothing is named by its type."""
     return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def readable(main: Callable[..., None]) -> Callable[..., None]:
+    """Let a script raise a `UserError` wherever its config or its options lead to a failure.
+
+    A config can be wrong in more ways than anybody checks: what is built from it, and what then
+    runs, complains in its own words. These are one line, with the config and its options.
+
+    Args:
+        main: takes the arguments; those of the process by default.
+    """
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> None:
+        argv = sys.argv[1:] if argv is None else list(argv)
+        try:
+            main(argv)
+        except UserError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.filename is not None:
+                raise  # which `run_cli` names
+            config = next((text for text in argv if text.endswith('.py')), 'given')
+            after = argv[argv.index('--cfg-options') + 1 :] if '--cfg-options' in argv else []
+            options = ' '.join(itertools.takewhile(lambda text: not text.startswith('-'), after))
+            mend = f', or what --cfg-options sets: {options}' if options else ''
+            if file := getattr(error, 'logged_in', None):  # by `failures.readable_failures`
+                mend += f'. {file} has the traceback'
+            reason = shorten(str(error.args[0] if error.args else ''), 400, placeholder=' ...')
+            raise UserError(
+                f'config {config} cannot be run: {type(error).__name__}: {reason}. Mend it{mend}'
+            ) from error
+
+    return run
 
 
 def run_cli(main: Callable[[], int | None]) -> None:

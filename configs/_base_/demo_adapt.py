@@ -29,14 +29,10 @@ test_dataloader = val_dataloader
 test_pipeline = _base_.minicity_labelled
 tta_pipeline = _base_.minicity_augmented
 
-iterations = 240
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
-param_scheduler = [
-    dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, end=iterations, by_epoch=False)
-]
-train_cfg = dict(max_iters=iterations, val_interval=iterations)
+train_cfg = dict(max_iters=240, val_interval=240)
 default_hooks = dict(
-    checkpoint=dict(interval=iterations),
+    checkpoint=dict(interval=240),
     logger=dict(interval=10),
     label_correction=dict(
         pseudo_label_dir='data/cityscapes/pretrain/demo/train', interval=10, queue_length=60

@@ -28,13 +28,10 @@ test_dataloader = val_dataloader
 test_pipeline = _base_.minicity_labelled
 tta_pipeline = _base_.minicity_augmented
 
-iterations = 1000
-optim_wrapper = dict(
-    optimizer=dict(lr=1e-3), paramwise_cfg=dict(custom_keys={'decode_head': dict(lr_mult=5.0)})
-)
+optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(lr_mult=dict(head=5.0)))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=30, by_epoch=False),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=iterations, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, by_epoch=False),
 ]
-train_cfg = dict(max_iters=iterations, val_interval=iterations)
-default_hooks = dict(checkpoint=dict(interval=iterations), logger=dict(interval=20))
+train_cfg = dict(max_iters=1000, val_interval=1000)
+default_hooks = dict(checkpoint=dict(interval=1000), logger=dict(interval=20))

@@ -19,11 +19,7 @@ target_train_dataloader = dict(num_workers=0)
 val_dataloader = dict(num_workers=0)
 test_dataloader = val_dataloader
 
-iterations = 8
-param_scheduler = [
-    dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, end=iterations, by_epoch=False)
-]
-train_cfg = dict(max_iters=iterations, val_interval=iterations)
+train_cfg = dict(max_iters=8, val_interval=8)
 default_hooks = dict(
     checkpoint=dict(interval=2),
     logger=dict(interval=2),

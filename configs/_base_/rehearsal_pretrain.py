@@ -23,10 +23,9 @@ target_train_dataloader = dict(num_workers=0)
 val_dataloader = dict(num_workers=0)
 test_dataloader = val_dataloader
 
-iterations = 20
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=5, by_epoch=False),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=iterations, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, by_epoch=False),
 ]
-train_cfg = dict(max_iters=iterations, val_interval=iterations)
+train_cfg = dict(max_iters=20, val_interval=20)
 default_hooks = dict(checkpoint=dict(interval=5), logger=dict(interval=5))

@@ -98,8 +98,8 @@ class PhotoMetricDistortion(mmseg_transforms.PhotoMetricDistortion):
         return cv2.LUT(img, super().convert(_VALUES, alpha, beta))
 
     def hue(self, img: np.ndarray) -> np.ndarray:
-        """Turn the hue of an image (H, W, 3), B, G, R, every second time."""
-        if np.random.randint(2):  # noqa: NPY002 - the generator that mmseg draws from
+        """Turn the hue of an image (H, W, 3), B, G, R, every second time, unless by 0."""
+        if self.hue_delta and np.random.randint(2):  # noqa: NPY002 - mmseg draws from this one
             shift = np.random.randint(-self.hue_delta, self.hue_delta)  # noqa: NPY002
             table = ((np.arange(256) + shift) % 180).astype(np.uint8)
             img = cv2.cvtColor(img, cv2.COLOR_BGR2HSV)

@@ -1,5 +1,6 @@
 """Checkpoints that appear whole, replace older ones only then, and hold no code."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -51,22 +52,56 @@ class WholeCheckpointHook(CheckpointHook):
     as tensors.
 
     Args:
-        save_best: name of the one metric by which the best checkpoint is kept; None for none.
+        by_epoch: not possible: trainings go by iterations.
         **kwargs: as `CheckpointHook` takes them; ``backend_args`` is given by this class.
+
+    Raises:
+        ValueError: ``by_epoch`` is set.
+        TypeError: there is no argument of that name.
     """
 
     best_ckpt_path: str | None = None
+    _default_greater_keys = (*CheckpointHook._default_greater_keys, 'IoU')
     _saved: int | None = None  # iterations at the last checkpoint
 
-    def __init__(self, save_best: str | None = None, **kwargs):
-        super().__init__(save_best=save_best, backend_args={'backend': 'whole_file'}, **kwargs)
+    def __init__(self, by_epoch: bool = False, **kwargs):
+        if by_epoch:
+            raise ValueError('by_epoch: trainings go by iterations, and checkpoints as well')
+        super().__init__(by_epoch=False, backend_args={'backend': 'whole_file'}, **kwargs)
+        if self.args:  # mmengine would hand them on when the first checkpoint is written
+            raise TypeError(f'{type(self).__name__} has no argument {next(iter(self.args))!r}')
+        self.best_ckpt_path_dict = getattr(self, 'best_ckpt_path_dict', {})  # of several metrics
+
+    def before_run(self, runner) -> None:
+        """Make sure that the evaluation gives what the best checkpoint is chosen by.
+
+        Raises:
+            UserError: it does not.
+        """
+        metrics = runner.val_evaluator.metrics if runner.val_loop else []
+        if metrics and all(hasattr(metric, 'names') for metric in metrics):
+            self._check_indicators([name for metric in metrics for name in metric.names()])
+
+    def _check_indicators(self, names: Iterable[str]) -> None:
+        missing = {*(self.key_indicators if self.save_best else ())} - {'auto', *names}
+        if missing:
+            raise UserError(
+                f'default_hooks.checkpoint.save_best is {min(missing)!r}, but an evaluation gives '
+                f'{", ".join(names)}: name one of these, or None'
+            )
 
     def before_train(self, runner) -> None:
         """Prepare the folder, with removals put off."""
         super().before_train(runner)
         self.file_backend = _LateRemoval()
-        if self.best_ckpt_path:  # a copied or moved run must not remove the other folder's file
-            self.best_ckpt_path = str(Path(self.out_dir) / Path(self.best_ckpt_path).name)
+        # a copied or moved run must not remove the other folder's files
+        if self.best_ckpt_path:
+            self.best_ckpt_path = self._here(self.best_ckpt_path)
+        for name, path in self.best_ckpt_path_dict.items():
+            self.best_ckpt_path_dict[name] = path and self._here(path)
+
+    def _here(self, path: str) -> str:
+        return str(Path(self.out_dir) / Path(path).name)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Replace each history of the log by its values and counts, numpy's numbers by Python's.
@@ -111,12 +146,7 @@ class WholeCheckpointHook(CheckpointHook):
         self._tidy()
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        missing = {*(self.key_indicators or ())} - {'auto', *metrics}
-        if missing:
-            raise UserError(
-                f'default_hooks.checkpoint.save_best is {min(missing)!r}, but an evaluation gives '
-                f'{", ".join(metrics)}: name one of these, or None'
-            )
+        self._check_indicators(metrics)
         # Without a last checkpoint mmengine does not write that one again, with the evaluation in
         # its log: a resumed run makes the evaluation of its checkpoint, and would have it twice.
         last, self.last_ckpt = self.last_ckpt, None
@@ -125,4 +155,5 @@ class WholeCheckpointHook(CheckpointHook):
         self._tidy()
 
     def _tidy(self) -> None:
-        self.file_backend.remove_due({self.last_ckpt, self.best_ckpt_path})
+        best = self.best_ckpt_path_dict.values()
+        self.file_backend.remove_due({self.last_ckpt, self.best_ckpt_path, *best})

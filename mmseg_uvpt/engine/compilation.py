@@ -11,7 +11,7 @@ from mmseg_uvpt.engine.compiled_parts import CompiledParts, goes_on_uncompiled
 from mmseg_uvpt.engine.runner import without_wrapper
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, RecordingError
-from mmseg_uvpt.models.segmentors.uni_uvpt import VIEW_SCALES, UniUVPT
+from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
 
 BACKEND, LIMIT = 'inductor', 120  # where a config, as one of version 0.1, says nothing
 
@@ -72,7 +72,7 @@ def compile_views(
     if reason := _why_not(model, cfg or {}):
         goes_on_uncompiled(reason)
         return
-    views = [_View(model, scale) for scale in VIEW_SCALES]
+    views = [_View(model, scale) for scale in model.view_scales]
     if model.scale_weights.is_cuda:
         model.run_views = _Views(model, RecordedSteps(views))
     else:

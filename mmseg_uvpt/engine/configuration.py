@@ -2,14 +2,17 @@
 
 import argparse
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from mmseg_uvpt.engine import data_root
 from mmseg_uvpt.engine.classes import name_classes
 from mmseg_uvpt.engine.cli import default_work_dir
+from mmseg_uvpt.engine.config_keys import check_names, check_options
+from mmseg_uvpt.engine.config_options import leave_out, merge_options
+from mmseg_uvpt.engine.schedule import fill_ends
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
 
@@ -22,26 +25,35 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
     Args:
         args: has ``config`` and the options of `cli.add_config_options`.
         import_modules: whether to import what the config names in ``custom_imports``; who only
-            looks at it saves the seconds that torch takes.
+            looks at it saves the seconds that torch takes, and is told of no option that nothing
+            reads.
 
     Returns:
-        Config: with every data set where the data root asked for has it, see `data_root`.
+        Config: with every data set where the data root asked for has it, see `data_root`, and a
+        schedule that ends with the training.
 
     Raises:
-        UserError: the file is missing or cannot be read; or says what must not be said.
+        UserError: the file is missing or cannot be read; or says what must not be said; an option
+            does not fit it, or is read by nothing.
     """
     cfg = _read(args.config, import_modules)
-    before = data_root.stated(cfg)
-    options = _parsed(args.cfg_options)
-    cfg.merge_from_dict(options)
+    before, file = data_root.stated(cfg), cfg._cfg_dict
+    check_names(cfg)
+    keys = merge_options(cfg, args.cfg_options)
     if 'compile' in cfg:
         raise UserError(
             f'compile={cfg.compile!r} would have mmengine compile a whole step, which cannot be: '
             'say uvpt.compile=True, and uvpt.compile_backend=NAME for another backend'
         )
     if import_modules:
+        if any(key.startswith('custom_imports.') for key in keys):
+            import_modules_from_strings(**cfg.custom_imports)
+        check_options(keys, file, cfg._cfg_dict)
         name_classes(cfg)
-        cfg.merge_from_dict(options)  # a number that is given stays, and is refused if it is wrong
+        # a number that is given stays, and is refused if it is wrong
+        merge_options(cfg, args.cfg_options)
+    leave_out(cfg, keys)
+    fill_ends(cfg)
     data_root.move(cfg, before, args.data_root or cfg.get('data_root', data_root.DATA))
     return cfg
 
@@ -53,9 +65,10 @@ def resolve_run(args: argparse.Namespace) -> Config:
         Config: with ``work_dir``, ``launcher`` and the seed as asked for.
 
     Raises:
-        UserError: see `resolve`.
+        UserError: see `resolve`; or there is no model.
     """
     cfg = resolve(args)
+    require_parts(cfg, 'model')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
     cfg.launcher = args.launcher or launcher()
     if args.seed is not None:
@@ -104,20 +117,13 @@ def _read(path: str | Path, import_modules: bool) -> Config:
     return cfg
 
 
-def _parsed(options: Iterable[str]) -> dict:
-    """Turn ``key=value`` texts into a dict of dotted keys, as mmengine's own tools do."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='*', action=DictAction, default={})
-    return parser.parse_args(['--cfg-options', *options]).cfg_options or {}
-
-
 def label_corrections(cfg: Config) -> list[dict]:
     """Return the hooks of a config that correct labels: `LabelCorrectionHook` or a class of it."""
     from mmseg.registry import HOOKS
 
     from mmseg_uvpt.correction.hook import LabelCorrectionHook
 
-    hooks = [*cfg.get('default_hooks', {}).values(), *(cfg.get('custom_hooks') or [])]
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     kinds = [HOOKS.get(hook['type']) if isinstance(hook, dict) else None for hook in hooks]
     return [
         hook
@@ -156,9 +162,8 @@ def require_data(cfg: Config, *loaders: str) -> None:
     Raises:
         UserError: one does not; or the config has no such dataloader.
     """
+    require_parts(cfg, *loaders)
     for loader in loaders:
-        if loader not in cfg:
-            raise UserError(f'config {cfg.filename} has no {loader}, which this script needs')
         dataset = cfg[loader].dataset
         root = dataset.get('data_root')
         if root and not Path(root).is_dir():
@@ -167,6 +172,16 @@ def require_data(cfg: Config, *loaders: str) -> None:
                 'data set there (data/README.md), or name with --data-root the folder that holds '
                 'all data sets, or that of Cityscapes, beside which '
                 f'the others lie{_WITHOUT.get(loader, "")}'
+            )
+
+
+def require_parts(cfg: Config, *names: str) -> None:
+    """Raise a `UserError` unless the named entries of a config are there, as dicts."""
+    for name in names:
+        if not isinstance(cfg.get(name), dict):
+            raise UserError(
+                f'config {cfg.filename} has no {name}, which this script needs '
+                f'(it is {cfg.get(name)!r})'
             )
 
 

@@ -49,6 +49,7 @@ class ExactResumeHook(Hook):
         """
         self._data = fingerprint(data_set_of(runner.train_dataloader))
         if runner.iter == 0:
+            self._loaded = None  # weights of another run (``load_from``)
             return
         if self._loaded is None:
             runner.logger.warning(

@@ -2,8 +2,12 @@
 
 import errno
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.logging import MMLogger
 
 from mmseg_uvpt.engine.distribution import lost_a_process
 from mmseg_uvpt.errors import UserError
@@ -55,9 +59,26 @@ def readable_failures(folder: str, cure: Callable[[], str] = _again) -> Iterator
                 f'memory. Use fewer of them (--cfg-options train_dataloader.num_workers=1, or of '
                 f'whichever loader is at work: val_, test_ or target_train_dataloader) and {cure()}'
             ) from error
+        _log(error, folder)
+        raise
+    except Exception as error:
+        _log(error, folder)
         raise
     finally:
         logging.raiseExceptions = raise_exceptions
+
+
+def _log(error: Exception, folder: str) -> None:
+    """Write the traceback of a failure that nobody expected into the log of the run, if it has one.
+
+    The error keeps the name of that file as ``logged_in``, for `errors.readable`.
+    """
+    text = ''.join(traceback.format_exception(error))
+    for handler in MMLogger.get_current_instance().handlers:
+        file = getattr(handler, 'baseFilename', None)
+        if file and Path(file).is_relative_to(Path(folder).resolve()):
+            handler.handle(logging.makeLogRecord({'levelno': logging.ERROR, 'msg': text}))
+            error.logged_in = file
 
 
 def _first(error: OSError) -> str:

@@ -49,6 +49,7 @@ from mmseg_uvpt.files import write_png
 from mmseg_uvpt.models.checkpoints import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.models.released_names import to_ours
 from mmseg_uvpt.models.segmentors.labels import largest, of_equal_size
+from mmseg_uvpt.ops.backends import check_forced
 
 LOADER = 'target_train_dataloader'
 _SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
@@ -213,6 +214,7 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
 
 def build_model(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
     """Do as `source_model` with what was read from the checkpoint."""
+    check_forced(get_device())
     init_default_scope('mmseg')
     state_dict = state_dict_of(loaded, checkpoint)
     described = cfg.model

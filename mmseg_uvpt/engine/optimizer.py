@@ -1,19 +1,41 @@
 """Parameter groups: a learning rate a part of the model, no weight decay for norms, few groups."""
 
+from typing import NamedTuple
+
 import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
+# what `lr_mult` can name, and the beginnings of the names of its parameters
+GROUPS = {
+    'prompts': ('backbone.generator.', 'backbone.level_embedding', 'backbone.adapters.'),
+    'head': ('decode_head',),  # all of them, where there are several
+    'scale_weights': ('scale_weights',),
+}
+PARAMWISE = ('lr_mult', 'custom_keys', 'norm_decay_mult')
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+class _Factor(NamedTuple):
+    """A factor of the learning rate of the parameters whose names begin with ``start``.
+
+    ``entry`` is where it stands in ``paramwise_cfg``.
+    """
+
+    start: str
+    lr_mult: float
+    entry: str
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class FewGroupsConstructor(DefaultOptimWrapperConstructor):
     """One parameter group for each pair of learning rate and weight decay.
 
-    Reads two entries of mmengine's ``paramwise_cfg``: ``custom_keys`` (beginnings of parameter
-    names, the longest that matches counts, each with ``lr_mult``) and ``norm_decay_mult``.
+    Reads three entries of ``paramwise_cfg``. ``lr_mult`` has a factor of the learning rate for each
+    of `GROUPS`, by names that a command line can write; None is as if it were not there. Two are
+    mmengine's: ``custom_keys`` (beginnings of parameter names, for parts of a model of one's own;
+    the longest that matches counts, each with ``lr_mult``) and ``norm_decay_mult``.
     mmengine's own constructor lets a custom key switch the rule for norms off, so that norms in
     the head and the prompts would decay, and makes a group of every tensor, so that AdamW cannot
     update several at once. Frozen parameters are in no group.
@@ -23,23 +45,64 @@ class FewGroupsConstructor(DefaultOptimWrapperConstructor):
         """Append the groups of ``module`` to ``params``, in order of first appearance.
 
         Raises:
-            ValueError: a custom key matches no parameter of the model.
+            ValueError: an entry of ``paramwise_cfg`` is not read, or no number; a factor is that of
+                no parameter of the model; ``custom_keys`` and ``lr_mult`` have one each.
         """
-        keys = self.paramwise_cfg.get('custom_keys', {})
+        factors = self._factors()
         groups: dict[tuple[float, float], list[torch.Tensor]] = {}
-        unused = set(keys)
+        used = set()
         for prefix, part in module.named_modules():
             is_norm = isinstance(part, _NORMS)
             for name, parameter in part.named_parameters(prefix, recurse=False):
-                matching = [key for key in keys if name.startswith(key)]
-                unused.difference_update(matching)
+                matching = [factor for factor in factors if name.startswith(factor.start)]
+                entries = {factor.entry for factor in matching}
+                used |= entries
+                if len({entry.partition('.')[0] for entry in entries}) > 1:
+                    raise ValueError(
+                        f'paramwise_cfg has two factors for {name}, {" and ".join(sorted(entries))}'
+                        ': set one of them to None'
+                    )
                 if not parameter.requires_grad:
                     continue
-                lr_mult = keys[max(matching, key=len)].get('lr_mult', 1) if matching else 1
+                longest = max(matching, key=lambda factor: len(factor.start), default=None)
+                lr_mult = longest.lr_mult if longest else 1
                 decay = self.paramwise_cfg.get('norm_decay_mult', 1) if is_norm else 1
                 rates = (self.base_lr * lr_mult, self.base_wd * decay)
                 groups.setdefault(rates, []).append(parameter)
+        unused = {factor.entry for factor in factors} - used
         if unused:
-            raise ValueError(f'custom_keys {sorted(unused)} match no parameter of the model')
+            raise ValueError(
+                f'paramwise_cfg: the model has no parameter for {", ".join(sorted(unused))}'
+            )
         for (lr, weight_decay), parameters in groups.items():
             params.append({'params': parameters, 'lr': lr, 'weight_decay': weight_decay})
+
+    def _factors(self) -> list[_Factor]:
+        found = []
+        for key, options in (self.paramwise_cfg.get('custom_keys') or {}).items():
+            if options is not None:
+                if set(options) - {'lr_mult'}:
+                    raise ValueError(
+                        f'custom_keys has {key!r}: {dict(options)}, of which lr_mult alone is '
+                        'read. A key with dots stands in a config file only; on a command line '
+                        f'there is paramwise_cfg.lr_mult.NAME, one of {", ".join(GROUPS)}'
+                    )
+                found.append(_Factor(key, options.get('lr_mult', 1), f'custom_keys.{key}'))
+        for group, factor in (self.paramwise_cfg.get('lr_mult') or {}).items():
+            if factor is not None:
+                found += [_Factor(start, factor, f'lr_mult.{group}') for start in GROUPS[group]]
+        for factor in found:
+            if not isinstance(factor.lr_mult, int | float):
+                raise ValueError(f'{factor.entry}: {factor.lr_mult!r} is no number')
+        return found
+
+    def _validate_cfg(self) -> None:
+        super()._validate_cfg()
+        factors = self.paramwise_cfg.get('lr_mult') or {}
+        unread = [key for key in self.paramwise_cfg if key not in PARAMWISE]
+        unread += [f'lr_mult.{group}' for group in factors if group not in GROUPS]
+        if unread:
+            raise ValueError(
+                f'paramwise_cfg.{unread[0]} is not read: there are {", ".join(PARAMWISE)}, and in '
+                f'lr_mult {", ".join(GROUPS)}'
+            )

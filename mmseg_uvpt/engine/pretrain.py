@@ -1,25 +1,24 @@
 """``pretrain.py``: train a source model and score it on the target's validation split."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 
 from mmseg_uvpt.engine import cli, published
-from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.errors import UserError, readable
 
 EXAMPLE = '  python pretrain.py configs/pretrain/sss_swin-b_gta5.py --data-root data'
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Run the script.
 
     Args:
-        argv: arguments; those of the process by default.
+        argv: arguments; those of the process by default (`errors.readable`).
 
     Raises:
         UserError: see `training.train`; or the config is that of an adaptation.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
     published.refuse(argv, 'pretrain.py')
     parser = cli.make_parser(
         'Train a source model on labelled source images; evaluate it on the target.',

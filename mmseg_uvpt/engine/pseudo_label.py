@@ -1,10 +1,10 @@
 """``generate_pseudo_label.py``: label the target train images with a source model."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 
 from mmseg_uvpt.engine import cli, published
+from mmseg_uvpt.errors import readable
 
 EXAMPLE = """\
   python generate_pseudo_label.py --config configs/pretrain/sss_swin-b_gta5.py \\
@@ -12,16 +12,16 @@ EXAMPLE = """\
       --pseudo_label_dir data/cityscapes/pretrain/SSS_Swin-B_GTAV_Cityscapes_50.5/train"""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Run the script.
 
     Args:
-        argv: arguments; those of the process by default.
+        argv: arguments; those of the process by default (`errors.readable`).
 
     Raises:
         UserError: see `labelling.label_target`.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
     published.refuse(argv, 'generate_pseudo_label.py')
     parser = cli.make_parser(
         'Write <city>/<frame>_gtFine_labelTrainIds.png for every target train image: the class '

@@ -2,11 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -16,12 +15,14 @@ import mmseg_uvpt.engine.optimizer
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.image_cache import through_cache
-from mmseg_uvpt.datasets.seeded_batches import seed_batches
+from mmseg_uvpt.datasets.seeded_batches import data_set_of, seed_batches
 from mmseg_uvpt.engine import distribution, loader_workers
 from mmseg_uvpt.engine.finite import CHECKED
 from mmseg_uvpt.engine.main_memory import keep_main_memory
 from mmseg_uvpt.engine.parameters import parameter_counts
+from mmseg_uvpt.engine.schedule import schedulers
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.ops.backends import check_forced
 
 _BEGUN: Counter[str] = Counter()  # runs of this process by the second they began in
 
@@ -68,7 +69,8 @@ class ProjectRunner(Runner):
     def load_or_resume(self) -> None:
         """Load or resume from the file that `run_folder.claim` chose, if it chose one.
 
-        Without one mmengine would follow ``last_checkpoint``, which may name a file that is gone.
+        Otherwise the weights of ``load_from``, if the config has it. mmengine would follow
+        ``last_checkpoint``, which may name a file that is gone.
         """
         if self._load_from is not None:
             super().load_or_resume()
@@ -76,15 +78,14 @@ class ProjectRunner(Runner):
     # what mmengine builds only when training or testing starts
 
     def build_train_loop(self, *args, **kwargs):
-        """Build the loop and its data loader; a config that is wrong there is a `UserError`.
+        """Build the loop and its data loader.
 
         Its batches depend on their place in the run alone (`datasets.seeded_batches`).
         """
-        with _building(self.cfg):
-            if isinstance(self._train_dataloader, dict):
-                loader = through_cache(self._train_dataloader, self.cfg.get('image_cache'))
-                self._train_dataloader = seed_batches(loader, self.seed)
-            return super().build_train_loop(*args, **kwargs)
+        if isinstance(self._train_dataloader, dict):
+            loader = through_cache(self._train_dataloader, self.cfg.get('image_cache'))
+            self._train_dataloader = seed_batches(loader, self.seed)
+        return _with_labels_as_they_are(super().build_train_loop(*args, **kwargs))
 
     def end_workers(self) -> None:
         """End the workers of the loaders of training and evaluation."""
@@ -95,47 +96,50 @@ class ProjectRunner(Runner):
 
     def build_val_loop(self, *args, **kwargs):
         """Do as `build_train_loop`."""
-        with _building(self.cfg):
-            cache = self.cfg.get('image_cache')
-            self._val_dataloader = through_cache(self._val_dataloader, cache)
-            try:
-                return super().build_val_loop(*args, **kwargs)
-            except DataError as error:
-                raise UserError(
-                    f'val_dataloader: {error}. Or train without evaluations: --no-validate'
-                ) from error
+        cache = self.cfg.get('image_cache')
+        self._val_dataloader = through_cache(self._val_dataloader, cache)
+        try:
+            return _with_labels_as_they_are(super().build_val_loop(*args, **kwargs))
+        except DataError as error:
+            raise UserError(
+                f'val_dataloader: {error}. Or train without evaluations: --no-validate'
+            ) from error
 
     def build_test_loop(self, *args, **kwargs):
         """Do as `build_train_loop`."""
-        with _building(self.cfg):
-            cache = self.cfg.get('image_cache')
-            if isinstance(self._test_dataloader, dict):
-                self._test_dataloader = loader_workers.that_read(self._test_dataloader)
-            self._test_dataloader = through_cache(self._test_dataloader, cache)
-            return super().build_test_loop(*args, **kwargs)
-
-    def build_optim_wrapper(self, *args, **kwargs):
-        """Build the optimizer; a config that is wrong there is a `UserError`."""
-        with _building(self.cfg):
-            return super().build_optim_wrapper(*args, **kwargs)
+        cache = self.cfg.get('image_cache')
+        if isinstance(self._test_dataloader, dict):
+            self._test_dataloader = loader_workers.that_read(self._test_dataloader)
+        self._test_dataloader = through_cache(self._test_dataloader, cache)
+        return _with_labels_as_they_are(super().build_test_loop(*args, **kwargs))
 
     def build_param_scheduler(self, *args, **kwargs):
-        """Build the schedule; a config that is wrong there is a `UserError`."""
-        with _building(self.cfg):
-            return super().build_param_scheduler(*args, **kwargs)
+        """Build the schedule, and say so if it is over before the training or never."""
+        ends = {part.get('end', self.max_iters) for part in schedulers(self.cfg)}
+        if ends and max(ends) != self.max_iters:
+            self.logger.warning(
+                f'the schedule ends after {max(ends)} iterations, the training after '
+                f'{self.max_iters} (train_cfg.max_iters): the config states an `end` of its own'
+            )
+        return super().build_param_scheduler(*args, **kwargs)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register hooks that every run has: this project's where a config leaves them out."""
+        own = {
+            'runtime_info': {'type': 'DeferredRuntimeInfoHook'},
+            'checkpoint': {'type': 'WholeCheckpointHook'},
+        }
+        super().register_default_hooks(own | (hooks or {}))
 
 
-@contextmanager
-def _building(cfg: Config) -> Iterator[None]:
-    """Raise a `UserError` where a part refuses what the config says. Nothing runs in here."""
-    try:
-        yield
-    except (TypeError, ValueError, KeyError, AttributeError, AssertionError) as error:
-        reason = str(error.args[0] if error.args else '').strip()
+def _with_labels_as_they_are(loop: BaseLoop) -> BaseLoop:
+    """Return a loop, whose data set must not ask for labels that are counted from 1."""
+    if getattr(data_set_of(loop.dataloader), 'reduce_zero_label', False):
         raise UserError(
-            f'config {cfg.filename} cannot be built: {type(error).__name__}: '
-            f'{" ".join(reason.split())}. Mend it, or what --cfg-options overrides in it'
-        ) from error
+            'reduce_zero_label=True has no effect here: labels are train ids from 0, and 255 for '
+            'pixels that do not count. Write them so; tools/convert_datasets has examples'
+        )
+    return loop
 
 
 def _without_workers(cfg: Config) -> None:
@@ -147,18 +151,14 @@ def _without_workers(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> ProjectRunner:
-    """Build the runner that ``cfg`` describes and log its model's numbers of parameters.
-
-    Raises:
-        UserError: a part of it cannot be built as the config says.
-    """
+    """Build the runner that ``cfg`` describes and log its model's numbers of parameters."""
+    check_forced(get_device())
     keep_main_memory()
     _without_workers(cfg)
     if 'optim_wrapper' in cfg:
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
         cfg.optim_wrapper.type = CHECKED.get(wrapper, wrapper)
-    with _building(cfg):
-        runner = ProjectRunner.from_cfg(cfg)
+    runner = ProjectRunner.from_cfg(cfg)
     runner.logger.info(str(parameter_counts(without_wrapper(runner.model))))
     return runner
 

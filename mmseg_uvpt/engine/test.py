@@ -2,26 +2,26 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 
 from mmseg_uvpt.engine import cli, published
+from mmseg_uvpt.errors import readable
 
 EXAMPLE = """\
   python test.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
       model/Uni-UVPT_models/SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth --eval mIoU"""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Run the script.
 
     Args:
-        argv: arguments; those of the process by default.
+        argv: arguments; those of the process by default (`errors.readable`).
 
     Raises:
         UserError: see `scoring.score`.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
     published.refuse(argv, 'test.py')
     args = _parser().parse_args(argv)
 

@@ -2,28 +2,27 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.engine import cli, published
-from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.errors import UserError, readable
 
 EXAMPLE = """\
   python train.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
       --source-checkpoint model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth"""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Run the script.
 
     Args:
-        argv: arguments; those of the process by default.
+        argv: arguments; those of the process by default (`errors.readable`).
 
     Raises:
         UserError: see `training.train`; or the source checkpoint or the pseudo labels are missing.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
     published.refuse(argv, 'train.py')
     parser = cli.make_parser(
         'Adapt a source model to unlabelled target images; evaluate it on the target.',

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine import compilation, run_folder
 from mmseg_uvpt.engine.class_counts import ClassCountHook
-from mmseg_uvpt.engine.configuration import require_data
+from mmseg_uvpt.engine.configuration import require_data, require_file, require_parts
 from mmseg_uvpt.engine.exact_resume import ExactResumeHook
 from mmseg_uvpt.engine.failures import readable_failures
 from mmseg_uvpt.engine.finite import LIMIT, SkippedIterationHook
@@ -17,7 +17,9 @@ from mmseg_uvpt.engine.missed_evaluation import MissedEvaluationHook
 from mmseg_uvpt.engine.precision import half_type
 from mmseg_uvpt.engine.provenance import ProvenanceHook
 from mmseg_uvpt.engine.runner import build_runner, without_wrapper
+from mmseg_uvpt.engine.schedule import check_loop
 from mmseg_uvpt.engine.work_lock import locked
+from mmseg_uvpt.errors import UserError
 
 
 def train(
@@ -43,7 +45,12 @@ def train(
             run, or is in use; no space is left; losses are not finite.
         Stopped: a signal asked for it.
     """
-    resume = resume or anyway
+    require_parts(cfg, 'model', 'optim_wrapper', 'train_cfg')
+    check_loop(cfg)
+    resume = resume or anyway or _goes_on(cfg)
+    if cfg.get('load_from') and not resume:
+        cure = 'name a checkpoint of such a model, or None to begin without'
+        require_file(cfg.load_from, 'load_from', cure)
     if amp:
         _mixed_precision(cfg)
     require_data(cfg, 'train_dataloader')
@@ -60,7 +67,8 @@ def train(
             claim = run_folder.claim(cfg, resume, anyway)
             record = copy.deepcopy(cfg)
             cfg.resume, cfg.resume_anyway = resume, anyway
-            cfg.load_from = claim.checkpoint and str(claim.checkpoint)
+            if claim.checkpoint:
+                cfg.load_from = str(claim.checkpoint)
             runner = build_runner(cfg)
             if compiled:
                 compilation.compile_views(without_wrapper(runner.model), *compiled, cfg)
@@ -79,10 +87,19 @@ def train(
                 runner.end_workers()
 
 
+def _goes_on(cfg: Config) -> bool:
+    """Tell whether the config has the run of its folder continued, if there is one (``resume``)."""
+    if not isinstance(cfg.get('resume', False), bool):
+        raise UserError(f'resume={cfg.resume!r}: must be True or False')
+    return cfg.get('resume', False) and (Path(cfg.work_dir) / run_folder.CONFIG).is_file()
+
+
 def _without_evaluations(cfg: Config) -> None:
     """Make a config one of a training that is never evaluated, in place."""
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
-    cfg.default_hooks.checkpoint.save_best = None
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if checkpoint:
+        checkpoint.save_best = None
 
 
 def _cure(folder: str) -> str:

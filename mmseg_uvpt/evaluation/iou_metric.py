@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.class_subsets import class_subsets
 from mmseg_uvpt.evaluation.iou import confusion_matrix
 from mmseg_uvpt.evaluation.score import Score
 from mmseg_uvpt.files import write_json
@@ -32,6 +33,13 @@ class DomainIoUMetric(BaseMetric):
         super().__init__(**kwargs)
         self.out_json = out_json
         self.ignore_index = ignore_index
+
+    def names(self) -> list[str]:
+        """Return what an evaluation of the data set gives, where each class has a pixel."""
+        classes = self.dataset_meta['classes']
+        means = ['mIoU', *(f'mIoU{size}' for size in class_subsets(classes)), 'aAcc']
+        prefix = f'{self.prefix}/' if self.prefix else ''
+        return [f'{prefix}{name}' for name in (*means, *(f'IoU.{name}' for name in classes))]
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of each frame.

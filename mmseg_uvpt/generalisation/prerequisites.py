@@ -20,7 +20,7 @@ PREPROCESSOR = 'GeneralisingPreprocessor'
 
 def collate_of(cfg: Config) -> dict | None:
     """Return the arguments of the config's `augmented_collate`; None where it does not augment."""
-    collate = cfg.get('train_dataloader', {}).get('collate_fn') or {}
+    collate = (cfg.get('train_dataloader') or {}).get('collate_fn') or {}
     return collate if collate.get('type') == 'augmented_collate' else None
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import torch
 
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.ops import build, operators
 
 NAMES = ('reference', 'cpp', 'cuda')
@@ -36,7 +37,7 @@ def _load(name: str) -> str | None:
 
 _forced = os.environ.get('UVPT_OPS') or None
 if _forced not in (None, *NAMES):
-    raise ValueError(f'UVPT_OPS={_forced}: must be one of {", ".join(NAMES)}')
+    raise UserError(f'UVPT_OPS={_forced}: must be one of {", ".join(NAMES)}')
 operators.register()
 missing: dict[str, str | None] = {name: _load(name) for name in _device_of}
 
@@ -63,6 +64,17 @@ def is_compiled(device: torch.device, maps: int = 1, samples: int = 1, channels:
         name != 'cuda' or (samples <= CUDA_MAX_SAMPLES and channels <= CUDA_MAX_CHANNELS)
     )
     return reason is None and (fits or _forced is not None)
+
+
+def check_forced(device: torch.device | str) -> None:
+    """Make sure that the backend that ``UVPT_OPS`` forces, if it does, serves a device.
+
+    Raises:
+        UserError: it does not; the reason is named.
+    """
+    reason = _forced and _forced != 'reference' and _why_not(_forced, torch.device(device))
+    if reason:
+        raise UserError(f'UVPT_OPS={_forced}{reason}; without it the best that is there is used')
 
 
 def _why_not(name: str, device: torch.device) -> str | None:

@@ -1,5 +1,6 @@
 """Every published recipe against the numbers of the publication, stated here once more."""
 
+from argparse import Namespace
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.engine.configuration import parts_of_type
+from mmseg_uvpt.engine.configuration import parts_of_type, resolve
 from mmseg_uvpt.engine.parameters import parameter_counts
 from mmseg_uvpt.generalisation.augmentations import LEFT_OUT
 
@@ -56,16 +57,21 @@ def file_name(row, which, middle='') -> str:
     return f'{"_".join(row)}_Cityscapes_{middle}{numbers}'
 
 
+def resolved(path: Path) -> Config:
+    """Read a recipe as the scripts do."""
+    return resolve(Namespace(config=str(path), data_root=None, cfg_options=[]))
+
+
 def adaptation(row) -> Config:
     pretraining, backbone, source = row
     name = f'{STEMS[pretraining]}_{backbone.lower()}_{SOURCES[source]}-to-cityscapes.py'
-    return Config.fromfile(CONFIGS / 'uni_uvpt' / name)
+    return resolved(CONFIGS / 'uni_uvpt' / name)
 
 
 def pretraining(row) -> Config:
     pretraining, backbone, source = row
     name = f'{STEMS[pretraining]}_{backbone.lower()}_{SOURCES[source]}.py'
-    return Config.fromfile(CONFIGS / 'pretrain' / name)
+    return resolved(CONFIGS / 'pretrain' / name)
 
 
 def test_no_other_recipes():

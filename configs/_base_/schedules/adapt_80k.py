@@ -7,18 +7,11 @@ optim_wrapper = dict(
     constructor='FewGroupsConstructor',
     optimizer=dict(type='AdamW', betas=(0.9, 0.999), weight_decay=0.01, fused=True),
     paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        custom_keys={
-            'backbone.generator': dict(lr_mult=5.0),
-            'backbone.level_embedding': dict(lr_mult=5.0),
-            'backbone.adapters': dict(lr_mult=5.0),
-            'decode_head': dict(lr_mult=10.0),
-        },
+        norm_decay_mult=0.0, lr_mult=dict(prompts=5.0, head=10.0, scale_weights=1.0)
     ),
 )
-param_scheduler = [
-    dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, end=80000, by_epoch=False)
-]
+# without an `end`, it ends with the training
+param_scheduler = [dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, by_epoch=False)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=2000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

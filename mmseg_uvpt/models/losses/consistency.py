@@ -14,7 +14,7 @@ from torch import Tensor
 from mmseg_uvpt.models.resizing import resized
 
 FLOOR = 1e-3  # probabilities and prompts are kept within FLOOR..1 - FLOOR
-CONFIDENT = 0.8
+CONFIDENT = 0.8  # probability from which a mixture is trusted
 
 
 def mix(probabilities: Sequence[Tensor], scale_weights: Tensor) -> Tensor:
@@ -38,6 +38,7 @@ def prediction_consistency(
     mixture: Tensor,
     labels: Tensor,
     ignore_index: int = 255,
+    confidence_floor: float = CONFIDENT,
 ) -> Tensor:
     """Pull each view's prediction towards the mixture where that is confident.
 
@@ -47,12 +48,13 @@ def prediction_consistency(
         mixture: (B, C, H, W) from `mix`.
         labels: (B, H, W); pixels of ``ignore_index`` add 0.
         ignore_index: label of pixels that do not count.
+        confidence_floor: pixels whose largest probability in the mixture is lower add 0.
 
     Returns:
         Tensor: scalar, the sum over views of KL(view || mixture), averaged over *all* pixels,
         those that add 0 included.
     """
-    counted = (mixture.amax(1) >= CONFIDENT) & (labels != ignore_index)
+    counted = (mixture.amax(1) >= confidence_floor) & (labels != ignore_index)
     log_mixture = mixture.log()
     pairs = zip(probabilities, log_probabilities, strict=True)
     divergence = sum((p * (log_p - log_mixture)).sum(1) for p, log_p in pairs)

@@ -1,5 +1,6 @@
 """The model that is adapted: three views, pseudo labels, and consistency between the views."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from mmseg_uvpt.models.autocast import autocast_type
 from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
 from mmseg_uvpt.models.frozen import freeze, hold
 from mmseg_uvpt.models.losses.consistency import (
+    CONFIDENT,
     entropy_regulariser,
     mix,
     prediction_consistency,
@@ -64,6 +66,8 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         entropy_weight: of the entropy regulariser within the self-training loss.
         prediction_weight: of the prediction consistency.
         prompt_weight: of the prompt consistency of each stage.
+        view_scales: sizes of the views; the first one is trained on the labels.
+        confidence_floor: of the mixture, from which its pixels count in the prediction consistency.
         lovasz_bins: None for the exact Lovasz-softmax; a number for that of a histogram, which is
             off by at most 1 / ``lovasz_bins`` (`lovasz_softmax`).
         low_memory: run the parts of the model a second time in the backward pass instead of
@@ -71,7 +75,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
 
     Raises:
-        ValueError: ``tune`` is none of the three; the head has a single class.
+        ValueError: ``tune`` is none of the three; the head has a single class; a view has no size.
     """
 
     def __init__(
@@ -81,12 +85,16 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         entropy_weight: float = 5e-3,
         prediction_weight: float = 1.0,
         prompt_weight: float = 1e-3,
+        view_scales: Sequence[float] = VIEW_SCALES,
+        confidence_floor: float = CONFIDENT,
         lovasz_bins: int | None = None,
         low_memory: bool = False,
         **kwargs,
     ):
         if tune not in TUNED:
             raise ValueError(f'tune={tune!r}: must be one of {", ".join(TUNED)}')
+        if not view_scales or min(view_scales) <= 0:
+            raise ValueError(f'view_scales={view_scales}: must be numbers above 0')
         super().__init__(**kwargs)
         if self.num_classes < 2:
             raise ValueError(f'{self.num_classes} class: of a single one nothing is uncertain')
@@ -94,9 +102,11 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
         self.entropy_weight = entropy_weight
         self.prediction_weight = prediction_weight
         self.prompt_weight = prompt_weight
+        self.view_scales = tuple(view_scales)
+        self.confidence_floor = confidence_floor
         self.lovasz_bins = lovasz_bins
         self.low_memory = low_memory
-        self.scale_weights = nn.Parameter(torch.ones(len(VIEW_SCALES)))
+        self.scale_weights = nn.Parameter(torch.ones(len(self.view_scales)))
         self._prediction: Arriving | None = None
         if tune != 'all':
             freeze(self.backbone.staged)
@@ -158,7 +168,13 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
             )
             + self.entropy_weight * entropy_regulariser(probabilities[0], log_probabilities[0]),
             'loss_prediction_consistency': self.prediction_weight
-            * prediction_consistency(probabilities, log_probabilities, views.mixture, views.labels),
+            * prediction_consistency(
+                probabilities,
+                log_probabilities,
+                views.mixture,
+                views.labels,
+                confidence_floor=self.confidence_floor,
+            ),
             'acc_seg': _agreement(views.logits[0].detach(), views.labels),
         }
         for stage, prompts in enumerate(views.prompts):
@@ -172,7 +188,7 @@ class UniUVPT(CheckedLoading, PredictsLabels, EncoderDecoder):
 
         `engine.compilation.compile_views` puts graphs in its place.
         """
-        return [self._view(image, scale) for scale in VIEW_SCALES]
+        return [self._view(image, scale) for scale in self.view_scales]
 
     def _view(self, image: Tensor, scale: float) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run one view."""

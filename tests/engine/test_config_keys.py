@@ -1,0 +1,192 @@
+"""Keys that nothing reads are errors; keys that something reads, and variables, are not."""
+
+import inspect
+from argparse import Namespace
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmseg_uvpt.engine import pretrain
+from mmseg_uvpt.engine.config_keys import READ, VARIABLES, check_names
+from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.errors import UserError
+
+
+def resolved(config, *options: str) -> Config:
+    return resolve(Namespace(config=str(config), data_root=None, cfg_options=options))
+
+
+def test_what_mmengine_reads_is_known():
+    runner = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+    assert runner <= READ
+
+
+@pytest.mark.parametrize(
+    ('option', 'nearest'),
+    [
+        ('train_dataloder.batch_size=7', 'train_dataloader.batch_size'),
+        ('optim_wraper.optimizer.lr=9', 'optim_wrapper.optimizer.lr'),
+        ('image_cach=x', 'image_cache'),
+        ('sed=3', 'randomness.seed'),
+        ('lr=1', 'optim_wrapper.optimizer.lr'),
+        ('max_iter=2', 'train_cfg.max_iters'),
+        ('train_cfg.max_iter=2', 'train_cfg.max_iters'),
+        ('model.decode_head.dropout_ration=0.2', 'model.decode_head.dropout_ratio'),
+        ('model.dropout_ratio=0.2', 'model.decode_head.dropout_ratio'),
+        ('model.test_cfg.mdoe=whole', 'model.test_cfg.mode'),
+        ('model.backbone.staged.drop_path=0.2', 'model.backbone.staged.drop_path_rate'),
+        ('model.prompt_wieght=1', 'model.prompt_weight'),
+        ('env_cfg.cudnn_benchmrk=False', 'env_cfg.cudnn_benchmark'),
+        ('env_cfg.mp_cfg.opencv_threads=1', 'env_cfg.mp_cfg.opencv_num_threads'),
+        ('randomness.sed=3', 'randomness.seed'),
+        ('optim_wrapper.paramwise_cfg.lr_mult.prompt=2', 'lr_mult.prompts'),
+        ('optim_wrapper.paramwise_cfg.norm_decay=2', 'paramwise_cfg.norm_decay_mult'),
+        ('optim_wrapper.clip_grad.max_nrom=1', 'optim_wrapper.clip_grad.max_norm'),
+        ('optim_wrapper.optimizer.beta=1', 'optim_wrapper.optimizer.betas'),
+        ('default_hooks.chekpoint.interval=5', 'default_hooks.checkpoint.interval'),
+        ('default_hooks.checkpoint.max_keep_ckpt=5', 'default_hooks.checkpoint.max_keep_ckpts'),
+        ('default_hooks.label_correction.intervall=5', 'label_correction.interval'),
+        ('param_scheduler.0.eta_min_ration=1', 'param_scheduler.0.eta_min_ratio'),
+        ('train_dataloader.dataset.pipeline.1.scales=1', 'pipeline.1.scale'),
+        ('train_dataloader.dataset.img_sufix=.jpg', 'train_dataloader.dataset.img_suffix'),
+        ('train_dataloader.dataset.data_prefix.img=x', 'data_prefix.img_path'),
+        ('train_dataloader.num_worker=1', 'train_dataloader.num_workers'),
+        ('log_processor.by_epochs=True', 'log_processor.by_epoch'),
+        ('custom_import.imports=[x]', 'custom_imports.imports'),
+        ('data_preprocessor.mean=[0,0,0]', 'model.data_preprocessor.mean'),
+        ('model.type=UniUVPTT', 'UniUVPT'),
+        ('train_dataloader.dataset.pipeline.Resize.type=Resiez', 'Resize'),
+    ],
+)
+def test_the_nearest_key_is_named(adaptation_config, option, nearest):
+    with pytest.raises(UserError, match=rf'^--cfg-options: .*; nearest is .*{nearest}\b'):
+        resolved(adaptation_config, option)
+
+
+def test_all_are_named(source_config):
+    with pytest.raises(UserError, match=r'^--cfg-options: sed: .*; image_cach: .*image_cache$'):
+        resolved(source_config, 'sed=3', 'image_cach=x')
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        'default_hooks.checkpoint.max_keep_ckpts=3',
+        'default_hooks.checkpoint.priority=LOW',
+        'train_dataloader.pin_memory=True',
+        'train_dataloader.drop_last=True',
+        'optim_wrapper.clip_grad.max_norm=1',
+        'optim_wrapper.accumulative_counts=2',
+        'optim_wrapper.optimizer.amsgrad=True',
+        'find_unused_parameters=True',
+        'auto_scale_lr.base_batch_size=8',
+        'resume=True',
+        'experiment_name=x',
+        'model.prompt_weight=0',
+        'model.backbone.staged.init_cfg.type=Pretrained',
+        'model.decode_head.loss_decode.class_weight=[1,2]',
+        'model.data_preprocessor.size_divisor=32',
+        'train_dataloader.dataset.metainfo.classes=[a,b]',
+        'train_dataloader.dataset.indices=5',
+        'param_scheduler.0.convert_to_iter_based=True',
+        'randomness.deterministic=True',
+        'env_cfg.dist_cfg.timeout=60',
+        'test_cfg.fp16=True',
+        'visualizer.name=x',
+        'image_cache=folder',
+        'max_skipped_in_a_row=3',
+    ],
+)
+def test_what_is_read_passes(adaptation_config, option):
+    assert resolved(adaptation_config, option)
+
+
+def test_a_hook_of_ones_own_passes(source_config):
+    options = ('default_hooks.watch.type=EMAHook', 'default_hooks.watch.momentum=0.1')
+    assert resolved(source_config, *options).default_hooks.watch.momentum == 0.1
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *('img_scale', 'crop_size', 'load', 'hooks', 'evaluation', 'data', 'norm_cfg', 'classes'),
+        *('backbone_cfg', 'train_dataset', 'val_dataloader_night', 'optimizer', 'dataset_type'),
+        *('iterations', 'load_and_resize', 'minicity_frame', 'augmented_collate', 'widths'),
+        *(
+            'generalising_preprocessor',
+            'released_checkpoint',
+            'vis_backends',
+            'compile',
+            *VARIABLES,
+        ),
+    ],
+)
+def test_variables_of_a_file_pass(name):
+    check_names(Config({name: 1}))
+
+
+@pytest.mark.parametrize(
+    ('name', 'meant'),
+    [
+        ('train_dataloder', 'train_dataloader'),
+        ('optim_wraper', 'optim_wrapper'),
+        ('param_schedular', 'param_scheduler'),
+        ('modle', 'model'),
+        ('env_cgf', 'env_cfg'),
+        ('load_form', 'load_from'),
+        ('default_hook', 'default_hooks'),
+        ('image_cach', 'image_cache'),
+        ('randomnes', 'randomness'),
+    ],
+)
+def test_a_misspelt_name_in_a_file(tmp_path, source_config, name, meant):
+    config = tmp_path / 'mine.py'
+    config.write_text(f'_base_ = {str(source_config)!r}\n{name} = dict()\n')
+    with pytest.raises(UserError, match=rf'mine\.py: nothing reads {name}; call it {meant} if'):
+        resolved(config)
+
+
+@pytest.mark.parametrize(
+    ('option', 'reason'),
+    [
+        ('param_scheduler.7.end=3', 'param_scheduler has 2 parts'),
+        ('train_dataloader.dataset.pipeline.a.scale=1', 'has 0 parts of type a; its parts are 0 L'),
+        ('default_hooks=5', 'default_hooks has entries of its own, default_hooks.'),
+        ('train_dataloader.dataset.pipeline=5', 'is a list of parts'),
+        ('train_dataloader.dataset.pipeline.2.scale=(160', 'its brackets do not match'),
+        ('train_dataloader.dataset.pipeline.2.scale=)160(', 'its brackets do not match'),
+        ('model.backbone.depths.2=6', r'give all of it, model\.backbone\.depths='),
+        ('log_level.x=5', "log_level is 'INFO', which has no entries"),
+        ('model..type=x', 'names between dots are missing'),
+    ],
+)
+def test_options_that_do_not_fit(source_config, option, reason):
+    with pytest.raises(UserError, match=rf'^--cfg-options .*{reason}'):
+        resolved(source_config, option)
+
+
+def test_parts_of_lists_by_type_and_none(source_config):
+    steps = 'train_dataloader.dataset.pipeline'
+    options = (f'{steps}.RandomFlip=None', f'{steps}.Resize.scale=(8,4)', f'{steps}.0=None')
+    before, after = resolved(source_config), resolved(source_config, *options)
+    names = [step.type for step in before.train_dataloader.dataset.pipeline]
+    left = [step.type for step in after.train_dataloader.dataset.pipeline]
+    assert left == [name for name in names[1:] if name != 'RandomFlip']
+    assert after.train_dataloader.dataset.pipeline[1].scale == (8, 4)
+    assert after.val_dataloader == before.val_dataloader
+
+
+def test_values_within_a_list(source_config):
+    option = 'model.data_preprocessor.mean.1=7'
+    assert resolved(source_config, option).model.data_preprocessor.mean == [123.675, 7, 103.53]
+
+
+@pytest.mark.parametrize(
+    'option', ['train_dataloader=None', 'model=None', 'optim_wrapper=None', 'train_cfg=None']
+)
+def test_parts_that_a_training_needs(source_config, data_root, tmp_path, option):
+    where = ['--work-dir', str(tmp_path / 'run'), '--data-root', str(data_root)]
+    told = rf'has no {option.partition("=")[0]}, which this script needs \(it is None\)'
+    with pytest.raises(UserError, match=told):
+        pretrain.main([str(source_config), *where, '--cfg-options', option])

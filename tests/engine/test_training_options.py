@@ -1,0 +1,185 @@
+"""Options that say how a training begins, ends and keeps checkpoints."""
+
+import json
+from argparse import Namespace
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from mmseg_uvpt.engine import pretrain
+from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.errors import UserError
+
+MULTIPLIERS = 'optim_wrapper.paramwise_cfg'
+
+
+def options(*given: str) -> list[str]:
+    return ['--cfg-options', *given]
+
+
+@pytest.mark.parametrize('number', ['0', '-3', '1.5', 'abc', 'None'])
+@pytest.mark.parametrize('name', ['max_iters', 'val_interval'])
+def test_no_training_without_iterations(run, tmp_path, name, number):
+    with pytest.raises(UserError, match=rf'^train_cfg\.{name}=.*: must be a whole number above 0'):
+        run(*options(f'train_cfg.{name}={number}'))
+    assert not (tmp_path / 'run').exists()
+
+
+def test_longer_intervals_than_the_training(run):
+    folder = run(*options('train_cfg.max_iters=1', 'default_hooks.checkpoint.interval=50'))
+    assert sorted(p.name for p in folder.glob('*.pth')) == ['best_mIoU19_iter_1.pth', 'iter_1.pth']
+    recorded = Config.fromfile(folder / 'config.py', import_custom_modules=False)
+    assert [part.end for part in recorded.param_scheduler] == [1500, 1]  # of the warm-up, decay
+
+
+@pytest.mark.parametrize('more', [[], ['--resume']])
+def test_epochs_are_refused_at_the_beginning(source_config, data_root, tmp_path, more):
+    config = tmp_path / 'epochs.py'
+    config.write_text(
+        f'_base_ = {str(source_config)!r}\n'
+        "train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1)\n"
+    )
+    where = ['--data-root', str(data_root), '--work-dir', str(tmp_path / 'run')]
+    told = r"EpochBasedTrainLoop: trainings go by iterations here, with train_cfg=dict\(type='Iter"
+    with pytest.raises(UserError, match=told):
+        pretrain.main([str(config), *where, *more])
+
+
+@pytest.mark.parametrize(
+    ('given', 'best'),
+    [
+        ('None', []),
+        ('[]', []),
+        ('auto', ['best_mIoU']),
+        ('IoU.road', ['best_IoU.road']),
+        ('[mIoU16,aAcc]', ['best_aAcc', 'best_mIoU16']),
+    ],
+)
+def test_best_checkpoints(run, given, best):
+    checkpoint = 'default_hooks.checkpoint'
+    folder = run(*options(f'{checkpoint}.save_best={given}', f'{checkpoint}.interval=-1'))
+    assert [p.name for p in folder.glob('iter_*.pth')] == ['iter_4.pth']
+    found = sorted(p.name.rpartition('_iter_')[0] for p in folder.glob('best_*.pth'))
+    assert found == best
+
+
+def test_a_score_that_no_evaluation_gives_is_told_at_the_beginning(run, monkeypatch):
+    monkeypatch.setattr('mmengine.runner.IterBasedTrainLoop.run', lambda _: pytest.fail('begun'))
+    with pytest.raises(UserError, match=r"save_best is 'mIoU7', but an evaluation gives mIoU, mI"):
+        run(*options('default_hooks.checkpoint.save_best=mIoU7'))
+
+
+@pytest.mark.parametrize('more', [[], ['--no-validate']])
+def test_default_hooks_left_out(source_config, data_root, tmp_path, more):
+    config = tmp_path / 'none.py'
+    config.write_text(
+        f'_base_ = {str(source_config)!r}\ndefault_hooks = dict(_delete_=True, timer=None)\n'
+    )
+    folder = tmp_path / 'run'
+    where = ['--data-root', str(data_root), '--work-dir', str(folder)]
+    pretrain.main([str(config), *where, *more])
+    assert sorted(p.name for p in folder.glob('*.pth')) == ['iter_4.pth']
+
+
+def test_checkpoints_by_epoch_are_refused(run):
+    with pytest.raises(UserError, match='by_epoch: trainings go by iterations'):
+        run(*options('default_hooks.checkpoint.by_epoch=True'))
+
+
+def test_a_misspelt_argument_of_checkpoints_in_a_file(source_config, data_root, tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f'_base_ = {str(source_config)!r}\ndefault_hooks = dict(checkpoint=dict(intervall=3))\n'
+    )
+    where = ['--data-root', str(data_root), '--work-dir', str(tmp_path / 'run')]
+    with pytest.raises(UserError, match="WholeCheckpointHook has no argument 'intervall'"):
+        pretrain.main([str(config), *where])
+
+
+def losses(folder) -> list[float]:
+    (log,) = folder.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line['loss'] for line in lines if 'loss' in line]
+
+
+def test_load_from(run, finished, tmp_path):
+    """Weights of a finished training give the first loss that they would have had."""
+    with pytest.raises(UserError, match=r'load_from no\.pth does not exist'):
+        run(*options('load_from=no.pth'))
+    checkpoint = finished / 'iter_4.pth'
+    folder = run(*options(f'load_from={checkpoint}', 'optim_wrapper.optimizer.lr=0.0'))
+    loaded = torch.load(checkpoint)['state_dict']
+    kept = torch.load(folder / 'iter_4.pth')
+    assert kept['meta']['iter'] == 4
+    for name, parameter in loaded.items():
+        if name.endswith('weight') and 'bn' not in name:
+            torch.testing.assert_close(kept['state_dict'][name], parameter, rtol=0, atol=0)
+    assert losses(folder)[0] != losses(finished)[0]
+    recorded = Config.fromfile(folder / 'config.py', import_custom_modules=False)
+    assert recorded.load_from == str(checkpoint)
+
+
+def test_resume_in_the_config(run):
+    """It begins a run, and goes on with it."""
+    first = run(*options('resume=True', 'train_cfg.max_iters=4'))
+    assert len(json.loads((first / 'run.json').read_text())['starts']) == 1
+    run(*options('resume=True', 'train_cfg.max_iters=4'))
+    assert len(json.loads((first / 'run.json').read_text())['starts']) == 2
+    with pytest.raises(UserError, match=r"resume='maybe': must be True or False"):
+        run(*options('resume=maybe'))
+
+
+@pytest.mark.parametrize('loader', ['train_dataloader', 'val_dataloader'])
+def test_labels_that_begin_with_one_are_refused(run, loader):
+    with pytest.raises(UserError, match=r'^reduce_zero_label=True has no effect here'):
+        run(*options(f'{loader}.dataset.reduce_zero_label=True'))
+
+
+def optimiser_groups(config, *given: str) -> list[tuple]:
+    """Return (rate, decay, number of numbers) of each group that a recipe's optimiser has."""
+    init_default_scope('mmseg')
+    cfg = resolve(Namespace(config=str(config), data_root=None, cfg_options=given))
+    wrapper = build_optim_wrapper(MODELS.build(cfg.model), cfg.optim_wrapper)
+    return [
+        (group['lr'], group['weight_decay'], [p.shape for p in group['params']])
+        for group in wrapper.optimizer.param_groups
+    ]
+
+
+def test_groups_are_those_of_custom_keys(tmp_path, adaptation_config):
+    """What version 0.1 recorded gives the same groups in the same order: its optimisers load."""
+    config = tmp_path / 'recorded.py'
+    config.write_text(
+        f'_base_ = {str(adaptation_config)!r}\n'
+        'optim_wrapper = dict(paramwise_cfg=dict('
+        '_delete_=True, norm_decay_mult=0.0, custom_keys={\n'
+        "    'backbone.generator': dict(lr_mult=5.0),\n"
+        "    'backbone.level_embedding': dict(lr_mult=5.0),\n"
+        "    'backbone.adapters': dict(lr_mult=5.0),\n"
+        "    'decode_head': dict(lr_mult=10.0)}))\n"
+    )
+    assert optimiser_groups(config) == optimiser_groups(adaptation_config)
+
+
+@pytest.mark.parametrize(
+    ('given', 'told'),
+    [
+        ('custom_keys.backbone.generator.lr_mult=10', r"custom_keys has 'backbone': .*lr_mult\.NA"),
+        ('custom_keys.decode_head.lr_mult=10', r'two factors for decode_head\..*lr_mult\.head'),
+        ('custom_keys.nothing.lr_mult=10', r'no parameter for custom_keys\.nothing'),
+        ('lr_mult.head=much', r"lr_mult\.head: 'much' is no number"),
+        ('bias_lr_mult=2', r'paramwise_cfg\.bias_lr_mult is not read'),
+    ],
+)
+def test_factors_that_are_wrong(adaptation_config, given, told):
+    with pytest.raises(ValueError, match=told):
+        optimiser_groups(adaptation_config, f'{MULTIPLIERS}.{given}')
+
+
+def test_a_source_model_has_no_prompts(run):
+    with pytest.raises(UserError, match=r'the model has no parameter for lr_mult\.prompts'):
+        run(*options(f'{MULTIPLIERS}.lr_mult.prompts=2'))
