@@ -85,9 +85,10 @@ class WholeCheckpointHook(CheckpointHook):
     def _check_indicators(self, names: Iterable[str]) -> None:
         missing = {*(self.key_indicators if self.save_best else ())} - {'auto', *names}
         if missing:
+            means = [name for name in names if 'IoU.' not in name]
             raise UserError(
                 f'default_hooks.checkpoint.save_best is {min(missing)!r}, but an evaluation gives '
-                f'{", ".join(names)}: name one of these, or None'
+                f'{", ".join(means)} and the IoU.<class> of each class: name one of these, or None'
             )
 
     def before_train(self, runner) -> None:

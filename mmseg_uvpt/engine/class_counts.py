@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from mmengine.evaluator import Evaluator
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from torch import nn
@@ -21,8 +20,6 @@ from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.engine.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.engine.runner import without_wrapper
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.evaluation.class_subsets import class_subsets
-from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
 
 LOOKED_AT = 100  # labels of a data set that are read before a run begins
 
@@ -59,8 +56,6 @@ class ClassCountHook(Hook):
                 counts[f'{type(hook).__name__}.num_classes'] = hook.num_classes
         require_equal(counts)
         require_same({**classes, 'the checkpoint': self._loaded})
-        if runner.val_loop is not None:
-            _check_best(runner)
         if runner.iter > 0:
             return
         dataset = data_set_of(runner.train_dataloader)
@@ -98,25 +93,6 @@ def of_model(model: nn.Module) -> dict[str, int]:
 
 def _of_loader(name: str, loader: DataLoader) -> dict[str, list[str]]:
     return {f'{name}.dataset.metainfo.classes': data_set_of(loader).metainfo['classes']}
-
-
-def _check_best(runner) -> None:
-    """Raise a `UserError` where the best checkpoint is that of a score which no evaluation has."""
-    evaluator = runner.val_loop.evaluator
-    metrics = evaluator.metrics if isinstance(evaluator, Evaluator) else [None]
-    if not all(type(metric) is DomainIoUMetric and metric.prefix is None for metric in metrics):
-        return  # what others give is known after an evaluation
-    classes = data_set_of(runner.val_dataloader).metainfo['classes']
-    means = ['mIoU', *(f'mIoU{size}' for size in class_subsets(classes)), 'aAcc']
-    given = {*means, *(f'IoU.{name}' for name in classes), 'auto'}
-    for hook in runner.hooks:
-        keys = getattr(hook, 'key_indicators', None) or ()
-        if isinstance(hook, CheckpointHook) and {*keys} - given:
-            raise UserError(
-                f'default_hooks.checkpoint.save_best is {min({*keys} - given)!r}, but an '
-                f'evaluation of {len(classes)} classes gives {", ".join(means)} and IoU.<class>: '
-                'name one of these, or None'
-            )
 
 
 def look_at_labels(dataset: Dataset, training: bool = False) -> None:

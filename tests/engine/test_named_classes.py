@@ -114,7 +114,10 @@ WRONG = {
         ['model.decode_head.loss_decode.class_weight=[1.0,2.0]'],
         r'loss_decode\.class_weight: 2, .*: 5',
     ),
-    'best': (['default_hooks.checkpoint.save_best=mIoU19'], r"'mIoU19', but .* of 5 classes"),
+    'best': (
+        ['default_hooks.checkpoint.save_best=mIoU19'],
+        r"'mIoU19', but an evaluation gives mIoU, aAcc and",
+    ),
     'names': (['val_dataloader.dataset.metainfo.classes=[a,b,c,e,d]'], r"id 3 is 'd' in .* 'e' in"),
     'other names': (['metainfo.classes=[a,b]', 'val_dataloader.dataset.metainfo.classes=[a,c]'],
                     r"id 1 is 'b' in metainfo and 'c' in val_dataloader"),
