@@ -224,7 +224,7 @@ def test_a_network_that_cannot_be_recorded_runs_as_it_is(monkeypatch):
     assert said == ['out of memory']
 
 
-def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypatch, caplog):
+def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypatch):
     model = build('swin-nano_uni-uvpt', _WITHOUT_DRAWS).train()
     image = torch.randn(1, 3, 64, 64)
     samples = labelled(torch.randint(0, 19, (1, 64, 64)))
