@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what imports left: half a second for each data set of mmengine."""
+    """Spare the garbage collector what imports left: half a second for each of mmengine's calls."""
     gc.freeze()
 
 

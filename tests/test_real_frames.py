@@ -199,6 +199,7 @@ def test_pseudo_labels_are_the_models_own_argmax(root, source, pseudo_labels):
         assert (written != expected).mean() < 1e-5  # logits may tie in the last bit
 
 
+@pytest.mark.slow
 def test_the_bank_agrees_with_the_log(root, pseudo_labels, adapted):
     with (adapted / 'label_correction.csv').open(newline='') as file:
         events = list(csv.DictReader(file))
@@ -243,6 +244,7 @@ def _bank_frame(path: Path) -> np.ndarray:
     return label[np.ix_(rows, columns)]
 
 
+@pytest.mark.slow
 def test_the_score_agrees_with_a_direct_count(root, adapted):
     shown, out = root / 'shown', root / 'score.json'
     test.main(

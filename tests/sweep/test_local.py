@@ -232,6 +232,7 @@ def test_plain_lines_without_a_terminal(tmp_path, capsys):
 
 
 def test_one_screen_on_a_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv('TERM', 'xterm')  # on a dumb one nothing is drawn
     shown = io.StringIO()
     terminal = Console(file=shown, force_terminal=True, width=100)
     monkeypatch.setattr('mmseg_uvpt.sweep.display.console', lambda: terminal)
