@@ -88,6 +88,7 @@ def test_an_array_of_jobs(cluster, tmp_path):
     assert [(job.folder / 'job.json').read_bytes() for job in jobs] == before
 
 
+@pytest.mark.slow
 def test_a_preempted_job_goes_back_into_the_queue_and_is_resumed(cluster, tmp_path):
     (job,) = submit(RESUMING, tmp_path=tmp_path)
     wait_for((job.folder / 'checkpoint').exists)
@@ -124,6 +125,7 @@ def test_a_job_at_its_time_limit_goes_on(cluster, tmp_path):
     assert [a.get('status') for a in record_of(job.folder)['attempts']] == [None, 0]
 
 
+@pytest.mark.slow
 def test_a_launcher_that_is_called_again_submits_nothing_twice(cluster, tmp_path):
     (job,) = submit(f'import time; time.sleep(3)\n{DONE}', tmp_path=tmp_path)
     sent = record_of(job.folder)['slurm']
@@ -133,6 +135,7 @@ def test_a_launcher_that_is_called_again_submits_nothing_twice(cluster, tmp_path
     assert len(record_of(job.folder)['attempts']) == 1
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_is_given_up(cluster, tmp_path):
     (job,) = submit(RESUMING, tmp_path=tmp_path)
     wait_for((job.folder / 'checkpoint').exists)
@@ -144,6 +147,7 @@ def test_a_cancelled_job_is_given_up(cluster, tmp_path):
     assert status_of(job, {}).state in (State.READY, State.FAILED)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_jobs_to_slurm(cluster, tmp_path, monkeypatch, capsys):
     jobs = fake_jobs(tmp_path, f'import time; time.sleep(2)\n{DONE}')
 
