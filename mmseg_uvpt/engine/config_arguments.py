@@ -111,14 +111,14 @@ def _arguments(kind: Callable) -> tuple[set[str], bool]:
     makers = [kind]
     if isinstance(kind, type):
         makers = [base.__init__ for base in kind.__mro__ if '__init__' in vars(base)]
-    names, is_open = set(), True
+    names, is_open = set(), False
     for maker in makers:
         if maker in (nn.Module.__init__, object.__init__):
-            break  # who takes any arguments has a use for them
+            break  # a class that takes any arguments, and hands them to no base, has a use for them
         parameters = inspect.signature(maker).parameters.values()
         names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if all(p.kind != p.VAR_KEYWORD for p in parameters):
-            is_open = False
+        is_open = any(p.kind == p.VAR_KEYWORD for p in parameters)
+        if not is_open:
             break
     if isinstance(kind, type) and issubclass(kind, Hook):
         names.add('priority')

@@ -8,7 +8,7 @@ from mmengine.config.config import DELETE_KEY
 from mmseg_uvpt.errors import UserError
 
 
-def merge_options(cfg: Config, options: Iterable[str]) -> list[str]:
+def merge_options(cfg: Config, options: Iterable[str]) -> dict[str, object]:
     """Put ``key=value`` texts into a config, in place.
 
     As mmengine's own tools do, but that entries can also be named below one that is None, and parts
@@ -19,7 +19,7 @@ def merge_options(cfg: Config, options: Iterable[str]) -> list[str]:
         options: keys are dotted; numbers or types choose from lists.
 
     Returns:
-        list: the keys, with numbers.
+        dict: the keys, with numbers, to the values.
 
     Raises:
         UserError: an option cannot be read, or does not fit what it is to change.
@@ -37,8 +37,8 @@ def merge_options(cfg: Config, options: Iterable[str]) -> list[str]:
     except (TypeError, KeyError, AttributeError) as error:  # two of them exclude each other
         raise UserError(f'--cfg-options {" ".join(options)}: {error}') from error
     for key, value in in_lists.items():  # which mmengine does for dicts only
-        _put(cfg, key, value)
-    return list(values)
+        put(cfg, key, value)
+    return values
 
 
 def _parent(cfg: Config, key: str) -> object:
@@ -52,12 +52,12 @@ def _parent(cfg: Config, key: str) -> object:
     return node
 
 
-def _put(cfg: Config, key: str, value: object) -> None:
+def put(cfg: Config, key: str, value: object) -> None:
     """Set an entry; lists that it lies in are replaced, since others may hold them as well."""
     above, _, last = key.rpartition('.')
     node = _parent(cfg, key)
     if isinstance(node, list):
-        _put(cfg, above, [*node[: int(last)], value, *node[int(last) + 1 :]])
+        put(cfg, above, [*node[: int(last)], value, *node[int(last) + 1 :]])
     else:
         cfg.merge_from_dict({key: value})
 
@@ -146,4 +146,4 @@ def leave_out(cfg: Config, keys: Iterable[str]) -> None:
     for key in keys:
         node = _parent(cfg, key)
         if isinstance(node, list) and None in node and any(isinstance(n, dict) for n in node):
-            _put(cfg, key.rpartition('.')[0], [part for part in node if part is not None])
+            put(cfg, key.rpartition('.')[0], [part for part in node if part is not None])

@@ -11,7 +11,7 @@ from mmseg_uvpt.engine import data_root
 from mmseg_uvpt.engine.classes import name_classes
 from mmseg_uvpt.engine.cli import default_work_dir
 from mmseg_uvpt.engine.config_keys import check_names, check_options
-from mmseg_uvpt.engine.config_options import leave_out, merge_options
+from mmseg_uvpt.engine.config_options import leave_out, merge_options, put
 from mmseg_uvpt.engine.schedule import fill_ends
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
@@ -39,20 +39,20 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
     cfg = _read(args.config, import_modules)
     before, file = data_root.stated(cfg), cfg._cfg_dict
     check_names(cfg)
-    keys = merge_options(cfg, args.cfg_options)
+    options = merge_options(cfg, args.cfg_options)
     if 'compile' in cfg:
         raise UserError(
             f'compile={cfg.compile!r} would have mmengine compile a whole step, which cannot be: '
             'say uvpt.compile=True, and uvpt.compile_backend=NAME for another backend'
         )
     if import_modules:
-        if any(key.startswith('custom_imports.') for key in keys):
+        if any(key.startswith('custom_imports.') for key in options):
             import_modules_from_strings(**cfg.custom_imports)
-        check_options(keys, file, cfg._cfg_dict)
+        check_options(options, file, cfg._cfg_dict)
         name_classes(cfg)
-        # a number that is given stays, and is refused if it is wrong
-        merge_options(cfg, args.cfg_options)
-    leave_out(cfg, keys)
+        for key, value in options.items():
+            put(cfg, key, value)  # a number that is given stays, and is refused if it is wrong
+    leave_out(cfg, options)
     fill_ends(cfg)
     data_root.move(cfg, before, args.data_root or cfg.get('data_root', data_root.DATA))
     return cfg

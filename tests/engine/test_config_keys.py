@@ -48,7 +48,7 @@ def test_what_mmengine_reads_is_known():
         ('default_hooks.checkpoint.max_keep_ckpt=5', 'default_hooks.checkpoint.max_keep_ckpts'),
         ('default_hooks.label_correction.intervall=5', 'label_correction.interval'),
         ('param_scheduler.0.eta_min_ration=1', 'param_scheduler.0.eta_min_ratio'),
-        ('train_dataloader.dataset.pipeline.1.scales=1', 'pipeline.1.scale'),
+        ('train_dataloader.dataset.pipeline.Resize.scales=1', 'scale'),
         ('train_dataloader.dataset.img_sufix=.jpg', 'train_dataloader.dataset.img_suffix'),
         ('train_dataloader.dataset.data_prefix.img=x', 'data_prefix.img_path'),
         ('train_dataloader.num_worker=1', 'train_dataloader.num_workers'),

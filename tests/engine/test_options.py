@@ -198,6 +198,7 @@ FOUND = {
     f'{STEPS}.Resize.scale': lambda b: b.step('Resize').scale,
     f'{STEPS}.CropWithBox.crop_size': lambda b: b.step('CropWithBox').crop_size,
     f'{STEPS}.RandomCrop.crop_size': lambda b: b.step('RandomCrop').crop_size,
+    f'{STEPS}.CropWithBox.cat_max_ratio': lambda b: b.step('CropWithBox').cat_max_ratio,
     f'{STEPS}.RandomCrop.cat_max_ratio': lambda b: b.step('RandomCrop').cat_max_ratio,
     f'{STEPS}.RandomFlip.prob': lambda b: b.step('RandomFlip').prob,
     f'{STEPS}.PhotoMetricDistortion.hue_delta': lambda b: b.step('PhotoMetricDistortion').hue_delta,
