@@ -49,7 +49,7 @@ from mmseg_uvpt.models.exported import join, split
 from mmseg_uvpt.models.released_names import to_released
 from mmseg_uvpt.models.shapes import shapes_only
 from mmseg_uvpt.ops import build
-from mmseg_uvpt.sweep import attempt, markdown, results, scores
+from mmseg_uvpt.sweep import attempt, markdown, records, results, scores
 from mmseg_uvpt.sweep.rows import Row
 from mmseg_uvpt.zoo import files as zoo_files
 
@@ -274,9 +274,9 @@ SCORE = {'mIoU19': 41.5, 'mIoU16': 40.0, 'mIoU13': 50.0, 'checkpoint': 'iter_4.p
 
 def table_of(root: Path) -> str:
     """Return the results of one row of a work root, in all three forms."""
-    run = results._run(ROW, root, 0, root / 'seed0')
+    run = results._run(ROW, root, 0, root / 'seed0', (None, None))
     table = [results.Result(ROW, None, {}, {}, [run] if run else [])]
-    forms = markdown.to_markdown, results.to_csv, results.to_json
+    forms = markdown.to_markdown, records.to_csv, records.to_json
     text = ''.join(form(table) for form in forms)
     return text.replace(json.dumps(str(root)), 'root')
 
