@@ -46,6 +46,8 @@ _PLAIN: dict[str, set[str] | Callable] = {
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
     'custom_imports': {'imports', 'allow_failed_imports'},
     'dataset.data_prefix': {'img_path', 'seg_map_path'},
+    'metainfo': {'classes', 'palette'},
+    'dataset.metainfo': {'classes', 'palette'},
     'data_preprocessor.weights': {part for parts in FILES.values() for part in parts},
     'uvpt': {'compile', 'compile_backend', 'compile_limit'},
 }

@@ -22,8 +22,8 @@ READ = frozenset(
         *('val_cfg', 'val_dataloader', 'val_evaluator', 'visualizer', 'work_dir'),
         *('activation_checkpointing', 'custom_imports', 'efficient_conv_bn_eval'),
         *('find_unused_parameters', 'model_wrapper_cfg', 'sync_bn'),
-        *('data_root', 'image_cache', 'max_skipped_in_a_row', 'target_train_dataloader'),
-        *('tta_model', 'tta_pipeline', 'uvpt'),
+        *('data_root', 'image_cache', 'max_skipped_in_a_row', 'metainfo'),
+        *('target_train_dataloader', 'tta_model', 'tta_pipeline', 'uvpt'),
     }
 )
 # what files call their variables, or what only other programs read

@@ -116,7 +116,7 @@ WRONG = {
     ),
     'best': (
         ['default_hooks.checkpoint.save_best=mIoU19'],
-        r"'mIoU19', but an evaluation gives mIoU, aAcc and",
+        r"'mIoU19', but an evaluation gives mIoU, mIoU5, aAcc and",
     ),
     'names': (['val_dataloader.dataset.metainfo.classes=[a,b,c,e,d]'], r"id 3 is 'd' in .* 'e' in"),
     'other names': (['metainfo.classes=[a,b]', 'val_dataloader.dataset.metainfo.classes=[a,c]'],
