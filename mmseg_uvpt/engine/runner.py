@@ -15,7 +15,7 @@ import mmseg_uvpt.engine.optimizer
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.data_error import DataError
 from mmseg_uvpt.datasets.image_cache import through_cache
-from mmseg_uvpt.datasets.seeded_batches import data_set_of, seed_batches
+from mmseg_uvpt.datasets.seeded_batches import seed_batches
 from mmseg_uvpt.engine import distribution, loader_workers
 from mmseg_uvpt.engine.finite import CHECKED
 from mmseg_uvpt.engine.main_memory import keep_main_memory
@@ -85,7 +85,7 @@ class ProjectRunner(Runner):
         if isinstance(self._train_dataloader, dict):
             loader = through_cache(self._train_dataloader, self.cfg.get('image_cache'))
             self._train_dataloader = seed_batches(loader, self.seed)
-        return _with_labels_as_they_are(super().build_train_loop(*args, **kwargs))
+        return super().build_train_loop(*args, **kwargs)
 
     def end_workers(self) -> None:
         """End the workers of the loaders of training and evaluation."""
@@ -99,7 +99,7 @@ class ProjectRunner(Runner):
         cache = self.cfg.get('image_cache')
         self._val_dataloader = through_cache(self._val_dataloader, cache)
         try:
-            return _with_labels_as_they_are(super().build_val_loop(*args, **kwargs))
+            return super().build_val_loop(*args, **kwargs)
         except DataError as error:
             raise UserError(
                 f'val_dataloader: {error}. Or train without evaluations: --no-validate'
@@ -111,7 +111,7 @@ class ProjectRunner(Runner):
         if isinstance(self._test_dataloader, dict):
             self._test_dataloader = loader_workers.that_read(self._test_dataloader)
         self._test_dataloader = through_cache(self._test_dataloader, cache)
-        return _with_labels_as_they_are(super().build_test_loop(*args, **kwargs))
+        return super().build_test_loop(*args, **kwargs)
 
     def build_param_scheduler(self, *args, **kwargs):
         """Build the schedule, and say so if it is over before the training or never."""
@@ -130,16 +130,6 @@ class ProjectRunner(Runner):
             'checkpoint': {'type': 'WholeCheckpointHook'},
         }
         super().register_default_hooks(own | (hooks or {}))
-
-
-def _with_labels_as_they_are(loop: BaseLoop) -> BaseLoop:
-    """Return a loop, whose data set must not ask for labels that are counted from 1."""
-    if getattr(data_set_of(loop.dataloader), 'reduce_zero_label', False):
-        raise UserError(
-            'reduce_zero_label=True has no effect here: labels are train ids from 0, and 255 for '
-            'pixels that do not count. Write them so; tools/convert_datasets has examples'
-        )
-    return loop
 
 
 def _without_workers(cfg: Config) -> None:

@@ -135,7 +135,7 @@ def test_resume_in_the_config(run):
 
 @pytest.mark.parametrize('loader', ['train_dataloader', 'val_dataloader'])
 def test_labels_that_begin_with_one_are_refused(run, loader):
-    with pytest.raises(UserError, match=r'^reduce_zero_label=True has no effect here'):
+    with pytest.raises(UserError, match=r'Dataset: reduce_zero_label=True: '):
         run(*options(f'{loader}.dataset.reduce_zero_label=True'))
 
 
