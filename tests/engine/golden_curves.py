@@ -90,7 +90,7 @@ def curves(folder: Path) -> dict[str, dict[str, list[float]]]:
         work = folder / 'source-gta'
         runs['source-gta'] = run(pretrain.main, generalising, work, data, options)
     files = ['--source-checkpoint', str(write_source(data, standard))]
-    files += ['--pseudo-label-dir', str(data / 'pseudo')]
+    files += ['--pseudo-label-dir', str(data / 'pseudo'), '--foreign-labels']
     recipe = 'uni_uvpt/sss_swin-b_gta5-to-cityscapes'
     runs['adaptation'] = run(train.main, recipe, folder / 'adaptation', data, ADAPTATION, files)
     return runs
