@@ -118,7 +118,7 @@ def test_a_hook_of_ones_own_passes(source_config):
             'released_checkpoint',
             'vis_backends',
             'compile',
-            *VARIABLES,
+            *sorted(VARIABLES),
         ),
     ],
 )
