@@ -8,6 +8,7 @@ import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import BaseLoop
 from mmseg.registry import HOOKS
 
 from mmseg_uvpt.engine.run_folder import last_checkpoint
@@ -78,7 +79,8 @@ class WholeCheckpointHook(CheckpointHook):
         Raises:
             UserError: it does not.
         """
-        metrics = runner.val_evaluator.metrics if runner.val_loop else []
+        evaluates = isinstance(runner._val_loop, BaseLoop)  # the property would build it for a test
+        metrics = runner.val_loop.evaluator.metrics if evaluates else []
         if metrics and all(hasattr(metric, 'names') for metric in metrics):
             self._check_indicators([name for metric in metrics for name in metric.names()])
 

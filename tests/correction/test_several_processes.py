@@ -11,6 +11,7 @@ import pytest
 from . import two_processes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('iterations', [24])
 def test_two_processes_correct_as_one_does(make_runner, target, iterations):
     config = make_runner('unused', iterations).cfg.to_dict()

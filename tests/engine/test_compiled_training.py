@@ -109,7 +109,7 @@ def test_views_are_one_graph_each(adapt, plain, amp):
     ('option', 'reason'),
     [
         ('compile_backend=nonsense', 'Invalid backend'),
-        ('compile_limit=120', '/no/compiler'),
+        pytest.param('compile_limit=120', '/no/compiler', marks=pytest.mark.slow),
         ('compile_limit=1', 'compiling takes longer than uvpt.compile_limit=1 s\n'),
     ],
 )

@@ -21,6 +21,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='glibc only')
 @pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU the allocator is left alone')
 def test_large_tensors_get_the_pages_of_those_before():

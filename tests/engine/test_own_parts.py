@@ -197,6 +197,7 @@ class FiveTarget(CityscapesDataset):
     METAINFO: ClassVar[dict] = FIVE
 
 
+@pytest.mark.slow
 def test_classes_of_ones_own(source_config, adaptation_config, data_root, tmp_path):
     """Data sets with other classes: a source model, its labels, an adaptation, scores."""
     for file in data_root.rglob('*_labelTrainIds.png'):

@@ -98,7 +98,8 @@ def test_pseudo_labels(tmp_path, adaptation_config, finished, place):
     assert report['classes'] == reports[0]['classes']
 
 
-@pytest.mark.parametrize('most', [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('most', [1, 4])
 def test_one_is_killed(tmp_path, adaptation, capfd, most):
     """The other says so and ends; resumed, the run ends as one that was never stopped."""
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'

@@ -38,7 +38,7 @@ def test_a_skipped_iteration_changes_nothing(run, spoil):
     assert all(torch.isfinite(v).all() for v in state['state_dict'].values())
     steps = {int(s['step']) for s in state['optimizer']['state'].values()}
     assert steps == {3}  # of four iterations
-    assert {s['last_step'] for s in state['param_schedulers']} == {4}
+    assert {s['_global_step'] for s in state['param_schedulers']} == {4}
     scalars = state['message_hub']['log_scalars']
     assert scalars['train/skipped'][0].tolist() == [1]
     assert len(scalars['train/loss'][0]) == 3

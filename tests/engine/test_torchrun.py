@@ -17,7 +17,8 @@ from mmseg_uvpt.errors import STOPPED
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize('processes', [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('processes', [1, 2])
 def test_a_signal_is_handed_on(tmp_path, source_config, miniature, processes):
     folder = tmp_path / 'run'
     command = [sys.executable, '-m', 'mmseg_uvpt.engine.torchrun']

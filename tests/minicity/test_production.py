@@ -76,6 +76,7 @@ def test_only_what_is_not_whole_is_rendered_again(city):
     assert digests(city) == before
 
 
+@pytest.mark.slow
 def test_another_city_is_refused_unless_forced(tmp_path):
     produce(tmp_path, 1, 1, seed=0, nproc=1, force=False)
     before = digests(tmp_path)

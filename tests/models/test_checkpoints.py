@@ -239,6 +239,7 @@ def test_an_imagenet_file_of_another_model_is_refused(build, tmp_path):
         model.init_weights()
 
 
+@pytest.mark.slow
 def test_the_page_of_the_models_shows_code_that_runs(build, tmp_path):
     """model/README.md: import, load, label a photograph of any size; in a process of its own."""
     page = (REPOSITORY / 'model/README.md').read_text()

@@ -82,10 +82,8 @@ def graphs(monkeypatch):
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize(
-    ('backbone', 'amp', 'kinds'),
-    [pytest.param('swin', True, 9, marks=pytest.mark.slow), ('mit', False, 8)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(('backbone', 'amp', 'kinds'), [('swin', True, 9), ('mit', False, 8)])
 def test_parts_are_compiled_once_a_kind(backbone, amp, kinds, build, graphs):
     """Not once a block: published backbones have up to 52 of them."""
     model = build(f'{backbone}-nano_uni-uvpt', {'backbone.staged.depths': (1, 1, 5, 1)}).train()

@@ -45,6 +45,7 @@ torch.save(logits, found)
 """
 
 
+@pytest.mark.slow
 def test_the_network_gives_the_bits_of_the_plain_one(tmp_path):
     """Image by image, as they go through it on a CPU; prompts, backbones and head."""
     git = ['git', '-C', str(REPOSITORY)]

@@ -94,12 +94,12 @@ def test_frozen_parts_run_in_train_mode(build):
     ('device', 'dtype'),
     [
         ('cpu', torch.bfloat16),
-        ('cpu', torch.float16),
+        pytest.param('cpu', torch.float16, marks=pytest.mark.slow),
         pytest.param('cuda', torch.bfloat16, marks=pytest.mark.gpu),
         pytest.param('cuda', torch.float16, marks=pytest.mark.gpu),
     ],
 )
-@pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
+@pytest.mark.parametrize('name', ['swin-nano', pytest.param('mit-nano', marks=pytest.mark.slow)])
 def test_mixed_precision_stays_close(name, device, dtype, build, labelled):
     torch.manual_seed(0)
     model = build(f'{name}_uni-uvpt').to(device).eval()
@@ -184,6 +184,7 @@ def test_low_memory_saves_less(build, labelled):
     assert kept[1] < 0.5 * kept[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['swin-nano', 'mit-nano'])
 def test_recomputing_under_autocast_changes_no_number_and_saves_memory(
     name, build, labelled, monkeypatch

@@ -135,6 +135,7 @@ os.write(1, b'alike %d;' % rank)  # at once: two processes write here
 """
 
 
+@pytest.mark.slow
 def test_two_processes_with_mixed_precision(tmp_path):
     """Each rank leaves another head out; nothing hangs, and both end with the same weights."""
     script = tmp_path / 'worker.py'

@@ -16,6 +16,7 @@ def train_step(monkeypatch):
     return importlib.import_module('train_step')
 
 
+@pytest.mark.slow
 def test_memory_is_counted_where_nothing_ran_before(train_step):
     model = train_step.make_model('swin-nano')
     swin._windows_of.cache_clear()

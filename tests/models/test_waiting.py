@@ -86,6 +86,7 @@ def test_the_prediction_of_a_gpu_arrives_whole(build, labelled):
     )
 
 
+@pytest.mark.slow
 def test_a_whole_step_waits_for_nothing(build, labelled, monkeypatch):
     """But for copies to main memory, which are queued, nothing needs the tensors' numbers."""
     queued = []

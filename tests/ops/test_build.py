@@ -44,6 +44,7 @@ def test_compilers_of_this_machine_were_used():
         pytest.skip('no compiler here')
 
 
+@pytest.mark.slow
 def test_the_cpu_backend_shares_threads_with_torch():
     """Without OpenMP it would run on one core and still be right."""
     if backends.missing['cpp']:
@@ -239,6 +240,7 @@ def test_the_report():
         assert f'not here: {backends.missing["cpp"]}' in lines[1]
 
 
+@pytest.mark.slow
 def test_uvpt_ops_forces_a_backend():
     assert 'cpu tensors are served by: reference' in run_ops(UVPT_OPS='reference').stdout
     wanted = 'is not there' if backends.missing['cuda'] else 'serves no tensors on cpu'

@@ -113,6 +113,7 @@ def _style_image(path: Path) -> np.ndarray:
 def _train_ids(path: Path) -> np.ndarray:
     init_default_scope('mmseg')
     results = {'seg_map_path': str(path), 'img_path': 'image.png', 'seg_fields': []}
+    results['num_classes'] = 19  # which a data set adds
     loader = TRANSFORMS.build({'type': 'LoadLabelChecked'})
     return loader({**results, 'ori_shape': LABEL.shape})['gt_seg_map']
 

@@ -77,9 +77,8 @@ def folders(work_root: Path, stage: str) -> list[Path]:
     return sorted((work_root / 'seed0' / stage).iterdir())
 
 
-@pytest.mark.parametrize(
-    ('rows', 'count', 'again'), [(HALF, 4, 1), pytest.param(ALL, 8, 5, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(('rows', 'count', 'again'), [(HALF, 4, 1), (ALL, 8, 5)])
 def test_the_whole_sweep_survives_sigkill(launch, rows, count, again):
     sweep = [(*words, '--only', *rows) for words in SWEEP]
     first = launch(*sweep[0])

@@ -125,14 +125,11 @@ def test_folder_that_is_no_data_set(tmp_path):
     assert check(tmp_path / 'none').stderr.count('\n') == 1
 
 
+@pytest.mark.slow
 def test_classes_that_a_config_names(data, tmp_path):
     """Labels hold their ids as they are; raw ones of other classes may lie beside them."""
     base = REPOSITORY / 'configs/pretrain/sss_swin-b_gta5.py'
     config = tmp_path / 'own.py'
-    config.write_text(f'_base_ = {str(base)!r}\nmetainfo = dict(classes={[*"abcde"] * 5})\n')
-    done = check(data / 'gta', '--config', str(config))
-    assert done.returncode == 1
-    assert "names 'a' twice" in done.stderr
     config.write_text(
         f'_base_ = {str(base)!r}\nmetainfo = dict(classes={[f"kind {i}" for i in range(25)]})\n'
     )

@@ -52,6 +52,7 @@ def test_style_images_that_are_there_are_kept(data):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_each_augmentation(data):
     done = run(
         'tools/show_augmentations.py', CONFIG, data / 'picture.png', data / 'sheet.png',
