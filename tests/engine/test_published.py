@@ -64,8 +64,6 @@ def test_the_entries_that_answers_name_are_those_of_the_recipes(script):
     for option, instead in published.OPTIONS[script].items():
         for key in re.findall(r'--cfg-options (\S+)=', instead):
             node = before
-            if 'lr_mult' in key and 'lr_mult' not in before.optim_wrapper.paramwise_cfg:
-                continue  # recipes of version 0.1 name no groups
             for name in key.split('.')[:-1]:
                 node = node[name]
             known = {*node, *DEFAULTS.get(key.split('.')[0], ())}
