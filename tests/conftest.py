@@ -12,7 +12,11 @@ import torch
 import mmseg_uvpt  # noqa: F401  # before anything imports torchvision, timm or mmseg
 
 # files that take longest: they start first, so that no process ends long after the others
-LONG = ('test_launchers.py', 'test_exact_resume.py', 'test_files.py', 'test_slurm.py')
+LONG = (
+    *('test_launchers.py', 'test_exact_resume.py', 'test_files.py', 'test_slurm.py'),
+    *('test_compiled_training.py', 'test_parity.py', 'test_options.py', 'test_witnesses.py'),
+    *('test_export_checkpoint.py', 'test_convert_datasets.py', 'test_golden_curves.py'),
+)
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / 'shared'
 

@@ -150,6 +150,7 @@ def test_converted_labels_agree_with_the_raw_files(root):
         assert (label != 255).any()
 
 
+@pytest.mark.slow
 def test_pretraining_on_gta(source):
     state = torch.load(source, weights_only=True)['state_dict']
     assert all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point())
@@ -158,6 +159,7 @@ def test_pretraining_on_gta(source):
     assert all(0 < row['loss'] < 20 for row in _log(source.parent) if 'loss' in row)
 
 
+@pytest.mark.slow
 def test_pretraining_on_synthia(root):
     folder = root / 'runs/synthia'
     _pretrain(

@@ -29,6 +29,7 @@ def test_every_item_is_worked_on_once(nproc):
     assert sorted(results) == [n * n for n in range(20)]
 
 
+@pytest.mark.slow
 def test_item_that_kills_its_worker_is_told_and_the_others_are_done():
     results = list(run_each(die_at_three, range(8), 2, on_death=lambda number: -number))
     assert sorted(results) == [-3, 0, 1, 4, 16, 25, 36, 49]

@@ -47,7 +47,7 @@ def scripts(miniature, finished, source_config, adaptation_config, data_root):
 @pytest.mark.parametrize(
     ('script', 'kills'),
     [
-        *[('train', 1), ('pretrain', 1)],
+        ('train', 1),
         pytest.param('train', KILLS, marks=pytest.mark.slow),
         pytest.param('pretrain', KILLS // 5, marks=pytest.mark.slow),
     ],

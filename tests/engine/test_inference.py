@@ -80,6 +80,7 @@ def test_half_precision(score, label):
     assert 0 < differ < 0.2
 
 
+@pytest.mark.slow
 def test_compiled(score, tmp_path):
     """Once for each size, with the same numbers; code is not generated here."""
     exact = score()

@@ -47,6 +47,7 @@ def _score(config: Path, checkpoint: Path, folder: Path, data_root: Path) -> dic
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_source_model(released, finished, source_config, adaptation_config, data_root, tmp_path):
     scores = [
         _score(source_config, path, tmp_path, data_root)['intersection']

@@ -36,6 +36,7 @@ def contents(folder) -> dict:
     return {p: p.read_bytes() for p in folder.rglob('*') if p.is_file()}
 
 
+@pytest.mark.slow
 def test_seed_repeats_a_run(run, finished):
     first = losses(finished)
     assert len(first) == 4
@@ -105,6 +106,7 @@ def test_broken_config_of_a_run(run, folder):
         run('--resume')
 
 
+@pytest.mark.slow
 def test_file_too_large_for_the_disk(run, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
@@ -224,6 +226,7 @@ def logs(folder) -> str:
     return ''.join(path.read_text() for path in folder.glob('*/*.log'))
 
 
+@pytest.mark.slow
 def test_another_number_of_processes(run, folder):
     (folder / 'iter_4.pth').unlink()
     with_entries(folder / 'iter_2.pth', processes=2)

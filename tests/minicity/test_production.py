@@ -51,6 +51,7 @@ def test_tree(city):
     ]
 
 
+@pytest.mark.slow
 def test_frames_do_not_depend_on_processes_or_counts(city, tmp_path):
     command = [sys.executable, 'tools/make_demo_data.py', str(tmp_path / 'other')]
     options = ['--train-frames', '3', '--val-frames', '1', '--seed', '6', '--nproc', '2']
@@ -90,6 +91,7 @@ def test_another_city_is_refused_unless_forced(tmp_path):
     assert digests(tmp_path) != before
 
 
+@pytest.mark.slow
 def test_more_frames_are_added_to_a_city(city, tmp_path):
     produce(tmp_path, 1, 1, seed=6, nproc=1, force=False)
     assert produce(tmp_path, 2, 1, seed=6, nproc=1, force=False) == (3, 4)

@@ -43,6 +43,7 @@ def test_a_frame_depends_on_nothing_but_seed_and_index(game):
     assert (again[1] != other_seed[1]).mean() > 0.1
 
 
+@pytest.mark.slow
 def test_all_classes_occur_and_the_great_ones_dominate(game, photo):
     pixels, frames = shares(game + photo)
     assert min(frames.values()) >= 0.1, f'rarely seen: {min(frames, key=frames.get)}'

@@ -55,6 +55,7 @@ def test_the_sixth_head_is_the_global_one(model):
     assert sum(p.numel() for p in heads) == 6 * parameters
 
 
+@pytest.mark.slow
 def test_checkpoints_go_both_ways(model, build, tmp_path):
     state = {f'module.{name}': tensor.clone() for name, tensor in model.state_dict().items()}
     again = build('swin-nano_source', {'type': 'SourceGtA'})

@@ -14,6 +14,7 @@ from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_histogram
 from mmseg_uvpt.models.segmentors import uni_uvpt
 
 
+@pytest.mark.slow
 def test_nothing_in_losses_and_backward_waits_for_a_gpu(build, labelled, monkeypatch):
     """Tensors without data refuse what a processor would wait for: item(), nonzero(), cpu()."""
     model = build('swin-nano_uni-uvpt').to('meta').train()

@@ -228,6 +228,7 @@ def run_ops(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_the_report():
     done = run_ops()
     assert done.returncode == 0, done.stdout

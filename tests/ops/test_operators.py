@@ -41,6 +41,7 @@ def test_second_derivatives_are_refused(compiled, entry):
         torch.autograd.grad(grad.sum(), arguments[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dynamic', [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_compiles_without_graph_breaks(backend, dynamic):
     torch.manual_seed(0)

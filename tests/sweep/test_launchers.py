@@ -165,6 +165,7 @@ def _check_table(root: Path, rows: tuple[str, ...], count: int) -> None:
         assert record['hardware'] == [f'{os.cpu_count()} CPU cores']
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_jobs_and_says_so(launch, tmp_path):
     words = ('launcher_pretrain.py', '--only', 'sss_swin-b_gta5', '--seeds', '7')
     process = launch(*words, change='train_cfg.max_iters=100000')

@@ -214,9 +214,8 @@ def test_no_space_left_ends_the_run_and_overwrites_nothing(gta, monkeypatch):
     assert {p: p.read_bytes() for p in gta.rglob('*') if p.is_file()} == before
 
 
-@pytest.mark.parametrize(
-    'how', [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT])
 def test_stopped_run_leaves_no_half_file(tmp_path, how, hear_ctrl_c):
     noise = np.random.default_rng(0).integers(7, 14, (600, 600))
     write_gta(tmp_path / 'labels/000.png', noise)

@@ -266,6 +266,7 @@ def test_the_tool(swin, run, capsys):
     assert small.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_full_disk(swin):
     out = swin / 'out.pth'
     out.write_bytes(b'as it was')

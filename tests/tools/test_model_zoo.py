@@ -188,6 +188,7 @@ def test_contents_of_style_files(tmp_path):
         check_contents(other, path)
 
 
+@pytest.mark.slow
 def test_full_size_names(shared_parity, tmp_path):
     """The published names and shapes, without values, fit the entries of the zoo."""
     for entry in select(FILES, 'SSS_*_GTAV_*'):
