@@ -41,13 +41,13 @@ def main() -> None:
     from mmseg.structures import SegDataSample
 
     import mmseg_uvpt.register  # noqa: F401
+    from mmseg_uvpt.augmentation import corruptions
+    from mmseg_uvpt.augmentation.adain import AdaIN
+    from mmseg_uvpt.augmentation.augmentations import CORRUPTIONS, LEFT_OUT
+    from mmseg_uvpt.augmentation.augmenting_preprocessor import GeneralisingPreprocessor
+    from mmseg_uvpt.augmentation.collate import augmented_collate
+    from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation
     from mmseg_uvpt.errors import UserError
-    from mmseg_uvpt.generalisation import corruptions
-    from mmseg_uvpt.generalisation.adain import AdaIN
-    from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, LEFT_OUT
-    from mmseg_uvpt.generalisation.collate import augmented_collate
-    from mmseg_uvpt.generalisation.preprocessor import GeneralisingPreprocessor
-    from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
     from mmseg_uvpt.minicity.paintings import paint_all
 
     names = list(LEFT_OUT)

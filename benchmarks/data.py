@@ -33,14 +33,14 @@ from mmengine.runner import Runner
 from mmseg.registry import TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.datasets.class_statistics import count_classes
+from mmseg_uvpt.datasets.conversion.class_statistics import count_classes
+from mmseg_uvpt.datasets.files.png_files import png_size
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
     read_cityscapes_label,
     to_train_ids,
 )
-from mmseg_uvpt.datasets.png_files import png_size
 from mmseg_uvpt.datasets.seeded_batches import seed_batches, seeded
 from mmseg_uvpt.files import write_json, write_png
 

@@ -152,22 +152,23 @@ def first_of_test(loop) -> None:
 
 def first_of_labelling(cfg, dataset, frames, mine, model, report, *amp) -> None:
     """Let a source model see a frame, whose label is not written."""
-    from mmseg_uvpt.engine import labelling
+    from mmseg_uvpt.engine.inference import pseudo_labels
 
     frame = dataset[0]
-    labelling.predict(model, [frame['inputs']], [frame['data_samples']], *amp)
+    pseudo_labels.predict(model, [frame['inputs']], [frame['data_samples']], *amp)
 
 
 def run_passes(folder: Path, options: list[str], out: Path) -> dict:
     """Run both scripts in this process, on the package that it imports."""
     from mmengine.runner import TestLoop
 
-    from mmseg_uvpt.engine import labelling, pseudo_label, test
+    from mmseg_uvpt.engine.inference import pseudo_labels
+    from mmseg_uvpt.engine.scripts import generate_pseudo_label, test
 
     clock = Clock()
     TestLoop.run = clock.around('test.py', TestLoop.run, first_of_test)
-    labelling._label = clock.around(
-        'generate_pseudo_label.py', labelling._label, first_of_labelling
+    pseudo_labels._label = clock.around(
+        'generate_pseudo_label.py', pseudo_labels._label, first_of_labelling
     )
     config = str(out / 'recipe.py')
     data = ['--data-root', str(folder / 'data'), *options]
@@ -175,7 +176,7 @@ def run_passes(folder: Path, options: list[str], out: Path) -> dict:
     test.main([config, str(folder / 'adapted.pth'), *result, *data])
     torch.backends.cudnn.benchmark = False  # the test's; the other script begins without
     where = ['--config', config, '--checkpoint', str(folder / 'source.pth')]
-    pseudo_label.main([*where, '--pseudo_label_dir', str(out / 'labels'), *data])
+    generate_pseudo_label.main([*where, '--pseudo_label_dir', str(out / 'labels'), *data])
     return clock.found
 
 
@@ -196,7 +197,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
     from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
 
-    from mmseg_uvpt.engine import labelling
+    from mmseg_uvpt.engine.inference import pseudo_labels
     from mmseg_uvpt.evaluation.iou import confusion_matrix
     from mmseg_uvpt.files import write_png
 
@@ -208,7 +209,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
     amp = torch.autocast(device, torch.bfloat16, enabled='--amp' in options)
     torch._dynamo.reset()  # of what the passes compiled
     models = {  # as in the scripts, their weights are no inference tensors
-        kind: labelling.source_model(cfg, str(folder / f'{kind}.pth')).to(device)
+        kind: pseudo_labels.source_model(cfg, str(folder / f'{kind}.pth')).to(device)
         for kind in ('source', 'adapted')
     }
     networks, arithmetic = {}, {}
@@ -231,7 +232,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
             networks[f'{kind} network'] = waited(network, device)
             arithmetic[f'{kind} network'] = operations(network) / frames
             if '--compile' in options:
-                from mmseg_uvpt.engine.compilation import compile_network
+                from mmseg_uvpt.acceleration.compile import compile_network
 
                 compile_network(model, limit=None)
         logits = network()[:1]
@@ -249,7 +250,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
                     lambda: model.postprocess_result(logits, samples), device
                 ),
                 'confusion matrix': lambda: confusion_matrix(prediction, truth, 19),
-                'label and confidence, generate_pseudo_label.py': lambda: labelling.predict(
+                'label and confidence, generate_pseudo_label.py': lambda: pseudo_labels.predict(
                     model, inputs, samples
                 ),
                 'encode and write': lambda: write_png(folder / 'label.png', label),

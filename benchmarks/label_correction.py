@@ -55,9 +55,9 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     """Return the recipe's runner, shortened to what is measured."""
     from mmengine.config import Config
 
-    from mmseg_uvpt.engine import training
-    from mmseg_uvpt.engine.configuration import share_pseudo_labels
-    from mmseg_uvpt.engine.runner import build_runner
+    from mmseg_uvpt.engine.config.reading import share_pseudo_labels
+    from mmseg_uvpt.engine.training import run
+    from mmseg_uvpt.engine.training.runner import build_runner
 
     write_data(folder)
     cfg = Config.fromfile(REPOSITORY / RECIPE)
@@ -80,10 +80,10 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     cfg.vis_backends = cfg.visualizer.vis_backends = []
     cfg.log_level = 'WARNING'
     if args.amp:
-        training._mixed_precision(cfg)
+        run._mixed_precision(cfg)
     runner = build_runner(cfg)
     if args.compile:
-        from mmseg_uvpt.engine.compilation import compile_views
+        from mmseg_uvpt.acceleration.compile import compile_views
 
         compile_views(runner.model, limit=None)
     return runner

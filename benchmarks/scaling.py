@@ -140,13 +140,12 @@ def exchange_parts() -> dict[str, float]:
 
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.correction import exchange
-    from mmseg_uvpt.correction.bank import Box, Kept
     from mmseg_uvpt.correction.batch import Crop
-    from mmseg_uvpt.engine import distribution
-    from mmseg_uvpt.engine.configuration import parts_of_type
-    from mmseg_uvpt.models import sync_batch_norm
+    from mmseg_uvpt.correction.label_bank import Box, Kept
+    from mmseg_uvpt.engine.config.reading import parts_of_type
+    from mmseg_uvpt.engine.training import distributed, sync_batch_norm
 
-    distribution.join('pytorch')
+    distributed.join('pytorch')
     init_default_scope('mmseg')
     cfg = Config.fromfile(REPOSITORY / CONFIG)
     model = MODELS.build({**cfg.model, 'source_checkpoint': None})

@@ -91,7 +91,7 @@ def plain_attention(query, key, value, attn_mask=None, dropout_p=0.0, scale=None
 def plain_functions() -> Iterator[None]:
     """Put plain functions in the place of ours; mmseg's blocks find their own."""
     from mmseg_uvpt.models.backbones import mit, residual, swin
-    from mmseg_uvpt.models.decode_heads import daformer_head
+    from mmseg_uvpt.models.decode_heads import daformer
     from mmseg_uvpt.models.prompts import adapter, generator
     from mmseg_uvpt.ops import backends
 
@@ -106,7 +106,7 @@ def plain_functions() -> Iterator[None]:
         mock.patch.object(mit, 'add_branch', always),
         mock.patch.object(F, 'scaled_dot_product_attention', plain_attention),
         mock.patch.object(adapter, 'recomputed_in_half', once),
-        mock.patch.object(daformer_head, 'recomputed_in_half', once),
+        mock.patch.object(daformer, 'recomputed_in_half', once),
         mock.patch.object(generator, 'recomputed_in_half', once),
         backends.forced('reference'),
     ):
@@ -117,7 +117,7 @@ def prepared(model: nn.Module, form: Form) -> nn.Module:
     """Return a copy of a model in a form."""
     from mmseg.models.backbones.swin import WindowMSA
 
-    from mmseg_uvpt.models import frozen
+    from mmseg_uvpt.acceleration import frozen
     from mmseg_uvpt.models.backbones.swin import WindowAttention
 
     model = copy.deepcopy(model)
@@ -158,7 +158,7 @@ class Step:
         self.form, self.device = form, device
         self.model = prepared(model, form).to(device).train()
         if form.compiled:
-            from mmseg_uvpt.engine.compilation import compile_views
+            from mmseg_uvpt.acceleration.compile import compile_views
 
             compile_views(self.model, limit=None)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -373,7 +373,7 @@ def gpu_peak(model: nn.Module, form: Form, side: int) -> float:
 
 def time_forms(model: nn.Module, names: list[str], side: int, device: str, args) -> dict:
     """Return median seconds, breakdown and floor of each form; compare those of float32."""
-    from mmseg_uvpt.engine.main_memory import keep_main_memory
+    from mmseg_uvpt.acceleration.main_memory import keep_main_memory
 
     steps = {name: Step(model, FORMS[name], side, device) for name in names}
     plain = {'plain': steps.pop('plain')}

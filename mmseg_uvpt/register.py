@@ -17,26 +17,26 @@ with contextlib.redirect_stdout(io.StringIO()):  # it prints a debugging message
     import mmseg.datasets
 import mmseg.models  # noqa: E402, F401
 
+import mmseg_uvpt.acceleration.async_preprocessor  # noqa: E402
+import mmseg_uvpt.augmentation.augmenting_preprocessor  # noqa: E402
+import mmseg_uvpt.augmentation.collate  # noqa: E402
 import mmseg_uvpt.correction.hook  # noqa: E402
 import mmseg_uvpt.datasets.cityscapes  # noqa: E402
 import mmseg_uvpt.datasets.image_cache  # noqa: E402
 import mmseg_uvpt.datasets.loading  # noqa: E402
 import mmseg_uvpt.datasets.source  # noqa: E402
 import mmseg_uvpt.datasets.transforms  # noqa: E402
-import mmseg_uvpt.engine.checkpoint_hook  # noqa: E402
-import mmseg_uvpt.engine.logged_numbers  # noqa: E402
-import mmseg_uvpt.engine.optimizer  # noqa: E402
+import mmseg_uvpt.engine.hooks.logged_numbers  # noqa: E402
+import mmseg_uvpt.engine.hooks.whole_checkpoint  # noqa: E402
+import mmseg_uvpt.engine.inference.test_time_augmentation  # noqa: E402
+import mmseg_uvpt.engine.training.optimizer  # noqa: E402
 import mmseg_uvpt.evaluation.iou_metric  # noqa: E402
-import mmseg_uvpt.generalisation.collate  # noqa: E402
-import mmseg_uvpt.generalisation.preprocessor  # noqa: E402
 import mmseg_uvpt.models.backbones.mit  # noqa: E402
 import mmseg_uvpt.models.backbones.swin  # noqa: E402
 import mmseg_uvpt.models.backbones.timm_pvt  # noqa: E402
-import mmseg_uvpt.models.decode_heads.daformer_head  # noqa: E402
+import mmseg_uvpt.models.decode_heads.daformer  # noqa: E402
 import mmseg_uvpt.models.losses.cross_entropy  # noqa: E402
-import mmseg_uvpt.models.preprocessor  # noqa: E402
 import mmseg_uvpt.models.prompts.prompted_backbone  # noqa: E402
-import mmseg_uvpt.models.segmentors.augmented  # noqa: E402
 import mmseg_uvpt.models.segmentors.source  # noqa: E402
 import mmseg_uvpt.models.segmentors.source_gta  # noqa: E402
 import mmseg_uvpt.models.segmentors.uni_uvpt  # noqa: E402, F401

@@ -22,7 +22,7 @@ from mmseg.datasets import CityscapesDataset
 from PIL import Image
 from raw_labels import classes_of_synthia
 
-from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CITYSCAPES = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
@@ -81,7 +81,7 @@ def _common(root: Path, folder: Path) -> list[str]:
 @pytest.fixture(scope='module')
 def pseudo_labels(root, source) -> Path:
     folder = root / 'cityscapes/pretrain/real/train'
-    pseudo_label.main(
+    generate_pseudo_label.main(
         [
             '--config',
             ADAPTED,

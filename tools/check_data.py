@@ -31,14 +31,14 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    from mmseg_uvpt.datasets.inspection import inspect  # after --help: takes a moment
-    from mmseg_uvpt.datasets.inspection_report import report_text
+    from mmseg_uvpt.datasets.conversion.inspection import inspect  # after --help: takes a moment
+    from mmseg_uvpt.datasets.conversion.inspection_report import report_text
     from mmseg_uvpt.datasets.label_encodings import CLASSES
 
     classes = CLASSES
     if arguments.config:
-        from mmseg_uvpt.engine.classes import classes_of
-        from mmseg_uvpt.engine.configuration import read
+        from mmseg_uvpt.engine.config.classes import classes_of
+        from mmseg_uvpt.engine.config.reading import read
 
         classes = classes_of(read(arguments.config))
     problems = 0

@@ -65,11 +65,11 @@ def main() -> None:
     args = parse_arguments()
     inputs = [getattr(args, given) for given in COMMANDS[args.command][0]]
 
-    from mmseg_uvpt.models import exported
-    from mmseg_uvpt.models.checkpoint_files import write_file
+    from mmseg_uvpt.checkpoints import export
+    from mmseg_uvpt.checkpoints.reading import write_file
 
-    exported.check_output(args.out, inputs, args.force)
-    write_file(getattr(exported, args.command)(*inputs), args.out)
+    export.check_output(args.out, inputs, args.force)
+    write_file(getattr(export, args.command)(*inputs), args.out)
     for path in (*inputs, args.out):
         print(f'{"written" if path is args.out else "read":8}{_megabytes(path):>10}  {path}')
 

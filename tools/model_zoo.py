@@ -51,7 +51,7 @@ def main() -> int:
     """Print what was asked for; return 1 if a file is wrong."""
     args = parse_arguments()
 
-    from mmseg_uvpt.zoo import files, tables
+    from mmseg_uvpt.checkpoints.zoo import files, tables
 
     chosen = files.select(files.read_zoo(), args.only)
     if args.command != 'list':
@@ -66,11 +66,11 @@ def main() -> int:
 
 
 def _inspect(chosen: list, args: argparse.Namespace) -> int:
-    from mmseg_uvpt.zoo.inspection import inspect
+    from mmseg_uvpt.checkpoints.zoo.inspection import inspect
 
     contents = None
     if args.command == 'verify':
-        from mmseg_uvpt.zoo.contents import check_contents as contents
+        from mmseg_uvpt.checkpoints.zoo.contents import check_contents as contents
     findings = inspect(chosen, args.model_root, contents)
     if args.only and not findings:
         raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmseg_uvpt.engine import cli
+from mmseg_uvpt.engine.scripts import options
 from mmseg_uvpt.errors import run_cli
 
 EXAMPLE = """\
@@ -23,7 +23,7 @@ def _share(text: str) -> float:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = cli.make_parser(
+    parser = options.make_parser(
         'Write <name>.png, the classes in the colours of the data set over the image, and '
         '<name>_classes.png, their ids, for each image; predictions.json says how they were made. '
         'No labels are needed. The model may be a source model or an adapted one.',
@@ -38,8 +38,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--opacity', type=_share, default=0.5, metavar='0..1', help='of the colours [%(default)s]'
     )
-    cli.add_network_options(parser)
-    cli.add_config_options(parser)
+    options.add_network_options(parser)
+    options.add_config_options(parser)
     return parser.parse_args()
 
 
@@ -47,8 +47,8 @@ def main() -> None:
     """Predict the images."""
     args = parse_arguments()
 
-    from mmseg_uvpt.engine.configuration import resolve
-    from mmseg_uvpt.engine.prediction import predict_images
+    from mmseg_uvpt.engine.config.reading import resolve
+    from mmseg_uvpt.engine.inference.images import predict_images
 
     command = f'python tools/predict.py {shlex.join(sys.argv[1:])}'
     count = predict_images(

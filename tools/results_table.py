@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLE = """\
 example:
   python tools/results_table.py work_dirs/sweep
-  python tools/results_table.py work_dirs/sweep --format csv --out results.csv
+  python tools/results_table.py work_dirs/sweep --format csv --out results_table.csv
   python tools/results_table.py --page README.md     # the published table alone, into the README"""
 
 
@@ -53,10 +53,10 @@ def main() -> None:
         raise UserError(f'--page takes a Markdown table, not --format {args.format}')
 
     from mmseg_uvpt.files import write_whole
-    from mmseg_uvpt.sweep import markdown, records, results
+    from mmseg_uvpt.sweep import markdown, records, results_table
 
     made = {'markdown': markdown.to_markdown, 'csv': records.to_csv, 'json': records.to_json}
-    text = made[args.format](results.collect(args.config_root, args.work_roots))
+    text = made[args.format](results_table.collect(args.config_root, args.work_roots))
     if args.page:
         markdown.update_page(args.page, text)
     elif args.out:

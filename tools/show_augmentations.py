@@ -41,9 +41,9 @@ def main() -> None:
     args = parse_arguments()
 
     import mmseg_uvpt.register  # noqa: F401
-    from mmseg_uvpt.engine.configuration import resolve
+    from mmseg_uvpt.augmentation.preview import draw
+    from mmseg_uvpt.engine.config.reading import resolve
     from mmseg_uvpt.files import refuse_to_replace
-    from mmseg_uvpt.generalisation.preview import draw
 
     refuse_to_replace(args.out, [args.image, args.config], args.force)
     draw(resolve(args), args.image, args.out, args.seed)

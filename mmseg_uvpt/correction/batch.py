@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmseg_uvpt.correction.bank import Box
+from mmseg_uvpt.correction.label_bank import Box
 from mmseg_uvpt.errors import UserError
 
 

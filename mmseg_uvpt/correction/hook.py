@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_uvpt.correction import exchange
-from mmseg_uvpt.correction.bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.batch import Crop, read_crop
+from mmseg_uvpt.correction.label_bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
 from mmseg_uvpt.correction.source import BankSource

@@ -8,9 +8,9 @@ from pathlib import Path
 from mmcv.transforms import LoadAnnotations
 from mmengine.logging import print_log
 
-from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.file_walk import paths_below
-from mmseg_uvpt.datasets.image_files import SUFFIXES, left_out, naming
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.file_walk import paths_below
+from mmseg_uvpt.datasets.files.image_files import SUFFIXES, left_out, naming
 from mmseg_uvpt.datasets.layouts import Layout
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable

@@ -14,9 +14,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mmseg_uvpt.datasets import png_files
-from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.png_files import png_header, read_grey_png, read_palette_png, read_png
+from mmseg_uvpt.datasets.files import png_files
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.png_files import (
+    png_header,
+    read_grey_png,
+    read_palette_png,
+    read_png,
+)
 from mmseg_uvpt.files import why_unreadable
 
 IGNORE = 255

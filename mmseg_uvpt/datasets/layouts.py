@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_uvpt.datasets.file_walk import paths_below
-from mmseg_uvpt.datasets.image_files import images_below, left_out
+from mmseg_uvpt.datasets.conversion.polygons import polygons_size, read_cityscapes_polygons
+from mmseg_uvpt.datasets.files.file_walk import paths_below
+from mmseg_uvpt.datasets.files.image_files import images_below, left_out
+from mmseg_uvpt.datasets.files.png_files import png_size
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
     SYNTHIA_TO_TRAIN_ID,
@@ -17,8 +19,6 @@ from mmseg_uvpt.datasets.label_encodings import (
     read_synthia_label,
     to_train_ids,
 )
-from mmseg_uvpt.datasets.png_files import png_size
-from mmseg_uvpt.datasets.polygons import polygons_size, read_cityscapes_polygons
 
 TRAIN_IDS = '_labelTrainIds.png'
 

@@ -9,8 +9,8 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
-from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.image_files import read_image
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.image_files import read_image
 from mmseg_uvpt.datasets.label_encodings import read_pseudo_label, read_train_ids
 from mmseg_uvpt.datasets.named_classes import MOST, not_mapped
 from mmseg_uvpt.registry import TRANSFORMS as OWN_TRANSFORMS

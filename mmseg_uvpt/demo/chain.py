@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmseg_uvpt.engine.run_folder import CONFIG, last_checkpoint
+from mmseg_uvpt.engine.work_folder.claim import CONFIG, last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
 

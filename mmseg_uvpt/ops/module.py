@@ -33,7 +33,7 @@ class DeformableAttention(nn.Module):
             raise ValueError(f'{heads} heads cannot share {width} value channels evenly')
         self.heads, self.levels, self.points = heads, levels, points
         # offset x, offset y and logit of each sample; two layers in released checkpoints, which
-        # mmseg_uvpt/models/released_names.py merges
+        # mmseg_uvpt/checkpoints/names.py merges
         self.sampling = nn.Linear(dim, heads * levels * points * 3)
         self.value_proj = nn.Linear(dim, width)
         self.output_proj = nn.Linear(width, dim)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.arguments import key_and_value, positive_int, seed, whole_number
-from mmseg_uvpt.engine import published
-from mmseg_uvpt.engine.cli import DATA_ROOT
+from mmseg_uvpt.engine.scripts import published
+from mmseg_uvpt.engine.scripts.options import DATA_ROOT
 from mmseg_uvpt.errors import UserError
 
 _SHORTEST = 10  # minutes: Slurm warns a job two minutes before its limit, and a start takes one
@@ -185,7 +185,7 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
         )
 
     # half a second: after the arguments
-    from mmseg_uvpt.engine.data_root import absolute
+    from mmseg_uvpt.engine.config.data_root import absolute
     from mmseg_uvpt.sweep.jobs import Settings, config_options
     from mmseg_uvpt.sweep.stages import STAGES, list_jobs
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_uvpt.engine import cli
-from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.scripts import options
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.models import Model, choose, released_source
 from mmseg_uvpt.sweep.rows import Row
@@ -56,7 +56,7 @@ def config_options(extra: Sequence[str]) -> argparse.Namespace:
         UserError: they are not of the right form.
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
-    cli.add_config_options(parser)
+    options.add_config_options(parser)
     return parser.parse_known_args(extra)[0]
 
 
@@ -156,7 +156,11 @@ class Job(ABC):
             arguments += ['--data-root', self.settings.data_root]
         script = shown(REPOSITORY / self.script)
         if self.settings.gpus > 1:
-            launch = ['-m', 'mmseg_uvpt.engine.torchrun', f'--nproc-per-node={self.settings.gpus}']
+            launch = [
+                '-m',
+                'mmseg_uvpt.engine.training.torchrun',
+                f'--nproc-per-node={self.settings.gpus}',
+            ]
             return [sys.executable, *launch, script, *arguments]
         return [sys.executable, script, *arguments]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable, write_whole
-from mmseg_uvpt.sweep.results import Result
+from mmseg_uvpt.sweep.results_table import Result
 
 BEGIN, END = '<!-- made by tools/results_table.py -->', '<!-- end of what it made -->'
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
-from mmseg_uvpt.engine.run_folder import best_checkpoint, last_checkpoint, record_of
+from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_checkpoint, record_of
 from mmseg_uvpt.files import why_unreadable
 
 OWN, RELEASED, MISSING = 'own', 'released', 'missing input'

@@ -6,7 +6,7 @@ import json
 import statistics
 from collections.abc import Sequence
 
-from mmseg_uvpt.sweep.results import Result
+from mmseg_uvpt.sweep.results_table import Result
 from mmseg_uvpt.sweep.scores import SIZES
 
 

@@ -3,8 +3,8 @@
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mmseg_uvpt.engine.configuration import require_data, require_file
-from mmseg_uvpt.engine.run_folder import CONFIG
+from mmseg_uvpt.engine.config.reading import require_data, require_file
+from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object
 from mmseg_uvpt.sweep.jobs import PRETRAIN, PSEUDO_LABEL, TRAIN, Job, Settings, shown
@@ -46,7 +46,7 @@ class Pretraining(Training):
         return Path(weights) if weights else None
 
     def require(self) -> None:
-        from mmseg_uvpt.generalisation import prerequisites
+        from mmseg_uvpt.augmentation import prerequisites
 
         if self.needs:
             require_file(self.needs, 'ImageNet weights', IMAGENET)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmseg_uvpt.correction import bank as bank_module
-from mmseg_uvpt.correction.bank import Box, Kept, LabelBank
+from mmseg_uvpt.correction import label_bank as bank_module
 from mmseg_uvpt.correction.identity import BankIdentity
+from mmseg_uvpt.correction.label_bank import Box, Kept, LabelBank
 from mmseg_uvpt.correction.layout import BankLayout
-from mmseg_uvpt.correction.quantile import class_quantiles
+from mmseg_uvpt.correction.thresholds import class_quantiles
 from mmseg_uvpt.errors import UserError
 
 SIZES = [(20, 30), (8, 40), (31, 17)]

@@ -8,8 +8,8 @@ import torch
 from mmengine.dataset import RepeatDataset
 from mmseg.structures import SegDataSample
 
-from mmseg_uvpt.correction.bank import Box
 from mmseg_uvpt.correction.batch import Crop, read_crop
+from mmseg_uvpt.correction.label_bank import Box
 from mmseg_uvpt.correction.source import BankSource
 from mmseg_uvpt.datasets.loading import LoadPseudoLabel
 from mmseg_uvpt.errors import UserError

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from mmseg_uvpt.correction import hook as hook_module
-from mmseg_uvpt.correction.bank import Box, LabelBank
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
+from mmseg_uvpt.correction.label_bank import Box, LabelBank
 from mmseg_uvpt.errors import UserError
 
 from .conftest import CLASSES, CROP, FRAME_SIZES

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmseg_uvpt.correction.quantile import ConfidenceHistogram, class_quantiles
+from mmseg_uvpt.correction.thresholds import ConfidenceHistogram, class_quantiles
 
 
 @pytest.mark.parametrize('quantile', [0.0, 0.3, 0.8, 1.0])

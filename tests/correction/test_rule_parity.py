@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from mmseg_uvpt.correction.quantile import class_quantiles
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
+from mmseg_uvpt.correction.thresholds import class_quantiles
 
 FIXTURES = ('label_correction', 'label_correction_long_epoch')
 

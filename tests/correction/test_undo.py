@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmseg_uvpt.correction.bank import Box, LabelBank
+from mmseg_uvpt.correction.label_bank import Box, LabelBank
 
 from .test_bank import IDENTITY, SIZES, make_kept, make_labels
 

@@ -18,7 +18,7 @@ from mmseg.registry import MODELS
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from correction.conftest import CROP, Guesser, Prediction
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
-from mmseg_uvpt.engine.runner import ProjectRunner
+from mmseg_uvpt.engine.training.runner import ProjectRunner
 
 
 @MODELS.register_module()

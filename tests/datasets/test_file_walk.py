@@ -8,15 +8,16 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from raw_labels import write_grey, write_rgb
 
-from mmseg_uvpt.correction.pseudo_labels import list_frames
-from mmseg_uvpt.datasets import checked_files, cityscapes, file_walk, loading  # noqa: F401
-from mmseg_uvpt.datasets.conversion import convert_data_set
-from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.image_files import images_below
-from mmseg_uvpt.datasets.inspection import inspect
+from mmseg_uvpt.augmentation import style_images
+from mmseg_uvpt.correction.pseudo_label_files import list_frames
+from mmseg_uvpt.datasets import checked_files
+from mmseg_uvpt.datasets.conversion.convert import convert_data_set
+from mmseg_uvpt.datasets.conversion.inspection import inspect
+from mmseg_uvpt.datasets.files import file_walk
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.image_files import images_below
 from mmseg_uvpt.datasets.layouts import CITYSCAPES
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.generalisation import style_images
 
 IMAGE = '{}_leftImg8bit.png'
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_uvpt.datasets import image_cache, source  # noqa: F401
 from mmseg_uvpt.datasets.cache_entries import read_entry, write_entry
-from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.image_cache import all_transforms, through_cache
 from mmseg_uvpt.errors import UserError
 

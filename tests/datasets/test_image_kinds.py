@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from mmseg_uvpt.datasets import decoding, image_files
-from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.image_files import check_whole_image, image_size, images_below, read_image
+from mmseg_uvpt.datasets.files import decoding, image_files
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.image_files import (
+    check_whole_image,
+    image_size,
+    images_below,
+    read_image,
+)
 
 FORMATS = ('jpg', 'webp', 'tif', 'bmp', 'gif', 'ppm', 'jp2', 'png', 'avif')
 TURNED = ('jpg', 'webp', 'tif', 'avif')

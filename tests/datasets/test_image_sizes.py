@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.image_files import image_size, read_image
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.image_files import image_size, read_image
 
 UPRIGHT, LYING = 1, 6  # EXIF's numbers
 

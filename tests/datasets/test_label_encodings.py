@@ -13,7 +13,7 @@ from raw_labels import (
 )
 
 from mmseg_uvpt.datasets import label_encodings
-from mmseg_uvpt.datasets.data_error import DataError
+from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
     CLASSES,

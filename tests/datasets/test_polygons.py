@@ -4,8 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.polygons import polygons_size, read_cityscapes_polygons
+from mmseg_uvpt.datasets.conversion.polygons import polygons_size, read_cityscapes_polygons
+from mmseg_uvpt.datasets.files.data_error import DataError
 
 
 def annotation(*objects):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.engine import pretrain
+from mmseg_uvpt.engine.scripts import pretrain
 
 BASES = Path(__file__).resolve().parents[2] / 'configs/_base_'
 SWIN = 'embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8)'

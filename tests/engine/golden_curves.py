@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.engine import pretrain, train
-from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.augmentation.adain import decoder, encoder
+from mmseg_uvpt.augmentation.style_randomisation import StylePredictor, StyleTransfer
+from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.scripts import pretrain, train
 from mmseg_uvpt.files import write_png
-from mmseg_uvpt.generalisation.adain import decoder, encoder
-from mmseg_uvpt.generalisation.style_randomisation import StylePredictor, StyleTransfer
 
 CURVES = Path(__file__).with_suffix('.json')
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -86,7 +86,7 @@ def curves(folder: Path) -> dict[str, dict[str, list[float]]]:
     runs = {'sss': run(pretrain.main, standard, folder / 'sss', data, STANDARD)}
     options = [*GENERALISING, f'train_dataloader.collate_fn.style_dir={data / "style"}']
     options += write_networks(data)
-    with patch('mmseg_uvpt.generalisation.style_images.SIDE', 80):
+    with patch('mmseg_uvpt.augmentation.style_images.SIDE', 80):
         work = folder / 'source-gta'
         runs['source-gta'] = run(pretrain.main, generalising, work, data, options)
     files = ['--source-checkpoint', str(write_source(data, standard))]

@@ -18,8 +18,8 @@ import torch
 
 from mmseg_uvpt import files
 from mmseg_uvpt.correction import mapped_file, undo
-from mmseg_uvpt.engine import provenance
-from mmseg_uvpt.engine.finite import FiniteOptimWrapper
+from mmseg_uvpt.engine.hooks.skipped_iterations import FiniteOptimWrapper
+from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.errors import run_cli
 
 # where a run can be killed, beside any moment: (holder, function); many are called a few times an

@@ -10,8 +10,8 @@ import pytest
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
-from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
-from mmseg_uvpt.engine.failures import readable_failures
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
+from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -100,7 +100,7 @@ def start(tmp_path, source_config, adaptation_config, finished):
     return main
 
 
-@pytest.mark.parametrize('command', [pretrain, test, pseudo_label])
+@pytest.mark.parametrize('command', [pretrain, test, generate_pseudo_label])
 def test_missing_data_root(start, tmp_path, command):
     with pytest.raises(UserError, match=r'data root .*nowhere/\w+ of .* does not exist'):
         start(command, '--data-root', str(tmp_path / 'nowhere'))
@@ -113,7 +113,7 @@ def test_missing_source_beside_cityscapes(start, tmp_path, data_root):
         start(pretrain, '--data-root', str(tmp_path / 'cs'))
 
 
-@pytest.mark.parametrize('command', [train, test, pseudo_label])
+@pytest.mark.parametrize('command', [train, test, generate_pseudo_label])
 def test_missing_checkpoint(start, command):
     with pytest.raises(UserError, match=r'checkpoint no\.pth does not exist'):
         start(command, checkpoint='no.pth')
@@ -244,7 +244,7 @@ def test_error_while_training_keeps_its_traceback(source_config, data_root, tmp_
 
 
 def test_no_workers_that_persist():
-    from mmseg_uvpt.engine.runner import _without_workers
+    from mmseg_uvpt.engine.training.runner import _without_workers
 
     loader = {'num_workers': 0, 'persistent_workers': True, 'prefetch_factor': 2}
     other = {'num_workers': 1, 'persistent_workers': True}
@@ -287,7 +287,7 @@ def test_unwritten_file_gets_the_cure_of_the_script():
 def test_data_root_replaces_the_leading_folder(finished, miniature):
     from argparse import Namespace
 
-    from mmseg_uvpt.engine.configuration import resolve
+    from mmseg_uvpt.engine.config.reading import resolve
 
     recipe = REPOSITORY / 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
     labels = 'cityscapes/pretrain/SSS_Swin-B_GTAV_Cityscapes_50.5/train'

@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.engine import pretrain, pseudo_label, train
-from mmseg_uvpt.engine.run_folder import differences
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, train
+from mmseg_uvpt.engine.work_folder.claim import differences
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_labelling_and_adaptation(tmp_path, finished, adaptation_config, data_ro
     checkpoint = str(finished / 'iter_4.pth')
     labels = data_root / 'cityscapes/pretrain/tiny/train'
     files = ['--checkpoint', checkpoint, '--pseudo_label_dir', str(labels)]
-    pseudo_label.main(['--config', str(adaptation_config), *files, *data, *options])
+    generate_pseudo_label.main(['--config', str(adaptation_config), *files, *data, *options])
     assert len(list(labels.rglob('*.png'))) == entries(folder) == 3
 
     found = []

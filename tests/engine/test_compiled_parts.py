@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch._dynamo.utils import counters
 
-from mmseg_uvpt.engine import compiled_parts
-from mmseg_uvpt.engine.compiled_parts import CompiledParts
+from mmseg_uvpt.acceleration import compiled_parts
+from mmseg_uvpt.acceleration.compiled_parts import CompiledParts
 from mmseg_uvpt.processes import run_apart
 
 

@@ -10,9 +10,10 @@ import torch
 from mmengine.config import Config
 from torch._dynamo.utils import counters
 
-from mmseg_uvpt.engine import configuration, pseudo_label, train
-from mmseg_uvpt.engine.compilation import _why_not
-from mmseg_uvpt.engine.compiled_parts import _remove_torn
+from mmseg_uvpt.acceleration.compile import _why_not
+from mmseg_uvpt.acceleration.compiled_parts import _remove_torn
+from mmseg_uvpt.engine.config import reading
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
 
@@ -27,7 +28,7 @@ def labelled(miniature, source_config, finished) -> list[str]:
     data = ['--data-root', str(miniature / 'data')]
     checkpoint = str(finished / 'iter_4.pth')
     found = ['--checkpoint', checkpoint, '--pseudo_label_dir', labels]
-    pseudo_label.main(['--config', str(source_config), *found, *data])
+    generate_pseudo_label.main(['--config', str(source_config), *found, *data])
     return ['--source-checkpoint', checkpoint, '--pseudo-label-dir', labels, *data]
 
 
@@ -154,7 +155,7 @@ def test_the_entry_of_mmengine(adapt, adaptation_config, tmp_path):
         adapt(more=('compile=True',))
     file = tmp_path / 'config.py'
     file.write_text(f'_base_ = [{str(adaptation_config)!r}]\ncompile = True\n')
-    found = configuration.read(file)
+    found = reading.read(file)
     assert found.uvpt.compile is True
     assert 'compile' not in found
 

@@ -7,9 +7,9 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_uvpt.engine import pretrain
-from mmseg_uvpt.engine.config_keys import READ, VARIABLES, check_names
-from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.engine.config.keys import READ, VARIABLES, check_names
+from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.scripts import pretrain
 from mmseg_uvpt.errors import UserError
 
 

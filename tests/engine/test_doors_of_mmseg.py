@@ -11,10 +11,10 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import Runner
 from mmseg.apis import MMSegInferencer, inference_model, init_model, show_result_pyplot
 
-from mmseg_uvpt.models import exported
-from mmseg_uvpt.models.checkpoint_files import read_file, write_file
-from mmseg_uvpt.models.checkpoints import load_file
-from mmseg_uvpt.models.released_names import to_released
+from mmseg_uvpt.checkpoints import export
+from mmseg_uvpt.checkpoints.loading import load_file
+from mmseg_uvpt.checkpoints.names import to_released
+from mmseg_uvpt.checkpoints.reading import read_file, write_file
 
 SIZES = ((32, 48), (64, 40), (64, 40), (20, 90))
 
@@ -141,7 +141,7 @@ def test_files_of_every_form(config, checkpoint, images, labels, tmp_path, form)
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 def test_exported_files(config, checkpoint, images, labels, tmp_path, suffix):
     path = tmp_path / f'model{suffix}'
-    write_file(exported.strip(checkpoint), path)
+    write_file(export.strip(checkpoint), path)
     model = init_model(config, str(path), device='cpu')
     assert_equal([label(inference_model(model, images[0]))], labels[:1])
     inferencer = MMSegInferencer(config, str(path), device='cpu', show_progress=False)

@@ -9,7 +9,7 @@ import killed_runs
 import numpy as np
 import pytest
 
-from mmseg_uvpt.engine import pretrain, train
+from mmseg_uvpt.engine.scripts import pretrain, train
 from mmseg_uvpt.files import write_png
 
 ITERATIONS = 12

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.files import write_png
 
 
@@ -17,7 +17,7 @@ def test_four_steps(tmp_path, finished, adaptation_config, data_root):
     adapted = tmp_path / 'adapted'
     labels = data_root / 'cityscapes/pretrain/tiny/train'
     checkpoint = str(finished / 'iter_4.pth')
-    pseudo_label.main(
+    generate_pseudo_label.main(
         [
             '--config',
             str(adaptation_config),

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from mmseg_uvpt.engine import pretrain
+from mmseg_uvpt.engine.scripts import pretrain
 from mmseg_uvpt.errors import UserError
 
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from mmseg_uvpt.engine import compiled_parts, labelling, pseudo_label, test
+from mmseg_uvpt.acceleration import compiled_parts
+from mmseg_uvpt.engine.inference import pseudo_labels
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, test
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
 
@@ -34,7 +36,7 @@ def label(tmp_path, finished, source_config, data_root):
         folder = tmp_path / name
         files = ['--checkpoint', str(finished / 'iter_4.pth'), '--pseudo_label_dir', str(folder)]
         data = ['--data-root', str(data_root)]
-        pseudo_label.main(['--config', str(source_config), *files, *data, *options])
+        generate_pseudo_label.main(['--config', str(source_config), *files, *data, *options])
         return folder
 
     return run
@@ -118,7 +120,7 @@ def test_full_disk_while_writing_labels(label, monkeypatch):
         write_png(path, array)
 
     with monkeypatch.context() as patch:
-        patch.setattr(labelling, 'write_png', full)
+        patch.setattr(pseudo_labels, 'write_png', full)
         with pytest.raises(UserError, match='Free some space and run the same command again'):
             label('labels')
     folder = label('labels')
@@ -137,7 +139,7 @@ def test_a_frame_is_noted_before_its_label_is_written(label, monkeypatch):
         orders.append(path.name.split('_gtFine')[0] in ' '.join(noted))
         write_png(path, array)
 
-    monkeypatch.setattr(labelling, 'write_png', look_first)
+    monkeypatch.setattr(pseudo_labels, 'write_png', look_first)
     label('labels')
     assert orders == [True] * 3
 

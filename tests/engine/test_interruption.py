@@ -9,8 +9,8 @@ from pathlib import Path
 import killed_runs
 import pytest
 
-from mmseg_uvpt.engine import pretrain
-from mmseg_uvpt.engine.run_folder import last_checkpoint
+from mmseg_uvpt.engine.scripts import pretrain
+from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import STOPPED
 
 LONG = ['train_cfg.max_iters=300', 'train_cfg.val_interval=200']
@@ -93,6 +93,6 @@ def test_signal_before_training(arguments, tmp_path, monkeypatch, capfd):
     def interrupt(cfg):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr('mmseg_uvpt.engine.training.build_runner', interrupt)
+    monkeypatch.setattr('mmseg_uvpt.engine.training.run.build_runner', interrupt)
     assert killed_runs.wait(killed_runs.fork(pretrain.main, arguments)) == STOPPED
     assert 'stopped by SIGTERM before training began' in capfd.readouterr().err

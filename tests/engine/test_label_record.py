@@ -9,13 +9,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.engine import pseudo_label, train
-from mmseg_uvpt.engine.label_record import require_labels_of, weights_sha256
+from mmseg_uvpt.checkpoints.export import join, split, strip
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
+from mmseg_uvpt.checkpoints.names import to_released
+from mmseg_uvpt.checkpoints.reading import write_file
+from mmseg_uvpt.engine.inference.label_record import require_labels_of, weights_sha256
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, train
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.models.checkpoint_files import write_file
-from mmseg_uvpt.models.checkpoints import load_file, state_dict_of
-from mmseg_uvpt.models.exported import join, split, strip
-from mmseg_uvpt.models.released_names import to_released
 
 BOUND = 'default_hooks.label_correction.foreign_labels=False'
 FRAME = 'aachen/aachen_0_gtFine_labelTrainIds.png'
@@ -36,7 +36,7 @@ def made(tmp_path, model, source_config, data_root):
 
 def label(config, checkpoint, folder, data_root, *more):
     files = ['--config', str(config), '--checkpoint', str(checkpoint), '--pseudo_label_dir']
-    pseudo_label.main([*files, str(folder), '--data-root', str(data_root), *more])
+    generate_pseudo_label.main([*files, str(folder), '--data-root', str(data_root), *more])
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_labels_of_another_model(made, other, model, adapt, tmp_path, source_con
     command = str(error.value).partition('labels of this model: ')[2].partition(' and train')[0]
     words = shlex.split(command)
     assert words[:2] == ['python', 'generate_pseudo_label.py']
-    pseudo_label.main(words[2:])
+    generate_pseudo_label.main(words[2:])
     own = str(error.value).partition('--pseudo-label-dir ')[2].partition(', or')[0]
     assert own == words[-1] == str(tmp_path / f'labels/other_{digest(other)[:8]}/train')
     adapt(other, own)

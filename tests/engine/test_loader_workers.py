@@ -5,9 +5,9 @@ import os
 import pytest
 from mmengine.config import Config
 
-from mmseg_uvpt.engine import loader_workers
-from mmseg_uvpt.engine.loader_workers import that_read
-from mmseg_uvpt.engine.run_folder import differences
+from mmseg_uvpt.datasets import loader_workers
+from mmseg_uvpt.datasets.loader_workers import that_read
+from mmseg_uvpt.engine.work_folder.claim import differences
 
 RECIPE = 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
 

@@ -9,7 +9,7 @@ import torch
 
 COUNT_FAULTS = """
 import resource, sys, torch
-from mmseg_uvpt.engine.main_memory import keep_main_memory
+from mmseg_uvpt.acceleration.main_memory import keep_main_memory
 if sys.argv[1] == 'kept':
     keep_main_memory()
 for _ in range(30):

@@ -10,9 +10,9 @@ from mmengine.config import Config
 
 from mmseg_uvpt.datasets.label_encodings import CLASSES as CITYSCAPES
 from mmseg_uvpt.datasets.named_classes import colours
-from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
-from mmseg_uvpt.engine.configuration import read
-from mmseg_uvpt.engine.prediction import CLASSES, predict_images
+from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError
 
 
@@ -58,7 +58,7 @@ def test_all_scripts(number, own, data_root, tmp_path):
     assert len(list(source.glob('best_mIoU_iter_*.pth'))) == 1
 
     files = ['--config', adaptation, '--checkpoint', last_of(source)]
-    pseudo_label.main([*files, '--pseudo_label_dir', str(labels), *place])
+    generate_pseudo_label.main([*files, '--pseudo_label_dir', str(labels), *place])
     record = json.loads((labels / 'pseudo_labels.json').read_text())
     assert record['class_names'] == names(number)
     assert list(record['classes']) == names(number)
@@ -214,7 +214,7 @@ def test_a_checkpoint_of_other_classes(own, finished, data_root, tmp_path):
         test.main([config, last_of(finished), *place])
     where = ['--config', config, '--checkpoint', last_of(finished), '--data-root', str(data_root)]
     with pytest.raises(UserError, match=told.format('kind 0', 'target_tr', 'road', 'checkpoint')):
-        pseudo_label.main([*where, '--pseudo_label_dir', str(tmp_path / 'labels')])
+        generate_pseudo_label.main([*where, '--pseudo_label_dir', str(tmp_path / 'labels')])
     with pytest.raises(UserError, match=told.format('kind 0', 'test_data', 'road', 'checkpoint')):
         predict_images(read(config), last_of(finished), [str(data_root)], str(tmp_path), 'run')
     (tmp_path / 'labels').mkdir()

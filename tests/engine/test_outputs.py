@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_uvpt.engine import test
-from mmseg_uvpt.engine.configuration import read
-from mmseg_uvpt.engine.outputs import RECORD, claim_folder
-from mmseg_uvpt.engine.prediction import CLASSES, predict_images
+from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
+from mmseg_uvpt.engine.scripts import test
+from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import refuse_to_replace
 

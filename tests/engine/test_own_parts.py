@@ -15,10 +15,10 @@ from mmseg_uvpt.correction.rule import LabelCorrectionRule
 from mmseg_uvpt.datasets import checked_files
 from mmseg_uvpt.datasets.cityscapes import CityscapesDataset
 from mmseg_uvpt.datasets.source import GTADataset
-from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
-from mmseg_uvpt.engine.configuration import read
-from mmseg_uvpt.engine.labelling import source_model
-from mmseg_uvpt.engine.prediction import CLASSES, predict_image, predict_images
+from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.inference.images import CLASSES, predict_image, predict_images
+from mmseg_uvpt.engine.inference.pseudo_labels import source_model
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
 
@@ -62,7 +62,9 @@ def test_photographs_without_labels(tmp_path, finished, adaptation_config, photo
     labels, checkpoint = tmp_path / 'labels', str(finished / 'iter_4.pth')
     config = ['--config', str(adaptation_config), '--checkpoint', checkpoint]
     suffix = 'target_train_dataloader.dataset.img_suffix=.jpg'
-    pseudo_label.main([*config, '--pseudo_label_dir', str(labels), *data, '--cfg-options', suffix])
+    generate_pseudo_label.main(
+        [*config, '--pseudo_label_dir', str(labels), *data, '--cfg-options', suffix]
+    )
     made = sorted(labels.rglob('*.png'))
     assert len(made) == 4
     assert cv2.imread(str(made[2]), cv2.IMREAD_UNCHANGED).shape == (80, 120)
@@ -93,7 +95,7 @@ def test_images_under_other_names_are_not_left_out_in_silence(
     cv2.imwrite(str(folder / 'a_leftImg8bit.png'), np.zeros((64, 128, 3), np.uint8))
     files = ['--checkpoint', str(finished / 'iter_4.pth'), '--pseudo_label_dir']
     files += [str(tmp_path / 'labels'), '--data-root', str(photographs)]
-    pseudo_label.main(['--config', str(adaptation_config), *files])
+    generate_pseudo_label.main(['--config', str(adaptation_config), *files])
     assert len(said) == 1
     assert said[0].startswith('4 images are left out in ')
     assert ": .jpg (4). They do not end in '_leftImg8bit.png': rename them, or set" in said[0]
@@ -212,7 +214,7 @@ def test_classes_of_ones_own(source_config, adaptation_config, data_root, tmp_pa
     pretrain.main([str(source_config), '--work-dir', str(source), *own, *first])
     checkpoint, labels = str(source / 'iter_4.pth'), str(tmp_path / 'labels')
     config = ['--config', str(adaptation_config), '--checkpoint', checkpoint]
-    pseudo_label.main([*config, '--pseudo_label_dir', labels, *own])
+    generate_pseudo_label.main([*config, '--pseudo_label_dir', labels, *own])
     files = ['--source-checkpoint', checkpoint, '--pseudo-label-dir', labels]
     files += ['--work-dir', str(adapted)]
     then = ['train_dataloader.dataset.type=FiveTarget']

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from mmseg.apis import init_model
 
-from mmseg_uvpt.engine import pseudo_label, work_lock
+from mmseg_uvpt.engine.scripts import generate_pseudo_label
+from mmseg_uvpt.engine.work_folder import lock
 from mmseg_uvpt.errors import UserError
 
 FRAMES = ('aachen/aachen_0', 'aachen/aachen_1', 'ulm/ulm_0')
@@ -25,7 +26,7 @@ def label(tmp_path, finished, source_config, miniature):
         folder = tmp_path / 'labels'
         files = ['--checkpoint', str(checkpoint), '--pseudo_label_dir', str(folder)]
         data = ['--data-root', str(data)]
-        pseudo_label.main(['--config', str(source_config), *files, *data, *options])
+        generate_pseudo_label.main(['--config', str(source_config), *files, *data, *options])
         return folder
 
     return run
@@ -93,9 +94,9 @@ def test_whole_files_are_skipped_others_made_again(label):
 
 def test_two_runs_exclude_each_other(label, monkeypatch):
     folder = label()
-    monkeypatch.setattr(work_lock, '_PATIENCE', 0.2)
+    monkeypatch.setattr(lock, '_PATIENCE', 0.2)
     with (
-        work_lock.locked(folder, 'none', 'python generate_pseudo_label.py here'),
+        lock.locked(folder, 'none', 'python generate_pseudo_label.py here'),
         pytest.raises(
             UserError, match=r'in use by process .*label\.py here\..* another --pseudo_label_dir'
         ),
@@ -115,7 +116,7 @@ def test_full_disk_while_noting_confidences(label, monkeypatch):
 
     path(folder, FRAMES[2]).unlink()
     with monkeypatch.context() as patch:
-        patch.setattr('mmseg_uvpt.engine.label_report.open', full, raising=False)
+        patch.setattr('mmseg_uvpt.engine.inference.label_report.open', full, raising=False)
         with pytest.raises(UserError, match=r'^cannot write .*jsonl: No space') as error:
             label()
     assert str(error.value).endswith('Free some space and run the same command again')
@@ -171,7 +172,7 @@ def test_a_diverged_model_labels_nothing(tmp_path, finished, adaptation_config, 
     torch.save(checkpoint, tmp_path / 'nan.pth')
     folder = tmp_path / 'labels'
     with pytest.raises(UserError, match=r'no finite numbers for .*aachen_0'):
-        pseudo_label.main(
+        generate_pseudo_label.main(
             [
                 *('--config', str(adaptation_config), '--checkpoint', str(tmp_path / 'nan.pth')),
                 *('--pseudo_label_dir', str(folder), '--data-root', str(data_root)),

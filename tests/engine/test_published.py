@@ -8,8 +8,8 @@ from inspect import signature
 import pytest
 from mmengine.runner import Runner
 
-from mmseg_uvpt.engine import pretrain, pseudo_label, published, test, train
-from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, published, test, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
 
@@ -17,7 +17,7 @@ SCRIPTS = {
     'pretrain.py': (pretrain, 'configs/pretrain/sss_swin-b_gta5.py'),
     'train.py': (train, 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'),
     'test.py': (test, 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'),
-    'generate_pseudo_label.py': (pseudo_label, None),
+    'generate_pseudo_label.py': (generate_pseudo_label, None),
 }
 DEFAULTS = {  # what may be named and stands in no recipe
     'model': signature(UniUVPT).parameters,
@@ -73,8 +73,8 @@ def test_the_entries_that_answers_name_are_those_of_the_recipes(script):
 
 
 def test_several_options_of_a_config_add_up():
-    parser = train.cli.make_parser('', '')
-    train.cli.add_config_options(parser)
+    parser = train.options.make_parser('', '')
+    train.options.add_config_options(parser)
     args = parser.parse_args(['--cfg-options', 'a=1', 'b=2', '--cfg-options', 'c=3'])
     assert args.cfg_options == ['a=1', 'b=2', 'c=3']
     assert parser.parse_args([]).cfg_options == []

@@ -11,9 +11,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.engine.configuration import parts_of_type, resolve
-from mmseg_uvpt.engine.parameters import parameter_counts
-from mmseg_uvpt.generalisation.augmentations import LEFT_OUT
+from mmseg_uvpt.augmentation.augmentations import LEFT_OUT
+from mmseg_uvpt.engine.config.reading import parts_of_type, resolve
+from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # pretraining, backbone -> (source, adapted) for GTA 19, SYNTHIA 16, SYNTHIA 13

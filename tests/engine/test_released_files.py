@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmseg_uvpt.engine import pseudo_label, test, train
-from mmseg_uvpt.models.checkpoint_files import write_file
-from mmseg_uvpt.models.exported import join, split
-from mmseg_uvpt.models.released_names import to_released
+from mmseg_uvpt.checkpoints.export import join, split
+from mmseg_uvpt.checkpoints.names import to_released
+from mmseg_uvpt.checkpoints.reading import write_file
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, test, train
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +58,7 @@ def test_source_model(released, finished, source_config, adaptation_config, data
     folders = []
     for path in (released, finished / 'iter_4.pth'):
         folders.append(tmp_path / path.stem)
-        pseudo_label.main(
+        generate_pseudo_label.main(
             [
                 '--config',
                 str(adaptation_config),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError
 
 ITERATIONS = 8
@@ -36,7 +36,7 @@ def adaptation(tmp_path, adaptation_config, finished, place) -> list[str]:
     """Arguments of an adaptation that corrects much; they end with those for the config."""
     source, labels = str(finished / 'iter_4.pth'), str(tmp_path / 'labels')
     where = ['--checkpoint', source, '--pseudo_label_dir', labels]
-    pseudo_label.main(['--config', str(adaptation_config), *where, *place])
+    generate_pseudo_label.main(['--config', str(adaptation_config), *where, *place])
     arguments = [str(adaptation_config), '--source-checkpoint', source, *place]
     correction = 'default_hooks.label_correction'
     return [
@@ -76,14 +76,14 @@ def test_pseudo_labels(tmp_path, adaptation_config, finished, place):
     arguments = ['--config', str(adaptation_config), '--checkpoint', str(finished / 'iter_4.pth')]
     arguments += [*place, '--pseudo_label_dir']
     one, two = tmp_path / 'one', tmp_path / 'two'
-    pseudo_label.main([*arguments, str(one)])
-    pseudo_label.main([*arguments, str(two)])
+    generate_pseudo_label.main([*arguments, str(one)])
+    generate_pseudo_label.main([*arguments, str(two)])
     names = sorted(path.relative_to(one) for path in one.rglob('*.png'))
     for name in names[1:]:
         (two / name).unlink()
     journal = two / 'pseudo_label_confidences.jsonl'
     journal.write_text(journal.read_text().splitlines()[0][:-1])  # cut short by a kill
-    in_two(pseudo_label.main, [*arguments, two])
+    in_two(generate_pseudo_label.main, [*arguments, two])
     for name in names:
         assert (two / name).read_bytes() == (one / name).read_bytes()
     assert len(list(two.glob('*.jsonl'))) == 2
@@ -92,7 +92,7 @@ def test_pseudo_labels(tmp_path, adaptation_config, finished, place):
     assert [report['images_with_confidence'] for report in reports] == [3, 2]
     for name in reports[0]['classes']:
         assert len({report['classes'][name]['frequency'] for report in reports}) == 1
-    pseudo_label.main([*arguments, str(two), '--force'])
+    generate_pseudo_label.main([*arguments, str(two), '--force'])
     assert len(list(two.glob('*.jsonl'))) == 1
     report = json.loads((two / 'pseudo_labels.json').read_text())
     assert report['classes'] == reports[0]['classes']

@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmseg.models import SegDataPreProcessor
 
-from mmseg_uvpt.engine.checkpoint_hook import WholeCheckpointHook
-from mmseg_uvpt.engine.finite import FiniteOptimWrapper
+from mmseg_uvpt.engine.hooks.skipped_iterations import FiniteOptimWrapper
+from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.errors import UserError
 
 

@@ -10,8 +10,8 @@ import pytest
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
-from mmseg_uvpt.engine import torchrun
-from mmseg_uvpt.engine.run_folder import last_checkpoint
+from mmseg_uvpt.engine.training import torchrun
+from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import STOPPED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize('processes', [1, 2])
 def test_a_signal_is_handed_on(tmp_path, source_config, miniature, processes):
     folder = tmp_path / 'run'
-    command = [sys.executable, '-m', 'mmseg_uvpt.engine.torchrun']
+    command = [sys.executable, '-m', 'mmseg_uvpt.engine.training.torchrun']
     command += [f'--nproc-per-node={processes}']
     command += [REPOSITORY / 'pretrain.py', source_config, '--data-root', miniature / 'data']
     options = ['train_cfg.max_iters=100000', 'default_hooks.checkpoint.interval=100000']

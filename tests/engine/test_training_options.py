@@ -10,8 +10,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.engine import pretrain
-from mmseg_uvpt.engine.configuration import resolve
+from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.scripts import pretrain
 from mmseg_uvpt.errors import UserError
 
 MULTIPLIERS = 'optim_wrapper.paramwise_cfg'

@@ -11,9 +11,10 @@ import torch
 import torch.distributed as dist
 from mmengine.hooks import Hook
 
-from mmseg_uvpt.engine import exact_resume, random_states
-from mmseg_uvpt.engine.finite import FiniteOptimWrapper
-from mmseg_uvpt.engine.interruption import Interruption, InterruptionHook, Stopped
+from mmseg_uvpt import random_states
+from mmseg_uvpt.engine.hooks import resume
+from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook, Stopped
+from mmseg_uvpt.engine.hooks.skipped_iterations import FiniteOptimWrapper
 
 
 def in_two_processes(tmp_path, function) -> None:
@@ -71,7 +72,7 @@ def test_random_states_of_all_are_kept(tmp_path):
     def check(rank: int) -> None:
         torch.manual_seed(rank)
         expected = random_states.take()
-        hook: Hook = exact_resume.ExactResumeHook()
+        hook: Hook = resume.ExactResumeHook()
         hook.before_checkpoint(None, 1)
         assert torch.equal(hook._states[rank]['torch'], expected['torch'])
         assert not torch.equal(hook._states[0]['torch'], hook._states[1]['torch'])

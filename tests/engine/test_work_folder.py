@@ -10,9 +10,9 @@ import time
 import pytest
 import torch
 
-from mmseg_uvpt.engine import work_lock
-from mmseg_uvpt.engine.checkpoint_hook import WholeFileBackend
-from mmseg_uvpt.engine.run_folder import best_checkpoint, record_of
+from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeFileBackend
+from mmseg_uvpt.engine.work_folder import lock
+from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, record_of
 from mmseg_uvpt.errors import UserError
 
 
@@ -187,13 +187,13 @@ def test_all_evaluated_checkpoints_are_kept_where_asked_for(run):
 
 
 def test_two_runs_exclude_each_other(run, folder, monkeypatch):
-    monkeypatch.setattr(work_lock, '_PATIENCE', 0.2)
+    monkeypatch.setattr(lock, '_PATIENCE', 0.2)
     with (
-        work_lock.locked(folder, 'none', 'python pretrain.py here'),
+        lock.locked(folder, 'none', 'python pretrain.py here'),
         pytest.raises(UserError, match=rf'in use by process {os.getpid()} on .*: python pretrain'),
     ):
         run('--resume')
-    with work_lock.locked(folder, 'none', 'python pretrain.py here'):
+    with lock.locked(folder, 'none', 'python pretrain.py here'):
         pass
 
 

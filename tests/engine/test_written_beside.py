@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from mmseg_uvpt.engine import writing
+from mmseg_uvpt.engine.inference import writers as module
+from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
 
@@ -16,13 +17,13 @@ THREADS = 2
 
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch):
-    monkeypatch.setattr(writing, 'share_of_processors', lambda: THREADS)
+    monkeypatch.setattr(module, 'share_of_processors', lambda: THREADS)
 
 
 def test_all_is_done_at_the_end_with_the_permissions_of_one_thread(tmp_path):
     before = os.umask(0o027)
     try:
-        with writing.Writers() as writers:
+        with Writers() as writers:
             for i in range(40):
                 writers.submit(write_png, tmp_path / f'{i}.png', np.full((8, 8), i, np.uint8))
         assert len(list(tmp_path.iterdir())) == 40
@@ -35,7 +36,7 @@ def test_a_slow_disk_slows_the_caller_down():
     disk, handed_over = threading.Event(), []
 
     def hand_over():
-        with writing.Writers() as writers:
+        with Writers() as writers:
             for i in range(20):
                 writers.submit(disk.wait)
                 handed_over.append(i)
@@ -60,7 +61,7 @@ def test_the_first_error_ends_the_block_and_nothing_new_begins():
             failed.set()
 
     def hand_over():
-        with writing.Writers() as writers:
+        with Writers() as writers:
             writers.submit(fail)
             failed.wait(10)
             for i in range(100):
@@ -75,7 +76,7 @@ def test_an_error_of_the_last_job_is_not_lost():
     def fail():
         raise UserError('cannot write x.png')
 
-    with pytest.raises(UserError, match=r'x\.png'), writing.Writers() as writers:
+    with pytest.raises(UserError, match=r'x\.png'), Writers() as writers:
         writers.submit(fail)
 
 
@@ -87,7 +88,7 @@ def test_an_error_of_the_block_drops_what_waits():
         disk.wait(10)
 
     def stopped():
-        with writing.Writers() as writers:
+        with Writers() as writers:
             for i in range(3 * THREADS):
                 writers.submit(write, i)
             threading.Timer(0.2, disk.set).start()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError
 
 SOURCE, ADAPTED, CHECKPOINT, LABELS = 'tiny.py', 'tiny-adapted.py', 'source.pth', 'labels'
@@ -18,7 +18,7 @@ ADAPT = ('--source-checkpoint', CHECKPOINT, '--pseudo-label-dir', LABELS, '--dat
 SCRIPTS = {
     'pretrain': (pretrain.main, (SOURCE, *NEW), (SOURCE, 'data/gta', 'data/cityscapes')),
     'pseudo_label': (
-        pseudo_label.main,
+        generate_pseudo_label.main,
         ('--config', SOURCE, '--checkpoint', CHECKPOINT, '--pseudo_label_dir', LABELS, *NEW[2:]),
         (SOURCE, CHECKPOINT, LABELS, 'data/cityscapes/leftImg8bit/train'),
     ),

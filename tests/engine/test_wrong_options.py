@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_uvpt.engine import pretrain, pseudo_label, test, train
-from mmseg_uvpt.engine.configuration import read
+from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError
 
-SCRIPTS = {'pretrain': pretrain, 'pseudo_label': pseudo_label, 'train': train, 'test': test}
+SCRIPTS = {
+    'pretrain': pretrain,
+    'pseudo_label': generate_pseudo_label,
+    'train': train,
+    'test': test,
+}
 VALUES = (
     *(
         '-1',
@@ -80,7 +85,7 @@ def labels(miniature, source_config, finished, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('labels')
     files = ['--checkpoint', str(finished / 'iter_4.pth'), '--pseudo_label_dir', str(folder)]
     data = ['--data-root', str(miniature / 'data')]
-    pseudo_label.main(['--config', str(source_config), *files, *data])
+    generate_pseudo_label.main(['--config', str(source_config), *files, *data])
     return folder
 
 

@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'robustness'))
 import damages
 import readers
 
+from mmseg_uvpt.checkpoints.loading import fit, is_prompted, state_dict_of
+from mmseg_uvpt.checkpoints.names import name_in_staged_backbone, to_ours, to_released
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.models.checkpoints import fit, is_prompted, state_dict_of
-from mmseg_uvpt.models.released_names import name_in_staged_backbone, to_ours, to_released
 
 _LONGEST = 1 << 20  # bytes of a chunk that are looked at
 

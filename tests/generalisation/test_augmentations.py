@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_uvpt.generalisation.adain import AdaIN, adapt, encoder
-from mmseg_uvpt.generalisation.fda import exchange_amplitude
-from mmseg_uvpt.generalisation.style_randomisation import (
+from mmseg_uvpt.augmentation.adain import AdaIN, adapt, encoder
+from mmseg_uvpt.augmentation.fda import exchange_amplitude
+from mmseg_uvpt.augmentation.style_randomisation import (
     EMBEDDING,
     StylePredictor,
     StyleRandomisation,

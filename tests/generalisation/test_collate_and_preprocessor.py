@@ -13,12 +13,12 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.augmentation import corruptions, prerequisites, style_images
+from mmseg_uvpt.augmentation.augmentations import CORRUPTIONS, LEFT_OUT
+from mmseg_uvpt.augmentation.augmenting_preprocessor import GeneralisingPreprocessor
+from mmseg_uvpt.augmentation.collate import augmented_collate
+from mmseg_uvpt.augmentation.prerequisites import FILES
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.generalisation import corruptions, prerequisites, style_images
-from mmseg_uvpt.generalisation.augmentations import CORRUPTIONS, LEFT_OUT
-from mmseg_uvpt.generalisation.collate import augmented_collate
-from mmseg_uvpt.generalisation.preprocessor import GeneralisingPreprocessor
-from mmseg_uvpt.generalisation.prerequisites import FILES
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 HAS_IMAUG = importlib.util.find_spec('imgaug') is not None
@@ -57,8 +57,8 @@ def styles(tmp_path):
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
     """Write files of weights as they are published, filled at random."""
-    from mmseg_uvpt.generalisation.adain import decoder, encoder
-    from mmseg_uvpt.generalisation.style_randomisation import StylePredictor, StyleTransfer
+    from mmseg_uvpt.augmentation.adain import decoder, encoder
+    from mmseg_uvpt.augmentation.style_randomisation import StylePredictor, StyleTransfer
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp('weights')
@@ -133,7 +133,7 @@ def test_random_targets_are_real_numbers_from_1_to_255(monkeypatch):
         targets.append(255 * target)
         return image
 
-    monkeypatch.setattr('mmseg_uvpt.generalisation.preprocessor.exchange_amplitude', note)
+    monkeypatch.setattr('mmseg_uvpt.augmentation.augmenting_preprocessor.exchange_amplitude', note)
     torch.manual_seed(0)
     preprocessor()(augmented_collate(batch(), ['fda_random']), training=True)
     (noise,) = targets
@@ -151,7 +151,7 @@ def test_severities_are_1_and_2(monkeypatch):
         seen.append(severity)
         return image
 
-    monkeypatch.setattr('mmseg_uvpt.generalisation.collate.corrupt', note)
+    monkeypatch.setattr('mmseg_uvpt.augmentation.collate.corrupt', note)
     np.random.seed(0)  # noqa: NPY002
     for _ in range(40):
         augmented_collate(batch(), ['snow', 'frost'])
@@ -349,7 +349,7 @@ def test_style_images_for_crops_of_other_sizes_too(monkeypatch):
         targets.append(target)
         return image
 
-    monkeypatch.setattr('mmseg_uvpt.generalisation.preprocessor.exchange_amplitude', note)
+    monkeypatch.setattr('mmseg_uvpt.augmentation.augmenting_preprocessor.exchange_amplitude', note)
     chequered = np.indices((512, 512)).sum(0) % 2 * 255
     style = PixelData(data=torch.from_numpy(chequered)[None].repeat(3, 1, 1).byte())
     preprocessor().augment('fda_style', torch.zeros(1, 3, 128, 96), [style])

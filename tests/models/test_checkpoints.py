@@ -13,9 +13,9 @@ from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
 
+from mmseg_uvpt.checkpoints.loading import load_file
+from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.models.checkpoints import load_file
-from mmseg_uvpt.models.released_names import to_released
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NANO = ['swin-nano', 'mit-nano']

@@ -11,12 +11,17 @@ import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from mmseg_uvpt.engine.compilation import _View, _Views, compile_views
-from mmseg_uvpt.models import cuda_graphs
+from mmseg_uvpt.acceleration import cuda_graphs
+from mmseg_uvpt.acceleration.capture import RECORDING, fused, is_recorded
+from mmseg_uvpt.acceleration.compile import _View, _Views, compile_views
+from mmseg_uvpt.acceleration.cuda_graphs import (
+    RecordedNetwork,
+    RecordedSteps,
+    RecordingError,
+    _recording,
+)
+from mmseg_uvpt.acceleration.frozen import FrozenLinear
 from mmseg_uvpt.models.backbones.swin import _windows_of
-from mmseg_uvpt.models.cuda_graphs import RecordedNetwork, RecordedSteps, RecordingError, _recording
-from mmseg_uvpt.models.frozen import FrozenLinear
-from mmseg_uvpt.models.recording import RECORDING, fused, is_recorded
 
 _WITHOUT_DRAWS = {'backbone.staged.drop_path_rate': 0.0, 'decode_head.dropout_ratio': 0.0}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_uvpt.models.depthwise import Depthwise, runs_shifted, shifted
+from mmseg_uvpt.acceleration.depthwise import Depthwise, runs_shifted, shifted
 
 
 @pytest.mark.parametrize('dilation', [6, 18])

@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from mmseg_uvpt.models.frozen import FrozenConv2d, freeze
+from mmseg_uvpt.acceleration.frozen import FrozenConv2d, freeze
 
 SIZE = (14, 14)
 TOKENS = SIZE[0] * SIZE[1]

@@ -7,8 +7,8 @@ from mmseg.models.segmentors.seg_tta import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_uvpt.models.segmentors.augmented import AugmentedSegmentor
-from mmseg_uvpt.models.segmentors.labels import largest, resized_label
+from mmseg_uvpt.engine.inference.labels import largest, resized_label
+from mmseg_uvpt.engine.inference.test_time_augmentation import AugmentedSegmentor
 
 SIZE, SEEN = (50, 90), (32, 58)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from mmseg_uvpt.models.released_names import to_released
+from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.ops import backends
 
 # relative L2 error in float32 (parity/README.md)

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmseg_uvpt.models.recording import RECORDING, Recording
-from mmseg_uvpt.models.resizing import _Resized, resized
+from mmseg_uvpt.acceleration.capture import RECORDING, Recording
+from mmseg_uvpt.ops.resizing import _Resized, resized
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 

@@ -5,7 +5,7 @@ import torch
 from mmseg.models.losses import accuracy
 from torch.nn.functional import interpolate
 
-from mmseg_uvpt.models import recomputation
+from mmseg_uvpt.acceleration import checkpointing
 
 PARTS = {
     'prompts': (
@@ -195,7 +195,7 @@ def test_recomputing_under_autocast_changes_no_number_and_saves_memory(
     steps, kept = [], []
     for recomputes in (True, False):
         if not recomputes:
-            monkeypatch.setattr(recomputation, 'recomputed', lambda run, *args: run(*args))
+            monkeypatch.setattr(checkpointing, 'recomputed', lambda run, *args: run(*args))
         torch.manual_seed(0)
         model = build(f'{name}_uni-uvpt', changes).train()
         with torch.autocast('cpu', torch.bfloat16):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmseg_uvpt.augmentation.augmentations import LEFT_OUT
+from mmseg_uvpt.checkpoints.loading import load_source_model
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.generalisation.augmentations import LEFT_OUT
-from mmseg_uvpt.models.checkpoints import load_source_model
 
 SIDE = 64
 

@@ -8,8 +8,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from mmseg_uvpt.models import sync_batch_norm
-from mmseg_uvpt.models.sync_batch_norm import SyncBatchNorm, convert
+from mmseg_uvpt.engine.training import sync_batch_norm
+from mmseg_uvpt.engine.training.sync_batch_norm import SyncBatchNorm, convert
 
 
 def make_model() -> nn.Sequential:

@@ -9,7 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmseg_uvpt.engine import finite
+from mmseg_uvpt.engine.hooks import skipped_iterations
 from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_histogram
 from mmseg_uvpt.models.segmentors import uni_uvpt
 
@@ -91,12 +91,14 @@ def test_the_prediction_of_a_gpu_arrives_whole(build, labelled):
 def test_a_whole_step_waits_for_nothing(build, labelled, monkeypatch):
     """But for copies to main memory, which are queued, nothing needs the tensors' numbers."""
     queued = []
-    for module in (uni_uvpt, finite):
+    for module in (uni_uvpt, skipped_iterations):
         monkeypatch.setattr(module, 'Arriving', lambda *tensors: queued.append(len(tensors)))
     model = build('swin-nano_uni-uvpt').to('meta').train()
     supported = sys.modules['torch.optim.optimizer']  # which the class of that name hides
     monkeypatch.setattr(supported, '_get_fused_kernels_supported_devices', lambda: ['meta'])
-    wrapper = finite.FiniteOptimWrapper(torch.optim.AdamW(model.parameters(), fused=True))
+    wrapper = skipped_iterations.FiniteOptimWrapper(
+        torch.optim.AdamW(model.parameters(), fused=True)
+    )
     data = {
         'inputs': [torch.empty(3, 64, 64, dtype=torch.uint8, device='meta')],
         'data_samples': labelled(torch.empty(1, 64, 64, dtype=torch.long, device='meta')),
@@ -114,7 +116,7 @@ def test_a_whole_step_waits_for_nothing(build, labelled, monkeypatch):
 def test_a_whole_step_on_a_gpu_waits_for_nothing(build, labelled):
     model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.3}).cuda().train()
     trained = [p for p in model.parameters() if p.requires_grad]
-    wrapper = finite.FiniteOptimWrapper(torch.optim.AdamW(trained, fused=True))
+    wrapper = skipped_iterations.FiniteOptimWrapper(torch.optim.AdamW(trained, fused=True))
 
     def step():
         samples = labelled(torch.randint(0, 19, (1, 64, 64)))

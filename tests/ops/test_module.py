@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmseg_uvpt.models.released_names import to_ours, to_released
+from mmseg_uvpt.checkpoints.names import to_ours, to_released
 from mmseg_uvpt.ops import DeformableAttention
 from mmseg_uvpt.ops.reference import pixel_centres
 

@@ -21,37 +21,38 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.correction.bank import Box, Kept, LabelBank
+from mmseg_uvpt.augmentation import prerequisites, style_images
+from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation
+from mmseg_uvpt.augmentation.weights import fit_weights
+from mmseg_uvpt.checkpoints.export import join, split
+from mmseg_uvpt.checkpoints.loading import fit, fit_imagenet_weights, load_file, state_dict_of
+from mmseg_uvpt.checkpoints.names import to_released
+from mmseg_uvpt.checkpoints.reading import write_file
+from mmseg_uvpt.checkpoints.shapes import shapes_only
+from mmseg_uvpt.checkpoints.zoo import files as zoo_files
 from mmseg_uvpt.correction.identity import BankIdentity
-from mmseg_uvpt.correction.pseudo_labels import TargetFrame, check_frames, read_pseudo_labels
+from mmseg_uvpt.correction.label_bank import Box, Kept, LabelBank
+from mmseg_uvpt.correction.pseudo_label_files import TargetFrame, check_frames, read_pseudo_labels
 from mmseg_uvpt.correction.record import COLUMNS, EVENTS, CorrectionRecord
 from mmseg_uvpt.datasets.cache_entries import read_entry, write_entry
-from mmseg_uvpt.datasets.class_statistics import PER_FILE, known_counts, write_statistics
-from mmseg_uvpt.datasets.conversion import _is_done, _Task
+from mmseg_uvpt.datasets.conversion.class_statistics import PER_FILE, known_counts, write_statistics
+from mmseg_uvpt.datasets.conversion.convert import _is_done, _Task
+from mmseg_uvpt.datasets.conversion.polygons import read_cityscapes_polygons
 from mmseg_uvpt.datasets.label_encodings import (
     read_cityscapes_label,
     read_gta_label,
     read_synthia_label,
 )
-from mmseg_uvpt.datasets.polygons import read_cityscapes_polygons
 from mmseg_uvpt.demo import chain
-from mmseg_uvpt.engine import configuration, run_folder
-from mmseg_uvpt.engine.failures import readable_failures
-from mmseg_uvpt.engine.label_report import JOURNAL, REPORT, LabelReport
-from mmseg_uvpt.engine.labelling import _count_if_whole
-from mmseg_uvpt.generalisation import prerequisites, style_images
-from mmseg_uvpt.generalisation.style_randomisation import StyleRandomisation
-from mmseg_uvpt.generalisation.weights import fit_weights
+from mmseg_uvpt.engine.config import reading
+from mmseg_uvpt.engine.inference.label_report import JOURNAL, REPORT, LabelReport
+from mmseg_uvpt.engine.inference.pseudo_labels import _count_if_whole
+from mmseg_uvpt.engine.work_folder import claim
+from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.minicity import production
-from mmseg_uvpt.models.checkpoint_files import write_file
-from mmseg_uvpt.models.checkpoints import fit, fit_imagenet_weights, load_file, state_dict_of
-from mmseg_uvpt.models.exported import join, split
-from mmseg_uvpt.models.released_names import to_released
-from mmseg_uvpt.models.shapes import shapes_only
 from mmseg_uvpt.ops import build
-from mmseg_uvpt.sweep import attempt, markdown, records, results, scores
+from mmseg_uvpt.sweep import attempt, markdown, records, results_table, scores
 from mmseg_uvpt.sweep.rows import Row
-from mmseg_uvpt.zoo import files as zoo_files
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also where no conftest.py did
 
@@ -244,16 +245,16 @@ def _config(folder: Path) -> None:
 
 def _read_config(path: Path) -> dict:
     arguments = Namespace(config=str(path), data_root=None, cfg_options=())
-    cfg = configuration.resolve(arguments)
+    cfg = reading.resolve(arguments)
     prerequisites.check(cfg)
-    configuration.require_data(cfg, 'train_dataloader')
+    reading.require_data(cfg, 'train_dataloader')
     return cfg.model.to_dict()
 
 
 def _claimed(path: Path) -> object:
     settings = {'train_dataloader': {'dataset': {}}, 'model': {'type': 'Nothing', 'depth': 3}}
     cfg = Config({**settings, 'work_dir': str(path.parent)})
-    return run_folder.claim(cfg, resume=True) or 'from the beginning'
+    return claim.claim(cfg, resume=True) or 'from the beginning'
 
 
 def _write_json(name: str, value: object) -> Callable[[Path], object]:
@@ -275,8 +276,8 @@ SCORE = {'mIoU19': 41.5, 'mIoU16': 40.0, 'mIoU13': 50.0, 'checkpoint': 'iter_4.p
 
 def table_of(root: Path) -> str:
     """Return the results of one row of a work root, in all three forms."""
-    run = results._run(ROW, root, 0, root / 'seed0', (None, None))
-    table = [results.Result(ROW, None, {}, {}, [run] if run else [])]
+    run = results_table._run(ROW, root, 0, root / 'seed0', (None, None))
+    table = [results_table.Result(ROW, None, {}, {}, [run] if run else [])]
     forms = markdown.to_markdown, records.to_csv, records.to_json
     text = ''.join(form(table) for form in forms)
     return text.replace(json.dumps(str(root)), 'root')
@@ -418,7 +419,7 @@ READERS = (
     Reader('config', 'config.py', _config, _read_config, kind='text'),
     Reader('config of a work folder', 'config.py', _config, _claimed, kind='record'),
     Reader('run.json', 'run.json', _write_json('run.json', TRAINED),
-           lambda p: run_folder.record_of(p.parent), missing='no run yet'),
+           lambda p: claim.record_of(p.parent), missing='no run yet'),
     _results('seed0/train/row/run.json'),
     _results('seed0/train/row/environment.json'),
     _results('seed0/test/row/score.json'),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_uvpt.datasets.data_error import DataError
-from mmseg_uvpt.datasets.decoding import READS_AVIF, READS_HEIF
-from mmseg_uvpt.datasets.image_files import (
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.decoding import READS_AVIF, READS_HEIF
+from mmseg_uvpt.datasets.files.image_files import (
     SUFFIXES,
     check_whole_image,
     image_size,

@@ -17,20 +17,20 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmseg_uvpt.correction.bank import LabelBank
+from mmseg_uvpt.checkpoints.reading import write_file
+from mmseg_uvpt.correction.label_bank import LabelBank
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import Decision
 from mmseg_uvpt.datasets.cache_entries import write_entry
-from mmseg_uvpt.datasets.conversion import convert_data_set
+from mmseg_uvpt.datasets.conversion.convert import convert_data_set
 from mmseg_uvpt.datasets.layouts import GTA
-from mmseg_uvpt.engine import provenance
-from mmseg_uvpt.engine.checkpoint_hook import WholeFileBackend
-from mmseg_uvpt.engine.failures import readable_failures
-from mmseg_uvpt.engine.label_report import LabelReport
-from mmseg_uvpt.engine.prediction_files import PredictionFilesHook
+from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeFileBackend
+from mmseg_uvpt.engine.inference.label_report import LabelReport
+from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook
+from mmseg_uvpt.engine.work_folder import provenance
+from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.files import write_json, write_png, write_whole
 from mmseg_uvpt.minicity import production
-from mmseg_uvpt.models.checkpoint_files import write_file
 from mmseg_uvpt.sweep import markdown
 from mmseg_uvpt.sweep.attempt import Attempt
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import yapf.yapflib.yapf_api
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.engine import labelling, scoring, training  # noqa: F401
+from mmseg_uvpt.engine.training import run  # noqa: F401
 from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep import attempt
 

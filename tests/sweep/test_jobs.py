@@ -141,7 +141,7 @@ def test_a_begun_training_is_resumed(tmp_path):
 
 def test_several_gpus_go_through_torchrun(tmp_path):
     command = jobs_of('pretrain', tmp_path, gpus=4, extra=('--amp',))[0].command()
-    torchrun = ['-m', 'mmseg_uvpt.engine.torchrun', '--nproc-per-node=4']
+    torchrun = ['-m', 'mmseg_uvpt.engine.training.torchrun', '--nproc-per-node=4']
     assert command[:5] == [sys.executable, *torchrun, 'pretrain.py']
     assert '--amp' in command
 

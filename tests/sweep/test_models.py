@@ -19,7 +19,7 @@ from mmseg_uvpt.sweep import attempt
 from mmseg_uvpt.sweep.cli import main
 from mmseg_uvpt.sweep.jobs import Settings
 from mmseg_uvpt.sweep.markdown import to_markdown
-from mmseg_uvpt.sweep.results import collect
+from mmseg_uvpt.sweep.results_table import collect
 from mmseg_uvpt.sweep.stages import list_jobs
 from mmseg_uvpt.sweep.status import State, status_of
 

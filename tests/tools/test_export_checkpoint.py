@@ -13,12 +13,12 @@ from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
 
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.checkpoints import reading
+from mmseg_uvpt.checkpoints.export import check_output, contents_sha256, join, split, strip
+from mmseg_uvpt.checkpoints.loading import load_file, load_source_model
+from mmseg_uvpt.checkpoints.names import to_ours, to_released
+from mmseg_uvpt.checkpoints.reading import read_file, write_file
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.models import checkpoint_files
-from mmseg_uvpt.models.checkpoint_files import read_file, write_file
-from mmseg_uvpt.models.checkpoints import load_file, load_source_model
-from mmseg_uvpt.models.exported import check_output, contents_sha256, join, split, strip
-from mmseg_uvpt.models.released_names import to_ours, to_released
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 META = {'CLASSES': ('road', 'sidewalk'), 'iter': 4, 'env_info': 'of no use', 'seed': None}
@@ -93,7 +93,7 @@ def test_shared_and_sliced_tensors(tmp_path):
     whole = torch.arange(100_000.0)
     tensors = {'a': whole[10:20], 'b': whole[10:20], 'c': whole[:6].view(2, 3).T, 'd': whole[:0]}
     torch.save({'state_dict': {**tensors, 'e': torch.tensor(3)}}, tmp_path / 'in.pth')
-    for form in checkpoint_files.SUFFIXES:
+    for form in reading.SUFFIXES:
         out = tmp_path / f'out{form}'
         write_file(strip(tmp_path / 'in.pth'), out)
         assert out.stat().st_size < 10_000

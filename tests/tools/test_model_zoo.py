@@ -14,14 +14,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.engine.configuration import parts_of_type
+from mmseg_uvpt.checkpoints.names import to_released
+from mmseg_uvpt.checkpoints.shapes import shapes_only
+from mmseg_uvpt.checkpoints.zoo.contents import check_contents
+from mmseg_uvpt.checkpoints.zoo.files import ZooFile, read_zoo, select
+from mmseg_uvpt.checkpoints.zoo.inspection import inspect
+from mmseg_uvpt.checkpoints.zoo.tables import markdown
+from mmseg_uvpt.engine.config.reading import parts_of_type
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.models.released_names import to_released
-from mmseg_uvpt.models.shapes import shapes_only
-from mmseg_uvpt.zoo.contents import check_contents
-from mmseg_uvpt.zoo.files import ZooFile, read_zoo, select
-from mmseg_uvpt.zoo.inspection import inspect
-from mmseg_uvpt.zoo.tables import markdown
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = read_zoo()

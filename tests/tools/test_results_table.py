@@ -8,7 +8,7 @@ import pytest
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.markdown import to_markdown
 from mmseg_uvpt.sweep.records import to_csv, to_json
-from mmseg_uvpt.sweep.results import collect
+from mmseg_uvpt.sweep.results_table import collect
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

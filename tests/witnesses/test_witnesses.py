@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_uvpt.engine import pseudo_label, test, train
-from mmseg_uvpt.models import exported
-from mmseg_uvpt.models.checkpoint_files import write_file
-from mmseg_uvpt.models.checkpoints import load_file, state_dict_of
+from mmseg_uvpt.checkpoints import export
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
+from mmseg_uvpt.checkpoints.reading import write_file
+from mmseg_uvpt.engine.scripts import generate_pseudo_label, test, train
 
 HERE = Path(__file__).parent
 WITNESSES = HERE / 'v0.1'
@@ -80,7 +80,7 @@ def test_a_stopped_adaptation_goes_on(here, name):
 @pytest.mark.parametrize('name', MAKER.BACKBONES)
 def test_exported_files_join(here, name):
     source = f'source-{name}/iter_{MAKER.SOURCE_ITERATIONS}.pth'
-    joined = exported.join(Path(f'exported-{name}/prompts.safetensors'), Path(source))
+    joined = export.join(Path(f'exported-{name}/prompts.safetensors'), Path(source))
     write_file(joined, Path('joined.pth'))
     for path in ('joined.pth', f'exported-{name}/adapted.pth'):
         found, expected = _weights(path), _weights(f'exported-{name}/adapted.safetensors')
@@ -95,7 +95,7 @@ def test_pseudo_labels_are_their_checkpoints_and_trained_with(here, name, capsys
     assert len(labels) == len(MAKER.TRAIN)
     source = f'source-{name}/iter_{MAKER.SOURCE_ITERATIONS}.pth'
     made = ['--config', f'source-{name}/config.py', '--checkpoint', source]
-    pseudo_label.main([*made, '--pseudo_label_dir', str(folder), '--data-root', 'data'])
+    generate_pseudo_label.main([*made, '--pseudo_label_dir', str(folder), '--data-root', 'data'])
     assert {path: path.read_bytes() for path in folder.rglob('*.png')} == labels
     options = ['--data-root', 'data', '--no-validate', '--cfg-options', 'train_cfg.max_iters=1']
     train.main([f'adapted-{name}/config.py', '--work-dir', 'new', *options])

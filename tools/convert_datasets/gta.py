@@ -1,6 +1,6 @@
 """Convert the labels of GTA to train ids, and count the pixels of each class."""
 
-from mmseg_uvpt.datasets.converter_cli import main
+from mmseg_uvpt.datasets.conversion.command_line import main
 from mmseg_uvpt.errors import run_cli
 
 if __name__ == '__main__':

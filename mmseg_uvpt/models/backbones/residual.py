@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.recording import fused, is_recorded
+from mmseg_uvpt.acceleration.capture import fused, is_recorded
 
 
 def add_branch(

@@ -6,8 +6,8 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmseg_uvpt.models.checkpoints import load_imagenet_weights
-from mmseg_uvpt.models.recording import predicts_on_cpu
+from mmseg_uvpt.acceleration.capture import predicts_on_cpu
+from mmseg_uvpt.checkpoints.loading import load_imagenet_weights
 
 Size = tuple[int, int]
 _BLOCK = 1024  # rows

@@ -11,9 +11,9 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from mmseg_uvpt.acceleration.capture import kept_for_graph
 from mmseg_uvpt.models.backbones.residual import add_branch, is_frozen
 from mmseg_uvpt.models.backbones.staged import Size, StagedBackbone, as_map
-from mmseg_uvpt.models.recording import kept_for_graph
 
 APART = -100.0  # added to the logit of two pixels that only the shift has brought together
 

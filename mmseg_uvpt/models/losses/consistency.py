@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_uvpt.models.resizing import resized
+from mmseg_uvpt.ops.resizing import resized
 
 FLOOR = 1e-3  # probabilities and prompts are kept within FLOOR..1 - FLOOR
 CONFIDENT = 0.8  # probability from which a mixture is trusted

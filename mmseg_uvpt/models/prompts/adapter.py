@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
+from mmseg_uvpt.acceleration.capture import fused
+from mmseg_uvpt.acceleration.checkpointing import recomputed_in_half
+from mmseg_uvpt.acceleration.depthwise import Depthwise
 from mmseg_uvpt.models.backbones.staged import Size, as_map, as_tokens
-from mmseg_uvpt.models.depthwise import Depthwise
 from mmseg_uvpt.models.prompts.generator import STRIDES, init_convolution
-from mmseg_uvpt.models.recomputation import recomputed_in_half
-from mmseg_uvpt.models.recording import fused
 from mmseg_uvpt.ops import DeformableAttention
 
 LEVELS = len(STRIDES)

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.recomputation import recomputed_in_half
-from mmseg_uvpt.models.recording import fused, predicts_on_cpu
+from mmseg_uvpt.acceleration.capture import fused, predicts_on_cpu
+from mmseg_uvpt.acceleration.checkpointing import recomputed_in_half
 
 STRIDES = (2, 4, 8)
 

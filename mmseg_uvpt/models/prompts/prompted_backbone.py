@@ -7,10 +7,10 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_uvpt.acceleration.checkpointing import recomputed
 from mmseg_uvpt.models.backbones.staged import map_view
 from mmseg_uvpt.models.prompts.adapter import LEVELS, PromptAdapter
 from mmseg_uvpt.models.prompts.generator import PromptGenerator
-from mmseg_uvpt.models.recomputation import recomputed
 
 
 @MODELS.register_module()

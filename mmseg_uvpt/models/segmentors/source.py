@@ -3,8 +3,8 @@
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.models.checkpoints import CheckedLoading
-from mmseg_uvpt.models.segmentors.labels import PredictsLabels
+from mmseg_uvpt.checkpoints.loading import CheckedLoading
+from mmseg_uvpt.engine.inference.labels import PredictsLabels
 
 
 @MODELS.register_module()

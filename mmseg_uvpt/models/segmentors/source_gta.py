@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import add_prefix
 from torch import Tensor
 
-from mmseg_uvpt.generalisation.augmentations import HEADS, LEFT_OUT
+from mmseg_uvpt.augmentation.augmentations import HEADS, LEFT_OUT
 from mmseg_uvpt.models.segmentors.source import SourceSegmentor
 
 

@@ -8,10 +8,11 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.arriving import Arriving
-from mmseg_uvpt.models.autocast import autocast_type
-from mmseg_uvpt.models.checkpoints import CheckedLoading, load_source_model
-from mmseg_uvpt.models.frozen import freeze, hold
+from mmseg_uvpt.acceleration.checkpointing import recomputed
+from mmseg_uvpt.acceleration.frozen import freeze, hold
+from mmseg_uvpt.acceleration.host_copy import Arriving
+from mmseg_uvpt.checkpoints.loading import CheckedLoading, load_source_model
+from mmseg_uvpt.engine.inference.labels import PredictsLabels
 from mmseg_uvpt.models.losses.consistency import (
     CONFIDENT,
     entropy_regulariser,
@@ -20,9 +21,8 @@ from mmseg_uvpt.models.losses.consistency import (
     prompt_consistency,
 )
 from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
-from mmseg_uvpt.models.recomputation import recomputed
-from mmseg_uvpt.models.resizing import resized
-from mmseg_uvpt.models.segmentors.labels import PredictsLabels
+from mmseg_uvpt.ops.autocast import autocast_type
+from mmseg_uvpt.ops.resizing import resized
 
 VIEW_SCALES = (1.0, 0.5, 2.0)
 TUNED = ('prompts', 'head', 'all')

@@ -1,0 +1,69 @@
+"""Less memory for more arithmetic: parts of a model that run again in the backward pass."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from mmseg_uvpt.acceleration.capture import is_recorded
+from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
+from mmseg_uvpt.ops.autocast import autocast_type
+
+_INSIDE = ContextVar('inside a part that is recomputed', default=False)
+
+
+def recomputed(run: nn.Module | Callable, *args):
+    """Run a part of a model and keep only its arguments; the backward pass runs it again.
+
+    Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016). Random numbers are the same
+    the second time, and batch norms count a batch once.
+
+    Args:
+        run: a module, or a method of one that runs all its batch norms.
+        *args: of the part.
+
+    Returns:
+        What the part returns; the same numbers and gradients as without.
+    """
+    owner = getattr(run, '__self__', run)
+
+    def once(*args):
+        token = _INSIDE.set(True)
+        try:
+            return run(*args)
+        finally:
+            _INSIDE.reset(token)
+
+    return checkpoint(
+        once,
+        *args,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _without_statistics(owner)),
+    )
+
+
+def recomputed_in_half(run: nn.Module | Callable, *args):
+    """Do as `recomputed` under autocast, where memory is worth more than a little arithmetic.
+
+    For parts that keep much and cost a GPU little: the adapters but for their convolutions, the
+    head's ASPP and the generator's stem have a twelfth of the arithmetic of a step of Swin-B, and
+    keep half of the memory. Parts of what is recomputed anyway are left alone, and so are
+    graphs: `torch.compile` decides that itself, and CUDA graphs are there for speed.
+    """
+    keeps = is_recorded() or not torch.is_grad_enabled() or _INSIDE.get()
+    if keeps or autocast_type(args[0]) is None:
+        return run(*args)
+    return recomputed(run, *args)
+
+
+@contextmanager
+def _without_statistics(module: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of batch norms as they are."""
+    kept = kept_statistics(module) if module.training else []  # in eval the backward needs them
+    try:
+        yield
+    finally:
+        put_back(kept)

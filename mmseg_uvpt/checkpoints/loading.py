@@ -1,0 +1,276 @@
+"""Reading checkpoints: tensors only, translated, and refused where they do not fit.
+
+Importing this module makes `load_file` the loader of local files for all of mmengine, so that
+``mmseg.apis.init_model``, the runner and our scripts read files alike.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from mmseg_uvpt.checkpoints.names import COMPUTED, LEAVE_ONE_OUT, to_ours
+from mmseg_uvpt.checkpoints.reading import read_file
+from mmseg_uvpt.errors import UserError
+
+# where a file without its backbone says which one it belongs to
+SPLIT = 'split'
+
+
+def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
+    """Read a whole checkpoint without running any code that it may hold.
+
+    Args:
+        path: a ``.pth`` or a ``.safetensors`` file (`checkpoint_files.read_file`).
+        map_location: as in `torch.load`.
+
+    Returns:
+        dict: the checkpoint's contents; its tensors are under ``state_dict``, wherever the file
+        has them, and there is a ``meta``.
+
+    Raises:
+        UserError: the file is missing, damaged, no checkpoint, would run code, or holds only
+            what `exported.split` leaves of an adapted model.
+    """
+    checkpoint = read_file(path, map_location)
+    if is_split(checkpoint):
+        source = checkpoint[SPLIT].get('source')
+        raise UserError(
+            f'{path} holds the prompts and the head of an adapted model, without its backbone. '
+            f'Put it together with its source model, {source}: '
+            f'python tools/export_checkpoint.py join {path} <{source}> <whole file>'
+        )
+    if not isinstance(checkpoint.get('meta'), Mapping):  # mmseg's `init_model` looks into it
+        checkpoint = {**checkpoint, 'meta': {}}
+    if 'state_dict' not in checkpoint:  # mmengine looks nowhere else
+        within = checkpoint.get('model')
+        tensors = within if isinstance(within, Mapping) else _tensors(checkpoint)
+        if tensors:
+            others = {key: value for key, value in checkpoint.items() if key not in tensors}
+            checkpoint = {**others, 'state_dict': tensors}
+    return checkpoint
+
+
+def is_split(checkpoint: Mapping) -> bool:
+    """Tell whether a checkpoint is what `exported.split` leaves of an adapted model."""
+    return isinstance(checkpoint.get(SPLIT), Mapping)
+
+
+CheckpointLoader.register_scheme('', load_file, force=True)
+
+
+def state_dict_of(checkpoint: Mapping, path: str | Path = 'checkpoint') -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint, which may nest them under ``state_dict`` or ``model``.
+
+    Raises:
+        UserError: there are no tensors; or some have no name, or no values of the plain kind.
+    """
+    for key in ('state_dict', 'model'):
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+    tensors = _tensors(checkpoint)
+    if not tensors:
+        raise UserError(f'{path} holds no tensors under "state_dict", under "model" or at its top')
+    odd = [k for k, v in tensors.items() if not isinstance(k, str) or not _is_plain(v)]
+    if odd:
+        raise UserError(
+            f'{path} holds tensors that no model of this project has (sparse, quantised, without '
+            f'values, or not named by a text): {_some([str(name) for name in odd])}'
+        )
+    return tensors
+
+
+def _tensors(values: Mapping) -> dict:
+    return {key: value for key, value in values.items() if isinstance(value, Tensor)}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (
+        tensor.is_meta or tensor.is_quantized or tensor.is_nested
+    )
+
+
+def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """Say how two state dicts differ in names and shapes.
+
+    Returns:
+        list: a line for missing and unexpected names, and for those of another shape or kind of
+        number, each naming at most six; empty if they fit. Buffers that are computed when a model
+        is built are not missed.
+    """
+    missing = [k for k in expected if k not in found and not COMPUTED.match(k)]
+    unexpected = [k for k in found if k not in expected]
+    shaped = [
+        f'{k} {_shape(found[k])} instead of {_shape(expected[k])}'
+        for k in expected
+        if k in found
+        and found[k].numel() + expected[k].numel() > 0
+        and _shape(found[k]) != _shape(expected[k])
+    ]
+    typed = [
+        f'{k} {found[k].dtype} instead of {expected[k].dtype}'
+        for k in expected
+        if k in found and expected[k].is_floating_point() > found[k].is_floating_point()
+    ]
+    kinds = (
+        *(('missing', missing), ('unexpected', unexpected)),
+        *(('of another shape', shaped), ('of another type', typed)),
+    )
+    return [f'{len(names)} {kind}: {_some(names)}' for kind, names in kinds if names]
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """Return a tensor's shape; counters were saved both as scalars and as one-element vectors."""
+    return () if tensor.numel() == 1 else tuple(tensor.shape)
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    rest = len(names) - most
+    return ', '.join(names[:most]) + (f' and {rest} more' if rest > 0 else '')
+
+
+def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+    """Translate a state dict for a model and make sure that it fits.
+
+    Args:
+        model: a segmentor; one whose backbone has prompts is an adapted model.
+        state_dict: released or own names.
+        what: how to call the file in an error.
+
+    Returns:
+        dict: our names to tensors of the model's shapes.
+
+    Raises:
+        UserError: names the missing, unexpected and mis-shaped keys.
+    """
+    expected = model.state_dict()
+    prompted = is_prompted(expected)
+    leave_one_out = any(name.startswith(LEAVE_ONE_OUT) for name in expected)
+    ours = to_ours(dict(state_dict), prompted, leave_one_out)
+    if leave_one_out and not any(name.startswith(LEAVE_ONE_OUT) for name in ours):
+        raise UserError(
+            f'{what} holds no leave-one-out heads ({LEAVE_ONE_OUT}0 to 5), and the config '
+            'describes generalise-then-adapt (type SourceGtA). Use a config of standard single '
+            'source, configs/pretrain/sss_*.py, or one of adaptation.'
+        )
+    if prompted and not is_prompted(ours):
+        raise UserError(
+            f'{what} is a source model: it holds no prompts, and the config describes an adapted '
+            'model. Test it with the config of its pretraining (configs/pretrain/), or adapt it: '
+            'python train.py <config> --source-checkpoint <file>.'
+        )
+    if not prompted and is_prompted(to_ours(dict(state_dict), True)):
+        raise UserError(
+            f'{what} is an adapted model: it holds prompts, and the config describes a source '
+            'model. Use the config of its adaptation (configs/uni_uvpt/).'
+        )
+    return _checked(expected, ours, what)
+
+
+def _checked(
+    expected: Mapping[str, Tensor], ours: dict[str, Tensor], what: str
+) -> dict[str, Tensor]:
+    classifier = 'decode_head.conv_seg.weight'
+    if classifier in expected and classifier in ours:
+        wanted, held = len(expected[classifier]), len(ours[classifier])
+        if wanted != held:
+            raise UserError(
+                f'{what} has a head of {held} classes, the config one of {wanted} '
+                '(model.decode_head.num_classes)'
+            )
+    lines = differences(expected, ours)
+    if lines:
+        raise UserError(f'{what} does not fit the model. ' + '; '.join(lines))
+    return {name: tensor.reshape(expected[name].shape) for name, tensor in ours.items()}
+
+
+def is_prompted(state_dict: Mapping[str, Tensor]) -> bool:
+    """Tell whether a state dict in our names is that of an adapted model."""
+    return any(
+        name.startswith(('backbone.adapters.', 'backbone.generator.')) for name in state_dict
+    )
+
+
+def load_source_model(model: nn.Module, path: str | Path) -> None:
+    """Fill the staged backbone and the head of an adapted model with a source model's weights.
+
+    Raises:
+        UserError: the file does not fit, or is that of an adapted model.
+    """
+    checkpoint = load_file(path)
+    ours = to_ours(state_dict_of(checkpoint, path), prompted=True)
+    if is_prompted(ours):
+        raise UserError(f'{path} is an adapted model already: a source model has no prompts')
+    expected = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if name.startswith(('backbone.staged.', 'decode_head.'))
+    }
+    model.load_state_dict(
+        {**model.state_dict(), **_checked(expected, ours, f'source model {path}')}
+    )
+    MMLogger.get_current_instance().info(f'source model: {path}')
+
+
+def load_imagenet_weights(backbone: nn.Module, path: str | Path) -> None:
+    """Fill a staged backbone with an ImageNet classifier's weights.
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    backbone.load_state_dict({**backbone.state_dict(), **fit_imagenet_weights(backbone, path)})
+    MMLogger.get_current_instance().info(f'ImageNet weights: {path}')
+
+
+def fit_imagenet_weights(backbone: nn.Module, path: str | Path) -> dict[str, Tensor]:
+    """Read an ImageNet classifier and make sure that it fits a staged backbone.
+
+    The file may name its tensors with or without ``backbone.``; it may lack the norms that only
+    a segmentation model has, and may hold the classifier.
+
+    Returns:
+        dict: the backbone's names to the file's tensors.
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    tensors = {
+        name.removeprefix('module.').removeprefix('backbone.'): tensor
+        for name, tensor in state_dict_of(load_file(path), path).items()
+    }
+    expected = backbone.state_dict()
+    held = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in expected
+        or not (name.startswith(backbone.classifier_parts) or name.endswith('.attn_mask'))
+    }
+    required = {
+        name: tensor
+        for name, tensor in expected.items()
+        if name in held or not name.startswith(backbone.output_norms or ('\0',))
+    }
+    return _checked(required, held, f'ImageNet file {path}')
+
+
+class CheckedLoading:
+    """Mixin for segmentors: whatever loads a state dict into them translates and checks it.
+
+    It works below `torch.nn.Module.load_state_dict` and below mmengine's loader, so
+    ``mmseg.apis.init_model`` and the runner cannot load half a file in silence.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._register_load_state_dict_pre_hook(self._translate)
+
+    def _translate(self, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
+        """Replace the entries below ``prefix`` by their translation, in place."""
+        own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
+        fitting = fit(self, own, 'the checkpoint')
+        for name in own:
+            del state_dict[prefix + name]
+        state_dict.update({prefix + name: tensor for name, tensor in fitting.items()})

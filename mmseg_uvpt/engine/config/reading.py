@@ -1,0 +1,197 @@
+"""From arguments to the resolved config: the file, the overrides, the data root."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+
+from mmseg_uvpt.engine.config import data_root
+from mmseg_uvpt.engine.config.classes import name_classes
+from mmseg_uvpt.engine.config.keys import check_names, check_options
+from mmseg_uvpt.engine.config.overrides import leave_out, merge_options, put
+from mmseg_uvpt.engine.scripts.options import default_work_dir
+from mmseg_uvpt.engine.training.schedule import fill_ends
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import why_unreadable
+
+_WITHOUT = {'val_dataloader': '; or train without evaluations: --no-validate'}
+
+
+def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
+    """Read the config that a script's arguments name and apply ``--cfg-options``, ``--data-root``.
+
+    Args:
+        args: has ``config`` and the options of `cli.add_config_options`.
+        import_modules: whether to import what the config names in ``custom_imports``; who only
+            looks at it saves the seconds that torch takes, and is told of no option that nothing
+            reads.
+
+    Returns:
+        Config: with every data set where the data root asked for has it, see `data_root`, and a
+        schedule that ends with the training.
+
+    Raises:
+        UserError: the file is missing or cannot be read; or says what must not be said; an option
+            does not fit it, or is read by nothing.
+    """
+    cfg = _read(args.config, import_modules)
+    before, file = data_root.stated(cfg), cfg._cfg_dict
+    check_names(cfg)
+    options = merge_options(cfg, args.cfg_options)
+    if 'compile' in cfg:
+        raise UserError(
+            f'compile={cfg.compile!r} would have mmengine compile a whole step, which cannot be: '
+            'say uvpt.compile=True, and uvpt.compile_backend=NAME for another backend'
+        )
+    if import_modules:
+        if any(key.startswith('custom_imports.') for key in options):
+            import_modules_from_strings(**cfg.custom_imports)
+        check_options(options, file, cfg._cfg_dict)
+        name_classes(cfg)
+        for key, value in options.items():
+            put(cfg, key, value)  # a number that is given stays, and is refused if it is wrong
+    leave_out(cfg, options)
+    fill_ends(cfg)
+    data_root.move(cfg, before, args.data_root or cfg.get('data_root', data_root.DATA))
+    return cfg
+
+
+def resolve_run(args: argparse.Namespace) -> Config:
+    """Do as `resolve`, and apply the options of `cli.add_runner_options`.
+
+    Returns:
+        Config: with ``work_dir``, ``launcher`` and the seed as asked for.
+
+    Raises:
+        UserError: see `resolve`; or there is no model.
+    """
+    cfg = resolve(args)
+    require_parts(cfg, 'model')
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
+    cfg.launcher = args.launcher or launcher()
+    if args.seed is not None:
+        cfg.merge_from_dict({'randomness.seed': args.seed})
+    if args.local_rank is not None:
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return cfg
+
+
+def launcher() -> str:
+    """Return what started this process, as ``--launcher`` names it, where no option says it."""
+    return 'pytorch' if 'TORCHELASTIC_RUN_ID' in os.environ else 'none'
+
+
+def read(path: str | Path, import_modules: bool = True) -> Config:
+    """Read a config file, and import what it names in ``custom_imports`` unless told not to.
+
+    Returns:
+        Config: as it stands there; with the modules, its classes are those that it names.
+
+    Raises:
+        UserError: it is missing, or is no config; the reason is named.
+    """
+    cfg = _read(path, import_modules)
+    if import_modules:
+        name_classes(cfg)
+    return cfg
+
+
+def _read(path: str | Path, import_modules: bool) -> Config:
+    if reason := why_unreadable(path):
+        raise UserError(
+            f'config {path} {reason}; the published recipes are '
+            'configs/pretrain/*.py and configs/uni_uvpt/*.py'
+        )
+    if import_modules:  # before what a config of somebody's own names in its place
+        import mmseg_uvpt.register  # noqa: F401
+    try:
+        cfg = Config.fromfile(path, import_custom_modules=import_modules)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # a program: anything can happen in it
+        raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+    if type(cfg.get('compile')) is bool:  # what version 0.1 recorded of --compile
+        cfg.merge_from_dict({'uvpt.compile': cfg.pop('compile')})
+    return cfg
+
+
+def label_corrections(cfg: Config) -> list[dict]:
+    """Return the hooks of a config that correct labels: `LabelCorrectionHook` or a class of it."""
+    from mmseg.registry import HOOKS
+
+    from mmseg_uvpt.correction.hook import LabelCorrectionHook
+
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    kinds = [HOOKS.get(hook['type']) if isinstance(hook, dict) else None for hook in hooks]
+    return [
+        hook
+        for hook, kind in zip(hooks, kinds, strict=True)
+        if isinstance(kind, type) and issubclass(kind, LabelCorrectionHook)
+    ]
+
+
+def share_pseudo_labels(cfg: Config) -> None:
+    """Have the training set load the pseudo labels that the label bank begins with, in place.
+
+    One entry names their folder, ``pseudo_label_dir`` of the `LabelCorrectionHook`; what is added
+    here is recorded with the run. A training pipeline without `LoadPseudoLabel` needs nothing.
+    """
+    dataset = cfg.train_dataloader.dataset
+    if parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+        dataset.pseudo_label_dir = label_corrections(cfg)[0]['pseudo_label_dir']
+
+
+def parts_of_type(node: object, name: str) -> list[dict]:
+    """Return every dict below ``node`` whose ``type`` is ``name``."""
+    found = []
+    if isinstance(node, dict):
+        if node.get('type') == name:
+            found.append(node)
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for value in node:
+            found.extend(parts_of_type(value, name))
+    return found
+
+
+def require_data(cfg: Config, *loaders: str) -> None:
+    """Make sure that the data roots of the named dataloaders exist.
+
+    Raises:
+        UserError: one does not; or the config has no such dataloader.
+    """
+    require_parts(cfg, *loaders)
+    for loader in loaders:
+        dataset = cfg[loader].dataset
+        root = dataset.get('data_root')
+        if root and not Path(root).is_dir():
+            raise UserError(
+                f'data root {root} of {dataset.type} ({loader}) does not exist: put or link the '
+                'data set there (data/README.md), or name with --data-root the folder that holds '
+                'all data sets, or that of Cityscapes, beside which '
+                f'the others lie{_WITHOUT.get(loader, "")}'
+            )
+
+
+def require_parts(cfg: Config, *names: str) -> None:
+    """Raise a `UserError` unless the named entries of a config are there, as dicts."""
+    for name in names:
+        if not isinstance(cfg.get(name), dict):
+            raise UserError(
+                f'config {cfg.filename} has no {name}, which this script needs '
+                f'(it is {cfg.get(name)!r})'
+            )
+
+
+def require_file(path: str | Path | None, what: str, cure: str) -> None:
+    """Raise a `UserError` unless ``path`` is a file."""
+    if reason := why_unreadable(path) if path else 'does not exist':
+        raise UserError(f'{what} {path} {reason}: {cure}')
+
+
+def require_folder(path: str | Path | None, what: str, cure: str) -> None:
+    """Raise a `UserError` unless ``path`` is a folder."""
+    if not path or not Path(path).is_dir():
+        raise UserError(f'{what} {path} does not exist: {cure}')

@@ -1,0 +1,136 @@
+"""What a checkpoint must hold beside weights and optimiser, so that a run goes on as if it had
+never been stopped, and what must be the same as it was then."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from torch.utils.data import Dataset
+
+from mmseg_uvpt import random_states
+from mmseg_uvpt.datasets.seeded_batches import PlacedSampler, data_set_of
+from mmseg_uvpt.errors import UserError
+
+KEY = 'exact_resume'
+
+
+class ExactResumeHook(Hook):
+    """Keeps random states, the sampler's place, and what says whether it is the same training.
+
+    An evaluation leaves the random states as it found them: a resumed run may have to repeat one
+    that had been made already.
+
+    Args:
+        anyway: go on though the number of processes or the data set is another one.
+    """
+
+    priority = 'HIGHEST'
+
+    def __init__(self, anyway: bool = False):
+        self.anyway = anyway
+        self._loaded: dict | None = None
+        self._begin = 0, 0  # iterations and samples at which this process began
+        self._data: dict | None = None  # fingerprint of the training set
+        self._states: list[dict] | None = None  # of all processes, for the checkpoint being written
+        self._before_evaluation: dict | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Keep what the checkpoint says until training begins."""
+        self._loaded = checkpoint.get(KEY)
+
+    def before_train(self, runner) -> None:
+        """Compare with the run that wrote the checkpoint; put the sampler in its place.
+
+        Raises:
+            UserError: the number of processes or the data set differs, and `anyway` is not set.
+        """
+        self._data = fingerprint(data_set_of(runner.train_dataloader))
+        if runner.iter == 0:
+            self._loaded = None  # weights of another run (``load_from``)
+            return
+        if self._loaded is None:
+            runner.logger.warning(
+                'the checkpoint was written by an older version and holds no random states: the '
+                'result will not be exactly that of a run that was never stopped'
+            )
+            return
+        refuse('this is not the run that wrote the checkpoint', self._changes(runner), self.anyway)
+        self._begin = runner.iter, self._loaded['samples']
+        sampler = runner.train_dataloader.sampler
+        if isinstance(sampler, PlacedSampler):
+            sampler.resumed_at = self._loaded['samples']
+
+    def _changes(self, runner) -> Iterator[str]:
+        there, here = self._loaded['processes'], get_world_size()
+        if there != here:
+            yield f'it ran in {there} process{"es" * (there > 1)}, this one in {here}'
+        there, here = self._loaded['data'], self._data
+        if there['images'] != here['images']:
+            yield f'its training set had {there["images"]} images, this one has {here["images"]}'
+        elif there != here:
+            yield f'its training set had other images or another order of its {there["images"]}'
+
+    def before_train_epoch(self, runner) -> None:
+        """Restore the random states: training goes on from here."""
+        states = (self._loaded or {}).get('random_states', [])
+        if get_rank() < len(states):
+            random_states.restore(states[get_rank()])
+
+    def before_val(self, runner) -> None:
+        """Keep the random states."""
+        self._before_evaluation = random_states.take()
+
+    def after_val(self, runner) -> None:
+        """Restore them."""
+        random_states.restore(self._before_evaluation)
+        self._before_evaluation = None
+
+    def before_checkpoint(self, runner, iterations: int) -> None:
+        """Gather the states of all processes; `WholeCheckpointHook` calls this in each."""
+        self._states = all_gather_object(self._before_evaluation or random_states.take())
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Put everything into the checkpoint, but for the best one, which is not resumed from."""
+        if self._states is None:
+            return
+        loader = runner.train_dataloader
+        iterations = checkpoint['meta']['iter'] - self._begin[0]
+        samples = self._begin[1] + iterations * loader.batch_size * get_world_size()
+        checkpoint[KEY] = {
+            'random_states': self._states,
+            'samples': samples,
+            'processes': get_world_size(),
+            'data': self._data,
+        }
+        self._states = None
+
+
+def refuse(what: str, differences: Iterator[str] | list[str], anyway: bool) -> None:
+    """Log differences if a run shall go on in spite of them.
+
+    Raises:
+        UserError: there are some, and ``anyway`` is not set.
+    """
+    lines = list(differences)
+    if not lines:
+        return
+    text = f'{what}: {"; ".join(lines)}'
+    if not anyway:
+        raise UserError(
+            f'{text}. Give what that run had, choose another --work-dir, or go on all the same '
+            'with --resume-anyway'
+        )
+    MMLogger.get_current_instance().warning(f'{text}; going on as asked for by --resume-anyway')
+
+
+def fingerprint(dataset: Dataset) -> dict:
+    """Return the number of a data set's images, and a hash of their names in their order."""
+    root = os.path.join(getattr(dataset, 'data_root', None) or '', '')
+    digest = hashlib.sha256()
+    for i in range(len(dataset)):
+        path = dataset.get_data_info(i).get('img_path', '')
+        digest.update(path.removeprefix(root).encode() + b'\0')
+    return {'images': len(dataset), 'names': digest.hexdigest()}

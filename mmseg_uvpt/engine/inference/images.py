@@ -1,0 +1,189 @@
+"""Predictions for any images, to be looked at and to be worked on with."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.acceleration.amp import autocast
+from mmseg_uvpt.acceleration.compile import compile_network, options
+from mmseg_uvpt.acceleration.main_memory import keep_main_memory
+from mmseg_uvpt.checkpoints.loading import load_file
+from mmseg_uvpt.datasets.files.image_files import images_below, naming, read_image
+from mmseg_uvpt.datasets.loader_workers import that_read
+from mmseg_uvpt.engine.config.classes import classes_in, meta_of, require_equal, require_same
+from mmseg_uvpt.engine.config.reading import require_file
+from mmseg_uvpt.engine.hooks.class_counts import of_model
+from mmseg_uvpt.engine.inference.labels import largest, upright
+from mmseg_uvpt.engine.inference.pseudo_labels import build_model, diverged
+from mmseg_uvpt.engine.inference.writers import Writers
+from mmseg_uvpt.engine.work_folder import provenance
+from mmseg_uvpt.engine.work_folder.failures import readable_failures
+from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder, written_files
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import why_unreadable, write_json, write_png
+from mmseg_uvpt.ops.resizing import resized
+
+CLASSES = '_classes.png'  # what the file of class ids has after the image's name
+
+
+def predict_images(
+    cfg: Config,
+    checkpoint: str,
+    images: Sequence[str],
+    out: str,
+    command: str,
+    opacity: float = 0.5,
+    amp: bool = False,
+    compiled: bool = False,
+) -> int:
+    """Write two PNGs for each image: its classes in colours over it, and their ids.
+
+    Args:
+        cfg: resolved config, whose test pipeline and palette are used.
+        checkpoint: a source model or an adapted one.
+        images: files, and folders that are searched for images of any usual format.
+        out: folder of the results; below it they lie as the images do in the folders given.
+        command: the command line, for the record.
+        opacity: of the colours, 0..1.
+        amp: let the network compute in half precision.
+        compiled: compile the network, where that works.
+
+    Returns:
+        int: number of images.
+
+    Raises:
+        UserError: there is no image, or one is damaged; a result would replace an image, another
+            result or a file of others; the checkpoint does not fit, or its numbers are not finite.
+    """
+    require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
+    named = _named(images, written_files(out))
+    keep_main_memory()
+    init_default_scope('mmseg')
+    meta = meta_of(cfg.test_dataloader.dataset)
+    palette = np.array(meta['palette'], np.uint8)
+    facts = provenance.of_predictions(cfg, checkpoint, command)
+    facts |= {'amp': amp, 'classes': list(meta['classes'])}
+    with readable_failures(out), Writers() as writers:
+        loaded, data_set = load_file(checkpoint), 'test_dataloader.dataset.metainfo.classes'
+        require_same({data_set: meta['classes'], f'checkpoint {checkpoint}': classes_in(loaded)})
+        files = [f'{name}{suffix}' for name in named for suffix in ('.png', CLASSES)]
+        facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
+        model = build_model(cfg, loaded, checkpoint).to(get_device())
+        require_equal(of_model(model) | {data_set: len(palette)})
+        if compiled:
+            compile_network(model, *options(cfg))
+        pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        paths = list(named.values())
+        workers = that_read(cfg.test_dataloader)['num_workers']
+        labels = _labels(model, _Images(paths, pipeline), amp, workers)
+        bar = tqdm(labels, total=len(named), desc='predicting', unit='image')
+        for (name, path), label in zip(named.items(), bar, strict=True):
+            writers.submit(_write, Path(out) / name, path, label, palette, opacity)
+    write_json(Path(out) / RECORD, {**facts, 'finished': provenance.now()})
+    return len(named)
+
+
+@torch.inference_mode()
+def predict_image(
+    model: torch.nn.Module, cfg: Config, path: str | Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict one image, as a test does.
+
+    Args:
+        model: from `labelling.source_model`, or another segmentor in eval mode.
+        cfg: its config, for the test pipeline.
+        path: of the image.
+
+    Returns:
+        tuple: uint8 (H, W) classes and float32 (H, W) their probabilities, at the image's size.
+
+    Raises:
+        UserError: the image is missing or damaged.
+    """
+    with naming(path):
+        frame = Compose(cfg.test_dataloader.dataset.pipeline)({'img_path': str(path)})
+    batch = model.data_preprocessor(pseudo_collate([frame]), False)
+    (meta,) = (sample.metainfo for sample in batch['data_samples'])
+    logits = upright(model.inference(batch['inputs'], [meta]), meta)
+    logits = resized(logits, tuple(meta['ori_shape'][:2]), model.align_corners)
+    confidence, label = largest(logits.softmax(1))
+    return label[0].cpu().numpy(), confidence[0].cpu().numpy()
+
+
+def _named(images: Sequence[str], written: set[Path]) -> dict[str, Path]:
+    """Return the images by the names of their results, without a suffix; say what is left out.
+
+    Args:
+        images: files, and folders to be searched.
+        written: results of earlier runs, which may lie in those folders.
+    """
+    found: dict[str, Path] = {}
+    results = {os.path.realpath(path) for path in written}
+    for given in map(Path, images):
+        if given.is_dir():
+            root = given
+            paths, left_out = images_below(given)
+            paths = [path for path in paths if os.path.realpath(path) not in results]
+            if left_out:
+                print(left_out, file=sys.stderr)
+        elif reason := why_unreadable(given):
+            raise UserError(f'{given} {reason}: name an image or a folder of images')
+        else:
+            root, paths = given.parent, [given]
+        for path in paths:
+            name = path.relative_to(root).with_suffix('').as_posix()
+            if found.setdefault(name, path) != path:
+                raise UserError(
+                    f'{found[name]} and {path} would both be predicted as {name}.png: predict '
+                    'them into different folders'
+                )
+    if not found:
+        raise UserError(f'{", ".join(images)}: no image there (.png, .jpg or the like)')
+    return found
+
+
+class _Images(Dataset):
+    def __init__(self, paths: list[Path], pipeline: Compose):
+        self.paths = paths
+        self.pipeline = pipeline
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict:
+        with naming(self.paths[index]):
+            return self.pipeline({'img_path': str(self.paths[index])})
+
+
+@torch.inference_mode()
+def _labels(
+    model: torch.nn.Module, dataset: Dataset, amp: bool, workers: int
+) -> Iterator[np.ndarray]:
+    """Yield the classes of each image at its original size, uint8 (H, W)."""
+    loader = that_read({'num_workers': min(workers, len(dataset))})
+    for batch in DataLoader(dataset, collate_fn=pseudo_collate, **loader):
+        with autocast(amp, next(model.parameters()).device):
+            (sample,) = model.test_step(batch)
+        if not sample.is_finite:
+            raise diverged(sample.img_path)
+        yield sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+
+
+def _write(name: Path, image: Path, label: np.ndarray, palette: np.ndarray, opacity: float) -> None:
+    seen = read_image(image)[..., ::-1]
+    mixed = cv2.addWeighted(palette[label], opacity, np.ascontiguousarray(seen), 1 - opacity, 0)
+    write_png(name.with_name(f'{name.name}{CLASSES}'), label)
+    write_png(name.with_name(f'{name.name}.png'), mixed)

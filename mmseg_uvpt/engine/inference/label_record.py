@@ -1,0 +1,130 @@
+"""What binds pseudo labels to the model that made them: its weights and its classes."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from mmseg_uvpt.checkpoints.export import contents_sha256
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
+from mmseg_uvpt.checkpoints.names import COMPUTED, to_ours
+from mmseg_uvpt.engine.config.classes import classes_in, require_same
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import file_hash, read_object, why_unreadable
+
+REPORT = 'pseudo_labels.json'
+
+
+def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of what a model predicts with.
+
+    It is the same for all files of the same weights: under released or our names, in any format,
+    with or without the state of their training.
+    """
+    ours = to_ours(dict(tensors), prompted=True)
+    return contents_sha256({n: t for n, t in ours.items() if not COMPUTED.match(n)})
+
+
+def record_in(folder: str | Path) -> dict | None:
+    """Return what is recorded beside pseudo labels; None where nothing is.
+
+    Raises:
+        UserError: the record cannot be read.
+    """
+    path = Path(folder) / REPORT
+    if not os.path.lexists(path):
+        return None
+    return read_object(path, 'restore it, or make the labels anew in another folder')
+
+
+def made_by_another(record: Mapping, facts: Mapping) -> str | None:
+    """Return the checkpoint that made labels, if it was another model than that of ``facts``.
+
+    Args:
+        record: beside the labels. Version 0.1 noted no ``weights_sha256``; that of the file it
+            names is taken, if the file is as it was, and otherwise the files are compared.
+        facts: ``weights_sha256`` and ``checkpoint_sha256`` of a model.
+    """
+    noted = record.get('weights_sha256')
+    same = noted == facts.get('weights_sha256')
+    if noted is None:
+        noted = record.get('checkpoint_sha256')
+        same = noted == facts.get('checkpoint_sha256')
+        if noted is not None and not same:
+            same = _weights_of(record) == facts.get('weights_sha256')
+    return None if noted is None or same else str(record.get('checkpoint'))
+
+
+def _weights_of(record: Mapping) -> str:
+    path = str(record.get('checkpoint'))
+    if why_unreadable(path) or file_hash(path) != record['checkpoint_sha256']:
+        return ''
+    return weights_sha256(state_dict_of(load_file(path), path))
+
+
+def recorded_classes(record: Mapping) -> list[str] | None:
+    """Return the classes in the order of label values; None where a record has none."""
+    names = record.get('class_names') or record.get('classes')  # version 0.1 had the latter alone
+    return [*map(str, names)] if isinstance(names, dict | list) else None
+
+
+def require_labels_of(
+    folder: str | Path,
+    checkpoint: str,
+    classes: Sequence[str],
+    foreign: bool,
+    make: Callable[[str | Path], str],
+) -> None:
+    """Make sure that pseudo labels are a source model's own, and hold the classes of a training.
+
+    Args:
+        folder: of the labels.
+        checkpoint: the source model.
+        classes: of the training, in their order.
+        foreign: whether labels that the source model did not make are meant.
+        make: gives the command that makes its labels in a folder.
+
+    Raises:
+        UserError: the labels are another model's or nobody's and ``foreign`` is not set; or
+            checkpoint or labels are of other classes.
+    """
+    loaded = load_file(checkpoint)
+    ours = {'this training': classes}
+    require_same({**ours, f'source checkpoint {checkpoint}': classes_in(loaded)})
+    record = record_in(folder)
+    if record is not None:
+        require_same({**ours, f'{folder}/{REPORT}': recorded_classes(record)})
+    if foreign:
+        return
+    facts = {
+        'weights_sha256': weights_sha256(state_dict_of(loaded, checkpoint)),
+        'checkpoint_sha256': file_hash(checkpoint),
+    }
+    maker = None if record is None else made_by_another(record, facts)
+    if record is not None and maker is None:
+        return
+    whose = (
+        f'holds pseudo labels of another model, {maker}'
+        if maker
+        else f'has no {REPORT} that says which model made its labels'
+    )
+    own = folder_of(Path(folder), checkpoint)
+    raise UserError(
+        f'{folder} {whose}, and this training starts from {checkpoint}. Make the labels of this '
+        f'model: {make(own)} and train with --pseudo-label-dir {own}, or, if '
+        'those other labels are meant, add --foreign-labels'
+    )
+
+
+def folder_of(folder: Path, checkpoint: str) -> Path:
+    """Return a folder for a model's own labels beside ``folder``, which is another model's.
+
+    The recipes' folders are ``<model>/train``. Two runs have an ``iter_80000.pth`` each, so the
+    name ends in the first digits of the hash of the weights.
+    """
+    weights = weights_sha256(state_dict_of(load_file(checkpoint), checkpoint))
+    name = f'{Path(checkpoint).stem}_{weights[:8]}'
+    if folder.name == 'train':
+        return folder.parent.with_name(name) / folder.name
+    return folder.with_name(f'{folder.name}_{name}')

@@ -1,0 +1,182 @@
+"""What the pseudo labels in a folder are: who made them, class frequencies, confidences."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import get_rank
+from prettytable import PrettyTable
+
+from mmseg_uvpt.engine.inference.label_record import (
+    REPORT,
+    made_by_another,
+    record_in,
+    recorded_classes,
+)
+from mmseg_uvpt.engine.work_folder.provenance import now
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import open_regular, parse_json, write_json
+
+JOURNAL = 'pseudo_label_confidences.jsonl'
+
+
+class LabelReport:
+    """The report beside a folder's pseudo labels, kept over several runs that fill it.
+
+    ``pseudo_labels.json`` says which config and checkpoint made them and, once all are there, how
+    frequent each class is and how confident the model was of it. Frequencies are counted on the
+    files, confidences at the size that the network saw. The latter are lost once a label is
+    written, so a line a frame of a journal keeps their sums: ``pseudo_label_confidences.jsonl``,
+    and one with ``.rank1`` and so on before the suffix for each further process. `add_label` and
+    `add_confidence` may be called by several threads.
+
+    Args:
+        folder: of the pseudo labels.
+        classes: names, in the order of the label values.
+        facts: what made them; its model and classes are compared with those of labels made before.
+        force: whether labels of another checkpoint may be replaced.
+
+    Raises:
+        UserError: the folder holds labels of another model, and ``force`` is not set.
+    """
+
+    def __init__(self, folder: str | Path, classes: Sequence[str], facts: dict, force: bool):
+        self.folder = Path(folder)
+        self.classes = list(classes)
+        self.facts = {**facts, 'class_names': self.classes}
+        self.pixels = np.zeros(len(self.classes), np.int64)
+        self.images = 0
+        self.sizes: Counter[str] = Counter()  # of the labels, as width x height
+        self._confidences: dict[str, dict] = {}
+        self._lock = threading.Lock()
+        if not force:
+            self._refuse_other_model()
+
+    def _refuse_other_model(self) -> None:
+        found = record_in(self.folder)
+        if found is None:
+            return
+        cure = 'choose another --pseudo_label_dir, or replace them with --force'
+        if 'checkpoint' not in found or not found.keys() & {'weights_sha256', 'checkpoint_sha256'}:
+            raise UserError(f'{self.folder / REPORT} names no checkpoint of its labels: {cure}')
+        if maker := made_by_another(found, self.facts):
+            raise UserError(
+                f'{self.folder} holds pseudo labels of another checkpoint, {maker}: {cure}'
+            )
+        if recorded_classes(found) not in (None, self.classes):
+            raise UserError(f'{self.folder} holds pseudo labels of other classes: {cure}')
+
+    def begin(self, anew: bool) -> None:
+        """Write who makes the labels; take up what earlier runs noted unless ``anew``."""
+        if not anew:
+            self._refuse_other_model()  # it may have come between
+        else:
+            for journal in self._journals():
+                journal.unlink()
+        write_json(self.folder / REPORT, {**self.facts, 'started': now(), 'finished': None})
+        self._take_up_all()
+
+    def _journals(self) -> list[Path]:
+        return sorted(self.folder.glob(JOURNAL.replace('.', '*.')))
+
+    def _take_up_all(self) -> None:
+        for journal in self._journals():
+            with open_regular(journal) as file:
+                lines = file.read().splitlines()
+            for line in lines:
+                self._take_up(line)
+
+    def _take_up(self, line: bytes) -> None:
+        """Take up what a line says of a frame; `table` says of how many frames nothing is known."""
+        try:
+            entry = parse_json(line)
+            sums = np.array([entry['pixels'], entry['confidence']], np.float64)
+            whole = sums.shape == (2, len(self.classes)) and (sums >= 0).all()
+            if whole and isinstance(entry['frame'], str):
+                self._confidences[entry['frame']] = entry
+        except (ValueError, TypeError, KeyError, OverflowError):  # the last line of a killed run
+            return
+
+    def add_label(self, label: np.ndarray) -> None:
+        """Count the classes of a label file (H, W), uint8."""
+        pixels = np.bincount(label.ravel(), minlength=256)[: len(self.classes)]
+        with self._lock:
+            self.pixels += pixels
+            self.images += 1
+            self.sizes[f'{label.shape[1]} x {label.shape[0]}'] += 1
+
+    def add_confidence(self, frame: str, label: np.ndarray, confidence: np.ndarray) -> None:
+        """Note how confident the model was of a frame.
+
+        Args:
+            frame: its name; noted again, it replaces what was noted before.
+            label: (h, w) uint8 class at the size the network saw.
+            confidence: (h, w) probability of that class, 0..1.
+
+        Raises:
+            UserError: the note cannot be written.
+        """
+        number = len(self.classes)
+        sums = np.bincount(label.ravel(), confidence.ravel(), minlength=number)
+        pixels = np.bincount(label.ravel(), minlength=number)
+        entry = {'frame': frame, 'pixels': pixels.tolist(), 'confidence': sums.round(3).tolist()}
+        rank = f'.rank{get_rank()}.' if get_rank() else '.'
+        journal = self.folder / JOURNAL.replace('.', rank)
+        try:
+            with self._lock, open(journal, 'a') as file:
+                # a killed run may have left half a line, which this one must not go on with
+                file.write(f'\n{json.dumps(entry)}' if file.tell() else json.dumps(entry))
+        except OSError as error:  # a failed write does not name its file
+            raise UserError(
+                f'cannot write {journal}: {error.strerror}; labels written so far are whole'
+            ) from error
+
+    @property
+    def frequency(self) -> np.ndarray:
+        """Share of each class among all pixels of the label files, 0..1."""
+        return self.pixels / max(1, self.pixels.sum())
+
+    @property
+    def mean_confidence(self) -> np.ndarray:
+        """Mean probability of each class where it was predicted; NaN where it never was."""
+        pixels, sums = self._sums()
+        return np.divide(sums, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+
+    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+        zeros = [np.zeros(len(self.classes))]
+        entries = self._confidences.values()
+        pixels = np.sum(zeros + [np.array(e['pixels']) for e in entries], axis=0)
+        sums = np.sum(zeros + [np.array(e['confidence']) for e in entries], axis=0)
+        return pixels, sums
+
+    def end(self) -> None:
+        """Write the report of a complete folder, from what all processes and runs noted."""
+        self._take_up_all()  # those of the other processes too
+        pixels, sums = self._sums()
+        per_class = {
+            name: {'frequency': float(f), 'mean_confidence': None if np.isnan(c) else float(c)}
+            for name, f, c in zip(self.classes, self.frequency, self.mean_confidence, strict=True)
+        }
+        report = {
+            **self.facts,
+            'finished': now(),
+            'images': self.images,
+            'sizes': dict(self.sizes),
+            'images_with_confidence': len(self._confidences),
+            'mean_confidence': float(sums.sum() / pixels.sum()) if pixels.any() else None,
+            'classes': per_class,
+        }
+        write_json(self.folder / REPORT, report)
+
+    def table(self) -> str:
+        """Return class frequencies and mean confidences as text."""
+        table = PrettyTable(['class', 'pixels %', 'mean confidence'], align='r')
+        for name, f, c in zip(self.classes, self.frequency, self.mean_confidence, strict=True):
+            table.add_row([name, f'{100 * f:.2f}', '-' if np.isnan(c) else f'{c:.3f}'])
+        lines = [table.get_string(), f'{self.images} pseudo labels in {self.folder}']
+        if len(self._confidences) < self.images:
+            lines.append(f'confidences of {len(self._confidences)} of them are known')
+        return '\n'.join(lines)

@@ -1,0 +1,299 @@
+"""Pseudo labels of the target train images, made by a source model."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS, MODELS
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+from tqdm import tqdm
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.acceleration.amp import autocast
+from mmseg_uvpt.acceleration.compile import compile_network, options
+from mmseg_uvpt.acceleration.main_memory import keep_main_memory
+from mmseg_uvpt.checkpoints.loading import fit, is_prompted, load_file, state_dict_of
+from mmseg_uvpt.checkpoints.names import to_ours
+from mmseg_uvpt.correction.pseudo_label_files import TargetFrame, list_frames
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.image_files import image_size
+from mmseg_uvpt.datasets.image_cache import through_cache
+from mmseg_uvpt.datasets.label_encodings import read_train_ids
+from mmseg_uvpt.datasets.loader_workers import that_read
+from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
+from mmseg_uvpt.engine.config.reading import launcher, require_data, require_file
+from mmseg_uvpt.engine.hooks.class_counts import of_model
+from mmseg_uvpt.engine.inference.label_record import REPORT, record_in, weights_sha256
+from mmseg_uvpt.engine.inference.label_report import LabelReport
+from mmseg_uvpt.engine.inference.labels import largest, of_equal_size
+from mmseg_uvpt.engine.inference.writers import Writers
+from mmseg_uvpt.engine.training import distributed
+from mmseg_uvpt.engine.work_folder import provenance
+from mmseg_uvpt.engine.work_folder.failures import readable_failures
+from mmseg_uvpt.engine.work_folder.lock import locked
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_png
+from mmseg_uvpt.ops.backends import check_forced
+
+LOADER = 'target_train_dataloader'
+_SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
+
+
+class Prediction(NamedTuple):
+    """What a model says of an image.
+
+    ``label`` (H, W) uint8, at the size of the image, is the class of the largest logit there:
+    logits are resized, not labels. ``seen`` (h, w) uint8 and ``confidence`` (h, w) float32 are the
+    most probable class and its probability at the size that the network saw.
+    """
+
+    label: np.ndarray
+    seen: np.ndarray
+    confidence: np.ndarray
+
+
+def label_target(
+    cfg: Config,
+    checkpoint: str,
+    folder: str,
+    command: str,
+    force: bool = False,
+    amp: bool = False,
+    compiled: bool = False,
+) -> None:
+    """Write a pseudo label for every image of the config's ``target_train_dataloader``.
+
+    Args:
+        cfg: resolved config of a pretraining or of an adaptation.
+        checkpoint: the source model.
+        folder: files are ``<folder>/<city>/<frame>_gtFine_labelTrainIds.png``.
+        command: the command line, for the record.
+        force: make all anew instead of skipping whole files.
+        amp: let the network compute in half precision.
+        compiled: compile the network, where that works.
+
+    Raises:
+        UserError: data or checkpoint are missing; the checkpoint does not fit the config; the
+            folder holds pseudo labels of another model, or labels that nobody's record names.
+    """
+    require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
+    require_data(cfg, LOADER)
+    loaded = load_file(checkpoint)
+    facts = provenance.of_predictions(cfg, checkpoint, command)
+    facts['weights_sha256'] = weights_sha256(state_dict_of(loaded, checkpoint))
+    keep_main_memory()
+    init_default_scope('mmseg')
+    with readable_failures(folder):
+        distributed.join(launcher())
+        dataset = DATASETS.build(through_cache(cfg[LOADER].dataset, cfg.get('image_cache')))
+        classes, frames = dataset.metainfo['classes'], list_frames(dataset, Path(folder))
+        _refuse_ground_truth(dataset, frames, Path(folder))
+        report = LabelReport(folder, classes, facts, force)
+        data_set = f'{LOADER}.dataset.metainfo.classes'
+        require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
+        model = build_model(cfg, loaded, checkpoint).to(get_device())
+        require_equal(of_model(model) | {data_set: len(classes)})
+        if compiled:
+            compile_network(model, *options(cfg))
+        with locked(folder, launcher(), command, '--pseudo_label_dir'):
+            _label_all(cfg, dataset, frames, model, report, force, amp)
+
+
+def _refuse_ground_truth(dataset: BaseSegDataset, frames: list[TargetFrame], folder: Path) -> None:
+    """Raise a `UserError` where labels would lie among others that no record accounts for."""
+    root, layout = dataset.data_root, getattr(dataset, 'layout', None)
+    cure = 'choose another --pseudo_label_dir'
+    if (
+        root
+        and layout
+        and Path(folder).resolve().is_relative_to((Path(root) / layout.labels).resolve())
+    ):
+        raise UserError(f"{folder} is where the data set's ground truth belongs: {cure}")
+    there = [f.pseudo_label for f in frames if os.path.lexists(f.pseudo_label)]
+    if there and record_in(folder) is None:
+        raise UserError(
+            f'{folder} holds {len(there)} labels, {there[0]} for one, and no {REPORT} that says '
+            f'which model made them: {cure}, or move them away'
+        )
+
+
+def _label_all(
+    cfg: Config,
+    dataset: BaseSegDataset,
+    frames: list[TargetFrame],
+    model: nn.Module,
+    report: LabelReport,
+    force: bool,
+    amp: bool,
+) -> None:
+    """Write the labels that are missing, all processes together, and the report."""
+    missing = None
+    if is_main_process():
+        if force:  # before the report names the new checkpoint: no mixture is taken for its work
+            for frame in frames:
+                frame.pseudo_label.unlink(missing_ok=True)
+        report.begin(anew=force)
+        missing = _not_whole(frames, report)
+    missing = _of_main_process(missing)
+    _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report, amp)
+    counts = all_gather_object((report.pixels, report.images, report.sizes))
+    if is_main_process():
+        pixels, images, sizes = zip(*counts, strict=True)
+        report.pixels, report.images = sum(pixels), sum(images)
+        report.sizes = sum(sizes, Counter())
+        report.end()
+        print(report.table())
+
+
+def _label(
+    cfg: Config,
+    dataset: BaseSegDataset,
+    frames: list[TargetFrame],
+    mine: list[int],
+    model: nn.Module,
+    report: LabelReport,
+    amp: bool,
+) -> None:
+    """Write the labels of this process's share of the frames, and note the confidences."""
+    processes = get_world_size()
+    title = f'labelling, one of {processes} shares' if processes > 1 else 'labelling'
+    bar = tqdm(total=len(mine), desc=title, unit='frame', disable=not is_main_process())
+    with bar, Writers() as writers:
+        for index, prediction in _predictions(cfg, dataset, mine, model, amp):
+            writers.submit(_write, frames[index], prediction, report)
+            bar.update()
+
+
+def _write(frame: TargetFrame, prediction: Prediction, report: LabelReport) -> None:
+    """Write a frame's label, and note it and the confidences in the report."""
+    # noted first: a frame whose label is there is never predicted again
+    report.add_confidence(frame.name, prediction.seen, prediction.confidence)
+    write_png(frame.pseudo_label, prediction.label)
+    report.add_label(prediction.label)
+
+
+def _not_whole(frames: list[TargetFrame], report: LabelReport) -> list[int]:
+    """Return which frames have no whole label yet; count the classes of the others."""
+    looked_at = enumerate(tqdm(frames, desc='looking for whole files', unit='frame'))
+    return [i for i, frame in looked_at if not _count_if_whole(frame, report)]
+
+
+def _of_main_process(value: list[int] | None) -> list[int]:
+    box = [value]
+    broadcast_object_list(box)
+    return box[0]
+
+
+def source_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """Build the segmentor and load the checkpoint.
+
+    The config of an adaptation describes the adapted model; if the checkpoint has no prompts, the
+    source model within it is built instead.
+
+    Raises:
+        UserError: the checkpoint does not fit.
+    """
+    return build_model(cfg, load_file(checkpoint), checkpoint)
+
+
+def build_model(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
+    """Do as `source_model` with what was read from the checkpoint."""
+    check_forced(get_device())
+    init_default_scope('mmseg')
+    state_dict = state_dict_of(loaded, checkpoint)
+    described = cfg.model
+    if 'staged' in described.backbone and not is_prompted(to_ours(state_dict, prompted=True)):
+        described = {key: described[key] for key in _SHARED if key in described}
+        described |= {'type': 'SourceSegmentor', 'backbone': cfg.model.backbone.staged}
+    model = MODELS.build(described)
+    model.load_state_dict(fit(model, state_dict, f'checkpoint {checkpoint}'), strict=False)
+    return model.eval().requires_grad_(False)  # see `WindowAttention`
+
+
+def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
+    """Tell whether a frame has a whole label of the right size; if so, count its classes."""
+    try:
+        label = read_train_ids(frame.pseudo_label, len(report.classes))
+    except DataError:
+        return False
+    if label.shape != image_size(frame.image):
+        return False
+    report.add_label(label)
+    return True
+
+
+def _predictions(
+    cfg: Config, dataset: BaseSegDataset, indices: list[int], model: nn.Module, amp: bool
+) -> Iterator[tuple[int, Prediction]]:
+    """Yield the predictions of frames, each with the frame's index."""
+    if not indices:
+        return
+    subset = dataset.get_subset(indices)
+    # the config's sampler would deal the frames out to the processes once more
+    sampler = SequentialSampler(subset)
+    loader = Runner.build_dataloader(
+        {**that_read(cfg[LOADER]), 'dataset': subset, 'sampler': sampler}
+    )
+    remaining = iter(indices)
+    for batch in loader:
+        for inputs, samples in of_equal_size(batch['inputs'], batch['data_samples']):
+            for prediction in predict(model, inputs, samples, amp):
+                yield next(remaining), prediction
+
+
+def diverged(image: str) -> UserError:
+    """Return what is to be raised where a model's numbers for an image are not finite."""
+    return UserError(
+        f'the model gives no finite numbers for {image}: its training has diverged. Use an '
+        'earlier checkpoint.'
+    )
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, inputs: list[Tensor], samples: list, amp: bool = False
+) -> list[Prediction]:
+    """Label images as wholes.
+
+    Args:
+        model: segmentor in eval mode.
+        inputs: uint8 images (3, h, w) of one size.
+        samples: their data samples.
+        amp: let the network compute in half precision.
+
+    Returns:
+        list: a prediction an image.
+
+    Raises:
+        UserError: the model's numbers are not finite.
+    """
+    batch = model.data_preprocessor({'inputs': inputs, 'data_samples': samples}, False)
+    metas = [sample.metainfo for sample in batch['data_samples']]
+    with autocast(amp, batch['inputs'].device):
+        logits = model.whole_inference(batch['inputs'], metas)
+    confidences, seen = largest(logits.softmax(1))
+    if not confidences.isfinite().all():
+        raise diverged(samples[0].img_path)
+    labelled = model.postprocess_result(logits, batch['data_samples'])
+    labels = [sample.pred_sem_seg.data[0] for sample in labelled]
+    return [
+        Prediction(*(part.cpu().numpy() for part in parts))
+        for parts in zip(labels, seen, confidences, strict=True)
+    ]

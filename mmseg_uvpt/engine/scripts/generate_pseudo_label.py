@@ -1,0 +1,67 @@
+"""``generate_pseudo_label.py``: label the target train images with a source model."""
+
+import shlex
+from collections.abc import Sequence
+
+from mmseg_uvpt.engine.scripts import options, published
+from mmseg_uvpt.errors import readable
+
+EXAMPLE = """\
+  python generate_pseudo_label.py --config configs/pretrain/sss_swin-b_gta5.py \\
+      --checkpoint model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth \\
+      --pseudo_label_dir data/cityscapes/pretrain/SSS_Swin-B_GTAV_Cityscapes_50.5/train"""
+
+
+@readable
+def main(argv: Sequence[str]) -> None:
+    """Run the script.
+
+    Args:
+        argv: arguments; those of the process by default (`errors.readable`).
+
+    Raises:
+        UserError: see `labelling.label_target`.
+    """
+    published.refuse(argv, 'generate_pseudo_label.py')
+    parser = options.make_parser(
+        'Write <city>/<frame>_gtFine_labelTrainIds.png for every target train image: the class '
+        'that a source model finds most likely at each pixel. Frames that have a whole file are '
+        'skipped, so that a run can be stopped and started again.',
+        EXAMPLE,
+        published.NOTE,
+    )
+    parser.add_argument('--config', required=True, help='of the pretraining or of the adaptation')
+    parser.add_argument('--checkpoint', required=True, help='the source model')
+    parser.add_argument(
+        '--pseudo_label_dir',
+        '--pseudo-label-dir',
+        required=True,
+        metavar='DIR',
+        help='folder to write to; train.py reads it',
+    )
+    parser.add_argument(
+        '--force', action='store_true', help='make all anew, also those of another checkpoint'
+    )
+    options.add_inference_options(parser)
+    options.add_config_options(parser)
+    args = parser.parse_args(argv)
+
+    from mmseg_uvpt.engine.config.reading import resolve
+
+    cfg = resolve(args)
+    if args.batch_size:
+        cfg.merge_from_dict({'target_train_dataloader.batch_size': args.batch_size})
+    from mmseg_uvpt.engine.inference.pseudo_labels import (
+        label_target,  # seconds: after the arguments
+    )
+
+    command = f'python generate_pseudo_label.py {shlex.join(argv)}'
+    label_target(
+        cfg,
+        args.checkpoint,
+        args.pseudo_label_dir,
+        command,
+        force=args.force,
+        amp=args.amp,
+        compiled=args.compile,
+    )

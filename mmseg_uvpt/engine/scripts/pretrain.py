@@ -1,0 +1,50 @@
+"""``pretrain.py``: train a source model and score it on the target's validation split."""
+
+import shlex
+from collections.abc import Sequence
+
+from mmseg_uvpt.engine.scripts import options, published
+from mmseg_uvpt.errors import UserError, readable
+
+EXAMPLE = '  python pretrain.py configs/pretrain/sss_swin-b_gta5.py --data-root data'
+
+
+@readable
+def main(argv: Sequence[str]) -> None:
+    """Run the script.
+
+    Args:
+        argv: arguments; those of the process by default (`errors.readable`).
+
+    Raises:
+        UserError: see `training.train`; or the config is that of an adaptation.
+    """
+    published.refuse(argv, 'pretrain.py')
+    parser = options.make_parser(
+        'Train a source model on labelled source images; evaluate it on the target.',
+        EXAMPLE,
+        options.STATUSES,
+    )
+    parser.add_argument('config', help='e.g. configs/pretrain/sss_swin-b_gta5.py')
+    options.add_config_options(parser)
+    options.add_runner_options(parser)
+    options.add_training_options(parser)
+    args = parser.parse_args(argv)
+
+    from mmseg_uvpt.engine.config.reading import label_corrections, resolve_run
+
+    cfg = resolve_run(args)
+    if 'source_checkpoint' in cfg.get('model', {}) or label_corrections(cfg):
+        raise UserError(
+            f'{args.config} is an adaptation, which starts from a source model: python train.py '
+            f'{args.config}'
+        )
+    from mmseg_uvpt.augmentation import prerequisites
+
+    prerequisites.check(cfg)
+    from mmseg_uvpt.engine.training.run import (
+        train,  # seconds, which a wrong argument does not cost
+    )
+
+    command = f'python pretrain.py {shlex.join(argv)}'
+    train(cfg, command, args.resume, args.amp, args.resume_anyway, not args.no_validate)

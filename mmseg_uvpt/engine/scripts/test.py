@@ -1,0 +1,77 @@
+"""``test.py``: score a checkpoint on the target's validation split."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+
+from mmseg_uvpt.engine.scripts import options, published
+from mmseg_uvpt.errors import readable
+
+EXAMPLE = """\
+  python test.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
+      model/Uni-UVPT_models/SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth --eval mIoU"""
+
+
+@readable
+def main(argv: Sequence[str]) -> None:
+    """Run the script.
+
+    Args:
+        argv: arguments; those of the process by default (`errors.readable`).
+
+    Raises:
+        UserError: see `scoring.score`.
+    """
+    published.refuse(argv, 'test.py')
+    args = _parser().parse_args(argv)
+
+    from mmseg_uvpt.engine.config.reading import resolve_run
+
+    cfg = resolve_run(args)
+    if args.batch_size:
+        cfg.merge_from_dict({'test_dataloader.batch_size': args.batch_size})
+    from mmseg_uvpt.engine.inference.scoring import (
+        score,  # seconds, which a wrong argument does not cost
+    )
+
+    score(
+        cfg,
+        args.checkpoint,
+        f'python test.py {shlex.join(argv)}',
+        out=args.out,
+        show_dir=args.show_dir,
+        aug_test=args.aug_test,
+        amp=args.amp,
+        compiled=args.compile,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options.make_parser(
+        'Report the mean IoU over 19, 16 and 13 classes and the IoU of each class, as a table and '
+        'as JSON.',
+        EXAMPLE,
+        published.NOTE,
+    )
+    parser.add_argument('config', help='e.g. configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py')
+    parser.add_argument('checkpoint', help='released file, or one of a work folder')
+    parser.add_argument(
+        '--eval', nargs='+', choices=['mIoU'], default=['mIoU'], help='what to report: mIoU'
+    )
+    parser.add_argument(
+        '--out',
+        metavar='FILE.json',
+        help='where the result goes (default: test_<folder>_<checkpoint>.json in the work folder)',
+    )
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='write the predictions there as coloured PNG files'
+    )
+    parser.add_argument(
+        '--aug-test',
+        action='store_true',
+        help='average over six sizes, 0.5 to 1.75 times that of a test, each also flipped',
+    )
+    options.add_inference_options(parser)
+    options.add_config_options(parser)
+    options.add_runner_options(parser)
+    return parser

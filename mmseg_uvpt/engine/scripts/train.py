@@ -1,0 +1,134 @@
+"""``train.py``: adapt a source model to the target with prompts and its own pseudo labels."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmseg_uvpt.engine.scripts import options, published
+from mmseg_uvpt.errors import UserError, readable
+
+EXAMPLE = """\
+  python train.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
+      --source-checkpoint model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth"""
+
+
+@readable
+def main(argv: Sequence[str]) -> None:
+    """Run the script.
+
+    Args:
+        argv: arguments; those of the process by default (`errors.readable`).
+
+    Raises:
+        UserError: see `training.train`; or the source checkpoint or the pseudo labels are missing.
+    """
+    published.refuse(argv, 'train.py')
+    parser = options.make_parser(
+        'Adapt a source model to unlabelled target images; evaluate it on the target.',
+        EXAMPLE,
+        options.STATUSES,
+    )
+    parser.add_argument('config', help='e.g. configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py')
+    parser.add_argument(
+        '--source-checkpoint', metavar='FILE', help="source model (the config's: a released one)"
+    )
+    parser.add_argument(
+        '--pseudo-label-dir',
+        '--pseudo_label_dir',
+        metavar='DIR',
+        help='what generate_pseudo_label.py wrote',
+    )
+    parser.add_argument(
+        '--foreign-labels',
+        action='store_true',
+        help='train on pseudo labels that another model made, or nobody knows which',
+    )
+    parser.add_argument(
+        '--low-memory',
+        action='store_true',
+        help='compute parts twice instead of keeping them: same numbers, less memory, more time',
+    )
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile each view to one graph, for long trainings: on a GPU it takes minutes, a CPU '
+        'goes on without after two (uvpt.compile_limit=SECONDS)',
+    )
+    options.add_config_options(parser)
+    options.add_runner_options(parser)
+    options.add_training_options(parser)
+    args = parser.parse_args(argv)
+
+    from mmseg_uvpt.engine.config.reading import (
+        label_corrections,
+        require_file,
+        resolve_run,
+        share_pseudo_labels,
+    )
+
+    cfg = resolve_run(args)
+    stated = cfg.get('model', {}).get('source_checkpoint')
+    hooks = label_corrections(cfg)
+    if not hooks or 'source_checkpoint' not in cfg.model:
+        raise UserError(
+            f'{args.config} is no adaptation: it needs model.source_checkpoint and a '
+            'LabelCorrectionHook, as configs/uni_uvpt/*.py have them. A source model is trained '
+            'with pretrain.py'
+        )
+    if args.low_memory:
+        cfg.model.low_memory = True
+    if args.compile:
+        cfg.merge_from_dict({'uvpt.compile': True})
+    if args.source_checkpoint:
+        cfg.model.source_checkpoint = args.source_checkpoint
+    if not cfg.model.source_checkpoint:
+        raise UserError('no source checkpoint given; name it with --source-checkpoint FILE')
+    require_file(
+        cfg.model.source_checkpoint,
+        'source checkpoint',
+        'get it (model/README.md) or make it with pretrain.py, and name it with '
+        '--source-checkpoint FILE',
+    )
+    for hook in hooks:
+        if args.pseudo_label_dir:
+            hook['pseudo_label_dir'] = args.pseudo_label_dir
+        if args.foreign_labels:
+            hook['foreign_labels'] = True
+        _require_labels(cfg, hook, args, stated)
+    share_pseudo_labels(cfg)
+    from mmseg_uvpt.engine.training.run import (
+        train,  # seconds, which a wrong argument does not cost
+    )
+
+    command = f'python train.py {shlex.join(argv)}'
+    train(cfg, command, args.resume, args.amp, args.resume_anyway, not args.no_validate)
+
+
+def _require_labels(cfg, hook: dict, args: argparse.Namespace, stated: str | None) -> None:
+    """Raise a `UserError` unless pseudo labels are there, and are those of the source model.
+
+    A run that is resumed has them in its bank, and they were looked at when it began.
+    """
+    from mmseg_uvpt.engine.config.classes import meta_of
+    from mmseg_uvpt.engine.config.reading import require_data, require_folder
+    from mmseg_uvpt.engine.inference.label_record import folder_of, require_labels_of
+
+    checkpoint, folder = cfg.model.source_checkpoint, hook['pseudo_label_dir']
+    options = [*(['--data-root', args.data_root] if args.data_root else [])]
+    options += ['--cfg-options', *args.cfg_options] if args.cfg_options else []
+    command = ['python', 'generate_pseudo_label.py', '--config', args.config]
+    command += ['--checkpoint', checkpoint, *options, '--pseudo_label_dir']
+
+    def make(folder: str) -> str:
+        return shlex.join([*command, str(folder)])
+
+    own, use = folder, ''
+    if not Path(folder).is_dir() and not args.pseudo_label_dir and checkpoint != stated:
+        own = folder_of(Path(folder), checkpoint)  # the folder is that of another model
+        use = f' and train with --pseudo-label-dir {own}'
+    require_folder(folder, 'pseudo-label folder', f'make it with: {make(own)}{use}')
+    if not (args.resume or args.resume_anyway):
+        require_data(cfg, 'train_dataloader')
+        classes = meta_of(cfg.train_dataloader.dataset)['classes']
+        require_labels_of(folder, checkpoint, classes, hook.get('foreign_labels', False), make)

@@ -1,0 +1,118 @@
+"""One training run in its work folder, for source models and for adaptation alike."""
+
+import copy
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from mmseg_uvpt.acceleration import compile
+from mmseg_uvpt.acceleration.amp import half_type
+from mmseg_uvpt.engine.config.reading import require_data, require_file, require_parts
+from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
+from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook
+from mmseg_uvpt.engine.hooks.missed_evaluation import MissedEvaluationHook
+from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
+from mmseg_uvpt.engine.hooks.skipped_iterations import LIMIT, SkippedIterationHook
+from mmseg_uvpt.engine.training.runner import build_runner
+from mmseg_uvpt.engine.training.schedule import check_loop
+from mmseg_uvpt.engine.work_folder import claim
+from mmseg_uvpt.engine.work_folder.failures import readable_failures
+from mmseg_uvpt.engine.work_folder.lock import locked
+from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.model_wrappers import without_wrapper
+
+
+def train(
+    cfg: Config,
+    command: str,
+    resume: bool = False,
+    amp: bool = False,
+    anyway: bool = False,
+    validate: bool = True,
+) -> None:
+    """Train what ``cfg`` describes; evaluations and checkpoints go into ``cfg.work_dir``.
+
+    Args:
+        cfg: resolved config.
+        command: the command line, for the record.
+        resume: continue from the last checkpoint of the work folder.
+        amp: use mixed precision: bfloat16, or float16 where a GPU has no bfloat16.
+        anyway: continue likewise, though config, seed, number of processes or data set differ.
+        validate: evaluate as the config says; otherwise never.
+
+    Raises:
+        UserError: data, checkpoints or pseudo labels are missing; the work folder holds another
+            run, or is in use; no space is left; losses are not finite.
+        Stopped: a signal asked for it.
+    """
+    require_parts(cfg, 'model', 'optim_wrapper', 'train_cfg')
+    check_loop(cfg)
+    resume = resume or anyway or _goes_on(cfg)
+    if cfg.get('load_from') and not resume:
+        cure = 'name a checkpoint of such a model, or None to begin without'
+        require_file(cfg.load_from, 'load_from', cure)
+    if amp:
+        _mixed_precision(cfg)
+    require_data(cfg, 'train_dataloader')
+    if not validate or cfg.get('val_dataloader') is None:
+        _without_evaluations(cfg)
+    else:
+        require_data(cfg, 'val_dataloader')
+    compiled = compile.options(cfg) if cfg.get('uvpt', {}).get('compile') else None
+    interruption = Interruption()
+    with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
+        if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either
+            claim.claim(cfg, resume, anyway)
+        with locked(cfg.work_dir, cfg.get('launcher', 'none'), command):
+            claimed = claim.claim(cfg, resume, anyway)
+            record = copy.deepcopy(cfg)
+            cfg.resume, cfg.resume_anyway = resume, anyway
+            if claimed.checkpoint:
+                cfg.load_from = str(claimed.checkpoint)
+            runner = build_runner(cfg)
+            if compiled:
+                compile.compile_views(without_wrapper(runner.model), *compiled, cfg)
+            for warning in claimed.warnings:
+                runner.logger.warning(warning)
+            runner.register_hook(ClassCountHook())
+            runner.register_hook(ExactResumeHook(anyway))
+            runner.register_hook(SkippedIterationHook(cfg.get('max_skipped_in_a_row', LIMIT)))
+            runner.register_hook(ProvenanceHook(record, command, claimed.checkpoint))
+            if claimed.checkpoint:
+                runner.register_hook(MissedEvaluationHook())
+            runner.register_hook(InterruptionHook(interruption))
+            try:
+                runner.train()
+            finally:
+                runner.end_workers()
+
+
+def _goes_on(cfg: Config) -> bool:
+    """Tell whether the config has the run of its folder continued, if there is one (``resume``)."""
+    if not isinstance(cfg.get('resume', False), bool):
+        raise UserError(f'resume={cfg.resume!r}: must be True or False')
+    return cfg.get('resume', False) and (Path(cfg.work_dir) / claim.CONFIG).is_file()
+
+
+def _without_evaluations(cfg: Config) -> None:
+    """Make a config one of a training that is never evaluated, in place."""
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if checkpoint:
+        checkpoint.save_best = None
+
+
+def _cure(folder: str) -> str:
+    if (Path(folder) / claim.CONFIG).is_file():
+        return 'run the same command with --resume; checkpoints written so far are whole'
+    return 'run the same command again'  # there is nothing to resume yet
+
+
+def _mixed_precision(cfg: Config) -> None:
+    """Choose bfloat16, or float16 with a loss scale on GPUs that lack it."""
+    if half_type() == torch.float16:
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
+    else:
+        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'

@@ -1,0 +1,141 @@
+"""What a run was made with: environment, resolved config, git revision, seed, command."""
+
+import datetime
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmseg.utils import collect_env
+
+import mmseg_uvpt
+from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
+from mmseg_uvpt.files import file_hash, write_json, write_whole
+
+REPOSITORY = Path(mmseg_uvpt.__file__).resolve().parents[1]
+_PACKAGES = (
+    *('numpy', 'timm', 'onedl-mmcv', 'onedl-mmsegmentation'),
+    *('opencv-python', 'opencv-python-headless'),  # either may be what is installed, or both
+)
+
+
+def git_revision(repository: Path = REPOSITORY) -> dict[str, str | bool | None]:
+    """Return the ``commit`` checked out and whether files differ from it (``dirty``).
+
+    Both are None where the package is no git checkout, or git is not installed.
+    """
+    try:
+        commit = _git(repository, 'rev-parse', 'HEAD')
+        changed = _git(repository, 'status', '--porcelain', '--untracked-files=no')
+    except (OSError, subprocess.CalledProcessError):
+        return {'commit': None, 'dirty': None}
+    return {'commit': commit, 'dirty': bool(changed)}
+
+
+def _git(repository: Path, *command: str) -> str:
+    return subprocess.run(
+        ['git', '-C', str(repository), *command], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def environment() -> dict[str, str]:
+    """Return the machine, the interpreter, the devices and the versions of what is installed."""
+    found = {
+        'host': platform.node(),
+        'platform': platform.platform(),
+        'processors': str(os.cpu_count()),
+        'mmseg_uvpt': mmseg_uvpt.__version__,
+    }
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found | {key: str(value) for key, value in collect_env().items()}
+
+
+def of_predictions(cfg: Config, checkpoint: str | Path, command: str) -> dict:
+    """Return the facts that stand beside the predictions of a model."""
+    return {
+        'config': str(cfg.filename),
+        'checkpoint': str(checkpoint),
+        'checkpoint_sha256': file_hash(checkpoint),
+        'command': command,
+        'git': git_revision(),
+        'environment': environment(),
+    }
+
+
+def now() -> str:
+    """Return the local time as text, to the second, with its offset."""
+    return datetime.datetime.now().astimezone().isoformat(timespec='seconds')
+
+
+@master_only
+def write(folder: str | Path, cfg: Config, start: dict) -> None:
+    """Write ``environment.json``, ``config.py`` and ``run.json`` into a folder, each whole.
+
+    Args:
+        folder: of the run.
+        cfg: resolved config.
+        start: facts of this start of the run; ``run.json`` lists those of all starts, the first
+            one and each ``--resume``.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    folder = Path(folder)
+    starts = record_of(folder).get('starts', [])
+    write_json(folder / 'environment.json', environment())
+    with write_whole(folder / CONFIG, 'w') as file:
+        file.write(cfg.pretty_text)
+    write_json(folder / RECORD, {'starts': [*starts, start]})
+
+
+class ProvenanceHook(Hook):
+    """Writes the provenance once training really begins: data, model and labels have been found.
+
+    A run that fails before that leaves its work folder free.
+
+    Args:
+        cfg: resolved config.
+        command: the command line.
+        checkpoint: what the run continues from; None from the beginning.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, cfg: Config, command: str, checkpoint: Path | None):
+        self.cfg = cfg
+        self.command = command
+        self.checkpoint = checkpoint
+
+    def before_train(self, runner) -> None:
+        """Write the provenance into the work folder."""
+        start = start_of(self.cfg, self.command, runner.seed)
+        start['resumed_from'] = self.checkpoint and str(self.checkpoint)
+        start['first_iteration'] = runner.iter
+        write(runner.work_dir, self.cfg, start)
+
+    @master_only
+    def after_train(self, runner) -> None:
+        """Note that the run is finished: its last evaluation has been made."""
+        record = record_of(runner.work_dir)
+        write_json(
+            Path(runner.work_dir) / RECORD, {**record, 'finished': now(), 'iterations': runner.iter}
+        )
+
+
+def start_of(cfg: Config, command: str, seed: int) -> dict:
+    """Return the facts that ``run.json`` keeps of every start."""
+    return {
+        'started': now(),
+        'command': command,
+        'config': str(cfg.filename),
+        'seed': seed,
+        'git': git_revision(),
+    }

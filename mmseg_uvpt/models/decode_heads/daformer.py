@@ -1,0 +1,90 @@
+"""The DAFormer decode head (Hoyer et al., CVPR 2022)."""
+
+import torch
+from mmcv.cnn import ConvModule
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_uvpt.acceleration.capture import fused
+from mmseg_uvpt.acceleration.checkpointing import recomputed_in_half
+from mmseg_uvpt.acceleration.depthwise import Depthwise
+from mmseg_uvpt.models.backbones.staged import as_map, as_tokens, map_view
+from mmseg_uvpt.ops.resizing import resized
+
+
+class Embedding(nn.Module):
+    """Linear layer on the channels of a map."""
+
+    def __init__(self, in_channels: int, channels: int):
+        super().__init__()
+        self.proj = nn.Linear(in_channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return map_view(self.proj(as_tokens(x)), x.shape[2:])
+
+
+class SeparableASPP(nn.Module):
+    """Depthwise-separable ASPP without a pooling branch, and a 3x3 bottleneck."""
+
+    def __init__(self, in_channels: int, channels: int, dilations: tuple[int, ...]):
+        super().__init__()
+        parts = {'norm_cfg': {'type': 'BN'}, 'act_cfg': {'type': 'ReLU'}}
+        self.aspp_modules = DepthwiseSeparableASPPModule(
+            dilations=dilations,
+            in_channels=in_channels,
+            channels=channels,
+            conv_cfg=None,
+            **parts,
+        )
+        for part in self.aspp_modules.modules():
+            if isinstance(part, nn.Conv2d) and part.groups > 1:
+                part.__class__ = Depthwise
+        self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, **parts)
+
+    @fused
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Fuse maps of one size, which are joined."""
+        # Depthwise convolutions want channels first: of cuDNN's, which take channels last, one at
+        # 256 x 256 needs five times as long on an H200 as torch's own.
+        joined = torch.cat([as_map(as_tokens(x), x.shape[2:]) for x in maps], dim=1)
+        return self.bottleneck(torch.cat(recomputed_in_half(self.aspp_modules, joined), dim=1))
+
+
+@MODELS.register_module()
+class DAFormerHead(BaseDecodeHead):
+    """Fuses the four feature maps at the first one's size and classifies each pixel.
+
+    Args:
+        in_channels: widths of the four maps.
+        channels: width of the embeddings and of the fused map.
+        dilations: of the ASPP's branches.
+        **kwargs: passed to mmseg's `BaseDecodeHead`.
+    """
+
+    def __init__(
+        self,
+        in_channels: tuple[int, ...],
+        channels: int = 256,
+        dilations: tuple[int, ...] = (1, 6, 12, 18),
+        **kwargs,
+    ):
+        super().__init__(
+            in_channels,
+            channels,
+            in_index=list(range(len(in_channels))),
+            input_transform='multiple_select',
+            **kwargs,
+        )
+        self.embed_layers = nn.ModuleList(Embedding(width, channels) for width in in_channels)
+        self.fuse_layer = SeparableASPP(len(in_channels) * channels, channels, dilations)
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Return logits (B, num_classes, h_0, w_0) from maps (B, in_channels[i], h_i, w_i)."""
+        maps = self._transform_inputs(inputs)
+        embedded = [
+            resized(embed(x), maps[0].shape[2:], align_corners=False)
+            for embed, x in zip(self.embed_layers, maps, strict=True)
+        ]
+        return self.cls_seg(self.fuse_layer(embedded))

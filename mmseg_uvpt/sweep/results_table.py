@@ -1,0 +1,263 @@
+"""The published table with what was measured beside it, collected from work folders.
+
+Only JSON files are read there, none of the configs: those of other people's runs are code.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.work_folder.claim import record_of
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object
+from mmseg_uvpt.sweep.models import (
+    MISSING,
+    OWN,
+    RELEASED,
+    is_begun,
+    is_released,
+    released_source,
+    source_of,
+)
+from mmseg_uvpt.sweep.rows import Row, find_rows
+from mmseg_uvpt.sweep.scores import SIZES, is_score
+
+# version 0.1 kept what it made of released models in folders of their own
+_SEED = re.compile(r'seed(\d+)(-released-(source|adapted))?')
+_OF_RELEASED = 'own, of the released source'
+_CURE = 'delete it and run the job again'
+_START = re.compile(r'\d{8}_\d{6}(_\d+)?$')  # folder of one start of a script
+
+
+@dataclass
+class Run:
+    """What one seed of a row came to; None where there is nothing (yet).
+
+    Attributes:
+        root: work root.
+        seed: of the run.
+        source_model: ``'own'`` or ``'released'``, whichever was scored, or else adapted;
+            ``'missing input'`` while its training is not finished.
+        adapted_model: the same of the adapted model; ``'own, of the released source'`` where that
+            is what was adapted.
+        source: mIoU in percent of the source model by the number of classes.
+        adapted: the same of the adapted model.
+        checkpoint: that the adapted score is of.
+        iterations: of the finished adaptation.
+        hours: that it took, all of its starts together.
+        hardware: that it, or else the scoring, ran on.
+    """
+
+    root: str
+    seed: int
+    source_model: str | None = None
+    adapted_model: str | None = None
+    source: dict[int, float | None] = field(default_factory=dict)
+    adapted: dict[int, float | None] = field(default_factory=dict)
+    checkpoint: str | None = None
+    iterations: int | None = None
+    hours: float | None = None
+    hardware: str | None = None
+
+    def gain(self, size: int) -> float | None:
+        """Return adapted minus source-only mIoU, where the one was made of the other."""
+        scores = self.source.get(size), self.adapted.get(size)
+        made_of = OWN if self.adapted_model == OWN else RELEASED
+        fits = self.source_model == made_of
+        return scores[1] - scores[0] if fits and None not in scores else None
+
+    def is_like(self, other: 'Run') -> bool:
+        """Tell whether two runs have models of the same kinds, as far as they have any."""
+        pairs = (
+            (self.source_model, other.source_model),
+            (self.adapted_model, other.adapted_model),
+        )
+        return all(len({*pair} - {None, MISSING}) < 2 for pair in pairs)
+
+
+@dataclass
+class Result:
+    """A row of the benchmark: as published, and as measured.
+
+    Attributes:
+        row: of the job list.
+        released: file name of the adapted model that was released; None if none was.
+        published_source: mIoU in percent by the number of classes.
+        published_adapted: the same.
+        runs: what was measured, a seed each, with models of one kind: see `Run.is_like`.
+    """
+
+    row: Row
+    released: str | None
+    published_source: dict[int, float]
+    published_adapted: dict[int, float]
+    runs: list[Run]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Class sets that count for the row: those published, else all."""
+        return [s for s in SIZES if s in self.published_adapted or not self.published_adapted]
+
+    def models(self, which: str) -> str:
+        """Return ``'source_model'`` or ``'adapted_model'`` of the runs; empty where none is."""
+        found = [getattr(run, which) for run in self.runs]
+        return next(
+            (f for f in found if f not in (None, MISSING)), MISSING if MISSING in found else ''
+        )
+
+    def measured(self, what: str, size: int) -> list[float]:
+        """Return ``'source'``, ``'adapted'`` or ``'gain'`` of each run that has it."""
+        values = [
+            run.gain(size) if what == 'gain' else getattr(run, what).get(size) for run in self.runs
+        ]
+        return [value for value in values if value is not None]
+
+
+def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
+    """Return all rows of the benchmark with what the work roots hold of them.
+
+    A row comes more than once where runs of it have own and released models: their scores have no
+    common mean.
+
+    Args:
+        config_root: see `find_rows`.
+        work_roots: folders that launchers worked in.
+
+    Raises:
+        UserError: a work root is missing, or a file in it cannot be read.
+    """
+    for root in work_roots:
+        if not root.is_dir():
+            raise UserError(f'work root {root} does not exist; launchers make it with --work-root')
+    results = []
+    for row in find_rows(config_root):
+        cfg = read(row.adaptation or row.pretraining, import_modules=False)
+        published = cfg.get('published', {})
+        adapted = cfg.get('released_checkpoint') if row.adaptation else None
+        runs = [
+            run
+            for root in dict.fromkeys(root.resolve() for root in work_roots)
+            for seed, folder in _seeds(root)
+            if (run := _run(row, root, seed, folder, (released_source(cfg), adapted)))
+        ]
+        known = [_by_size(published.get(which, {})) for which in ('source', 'adapted')]
+        for alike in _alike(runs) or [[]]:
+            results.append(Result(row, adapted and Path(adapted).name, *known, alike))
+    return results
+
+
+def _seeds(root: Path) -> list[tuple[int, Path]]:
+    """Return the seeds of a work root and their folders, in order."""
+    found = ((_SEED.fullmatch(folder.name), folder) for folder in root.iterdir())
+    return sorted((int(m[1]), folder) for m, folder in found if m)
+
+
+def _alike(runs: Sequence[Run]) -> list[list[Run]]:
+    groups: list[list[Run]] = []
+    for run in runs:
+        group = next((g for g in groups if all(map(run.is_like, g))), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(run)
+    return groups
+
+
+def _run(
+    row: Row, root: Path, seed: int, folder: Path, released: tuple[str | None, str | None]
+) -> Run | None:
+    """Return what a seed's folder holds of a row; None if nothing."""
+    source = _scores(folder / 'test_source' / row.name / 'score.json')
+    adapted = _scores(folder / 'test' / row.name / 'score.json')
+    training, test = folder / 'train' / row.name, folder / 'test' / row.name
+    record = record_of(training)
+    pretraining = folder / 'pretrain' / row.name
+    unfinished = is_begun(pretraining) and 'finished' not in record_of(pretraining)
+    if not (source or adapted or is_begun(training) or unfinished):
+        return None
+    finished, iterations = 'finished' in record, record.get('iterations')
+    if finished and type(iterations) is not int:
+        raise UserError(f'{training}: run.json says {iterations!r} iterations, {_CURE}')
+    made_of = source_of(training)
+    source_model = _origin(source.get('checkpoint') if source else made_of, released[0])
+    if unfinished and not source:
+        source_model = MISSING
+    adapted_model = _origin(adapted.get('checkpoint'), released[1])
+    if adapted_model == OWN and made_of and is_released(made_of, released[0]):
+        adapted_model = _OF_RELEASED
+    if not adapted and is_begun(training) and not finished:
+        adapted_model = MISSING
+    return Run(
+        root=str(root),
+        seed=seed,
+        source_model=source_model,
+        adapted_model=adapted_model,
+        source=_by_size(source),
+        adapted=_by_size(adapted),
+        checkpoint=adapted.get('checkpoint'),
+        iterations=iterations if finished else None,
+        hours=_hours(training, record) if finished else None,
+        hardware=_hardware(training) or _hardware(test),
+    )
+
+
+def _origin(checkpoint: str | None, released: str | None) -> str | None:
+    """Return where a checkpoint is from; None where there is none."""
+    if not checkpoint:
+        return None
+    return RELEASED if is_released(checkpoint, released) else OWN
+
+
+def _by_size(scores: dict) -> dict[int, float]:
+    named = {size: scores.get(f'mIoU{size}') for size in SIZES}
+    return {size: score for size, score in named.items() if score is not None}
+
+
+def _hours(folder: Path, record: dict) -> float:
+    """Return how long the starts of a run took together: each until it last wrote something.
+
+    The names of their folders are times of the machine that ran them.
+    """
+    try:
+        zone = datetime.fromisoformat(record['starts'][0]['started']).tzinfo
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f'{folder}: run.json does not say when the run started, {_CURE}') from error
+    seconds = 0.0
+    for start in folder.iterdir():
+        if start.is_dir() and _START.fullmatch(start.name):
+            try:
+                begin = datetime.strptime(start.name[:15], '%Y%m%d_%H%M%S')
+            except ValueError:  # digits that are no time: a folder of others
+                continue
+            begin = begin.replace(tzinfo=zone).timestamp()
+            ends = [path.stat().st_mtime for path in start.rglob('*') if path.is_file()]
+            seconds += max(0.0, max(ends, default=begin) - begin)
+    return seconds / 3600
+
+
+def _hardware(folder: Path) -> str | None:
+    """Return the GPUs of a run, or its processors, as its ``environment.json`` says."""
+    folders = [folder, *sorted(folder.glob('*'))]
+    paths = (start / 'environment.json' for start in folders)
+    found = next(filter(os.path.lexists, paths), None)
+    if not found:
+        return None
+    facts = _json(found)
+    gpus = [f'{name.count(",") + 1} x {gpu}' for name, gpu in facts.items() if name[:4] == 'GPU ']
+    return ', '.join(gpus) or f'{facts.get("processors", "?")} CPU cores'
+
+
+def _scores(path: Path) -> dict:
+    """Return the result of a test; empty where there is none."""
+    found = _json(path)
+    for name in [f'mIoU{size}' for size in SIZES]:
+        if found.get(name) is not None and not is_score(found[name]):
+            raise UserError(f'{path} says {name} is {found[name]!r}, no percentage: {_CURE}')
+    return found
+
+
+def _json(path: Path) -> dict:
+    return read_object(path, _CURE) if os.path.lexists(path) else {}
