@@ -43,14 +43,14 @@ def main() -> None:
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.augmentation import corruptions
     from mmseg_uvpt.augmentation.adain import AdaIN
-    from mmseg_uvpt.augmentation.augmentations import CORRUPTIONS, LEFT_OUT
+    from mmseg_uvpt.augmentation.augmentations import AUGMENTATIONS, CORRUPTIONS
     from mmseg_uvpt.augmentation.augmenting_preprocessor import GeneralisingPreprocessor
     from mmseg_uvpt.augmentation.collate import augmented_collate
     from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation
     from mmseg_uvpt.errors import UserError
     from mmseg_uvpt.minicity.paintings import paint_all
 
-    names = list(LEFT_OUT)
+    names = list(AUGMENTATIONS)
     try:
         corruptions.require()
     except UserError as error:

@@ -132,7 +132,7 @@ def plain_step(logits: list[Tensor], prompts: list, scale_weights: Tensor, label
 
 def lovasz_part(kind: str, side: int, device: str) -> Part:
     """Return Lovasz-softmax alone, from the probabilities on."""
-    from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
+    from mmseg_uvpt.ops.lovasz import lovasz_softmax
 
     logits, labels = logits_and_labels(kind, side)
     resized = F.interpolate(logits[0], size=(side, side), mode='bilinear', align_corners=True)

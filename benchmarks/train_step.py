@@ -105,9 +105,9 @@ def plain_functions() -> Iterator[None]:
         mock.patch.object(swin, '_run', lambda block, tokens, size, frozen: block(tokens, size)),
         mock.patch.object(mit, 'add_branch', always),
         mock.patch.object(F, 'scaled_dot_product_attention', plain_attention),
-        mock.patch.object(adapter, 'recomputed_in_half', once),
-        mock.patch.object(daformer, 'recomputed_in_half', once),
-        mock.patch.object(generator, 'recomputed_in_half', once),
+        mock.patch.object(adapter, 'checkpointed_in_half', once),
+        mock.patch.object(daformer, 'checkpointed_in_half', once),
+        mock.patch.object(generator, 'checkpointed_in_half', once),
         backends.forced('reference'),
     ):
         yield

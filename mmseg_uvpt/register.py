@@ -20,6 +20,7 @@ import mmseg.models  # noqa: E402, F401
 import mmseg_uvpt.acceleration.async_preprocessor  # noqa: E402
 import mmseg_uvpt.augmentation.augmenting_preprocessor  # noqa: E402
 import mmseg_uvpt.augmentation.collate  # noqa: E402
+import mmseg_uvpt.checkpoints.loading  # noqa: E402
 import mmseg_uvpt.correction.hook  # noqa: E402
 import mmseg_uvpt.datasets.cityscapes  # noqa: E402
 import mmseg_uvpt.datasets.image_cache  # noqa: E402

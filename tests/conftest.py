@@ -73,3 +73,39 @@ def parity_weights(shared_parity):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope='session')
+def build():
+    """Return a function that builds the model of a file in configs/_base_/models."""
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import MODELS
+
+    import mmseg_uvpt.register  # noqa: F401
+
+    init_default_scope('mmseg')
+
+    def build_model(name: str, changes: dict | None = None):
+        config = Config.fromfile(REPOSITORY / 'configs' / '_base_' / 'models' / f'{name}.py')
+        config.merge_from_dict({f'model.{key}': value for key, value in (changes or {}).items()})
+        return MODELS.build(config.model)
+
+    return build_model
+
+
+@pytest.fixture(scope='session')
+def labelled():
+    """Return a function that wraps a label (B, H, W) as the samples of a batch."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    def wrap(labels) -> list[SegDataSample]:
+        samples = []
+        for label in torch.as_tensor(labels):
+            sample = SegDataSample()
+            sample.gt_sem_seg = PixelData(data=label[None].long())
+            samples.append(sample)
+        return samples
+
+    return wrap

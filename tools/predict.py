@@ -59,7 +59,6 @@ def main() -> None:
         command,
         args.opacity,
         args.amp,
-        args.compile,
     )
     print(f'{args.out}: {count} images, each as <name>.png and <name>_classes.png')
 

@@ -21,6 +21,8 @@ default_hooks = dict(
 )
 max_skipped_in_a_row = 20  # iterations without a finite loss that end a training
 uvpt = dict(
+    plain=False,  # what --plain sets: nothing accelerated, operators as their references
+    low_memory=False,  # what --low-memory sets
     compile=False,  # what --compile sets
     compile_backend='inductor',  # of torch.compile, on a CPU
     compile_limit=120,  # seconds after which a CPU goes on uncompiled; None for no limit

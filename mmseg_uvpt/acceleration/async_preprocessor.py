@@ -19,6 +19,10 @@ class AsyncPreprocessor(SegDataPreProcessor):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
+        self.take_over()
+
+    def take_over(self) -> None:
+        """Be what mmseg's preprocessor of these attributes was."""
         self._non_blocking = True
         self._reverses_channels, self._channel_conversion = self._channel_conversion, False
 

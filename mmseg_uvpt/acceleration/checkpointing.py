@@ -1,5 +1,6 @@
-"""Less memory for more arithmetic: parts of a model that run again in the backward pass."""
+"""Activation checkpointing: parts of a model run again in the backward pass, for less memory."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -8,14 +9,15 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mmseg_uvpt.acceleration.capture import is_recorded
+from mmseg_uvpt.acceleration.capture import is_captured
 from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.ops.autocast import autocast_type
 
-_INSIDE = ContextVar('inside a part that is recomputed', default=False)
+_INSIDE = ContextVar('inside a part that is checkpointed', default=False)
 
 
-def recomputed(run: nn.Module | Callable, *args):
+def checkpointed(run: nn.Module | Callable, *args):
     """Run a part of a model and keep only its arguments; the backward pass runs it again.
 
     Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016). Random numbers are the same
@@ -45,18 +47,18 @@ def recomputed(run: nn.Module | Callable, *args):
     )
 
 
-def recomputed_in_half(run: nn.Module | Callable, *args):
-    """Do as `recomputed` under autocast, where memory is worth more than a little arithmetic.
+def checkpointed_in_half(run: nn.Module | Callable, *args):
+    """Do as `checkpointed` under autocast, where memory is worth more than a little arithmetic.
 
     For parts that keep much and cost a GPU little: the adapters but for their convolutions, the
     head's ASPP and the generator's stem have a twelfth of the arithmetic of a step of Swin-B, and
-    keep half of the memory. Parts of what is recomputed anyway are left alone, and so are
+    keep half of the memory. Parts of what is checkpointed anyway are left alone, and so are
     graphs: `torch.compile` decides that itself, and CUDA graphs are there for speed.
     """
-    keeps = is_recorded() or not torch.is_grad_enabled() or _INSIDE.get()
+    keeps = is_captured() or not torch.is_grad_enabled() or _INSIDE.get()
     if keeps or autocast_type(args[0]) is None:
         return run(*args)
-    return recomputed(run, *args)
+    return checkpointed(run, *args)
 
 
 @contextmanager
@@ -67,3 +69,22 @@ def _without_statistics(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         put_back(kept)
+
+
+def checkpoint_stages(model: nn.Module) -> int:
+    """Keep only what passes between generator, adapters, stages and head; return of how many.
+
+    Args:
+        model: an adapted segmentor, changed in place.
+
+    Raises:
+        UserError: it is another one.
+    """
+    backbone = model.backbone
+    if not hasattr(backbone, 'adapters'):
+        raise UserError('uvpt.low_memory is for adaptation: this model has no prompt adapters')
+    parts = [backbone.generator, *backbone.adapters, model.decode_head]
+    for part in parts:
+        part.forward = functools.partial(checkpointed, part.forward)
+    backbone.staged.blocks = functools.partial(checkpointed, backbone.staged.blocks)
+    return len(parts) + len(backbone.adapters)

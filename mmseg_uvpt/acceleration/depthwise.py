@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_uvpt.acceleration.capture import predicts_on_cpu
 from mmseg_uvpt.ops.autocast import autocast_type
+from mmseg_uvpt.ops.backends import is_inference_on_cpu
 
 
 class Depthwise(nn.Conv2d):
@@ -30,7 +30,7 @@ class Depthwise(nn.Conv2d):
             return shifted(self, x, self.weight, self.bias, dtype or x.dtype)
         plain = x.dtype == torch.float32 and dtype is None
         dilated = self.dilation != (1, 1) and self.bias is None
-        if plain and dilated and predicts_on_cpu(x):
+        if plain and dilated and is_inference_on_cpu(x):
             return self._in_cache(x)
         return super().forward(x)
 

@@ -5,77 +5,67 @@ casts a frozen weight in every call, since it remembers casts of trainable ones 
 happens. Parameters, and so checkpoints, stay in float32 as they are.
 """
 
-import mmcv.cnn
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mmseg_uvpt.acceleration.capture import kept_for_graph
+from mmseg_uvpt.acceleration.capture import read_by_graph
 from mmseg_uvpt.acceleration.depthwise import runs_shifted, shifted
 from mmseg_uvpt.ops.autocast import autocast_type
 
 
-def freeze(module: nn.Module) -> None:
-    """Stop training a module, and let its linear, convolution and layer norms know it, in place.
-
-    Names and values of the state dict stay the same. Layers of other classes, which may compute
-    something else, run as they are; so do convolutions that pad with something else than zeros.
-    """
-    module.requires_grad_(False)
-    for layer in module.modules():
-        frozen = _FROZEN.get(type(layer))
-        zeros = getattr(layer, 'padding_mode', 'zeros') == 'zeros'
-        if frozen and zeros and not isinstance(getattr(layer, 'padding', None), str):
-            layer.__class__ = frozen
+def is_frozen(module: nn.Module) -> bool:
+    """Tell whether a module has no trainable parameter."""
+    return not any(p.requires_grad for p in module.parameters())
 
 
-def hold(module: nn.Module, dtype: torch.dtype) -> list:
-    """Make the copies in a type that autocast will ask for, before a compiled graph does.
+def cache_cast_weights(module: nn.Module, dtype: torch.dtype) -> list:
+    """Cast the frozen weights to the type that autocast will ask for, before a compiled graph does.
 
     Returns:
-        list: the copies of each layer.
+        list: the cast weights of each layer.
     """
-    return [layer.held(dtype) for layer in module.modules() if isinstance(layer, _HoldsCopies)]
+    return [layer.cast(dtype) for layer in module.modules() if isinstance(layer, _CachesCasts)]
 
 
-class _HoldsCopies(nn.Module):
-    """Keeps a copy of its weight and bias in the type that is computed in."""
+class _CachesCasts(nn.Module):
+    """Keeps its weight and bias, cast to the type that is computed in."""
 
-    _copies: tuple | None = None
+    _casts: tuple | None = None
 
     def __getstate__(self) -> dict:
-        """Leave the copies out of a copy of the layer: versions of its parameters begin anew."""
-        return {**self.__dict__, '_copies': None}
+        """Leave the casts out of a copy of the layer: versions of its parameters begin anew."""
+        return {**self.__dict__, '_casts': None}
 
-    def held(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    def cast(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias in a type; casts them only if they changed since."""
-        if torch.compiler.is_compiling() and self._copies is not None:  # see `hold`
-            return self._copies[1:]
+        if torch.compiler.is_compiling() and self._casts is not None:  # see `cache_cast_weights`
+            return self._casts[1:]
         own = [p for p in (self.weight, self.bias) if p is not None]
         now = (dtype, self.weight.device, [p._version for p in own])
-        if self._copies is None or self._copies[0] != now:
+        if self._casts is None or self._casts[0] != now:
             with torch.inference_mode(False):  # else they could not be trained with later
                 bias = None if self.bias is None else self.bias.detach().to(dtype)
-                self._copies = (now, self.weight.detach().to(dtype), bias)
-        return kept_for_graph(self._copies)[1:]
+                self._casts = (now, self.weight.detach().to(dtype), bias)
+        return read_by_graph(self._casts)[1:]
 
 
-class FrozenLinear(_HoldsCopies, nn.Linear):
+class FrozenLinear(_CachesCasts, nn.Linear):
     """`torch.nn.Linear` that saves nothing but its weight."""
 
     def forward(self, x: Tensor) -> Tensor:
         dtype = autocast_type(x)
-        weight, bias = self.held(dtype) if dtype else (self.weight, self.bias)
+        weight, bias = self.cast(dtype) if dtype else (self.weight, self.bias)
         return F.linear(x, weight, bias)
 
 
-class FrozenConv2d(_HoldsCopies, nn.Conv2d):
+class FrozenConv2d(_CachesCasts, nn.Conv2d):
     """`torch.nn.Conv2d`, padded with zeros, that saves nothing but its weight."""
 
     def forward(self, x: Tensor) -> Tensor:
         dtype = autocast_type(x)
-        weight, bias = self.held(dtype) if dtype else (self.weight, self.bias)
+        weight, bias = self.cast(dtype) if dtype else (self.weight, self.bias)
         if runs_shifted(self, x):
             return shifted(self, x, weight, bias, weight.dtype)
         how = (self.stride, self.padding, self.dilation, self.groups)
@@ -123,12 +113,3 @@ class _LayerNorm(torch.autograd.Function):
             grad.float(), x.float(), ctx.shape, *moments, [True, False, False]
         )
         return found[0].to(ctx.dtype), None, None, None, None, None
-
-
-_FROZEN = {
-    nn.Linear: FrozenLinear,
-    mmcv.cnn.Linear: FrozenLinear,
-    nn.Conv2d: FrozenConv2d,
-    mmcv.cnn.Conv2d: FrozenConv2d,
-    nn.LayerNorm: FrozenLayerNorm,
-}

@@ -1,10 +1,10 @@
-"""Tensors on their way to main memory, which nobody waits for before they are used."""
+"""Asynchronous copies of tensors to the host, which nobody waits for before they are used."""
 
 import torch
 from torch import Tensor
 
 
-class Arriving:
+class HostCopy:
     """Copies of tensors in main memory, made beside what the GPU computes next.
 
     Args:

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from mmseg_uvpt.checkpoints.names import COMPUTED, LEAVE_ONE_OUT, to_ours
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.backbones.staged import StagedBackbone
+from mmseg_uvpt.models.decode_heads.leave_one_out import LEFT_OUT
+from mmseg_uvpt.models.segmentors.source import Segmentor
 
 # where a file without its backbone says which one it belongs to
 SPLIT = 'split'
@@ -256,21 +259,38 @@ def fit_imagenet_weights(backbone: nn.Module, path: str | Path) -> dict[str, Ten
     return _checked(required, held, f'ImageNet file {path}')
 
 
-class CheckedLoading:
-    """Mixin for segmentors: whatever loads a state dict into them translates and checks it.
+def load_initial_weights(model: nn.Module) -> None:
+    """Load what a training of a segmentor begins with, after it was initialised at random.
+
+    That is the ImageNet file that the staged backbone's ``init_cfg`` names, and the source model
+    that an adapted segmentor's ``source_checkpoint`` names.
+
+    Raises:
+        UserError: a file is missing or does not fit.
+    """
+    for module in model.modules():
+        if isinstance(module, StagedBackbone) and module.init_cfg:
+            load_imagenet_weights(module, module.init_cfg['checkpoint'])
+    if source := getattr(model, 'source_checkpoint', None):
+        load_source_model(model, source)
+
+
+def _translate(model: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
+    """Translate and check what is about to be loaded into a segmentor, in place.
 
     It works below `torch.nn.Module.load_state_dict` and below mmengine's loader, so
-    ``mmseg.apis.init_model`` and the runner cannot load half a file in silence.
+    ``mmseg.apis.init_model`` and the runner cannot load half a file in silence. Where a file's two
+    global heads of generalise-then-adapt differ, ``decode_head`` counts.
     """
+    own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
+    fitting = fit(model, own, 'the checkpoint')
+    alias = f'{LEAVE_ONE_OUT}{len(LEFT_OUT)}.'
+    for name in fitting:
+        if name.startswith(alias):
+            fitting[name] = fitting[f'decode_head.{name.removeprefix(alias)}']
+    for name in own:
+        del state_dict[prefix + name]
+    state_dict.update({prefix + name: tensor for name, tensor in fitting.items()})
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._register_load_state_dict_pre_hook(self._translate)
 
-    def _translate(self, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
-        """Replace the entries below ``prefix`` by their translation, in place."""
-        own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
-        fitting = fit(self, own, 'the checkpoint')
-        for name in own:
-            del state_dict[prefix + name]
-        state_dict.update({prefix + name: tensor for name, tensor in fitting.items()})
+Segmentor.before_loading = (_translate,)

@@ -1,6 +1,7 @@
-"""Which implementation of deformable attention serves which tensors.
+"""Which implementation of an operator serves which tensors.
 
-``UVPT_OPS=reference|cpp|cuda``, read when this module is imported, forces one of them.
+``UVPT_OPS=reference|cpp|cuda``, read when this module is imported, forces one of them. The
+reference of each operator, not of deformable attention alone, is plain PyTorch.
 """
 
 import os
@@ -113,9 +114,26 @@ def serving(device: torch.device) -> str:
     return _backend_for[device.type] if is_compiled(device) else 'reference'
 
 
-@contextmanager
-def forced(name: str | None) -> Iterator[None]:
-    """Force a backend, as ``UVPT_OPS`` does; None lifts that.
+def is_reference() -> bool:
+    """Tell whether all operators are to run as their reference."""
+    return _forced == 'reference'
+
+
+def is_inference_on_cpu(x: torch.Tensor) -> bool:
+    """Tell whether an operator may take what is fastest on a CPU without gradients.
+
+    A compiler or an export that looks on sees the reference.
+    """
+    return (
+        x.device.type == 'cpu'
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not is_reference()
+    )
+
+
+def force(name: str | None) -> None:
+    """Force a backend for the rest of the process, as ``UVPT_OPS`` does; None lifts that.
 
     Raises:
         ValueError: there is no backend of that name.
@@ -123,8 +141,15 @@ def forced(name: str | None) -> Iterator[None]:
     global _forced
     if name not in (None, *NAMES):
         raise ValueError(f'backend {name!r}: must be one of {", ".join(NAMES)}')
-    before, _forced = _forced, name
+    _forced = name
+
+
+@contextmanager
+def forced(name: str | None) -> Iterator[None]:
+    """Do as `force` for what runs within."""
+    before = _forced
+    force(name)
     try:
         yield
     finally:
-        _forced = before
+        force(before)

@@ -1,14 +1,14 @@
 """Bilinear resizing of maps that are trained on."""
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mmseg_uvpt.acceleration.capture import kept_for_graph
+from mmseg_uvpt.ops import backends
 from mmseg_uvpt.ops.autocast import autocast_type
 
 
@@ -29,7 +29,8 @@ def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
     """
     if tuple(x.shape[2:]) == tuple(size):
         return x
-    if x.is_cuda and x.requires_grad and torch.is_grad_enabled():
+    trained = x.requires_grad and torch.is_grad_enabled()
+    if x.is_cuda and trained and not backends.is_reference():
         return _Resized.apply(x, tuple(size), align_corners)
     return _interpolated(x, tuple(size), align_corners)
 
@@ -42,9 +43,8 @@ def _interpolated(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tens
 class _Resized(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-        # here, not in the backward pass: that is another thread, which knows of no recording
         ctx.shares = [
-            kept_for_graph(_shares(*lengths, align_corners, x.dtype, x.device))
+            _shares(*lengths, align_corners, x.dtype, x.device)
             for lengths in zip(x.shape[2:], size, strict=True)
         ]
         return _interpolated(x, size, align_corners)
@@ -61,7 +61,7 @@ class _Resized(torch.autograd.Function):
             return rows @ (grad @ columns.T), None, None
 
 
-@lru_cache(maxsize=128)
+@cache  # without a limit: a CUDA graph reads them where they lie
 def _shares(
     length: int, size: int, align_corners: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:

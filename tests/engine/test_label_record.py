@@ -82,7 +82,7 @@ def test_one_hash_for_all_files_of_the_same_weights(tmp_path, model, other, made
     assert digest(tmp_path / 'joined.pth') == expected[adapted]
 
 
-def test_what_is_recorded(made, model):
+def test_what_is_captured(made, model):
     record = json.loads((made / 'pseudo_labels.json').read_text())
     assert record['weights_sha256'] == digest(model)
     assert record['class_names'] == list(record['classes'])
@@ -107,7 +107,7 @@ def test_labels_of_another_model(made, other, model, adapt, tmp_path, source_con
     adapt(tmp_path / 'renamed.safetensors', made, work='renamed')
 
 
-def test_labels_made_elsewhere_are_an_option_that_is_recorded(made, other, model, adapt, tmp_path):
+def test_labels_made_elsewhere_are_an_option_that_is_captured(made, other, model, adapt, tmp_path):
     work = adapt(other, made, '--foreign-labels', options=['train_cfg.max_iters=1'])
     hook = Config.fromfile(work / 'config.py').default_hooks.label_correction
     assert hook.foreign_labels is True

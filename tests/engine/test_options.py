@@ -21,8 +21,8 @@ from mmseg_uvpt.models.losses.consistency import (
     prediction_consistency,
     prompt_consistency,
 )
-from mmseg_uvpt.models.losses.lovasz import lovasz_softmax
 from mmseg_uvpt.models.segmentors.uni_uvpt import Views
+from mmseg_uvpt.ops.lovasz import lovasz_softmax
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPES = {

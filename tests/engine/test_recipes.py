@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.augmentation.augmentations import LEFT_OUT
+from mmseg_uvpt.augmentation.augmentations import AUGMENTATIONS
 from mmseg_uvpt.engine.config.reading import parts_of_type, resolve
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 
@@ -167,7 +167,7 @@ def test_generalising_recipe(row):
     assert (part.adain_strength, part.style_strength, part.fda_beta) == (0.3, 0.5, 0.005)
     collate = cfg.train_dataloader.collate_fn
     assert collate.type == 'augmented_collate'
-    assert sorted(collate.augmentations) == sorted(LEFT_OUT)
+    assert sorted(collate.augmentations) == sorted(AUGMENTATIONS)
     assert cfg.optim_wrapper.optimizer.lr == GENERALISING_RATE[row[1:]]
     (schedule,) = cfg.param_scheduler
     assert (schedule.type, schedule.power, schedule.end) == ('PolyLR', 1.0, 40000)

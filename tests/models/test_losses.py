@@ -9,12 +9,12 @@ from mmseg.registry import MODELS
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.models.losses.consistency import (
-    entropy_regulariser,
     mix,
     prediction_consistency,
     prompt_consistency,
 )
-from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_radix_sorts, lovasz_softmax
+from mmseg_uvpt.models.losses.entropy import entropy_regulariser
+from mmseg_uvpt.ops.lovasz import by_batched_sort, by_radix_sorts, lovasz_softmax
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ from mmseg_uvpt.engine.training.schedule import fill_ends
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
 
+# options of the scripts that `acceleration.accelerate` reads in ``cfg.uvpt``
+FLAGS = ('plain', 'amp', 'compile', 'low_memory')
 _WITHOUT = {'val_dataloader': '; or train without evaluations: --no-validate'}
 
 
@@ -52,6 +54,9 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
         name_classes(cfg)
         for key, value in options.items():
             put(cfg, key, value)  # a number that is given stays, and is refused if it is wrong
+    for flag in FLAGS:
+        if getattr(args, flag, False):
+            cfg.merge_from_dict({f'uvpt.{flag}': True})
     leave_out(cfg, options)
     fill_ends(cfg)
     data_root.move(cfg, before, args.data_root or cfg.get('data_root', data_root.DATA))
@@ -112,8 +117,12 @@ def _read(path: str | Path, import_modules: bool) -> Config:
         raise
     except (Exception, SystemExit) as error:  # a program: anything can happen in it
         raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
-    if type(cfg.get('compile')) is bool:  # what version 0.1 recorded of --compile
+    if (
+        type(cfg.get('compile')) is bool
+    ):  # what version 0.1 recorded of --compile, and of --low-memory
         cfg.merge_from_dict({'uvpt.compile': cfg.pop('compile')})
+    if 'low_memory' in cfg.get('model', {}):
+        cfg.merge_from_dict({'uvpt.low_memory': cfg.model.pop('low_memory')})
     return cfg
 
 

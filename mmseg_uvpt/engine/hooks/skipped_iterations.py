@@ -11,7 +11,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
-from mmseg_uvpt.acceleration.host_copy import Arriving
+from mmseg_uvpt.acceleration.host_copy import HostCopy
 from mmseg_uvpt.acceleration.running_statistics import keep_again, kept_statistics, put_back
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
@@ -27,18 +27,18 @@ class _SkipsNonFinite(OptimWrapper):
     all gradients NaN, which no step is made with.
 
     Attributes:
-        finite_loss: whether the last loss was finite; arriving.
+        finite_loss: whether the last loss was finite, copied to the host.
         finite_gradient: whether the gradient of the last step was; None if it is not known, or if
             the last loss was one of several that make a step together, and not the last of them.
     """
 
-    finite_loss: Arriving
-    finite_gradient: Arriving | None = None
+    finite_loss: HostCopy
+    finite_gradient: HostCopy | None = None
 
     def update_params(self, loss: Tensor, *args: object, **kwargs: object) -> None:
         """Update the parameters unless the loss is not finite."""
         finite = _everywhere(torch.isfinite(loss.detach()).all())
-        self.finite_loss, self.finite_gradient = Arriving(finite), None
+        self.finite_loss, self.finite_gradient = HostCopy(finite), None
         super().update_params(loss * torch.where(finite, 1.0, torch.nan), *args, **kwargs)
 
 
@@ -55,7 +55,7 @@ class FiniteOptimWrapper(_SkipsNonFinite):
         gradients = [p.grad for g in groups for p in g['params'] if p.grad is not None]
         # all processes have the same gradients, so they need not agree
         finite = torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum())
-        self.finite_gradient = Arriving(finite)
+        self.finite_gradient = HostCopy(finite)
         if all(group.get('fused') for group in groups):
             self.optimizer.found_inf = (~finite).float()  # torch's loss scaler skips a step so
             try:
@@ -103,7 +103,7 @@ class _Iteration(NamedTuple):
 
     number: int
     images: list[str]
-    finite_gradient: Arriving | None
+    finite_gradient: HostCopy | None
 
 
 class SkippedIterationHook(Hook):

@@ -17,9 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.acceleration.amp import autocast
-from mmseg_uvpt.acceleration.compile import compile_network, options
-from mmseg_uvpt.acceleration.main_memory import keep_main_memory
 from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.datasets.files.image_files import images_below, naming, read_image
 from mmseg_uvpt.datasets.loader_workers import that_read
@@ -47,7 +46,6 @@ def predict_images(
     command: str,
     opacity: float = 0.5,
     amp: bool = False,
-    compiled: bool = False,
 ) -> int:
     """Write two PNGs for each image: its classes in colours over it, and their ids.
 
@@ -59,7 +57,6 @@ def predict_images(
         command: the command line, for the record.
         opacity: of the colours, 0..1.
         amp: let the network compute in half precision.
-        compiled: compile the network, where that works.
 
     Returns:
         int: number of images.
@@ -70,7 +67,6 @@ def predict_images(
     """
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
     named = _named(images, written_files(out))
-    keep_main_memory()
     init_default_scope('mmseg')
     meta = meta_of(cfg.test_dataloader.dataset)
     palette = np.array(meta['palette'], np.uint8)
@@ -83,8 +79,7 @@ def predict_images(
         facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
         model = build_model(cfg, loaded, checkpoint).to(get_device())
         require_equal(of_model(model) | {data_set: len(palette)})
-        if compiled:
-            compile_network(model, *options(cfg))
+        accelerate_as_config_says(model, cfg)
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         paths = list(named.values())
         workers = that_read(cfg.test_dataloader)['num_workers']

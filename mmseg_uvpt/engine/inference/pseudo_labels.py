@@ -26,9 +26,8 @@ from torch.utils.data import SequentialSampler
 from tqdm import tqdm
 
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.acceleration.amp import autocast
-from mmseg_uvpt.acceleration.compile import compile_network, options
-from mmseg_uvpt.acceleration.main_memory import keep_main_memory
 from mmseg_uvpt.checkpoints.loading import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import to_ours
 from mmseg_uvpt.correction.pseudo_label_files import TargetFrame, list_frames
@@ -76,7 +75,6 @@ def label_target(
     command: str,
     force: bool = False,
     amp: bool = False,
-    compiled: bool = False,
 ) -> None:
     """Write a pseudo label for every image of the config's ``target_train_dataloader``.
 
@@ -87,7 +85,6 @@ def label_target(
         command: the command line, for the record.
         force: make all anew instead of skipping whole files.
         amp: let the network compute in half precision.
-        compiled: compile the network, where that works.
 
     Raises:
         UserError: data or checkpoint are missing; the checkpoint does not fit the config; the
@@ -98,7 +95,6 @@ def label_target(
     loaded = load_file(checkpoint)
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts['weights_sha256'] = weights_sha256(state_dict_of(loaded, checkpoint))
-    keep_main_memory()
     init_default_scope('mmseg')
     with readable_failures(folder):
         distributed.join(launcher())
@@ -110,8 +106,7 @@ def label_target(
         require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
         model = build_model(cfg, loaded, checkpoint).to(get_device())
         require_equal(of_model(model) | {data_set: len(classes)})
-        if compiled:
-            compile_network(model, *options(cfg))
+        accelerate_as_config_says(model, cfg)
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
             _label_all(cfg, dataset, frames, model, report, force, amp)
 

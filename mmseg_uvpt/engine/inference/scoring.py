@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 import mmseg_uvpt.engine.inference.loop  # noqa: F401
-from mmseg_uvpt.acceleration.compile import compile_network, options
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.engine.config.reading import parts_of_type, require_data, require_file
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
 from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook
@@ -27,7 +27,6 @@ def score(
     show_dir: str | None = None,
     aug_test: bool = False,
     amp: bool = False,
-    compiled: bool = False,
 ) -> dict[str, float]:
     """Score ``checkpoint`` with the test data, metric and model of ``cfg``.
 
@@ -43,7 +42,6 @@ def score(
         show_dir: folder for coloured predictions.
         aug_test: average over the config's ``tta_pipeline``.
         amp: let the network compute in half precision.
-        compiled: compile the network, where that works.
 
     Returns:
         dict: what the metric reports.
@@ -71,8 +69,7 @@ def score(
     with readable_failures(cfg.work_dir):
         runner = build_runner(cfg)
         runner.model.requires_grad_(False)  # see `WindowAttention`
-        if compiled:
-            compile_network(runner.model, *options(cfg))
+        accelerate_as_config_says(runner.model, cfg)
         runner.register_hook(ClassCountHook())
         if show_dir:
             runner.register_hook(PredictionFilesHook(show_dir, facts))

@@ -63,5 +63,4 @@ def main(argv: Sequence[str]) -> None:
         command,
         force=args.force,
         amp=args.amp,
-        compiled=args.compile,
     )

@@ -60,6 +60,15 @@ def add_runner_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_plain_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves everything away that makes a model faster."""
+    parser.add_argument(
+        '--plain',
+        action='store_true',
+        help='run the model as models/ says, without any acceleration: slower, same numbers',
+    )
+
+
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the two scripts that train."""
     parser.add_argument(
@@ -71,6 +80,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help='likewise, though config, seed, processes or data set differ: says what does',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision, mostly in bfloat16')
+    add_plain_option(parser)
     parser.add_argument(
         '--no-validate',
         action='store_true',
@@ -86,6 +96,7 @@ def add_inference_options(parser: argparse.ArgumentParser) -> None:
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all that only predicts, which say how the network computes."""
+    add_plain_option(parser)
     parser.add_argument('--amp', action='store_true', help='mixed precision, mostly in bfloat16')
     parser.add_argument(
         '--compile',

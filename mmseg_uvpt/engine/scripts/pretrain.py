@@ -47,4 +47,4 @@ def main(argv: Sequence[str]) -> None:
     )
 
     command = f'python pretrain.py {shlex.join(argv)}'
-    train(cfg, command, args.resume, args.amp, args.resume_anyway, not args.no_validate)
+    train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)

@@ -42,7 +42,6 @@ def main(argv: Sequence[str]) -> None:
         show_dir=args.show_dir,
         aug_test=args.aug_test,
         amp=args.amp,
-        compiled=args.compile,
     )
 
 

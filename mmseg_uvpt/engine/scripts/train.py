@@ -76,10 +76,6 @@ def main(argv: Sequence[str]) -> None:
             'LabelCorrectionHook, as configs/uni_uvpt/*.py have them. A source model is trained '
             'with pretrain.py'
         )
-    if args.low_memory:
-        cfg.model.low_memory = True
-    if args.compile:
-        cfg.merge_from_dict({'uvpt.compile': True})
     if args.source_checkpoint:
         cfg.model.source_checkpoint = args.source_checkpoint
     if not cfg.model.source_checkpoint:
@@ -102,7 +98,7 @@ def main(argv: Sequence[str]) -> None:
     )
 
     command = f'python train.py {shlex.join(argv)}'
-    train(cfg, command, args.resume, args.amp, args.resume_anyway, not args.no_validate)
+    train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)
 
 
 def _require_labels(cfg, hook: dict, args: argparse.Namespace, stated: str | None) -> None:

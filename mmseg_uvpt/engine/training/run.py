@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.acceleration import compile
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
 from mmseg_uvpt.acceleration.amp import half_type
 from mmseg_uvpt.engine.config.reading import require_data, require_file, require_parts
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
@@ -21,14 +21,12 @@ from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.engine.work_folder.lock import locked
 from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.model_wrappers import without_wrapper
 
 
 def train(
     cfg: Config,
     command: str,
     resume: bool = False,
-    amp: bool = False,
     anyway: bool = False,
     validate: bool = True,
 ) -> None:
@@ -38,7 +36,6 @@ def train(
         cfg: resolved config.
         command: the command line, for the record.
         resume: continue from the last checkpoint of the work folder.
-        amp: use mixed precision: bfloat16, or float16 where a GPU has no bfloat16.
         anyway: continue likewise, though config, seed, number of processes or data set differ.
         validate: evaluate as the config says; otherwise never.
 
@@ -53,14 +50,13 @@ def train(
     if cfg.get('load_from') and not resume:
         cure = 'name a checkpoint of such a model, or None to begin without'
         require_file(cfg.load_from, 'load_from', cure)
-    if amp:
+    if cfg.get('uvpt', {}).get('amp'):
         _mixed_precision(cfg)
     require_data(cfg, 'train_dataloader')
     if not validate or cfg.get('val_dataloader') is None:
         _without_evaluations(cfg)
     else:
         require_data(cfg, 'val_dataloader')
-    compiled = compile.options(cfg) if cfg.get('uvpt', {}).get('compile') else None
     interruption = Interruption()
     with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
         if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either
@@ -72,14 +68,14 @@ def train(
             if claimed.checkpoint:
                 cfg.load_from = str(claimed.checkpoint)
             runner = build_runner(cfg)
-            if compiled:
-                compile.compile_views(without_wrapper(runner.model), *compiled, cfg)
+            changes = accelerate_as_config_says(runner.model, cfg)
+            runner.logger.info(table(changes))
             for warning in claimed.warnings:
                 runner.logger.warning(warning)
             runner.register_hook(ClassCountHook())
             runner.register_hook(ExactResumeHook(anyway))
             runner.register_hook(SkippedIterationHook(cfg.get('max_skipped_in_a_row', LIMIT)))
-            runner.register_hook(ProvenanceHook(record, command, claimed.checkpoint))
+            runner.register_hook(ProvenanceHook(record, command, claimed.checkpoint, changes))
             if claimed.checkpoint:
                 runner.register_hook(MissedEvaluationHook())
             runner.register_hook(InterruptionHook(interruption))

@@ -13,7 +13,7 @@ from torch import nn
 import mmseg_uvpt.engine.hooks.whole_checkpoint
 import mmseg_uvpt.engine.training.optimizer
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.acceleration.main_memory import keep_main_memory
+from mmseg_uvpt.checkpoints.loading import load_initial_weights
 from mmseg_uvpt.datasets import loader_workers
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.image_cache import through_cache
@@ -67,6 +67,11 @@ class ProjectRunner(Runner):
             model, model_wrapper_cfg = distributed.on_cpu(model, model_wrapper_cfg, unused)
             self.cfg.sync_bn = None  # done
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def _init_model_weights(self) -> None:
+        """Initialise the model, then load what its training begins with."""
+        super()._init_model_weights()
+        load_initial_weights(without_wrapper(self.model))
 
     def load_or_resume(self) -> None:
         """Load or resume from the file that `run_folder.claim` chose, if it chose one.
@@ -145,7 +150,6 @@ def _without_workers(cfg: Config) -> None:
 def build_runner(cfg: Config) -> ProjectRunner:
     """Build the runner that ``cfg`` describes and log its model's numbers of parameters."""
     check_forced(get_device())
-    keep_main_memory()
     _without_workers(cfg)
     if 'optim_wrapper' in cfg:
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')

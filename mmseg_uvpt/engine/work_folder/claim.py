@@ -17,7 +17,7 @@ _ITERATION = re.compile(r'iter_(\d+)\.pth$')
 # entries that say how and where a run is executed, not what it computes
 _EXECUTION = re.compile(
     r'^(launcher|resume|work_dir|log_level|max_skipped_in_a_row|image_cache|env_cfg\..*)$'
-    r'|^model\.low_memory$|^compile$|^uvpt\.compile'
+    r'|^model\.low_memory$|^compile$|^uvpt\.(compile|low_memory|plain|amp)'
     r'|\.(num_workers|persistent_workers|pin_memory|prefetch_factor)$'
 )
 

@@ -4,6 +4,7 @@ import datetime
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmengine.hooks import Hook
 from mmseg.utils import collect_env
 
 import mmseg_uvpt
+from mmseg_uvpt.acceleration.accelerate import Change
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
 from mmseg_uvpt.files import file_hash, write_json, write_whole
 
@@ -105,20 +107,25 @@ class ProvenanceHook(Hook):
         cfg: resolved config.
         command: the command line.
         checkpoint: what the run continues from; None from the beginning.
+        changes: what `accelerate` did.
     """
 
     priority = 'LOWEST'
 
-    def __init__(self, cfg: Config, command: str, checkpoint: Path | None):
+    def __init__(
+        self, cfg: Config, command: str, checkpoint: Path | None, changes: Sequence[Change] = ()
+    ):
         self.cfg = cfg
         self.command = command
         self.checkpoint = checkpoint
+        self.changes = changes
 
     def before_train(self, runner) -> None:
         """Write the provenance into the work folder."""
         start = start_of(self.cfg, self.command, runner.seed)
         start['resumed_from'] = self.checkpoint and str(self.checkpoint)
         start['first_iteration'] = runner.iter
+        start['acceleration'] = [change._asdict() for change in self.changes]
         write(runner.work_dir, self.cfg, start)
 
     @master_only

@@ -11,8 +11,10 @@ from mmseg.registry import MODELS
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.backbones.residual import add_branch, is_frozen
-from mmseg_uvpt.models.backbones.staged import Size, StagedBackbone, as_map, as_tokens
+from mmseg_uvpt.models.backbones.staged import StagedBackbone
+from mmseg_uvpt.models.backbones.stochastic_depth import StochasticDepth
+from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import as_map, as_tokens
 
 # two different eps: the weight files were trained with them, and each shows in the features
 BLOCK_EPS = 1e-6
@@ -97,20 +99,17 @@ class Block(nn.Module):
         self.attn = ReducedAttention(dim, heads, reduction)
         self.norm2 = nn.LayerNorm(dim, eps=BLOCK_EPS)
         self.mlp = MixFFN(dim, int(dim * mlp_ratio))
-        self.drop_path = drop_path
+        self.drop_path = StochasticDepth(drop_path)
 
-    def forward(self, tokens: Tensor, size: Size, frozen: bool) -> Tensor:
-        rate = self.drop_path if self.training else 0.0
-        tokens = add_branch(tokens, rate, frozen, _attend, self, size)
-        return add_branch(tokens, rate, frozen, _feed_forward, self, size)
+    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        tokens = self.drop_path(tokens, self.attend, size)
+        return self.drop_path(tokens, self.feed_forward, size)
 
+    def attend(self, tokens: Tensor, size: Size) -> Tensor:
+        return self.attn(self.norm1(tokens), size)
 
-def _attend(tokens: Tensor, block: Block, size: Size) -> Tensor:
-    return block.attn(block.norm1(tokens), size)
-
-
-def _feed_forward(tokens: Tensor, block: Block, size: Size) -> Tensor:
-    return block.mlp(block.norm2(tokens), size)
+    def feed_forward(self, tokens: Tensor, size: Size) -> Tensor:
+        return self.mlp(self.norm2(tokens), size)
 
 
 @MODELS.register_module()
@@ -162,10 +161,8 @@ class StagedMiT(StagedBackbone):
         return getattr(self, f'patch_embed{stage + 1}')(x)
 
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
-        stack = getattr(self, f'block{stage + 1}')
-        frozen = is_frozen(stack)
-        for block in stack:
-            tokens = block(tokens, size, frozen)
+        for block in getattr(self, f'block{stage + 1}'):
+            tokens = block(tokens, size)
         return tokens
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:

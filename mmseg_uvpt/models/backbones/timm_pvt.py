@@ -7,7 +7,9 @@ from mmseg.registry import MODELS
 from timm.models.pvt_v2 import PyramidVisionTransformerV2
 from torch import Tensor
 
-from mmseg_uvpt.models.backbones.staged import Size, StagedBackbone, as_map
+from mmseg_uvpt.models.backbones.staged import StagedBackbone
+from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import as_map
 
 
 @MODELS.register_module()

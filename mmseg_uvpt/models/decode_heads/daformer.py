@@ -7,11 +7,8 @@ from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.acceleration.capture import fused
-from mmseg_uvpt.acceleration.checkpointing import recomputed_in_half
-from mmseg_uvpt.acceleration.depthwise import Depthwise
-from mmseg_uvpt.models.backbones.staged import as_map, as_tokens, map_view
 from mmseg_uvpt.ops.resizing import resized
+from mmseg_uvpt.ops.tokens import as_map, as_tokens, map_view
 
 
 class Embedding(nn.Module):
@@ -38,18 +35,12 @@ class SeparableASPP(nn.Module):
             conv_cfg=None,
             **parts,
         )
-        for part in self.aspp_modules.modules():
-            if isinstance(part, nn.Conv2d) and part.groups > 1:
-                part.__class__ = Depthwise
         self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, **parts)
 
-    @fused
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Fuse maps of one size, which are joined."""
-        # Depthwise convolutions want channels first: of cuDNN's, which take channels last, one at
-        # 256 x 256 needs five times as long on an H200 as torch's own.
+        """Fuse maps of one size, which are joined, channels first."""
         joined = torch.cat([as_map(as_tokens(x), x.shape[2:]) for x in maps], dim=1)
-        return self.bottleneck(torch.cat(recomputed_in_half(self.aspp_modules, joined), dim=1))
+        return self.bottleneck(torch.cat(self.aspp_modules(joined), dim=1))
 
 
 @MODELS.register_module()

@@ -4,7 +4,6 @@ From "When Visual Prompt Tuning Meets Source-Free Domain Adaptive Semantic Segme
 (NeurIPS 2023), sections on multiscale consistency and self-training.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -75,18 +74,3 @@ def prompt_consistency(prompts: Sequence[Tensor]) -> Tensor:
     views = [resized(p, size, align_corners=True).clamp(FLOOR, 1 - FLOOR) for p in prompts]
     average = torch.stack(views).mean(0)
     return torch.stack([F.mse_loss(p, average) for p in views]).mean()
-
-
-def entropy_regulariser(probabilities: Tensor, log_probabilities: Tensor) -> Tensor:
-    """Penalise uncertain pixels: the mean of ((E / ln C)^2 + 1e-8)^2, E a pixel's entropy.
-
-    Args:
-        probabilities: (B, C, H, W).
-        log_probabilities: their logarithms.
-
-    Returns:
-        Tensor: scalar in 0..1, over all pixels, ignored ones included.
-    """
-    entropy = -(probabilities * log_probabilities).sum(1)
-    relative = entropy / round(math.log(log_probabilities.shape[1]), 4)
-    return ((relative**2 + 1e-8) ** 2).mean()

@@ -1,83 +1,13 @@
-"""The prompt adapter: pyramid and stage tokens exchange features before a stage's blocks."""
+"""The prompt adapter: what stands before the blocks of a stage."""
 
-import torch
-import torch.nn.functional as F
-from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
-from mmseg_uvpt.acceleration.capture import fused
-from mmseg_uvpt.acceleration.checkpointing import recomputed_in_half
-from mmseg_uvpt.acceleration.depthwise import Depthwise
-from mmseg_uvpt.models.backbones.staged import Size, as_map, as_tokens
-from mmseg_uvpt.models.prompts.generator import STRIDES, init_convolution
-from mmseg_uvpt.ops import DeformableAttention
-
-LEVELS = len(STRIDES)
-NORM_EPS = 1e-6
+from mmseg_uvpt.models.prompts.interactor import LEVELS, PromptInteractor, init_layer
+from mmseg_uvpt.ops.sizes import Size
 
 
-class PyramidFFN(nn.Module):
-    """Feed-forward layer whose depthwise 3x3 runs on each pyramid level at its own size."""
-
-    def __init__(self, dim: int, hidden: int):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.dwconv = Depthwise(hidden, hidden, 3, padding=1, groups=hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-
-    def forward(self, tokens: Tensor, sizes: list[Size]) -> Tensor:
-        """Map tokens (B, sum of height * width, dim) to tokens of the same shape."""
-        levels = self.fc1(tokens).split([h * w for h, w in sizes], dim=1)
-        mixed = [
-            as_tokens(self.dwconv(as_map(x, size))) for x, size in zip(levels, sizes, strict=True)
-        ]
-        return self.fc2(F.gelu(torch.cat(mixed, dim=1)))
-
-
-class Extractor(nn.Module):
-    """The pyramid attends to the stage's tokens."""
-
-    def __init__(self, dim: int, heads: int, points: int, drop_path: float):
-        super().__init__()
-        self.query_norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.feat_norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.attn = DeformableAttention(dim, heads, levels=1, points=points)
-        self.ffn_norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.ffn = PyramidFFN(dim, dim // 4)
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
-
-    def forward(
-        self, pyramid: Tensor, pyramid_sizes: list[Size], tokens: Tensor, size: Size
-    ) -> Tensor:
-        """Return the pyramid's tokens (B, sum of height * width, dim), enriched."""
-        pyramid = pyramid + self.attn(
-            self.query_norm(pyramid), pyramid_sizes, self.feat_norm(tokens), [size]
-        )
-        return pyramid + self.drop_path(self.ffn(self.ffn_norm(pyramid), pyramid_sizes))
-
-
-class Injector(nn.Module):
-    """The stage's tokens attend to the pyramid; ``gamma`` starts near 0, so training starts from
-    the source model."""
-
-    def __init__(self, dim: int, heads: int, points: int):
-        super().__init__()
-        self.query_norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.feat_norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.attn = DeformableAttention(dim, heads, levels=LEVELS, points=points)
-        self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
-
-    def forward(
-        self, tokens: Tensor, size: Size, pyramid: Tensor, pyramid_sizes: list[Size]
-    ) -> Tensor:
-        """Return the stage's tokens (B, height * width, dim), prompted."""
-        return tokens + self.gamma * self.attn(
-            self.query_norm(tokens), [size], self.feat_norm(pyramid), pyramid_sizes
-        )
-
-
-class PromptAdapter(nn.Module):
-    """Extractor, injector, and the three convolutions that carry the pyramid to the next stage.
+class PromptAdapter(PromptInteractor):
+    """A prompt interactor, and the three convolutions that carry the pyramid to the next stage.
 
     Args:
         dim: width of the stage and of the pyramid.
@@ -90,9 +20,7 @@ class PromptAdapter(nn.Module):
     def __init__(
         self, dim: int, next_dim: int | None, heads: int = 16, points: int = 4, drop_path: float = 0
     ):
-        super().__init__()
-        self.extractor = Extractor(dim, heads, points, drop_path)
-        self.injector = Injector(dim, heads, points)
+        super().__init__(dim, heads, points, drop_path)
         self.carry = (
             nn.ModuleList(
                 nn.Conv2d(dim, next_dim, 3, stride=2, padding=1, bias=False) for _ in range(LEVELS)
@@ -102,7 +30,7 @@ class PromptAdapter(nn.Module):
         )
         for part in (self.extractor.ffn, self.carry):
             if part is not None:
-                part.apply(_init_layer)
+                part.apply(init_layer)
 
     def forward(
         self, tokens: Tensor, size: Size, pyramid: list[Tensor]
@@ -116,24 +44,10 @@ class PromptAdapter(nn.Module):
 
         Returns:
             tuple: the prompted tokens, and the pyramid for the next stage (empty in the last).
-            What is carried on is the pyramid as it came in: the extractor's result feeds the
-            injector only, as in the released models.
+            What is carried on is the pyramid as it came in: the interactor's feeds the tokens
+            only, as in the released models.
         """
-        tokens = recomputed_in_half(self._prompted, tokens, size, pyramid)
+        tokens = self.interact(tokens, size, pyramid)
         if self.carry is None:
             return tokens, []
         return tokens, [conv(level) for conv, level in zip(self.carry, pyramid, strict=True)]
-
-    @fused
-    def _prompted(self, tokens: Tensor, size: Size, pyramid: list[Tensor]) -> Tensor:
-        sizes = [(level.shape[2], level.shape[3]) for level in pyramid]
-        joined = torch.cat([as_tokens(level) for level in pyramid], dim=1)
-        return self.injector(tokens, size, self.extractor(joined, sizes, tokens, size), sizes)
-
-
-def _init_layer(module: nn.Module) -> None:
-    """Truncated normal for linear layers, normal by fan-out for convolutions."""
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-    init_convolution(module)

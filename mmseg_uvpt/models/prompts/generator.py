@@ -1,14 +1,8 @@
 """The prompt generator: a convolutional stem that turns the image into a prompt pyramid."""
 
-import functools
 import math
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-
-from mmseg_uvpt.acceleration.capture import fused, predicts_on_cpu
-from mmseg_uvpt.acceleration.checkpointing import recomputed_in_half
 
 STRIDES = (2, 4, 8)
 
@@ -20,24 +14,6 @@ def _conv(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     ]
-
-
-class _MaxPool(nn.MaxPool2d):
-    """Maxima over neighbourhoods of 3 x 3, at stride 1.
-
-    Without gradients on a CPU they are maxima of three rows of maxima of three columns, which
-    torch computes ten times as fast as a pooling that also notes where the maxima are.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not predicts_on_cpu(x):
-            return super().forward(x)
-        for dim, edges in ((3, (1, 1)), (2, (0, 0, 1, 1))):
-            padded = F.pad(x, edges, value=-math.inf)
-            x = functools.reduce(
-                torch.maximum, (padded.narrow(dim, i, x.shape[dim]) for i in range(3))
-            )
-        return x
 
 
 class PromptGenerator(nn.Module):
@@ -54,7 +30,7 @@ class PromptGenerator(nn.Module):
             *_conv(3, channels, 2),
             *_conv(channels, channels, 1),
             *_conv(channels, channels, 1),
-            _MaxPool(3, stride=1, padding=1),
+            nn.MaxPool2d(3, stride=1, padding=1),
         )
         self.conv2 = nn.Sequential(*_conv(channels, 2 * channels, 2))
         self.conv3 = nn.Sequential(*_conv(2 * channels, 4 * channels, 2))
@@ -65,14 +41,13 @@ class PromptGenerator(nn.Module):
         )
         self.apply(init_convolution)
 
-    @fused
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the prompt pyramid of images (B, 3, H, W).
 
         Returns:
             list: three maps (B, dim, ceil(H / s), ceil(W / s)), s = 2, 4, 8.
         """
-        level1 = recomputed_in_half(self.stem, image)
+        level1 = self.stem(image)
         level2 = self.conv2(level1)
         level3 = self.conv3(level2)
         levels = (level1, level2, level3)

@@ -1,16 +1,14 @@
 """A staged backbone with a prompt adapter before the blocks of each stage."""
 
-from collections.abc import Callable
-
 import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.acceleration.checkpointing import recomputed
-from mmseg_uvpt.models.backbones.staged import map_view
-from mmseg_uvpt.models.prompts.adapter import LEVELS, PromptAdapter
+from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.prompts.generator import PromptGenerator
+from mmseg_uvpt.models.prompts.interactor import LEVELS
+from mmseg_uvpt.ops.tokens import map_view
 
 
 @MODELS.register_module()
@@ -50,36 +48,27 @@ class PromptedBackbone(BaseModule):
         """Return the feature map of each stage for images (B, 3, H, W) of any size."""
         return self.features_and_prompts(image)[0]
 
-    def features_and_prompts(
-        self, image: Tensor, low_memory: bool = False
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def features_and_prompts(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Run the backbone with its prompts.
 
         Args:
             image: (B, 3, H, W), any size.
-            low_memory: keep only what passes between generator, adapters and stages; the backward
-                pass runs them again, one at a time.
 
         Returns:
             tuple: the feature map and the prompt, both (B, widths[i], h_i, w_i), of each stage i.
         """
-        part = recomputed if low_memory else _run
-        pyramid = part(self.generator, image)
+        pyramid = self.generator(image)
         if self.add_level_embedding:
-            pyramid = [  # by far the largest tensors: they stay in the type that is computed in
+            pyramid = [
                 level + embedding.view(1, -1, 1, 1).to(level)
                 for level, embedding in zip(pyramid, self.level_embedding, strict=True)
             ]
         features, prompts, x = [], [], image
         for stage, adapter in enumerate(self.adapters):
             tokens, size = self.staged.enter(stage, x)
-            tokens, pyramid = part(adapter, tokens, size, pyramid)
+            tokens, pyramid = adapter(tokens, size, pyramid)
             prompts.append(map_view(tokens, size))
-            tokens = part(self.staged.blocks, stage, tokens, size)
+            tokens = self.staged.blocks(stage, tokens, size)
             feature, x = self.staged.output(stage, tokens, size)
             features.append(feature)
         return tuple(features), tuple(prompts)
-
-
-def _run(part: Callable, *args):
-    return part(*args)

@@ -1,12 +1,44 @@
 """The source model: a staged backbone and a head, trained on labelled source images."""
 
+from collections.abc import Callable
+
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 
-from mmseg_uvpt.checkpoints.loading import CheckedLoading
-from mmseg_uvpt.engine.inference.labels import PredictsLabels
+
+class Segmentor(EncoderDecoder):
+    """mmseg's `EncoderDecoder` that predicts batches of images of any sizes.
+
+    ``before_loading`` are called with (segmentor, state dict, prefix of its names) before any
+    state dict is loaded: who reads files translates names there, and refuses what does not fit.
+    """
+
+    before_loading: tuple[Callable, ...] = ()
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        for hook in Segmentor.before_loading:
+            self._register_load_state_dict_pre_hook(hook, with_module=True)
+
+    def test_step(self, data: dict) -> list[SegDataSample]:
+        """Predict a batch.
+
+        Args:
+            data: ``inputs``, images (3, H, W) of any sizes, and ``data_samples``, one of each.
+
+        Returns:
+            list: the samples with ``pred_sem_seg``, the class of each pixel.
+        """
+        pairs = zip(data['inputs'], data['data_samples'], strict=True)
+        predicted = []
+        for image, sample in pairs:
+            predicted += super().test_step({'inputs': [image], 'data_samples': [sample]})
+        return predicted
+
+    val_step = test_step
 
 
 @MODELS.register_module()
-class SourceSegmentor(CheckedLoading, PredictsLabels, EncoderDecoder):
-    """mmseg's `EncoderDecoder` that reads released checkpoints and refuses what does not fit."""
+class SourceSegmentor(Segmentor):
+    """The source model."""

@@ -14,7 +14,7 @@ from PIL import Image
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.augmentation import corruptions, prerequisites, style_images
-from mmseg_uvpt.augmentation.augmentations import CORRUPTIONS, LEFT_OUT
+from mmseg_uvpt.augmentation.augmentations import AUGMENTATIONS, CORRUPTIONS
 from mmseg_uvpt.augmentation.augmenting_preprocessor import GeneralisingPreprocessor
 from mmseg_uvpt.augmentation.collate import augmented_collate
 from mmseg_uvpt.augmentation.prerequisites import FILES
@@ -95,7 +95,7 @@ def augmented(name, styles, weights, samples=None):
 
 
 @pytest.mark.usefixtures('small_styles')
-@pytest.mark.parametrize('name', LEFT_OUT)
+@pytest.mark.parametrize('name', AUGMENTATIONS)
 def test_range_channels_and_labels(name, styles, weights):
     if name in CORRUPTIONS and not HAS_IMAUG:
         pytest.skip('imaug is not installed')

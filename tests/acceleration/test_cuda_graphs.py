@@ -12,12 +12,12 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from mmseg_uvpt.acceleration import cuda_graphs
-from mmseg_uvpt.acceleration.capture import RECORDING, fused, is_recorded
+from mmseg_uvpt.acceleration.capture import CAPTURE, fused, is_captured
 from mmseg_uvpt.acceleration.compile import _View, _Views, compile_views
 from mmseg_uvpt.acceleration.cuda_graphs import (
-    RecordedNetwork,
-    RecordedSteps,
-    RecordingError,
+    CapturedNetwork,
+    CapturedSteps,
+    CaptureError,
     _recording,
 )
 from mmseg_uvpt.acceleration.frozen import FrozenLinear
@@ -35,7 +35,7 @@ class Noisy(nn.Module):
         self.seen = []
 
     def forward(self, x):
-        self.seen.append((is_recorded(), torch.is_autocast_cache_enabled()))
+        self.seen.append((is_captured(), torch.is_autocast_cache_enabled()))
         return self.norm(x + torch.rand_like(x))
 
 
@@ -59,7 +59,7 @@ def warm_up(monkeypatch):
 def test_recording_leaves_no_trace(warm_up, amp):
     """Neither in random numbers nor in batch norms, so that a resumed training records anew."""
     noisy, x = Noisy(), torch.randn(4, 3)
-    steps = RecordedSteps([noisy, noisy])
+    steps = CapturedSteps([noisy, noisy])
     torch.manual_seed(0)
     expected = [copy.deepcopy(noisy)(x), noisy(x)]
     noisy.norm.reset_running_stats()
@@ -117,7 +117,7 @@ def test_parts_that_cannot_be_compiled_are_recorded_as_they_are(warm_up, monkeyp
     said = []
     monkeypatch.setattr(cuda_graphs, 'print_log', lambda text, *_: said.append(text))
     monkeypatch.setattr(cuda_graphs, '_compiled', broken)
-    steps, x = RecordedSteps([Doubling()]), torch.ones(3, requires_grad=True)
+    steps, x = CapturedSteps([Doubling()]), torch.ones(3, requires_grad=True)
     torch.testing.assert_close(steps(x), [2 * x])
     assert len(warm_up) == 2
     assert said[1].endswith('one without them is: no C compiler')
@@ -127,16 +127,16 @@ def test_parts_that_cannot_be_compiled_are_recorded_as_they_are(warm_up, monkeyp
 
 def test_other_sizes_run_as_they_are(warm_up):
     linear = nn.Linear(3, 3)
-    steps = RecordedSteps([linear])
+    steps = CapturedSteps([linear])
     for rows in (4, 2, 4):
         x = torch.randn(rows, 3)
         torch.testing.assert_close(steps(x), [linear(x)])
     assert len(warm_up) == 1
 
 
-def test_nothing_is_recorded_without_gradients(warm_up):
+def test_nothing_is_captured_without_gradients(warm_up):
     """It would have none later either."""
-    steps = RecordedSteps([nn.Linear(3, 3)])
+    steps = CapturedSteps([nn.Linear(3, 3)])
     with torch.no_grad():
         steps(torch.randn(4, 3))
     assert not warm_up
@@ -157,17 +157,17 @@ def test_what_cannot_be_recorded_says_why(error, reason, monkeypatch):
 
     monkeypatch.setattr(torch.cuda, 'make_graphed_callables', fail)
     norm = nn.BatchNorm1d(3)
-    with pytest.raises(RecordingError, match=f'^{reason}$'):
-        RecordedSteps([norm])(torch.randn(4, 3))
+    with pytest.raises(CaptureError, match=f'^{reason}$'):
+        CapturedSteps([norm])(torch.randn(4, 3))
     assert norm.num_batches_tracked == 0
-    assert not is_recorded()
+    assert not is_captured()
 
 
 def test_a_graph_keeps_what_caches_drop(warm_up, build):
     """Tables of windows and weights in half precision: it reads them where they lay."""
     model = build('swin-nano_uni-uvpt')
     _windows_of.cache_clear()
-    steps = RecordedSteps([model.backbone], fuses=False)
+    steps = CapturedSteps([model.backbone], fuses=False)
     with torch.autocast('cpu', torch.bfloat16):
         steps(torch.randn(1, 3, 64, 64))
         layer = model.backbone.staged.stages[0].blocks[0].ffn.layers[1]
@@ -180,17 +180,17 @@ def test_a_graph_keeps_what_caches_drop(warm_up, build):
 def test_a_graph_keeps_what_compiled_parts_do_not_tell_that_they_read(warm_up, build, monkeypatch):
     def unheard(part):
         def run(*args):
-            token = RECORDING.set(None)
+            token = CAPTURE.set(None)
             try:
                 return part(*args)
             finally:
-                RECORDING.reset(token)
+                CAPTURE.reset(token)
 
         return run
 
     monkeypatch.setattr(cuda_graphs, '_compiled', unheard)
     model = build('swin-nano_uni-uvpt')
-    steps = RecordedSteps([model.backbone])
+    steps = CapturedSteps([model.backbone])
     with torch.autocast('cpu', torch.bfloat16):
         steps(torch.randn(1, 3, 64, 64))
         layers = [m for m in model.modules() if isinstance(m, FrozenLinear)]
@@ -202,7 +202,7 @@ def test_a_graph_keeps_what_compiled_parts_do_not_tell_that_they_read(warm_up, b
 
 def test_a_copy_is_not_recorded_and_has_weights_of_its_own(warm_up):
     linear = nn.Linear(3, 3)
-    steps, x = RecordedSteps([linear]), torch.randn(4, 3)
+    steps, x = CapturedSteps([linear]), torch.randn(4, 3)
     steps(x)
     other = copy.deepcopy(steps)
     with torch.no_grad():
@@ -217,11 +217,11 @@ def test_a_network_that_cannot_be_recorded_runs_as_it_is(monkeypatch):
     """And is tried once, not with each batch."""
 
     def fail(*_):
-        raise RecordingError('out of memory')
+        raise CaptureError('out of memory')
 
     said = []
-    monkeypatch.setattr(RecordedNetwork, '_record', fail)
-    network = RecordedNetwork(torch.sin, said.append)
+    monkeypatch.setattr(CapturedNetwork, '_record', fail)
+    network = CapturedNetwork(torch.sin, said.append)
     for _ in range(2):
         torch.testing.assert_close(network(torch.ones(2)), torch.ones(2).sin())
     assert said == ['out of memory']
@@ -233,11 +233,11 @@ def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypa
     samples = labelled(torch.randint(0, 19, (1, 64, 64)))
 
     def fail(*_):
-        raise RecordingError('several processes train together')
+        raise CaptureError('several processes train together')
 
     expected = model.loss(image, samples)
-    monkeypatch.setattr(RecordedSteps, '_record', fail)
-    model.run_views = _Views(model, RecordedSteps([nn.Identity()]))
+    monkeypatch.setattr(CapturedSteps, '_record', fail)
+    model.run_views = _Views(model, CapturedSteps([nn.Identity()]))
     torch.testing.assert_close(model.loss(image, samples), expected)
     assert model.run_views.compiled is None
 
@@ -270,7 +270,7 @@ def test_fused_parts_give_the_same(backbone, build, monkeypatch):
     said, found = [], []
     monkeypatch.setattr(cuda_graphs, 'print_log', lambda text, *_: said.append(text))
     for fuses in (False, True):
-        steps = RecordedSteps([_View(model, 2.0)], fuses)
+        steps = CapturedSteps([_View(model, 2.0)], fuses)
         with torch.autocast('cuda', torch.bfloat16):
             torch.manual_seed(0)
             ((logits, prompts),) = steps(image)
@@ -300,7 +300,7 @@ def test_recorded_views_train_alike(backbone, amp, build, labelled, unfused):
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(trained, lr=0.1)  # AdamW makes whole steps of what is rounding
         runs.append([step_of(model, labelled, optimizer, amp) for _ in range(4)])
-    assert isinstance(recorded.run_views.compiled, RecordedSteps)
+    assert isinstance(recorded.run_views.compiled, CapturedSteps)
     assert recorded.run_views.compiled._recorded
     for (loss, gradient), (other, others) in zip(*runs, strict=True):
         torch.testing.assert_close(other, loss, rtol=2e-2 if amp else 1e-3, atol=0)
@@ -336,7 +336,7 @@ def test_recorded_views_draw_anew_in_each_step(build, labelled, unfused):
 def test_a_recorded_network_gives_the_same_bits(amp, build):
     model = build('swin-nano_uni-uvpt').cuda().eval()
     said = []
-    recorded = RecordedNetwork(model.network, said.append)
+    recorded = CapturedNetwork(model.network, said.append)
     with torch.inference_mode(), torch.autocast('cuda', torch.bfloat16, enabled=amp):
         batches = [torch.randn(2, 3, side, side, device='cuda') for side in (64, 96, 64, 64)]
         found = [recorded(images) for images in batches]  # each is its own, not the graph's

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmseg_uvpt.acceleration.capture import RECORDING, Recording
+from mmseg_uvpt.acceleration.capture import CAPTURE, Recording
 from mmseg_uvpt.ops.resizing import _Resized, resized
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -44,11 +44,11 @@ def test_autocast_leaves_the_type_alone(apply):
 def test_a_graph_keeps_the_shares():
     """It reads them where they lay when the cache dropped them."""
     recording = Recording()
-    token = RECORDING.set(recording)
+    token = CAPTURE.set(recording)
     try:
         _Resized.apply(torch.randn(1, 3, 4, 5), (8, 9), False)
     finally:
-        RECORDING.reset(token)
+        CAPTURE.reset(token)
     assert [x.shape for x in recording.kept] == [(4, 8), (5, 9)]
 
 

@@ -10,8 +10,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_uvpt.engine.hooks import skipped_iterations
-from mmseg_uvpt.models.losses.lovasz import by_batched_sort, by_histogram
 from mmseg_uvpt.models.segmentors import uni_uvpt
+from mmseg_uvpt.ops.lovasz import by_batched_sort, by_histogram
 
 
 @pytest.mark.slow

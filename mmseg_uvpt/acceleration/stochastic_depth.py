@@ -1,12 +1,16 @@
-"""Residual branches with stochastic depth (Huang et al., ECCV 2016): a dropped one is free."""
+"""Transformer blocks whose dropped residual branches cost nothing where they are frozen."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from mmseg.models.backbones.swin import SwinBlock
+from torch import Tensor
 
-from mmseg_uvpt.acceleration.capture import fused, is_recorded
+from mmseg_uvpt.acceleration.capture import compile_region, is_captured
+from mmseg_uvpt.acceleration.frozen import is_frozen
+from mmseg_uvpt.models.backbones.mit import Block
+from mmseg_uvpt.ops.sizes import Size
 
 
 def add_branch(
@@ -31,7 +35,7 @@ def add_branch(
     """
     if rate == 0:
         return _added(tokens, None, branch, *args)
-    skips = frozen and not is_recorded()  # a graph cannot depend on a draw
+    skips = frozen and not is_captured()  # a graph cannot depend on a draw
     # drawn on the CPU, the numbers are known without waiting for a GPU
     kept = torch.rand(len(tokens), device='cpu' if skips else tokens.device) >= rate
     if not skips:
@@ -46,7 +50,7 @@ def add_branch(
     return tokens.index_add(0, kept, branch(tokens[kept], *args).to(tokens) / (1 - rate))
 
 
-@fused
+@compile_region
 def _added(
     tokens: Tensor, share: Tensor | None, branch: Callable[..., Tensor], *args: Any
 ) -> Tensor:
@@ -55,6 +59,37 @@ def _added(
     return tokens + (x if share is None else x * share.to(x).view(-1, 1, 1))
 
 
-def is_frozen(module: nn.Module) -> bool:
-    """Tell whether a module has no trainable parameter."""
-    return not any(p.requires_grad for p in module.parameters())
+class FastSwinBlock(SwinBlock):
+    """mmseg's block, its window attention a `WindowAttention`."""
+
+    def forward(self, x: Tensor, hw_shape: Size) -> Tensor:
+        """Return tokens (B, height * width, C) of a map of size ``hw_shape``."""
+        rate, frozen = self.attn.drop.drop_prob if self.training else 0.0, is_frozen(self)
+        x = add_branch(x, rate, frozen, _attend_in_windows, self, hw_shape)
+        return add_branch(x, rate, frozen, _feed_forward_in_windows, self)
+
+
+def _attend_in_windows(tokens: Tensor, block: SwinBlock, size: Size) -> Tensor:
+    return block.attn.w_msa(block.norm1(tokens), size, block.attn.shift_size)
+
+
+def _feed_forward_in_windows(tokens: Tensor, block: SwinBlock) -> Tensor:
+    return block.ffn.layers(block.norm2(tokens))
+
+
+class FastMiTBlock(Block):
+    """The block of `models.backbones.mit`."""
+
+    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        """Return tokens (B, height * width, C) of a map of a size."""
+        rate, frozen = self.drop_path.rate if self.training else 0.0, is_frozen(self)
+        tokens = add_branch(tokens, rate, frozen, _attend, self, size)
+        return add_branch(tokens, rate, frozen, _feed_forward, self, size)
+
+
+def _attend(tokens: Tensor, block: Block, size: Size) -> Tensor:
+    return block.attend(tokens, size)
+
+
+def _feed_forward(tokens: Tensor, block: Block, size: Size) -> Tensor:
+    return block.feed_forward(tokens, size)

@@ -1,0 +1,129 @@
+"""The one place where a flag becomes a change: `accelerate`.
+
+A model works without it, slower, with the same numbers. ``--plain`` leaves the call away and runs
+each operator as its reference.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from mmengine.config import Config
+from prettytable import PrettyTable
+from torch import nn
+
+from mmseg_uvpt.acceleration import checkpointing, compile, replacements
+from mmseg_uvpt.acceleration.amp import half_type
+from mmseg_uvpt.acceleration.main_memory import keep_main_memory
+from mmseg_uvpt.model_wrappers import without_wrapper
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
+from mmseg_uvpt.ops import backends
+
+
+class Change(NamedTuple):
+    """What was changed: a module or a function, from what to what, and in how many places."""
+
+    plain: str
+    fast: str
+    places: int
+
+
+def accelerate_as_config_says(model: nn.Module, cfg: Config) -> list[Change]:
+    """Do as `accelerate` by the flags of ``cfg.uvpt``, or run plainly if ``cfg.uvpt.plain``.
+
+    Args:
+        model: a segmentor, or a wrapper of one.
+        cfg: resolved config.
+
+    Returns:
+        list: the changes.
+
+    Raises:
+        UserError: ``uvpt.compile_limit`` is no number of seconds; low memory is asked for a model
+            that is not adapted.
+    """
+    flags = cfg.get('uvpt', {})
+    options = compile.CompileOptions(
+        flags.get('compile_backend', compile.CompileOptions.backend),
+        flags.get('compile_limit', compile.CompileOptions.limit),
+    )
+    if flags.get('plain'):
+        backends.force('reference')
+        return autocast_forward(without_wrapper(model)) if flags.get('amp') else []
+    return accelerate(
+        model,
+        flags.get('amp', False),
+        options if flags.get('compile') else None,
+        flags.get('low_memory', False),
+        cfg,
+    )
+
+
+def accelerate(
+    model: nn.Module,
+    amp: bool = False,
+    compile_options: compile.CompileOptions | None = None,
+    low_memory: bool = False,
+    cfg: Config | None = None,
+) -> list[Change]:
+    """Make a segmentor faster, or smaller, in place; names and values of its parameters stay.
+
+    To be called once, when it is known what is trained: layers that are not become cheaper.
+
+    Args:
+        model: a segmentor, or a wrapper of one.
+        amp: let it compute in half precision where autocast does so.
+        compile_options: how to compile it; None for not at all.
+        low_memory: keep only what passes between the parts of an adapted model; the backward pass
+            runs them again.
+        cfg: of the training, which may contradict compiling.
+
+    Returns:
+        list: the changes, for `table`.
+    """
+    model = without_wrapper(model)
+    changes = [
+        Change(_path(plain), _path(fast), places)
+        for (plain, fast), places in replacements.replace_modules(model).items()
+    ]
+    if keep_main_memory():
+        changes.append(Change('memory returned to the system', 'memory kept by glibc', 1))
+    if low_memory:
+        places = checkpointing.checkpoint_stages(model)
+        changes.append(Change('activations kept', 'activations computed again', places))
+    if compile_options is not None:
+        if not any(p.requires_grad for p in model.parameters()):
+            made = compile.compile_network(model, compile_options)
+        elif isinstance(model, AdaptedSegmentor):
+            made = compile.compile_views(model, compile_options, cfg, low_memory)
+        else:
+            made = compile.refuse_to_compile()
+        changes += [Change(*change) for change in made]
+    return changes + (autocast_forward(model) if amp else [])
+
+
+def autocast_forward(model: nn.Module) -> list[Change]:
+    """Have a segmentor compute in half precision where autocast does so."""
+    dtype = half_type()
+    device = next(model.parameters()).device.type
+    model.forward = functools.partial(_under_autocast, model.forward, device, dtype)
+    return [Change('float32', f'autocast to {str(dtype).removeprefix("torch.")}', 1)]
+
+
+def _under_autocast(forward: Callable, device: str, dtype: torch.dtype, *args, **kwargs):
+    with torch.autocast(device, dtype):
+        return forward(*args, **kwargs)
+
+
+def _path(kind: type) -> str:
+    return f'{kind.__module__}.{kind.__qualname__}'
+
+
+def table(changes: Sequence[Change]) -> str:
+    """Return the changes as a table, a line each; one line if there are none."""
+    if not changes:
+        return 'acceleration: none, everything runs as models/ says'
+    rows = PrettyTable(Change._fields, align='l')
+    rows.add_rows(changes)
+    return f'acceleration\n{rows}'

@@ -1,0 +1,131 @@
+"""The table of modules that a faster one of the same parameters takes the place of."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import mmcv.cnn
+from mmseg.models import SegDataPreProcessor
+from mmseg.models.backbones.swin import SwinBlock, WindowMSA
+from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
+from torch import Tensor, nn
+
+from mmseg_uvpt.acceleration.async_preprocessor import AsyncPreprocessor
+from mmseg_uvpt.acceleration.depthwise import Depthwise
+from mmseg_uvpt.acceleration.frozen import FrozenConv2d, FrozenLayerNorm, FrozenLinear, is_frozen
+from mmseg_uvpt.acceleration.prompts_and_head import (
+    CheckpointedASPP,
+    CheckpointedStem,
+    FastPromptAdapter,
+    FastPromptGenerator,
+    FastSeparableASPP,
+    SeparableMaxPool,
+)
+from mmseg_uvpt.acceleration.stochastic_depth import FastMiTBlock, FastSwinBlock
+from mmseg_uvpt.acceleration.window_attention import WindowAttention
+from mmseg_uvpt.models.backbones.mit import Block
+from mmseg_uvpt.models.decode_heads.daformer import SeparableASPP
+from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
+from mmseg_uvpt.models.prompts.adapter import PromptAdapter
+from mmseg_uvpt.models.prompts.generator import PromptGenerator
+from mmseg_uvpt.ops.lovasz import lovasz_softmax
+
+
+class FastLovaszSoftmax(LovaszSoftmax):
+    """Lovasz-softmax with the gradient written down, by sorts that suit the device."""
+
+    def forward(self, probabilities: Tensor, labels: Tensor) -> Tensor:
+        """Do as `LovaszSoftmax.forward`."""
+        return lovasz_softmax(probabilities, labels, self.ignore_index, self.bins)
+
+
+class Replacement(NamedTuple):
+    """A class, and the faster one that replaces modules of exactly that class where it applies.
+
+    ``applies`` is given the module, its name in the model, and whether the model is trained.
+    """
+
+    plain: type[nn.Module]
+    fast: type[nn.Module]
+    applies: Callable[[nn.Module, str, bool], bool] = lambda module, name, trains: True
+
+
+def _is_stem(module: nn.Sequential, name: str, trains: bool) -> bool:
+    return name.endswith('generator.stem')
+
+
+def _pools_neighbours(module: nn.MaxPool2d, name: str, trains: bool) -> bool:
+    how = (module.kernel_size, module.stride, module.padding, module.dilation)
+    return how == (3, 1, 1, 1) and not (module.ceil_mode or module.return_indices)
+
+
+def _is_depthwise(module: nn.Conv2d, name: str, trains: bool) -> bool:
+    depthwise = module.groups == module.in_channels == module.out_channels > 1
+    return depthwise and module.stride == (1, 1) and _pads_zeros(module)
+
+
+def _pads_zeros(module: nn.Conv2d) -> bool:
+    return module.padding_mode == 'zeros' and not isinstance(module.padding, str)
+
+
+def _is_frozen_part(module: nn.Module, name: str, trains: bool) -> bool:
+    zeros = not isinstance(module, nn.Conv2d) or _pads_zeros(module)
+    return is_frozen(module) and zeros and '.staged.' in f'.{name}'
+
+
+TABLE = (
+    Replacement(SegDataPreProcessor, AsyncPreprocessor),
+    Replacement(SwinBlock, FastSwinBlock),
+    Replacement(WindowMSA, WindowAttention),
+    Replacement(Block, FastMiTBlock),
+    Replacement(PromptGenerator, FastPromptGenerator),
+    Replacement(PromptAdapter, FastPromptAdapter),
+    Replacement(SeparableASPP, FastSeparableASPP),
+    Replacement(DepthwiseSeparableASPPModule, CheckpointedASPP),
+    Replacement(nn.Sequential, CheckpointedStem, _is_stem),
+    Replacement(nn.MaxPool2d, SeparableMaxPool, _pools_neighbours),
+    *(
+        Replacement(plain, fast, _is_frozen_part)
+        for plain, fast in (
+            (nn.Linear, FrozenLinear),
+            (mmcv.cnn.Linear, FrozenLinear),
+            (nn.Conv2d, FrozenConv2d),
+            (mmcv.cnn.Conv2d, FrozenConv2d),
+            (nn.LayerNorm, FrozenLayerNorm),
+        )
+    ),
+    Replacement(nn.Conv2d, Depthwise, _is_depthwise),
+    Replacement(LovaszSoftmax, FastLovaszSoftmax),
+)
+
+
+def replace_modules(model: nn.Module, table: tuple[Replacement, ...] = TABLE) -> dict:
+    """Put faster modules in the place of plain ones; parameters and their names stay.
+
+    The first line of the table that fits counts.
+
+    Returns:
+        dict: of each (plain, fast) class, how many modules were replaced.
+    """
+    trains = not is_frozen(model)
+    counts: dict[tuple[type, type], int] = {}
+    for name, module in list(model.named_modules()):
+        for child_name, child in list(module.named_children()):
+            full = f'{name}.{child_name}' if name else child_name
+            for plain, fast, applies in table:
+                if type(child) is plain and applies(child, full, trains):
+                    setattr(module, child_name, with_class(child, fast))
+                    counts[plain, fast] = counts.get((plain, fast), 0) + 1
+                    break
+    return counts
+
+
+def with_class(module: nn.Module, kind: type[nn.Module]) -> nn.Module:
+    """Return a module of another class that has the parameters, buffers and attributes of one.
+
+    A class that needs more than these has a method ``take_over``.
+    """
+    other = kind.__new__(kind)
+    vars(other).update(vars(module))
+    if hasattr(other, 'take_over'):
+        other.take_over()
+    return other

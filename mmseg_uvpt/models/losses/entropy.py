@@ -1,0 +1,20 @@
+"""The entropy regulariser of self-training (Uni-UVPT, NeurIPS 2023)."""
+
+import math
+
+from torch import Tensor
+
+
+def entropy_regulariser(probabilities: Tensor, log_probabilities: Tensor) -> Tensor:
+    """Penalise uncertain pixels: the mean of ((E / ln C)^2 + 1e-8)^2, E a pixel's entropy.
+
+    Args:
+        probabilities: (B, C, H, W).
+        log_probabilities: their logarithms.
+
+    Returns:
+        Tensor: scalar in 0..1, over all pixels, ignored ones included.
+    """
+    entropy = -(probabilities * log_probabilities).sum(1)
+    relative = entropy / round(math.log(log_probabilities.shape[1]), 4)
+    return ((relative**2 + 1e-8) ** 2).mean()

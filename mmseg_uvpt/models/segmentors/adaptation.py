@@ -1,0 +1,188 @@
+"""What every source-free method is given, and what it gives back.
+
+A method is a subclass of `AdaptedSegmentor` in a file of its own that defines `loss_by_views`. What
+runs the views, takes labels from the label bank and corrects them is the same for all.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_uvpt.models.losses.consistency import mix
+from mmseg_uvpt.models.segmentors.source import Segmentor
+from mmseg_uvpt.ops.resizing import resized
+
+VIEW_SCALES = (1.0, 0.5, 2.0)
+TUNED = ('prompts', 'head', 'all')
+
+
+@dataclass
+class Views:
+    """A batch as a method sees it; lists have an entry a view, tensors are in float32.
+
+    Args:
+        iteration: number of the iteration, from 0.
+        images: (B, 3, H, W), augmented and normalised, of which the views are resized.
+        unaugmented: the same crops before photometric augmentation, normalised likewise; None
+            where the training pipeline has no `KeepUnaugmented`.
+        labels: (B, H, W), of the label bank; 255 where there is none.
+        logits: (B, C, H, W), resized to the labels.
+        features: of each view the head's feature maps (B, c, h, w), one a stage.
+        prompts: of each stage the views' prompts (B, c, h, w), each of its own size.
+        scale_weights: (views,), before the softmax: how much each view counts in a mixture.
+    """
+
+    iteration: int
+    images: Tensor
+    unaugmented: Tensor | None
+    labels: Tensor
+    logits: list[Tensor]
+    features: list[tuple[Tensor, ...]]
+    prompts: list[tuple[Tensor, ...]]
+    scale_weights: Tensor
+
+
+class View(NamedTuple):
+    """What the network makes of one view.
+
+    ``logits`` (B, C, h, w) at the head's size, a feature map and a prompt (B, c, h, w) a stage.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...]
+    prompts: tuple[Tensor, ...]
+
+
+class Prediction(NamedTuple):
+    """What the label correction is handed after an iteration.
+
+    ``label`` (B, H, W) uint8 and ``confidence`` (B, H, W) in 1e-3..1 - 1e-3, as the network saw
+    the images: cropped, and flipped where they were.
+    """
+
+    label: Tensor
+    confidence: Tensor
+
+
+class AdaptedSegmentor(Segmentor):
+    """A source model with prompts that is trained on its own labels by some method.
+
+    Who trains sets ``iteration`` before each `loss`, which sets ``last_prediction``. A method may
+    keep a teacher as a submodule without gradients: checkpoints hold it, and `after_iteration` is
+    where it follows the student.
+
+    Args:
+        source_checkpoint: source model that a training starts from; who trains loads it.
+        tune: what is trained: ``'prompts'`` (prompts, head, scale weights), ``'head'`` or
+            ``'all'``. Frozen parts still run in train mode, drop path included.
+        view_scales: sizes of the views; the first one is trained on the labels.
+        **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
+
+    Raises:
+        ValueError: ``tune`` is none of the three; the head has a single class; a view has no size.
+    """
+
+    iteration: int = 0
+    last_prediction: Prediction | None = None
+
+    def __init__(
+        self,
+        source_checkpoint: str | None = None,
+        tune: str = 'prompts',
+        view_scales: Sequence[float] = VIEW_SCALES,
+        **kwargs,
+    ):
+        if tune not in TUNED:
+            raise ValueError(f'tune={tune!r}: must be one of {", ".join(TUNED)}')
+        if not view_scales or min(view_scales) <= 0:
+            raise ValueError(f'view_scales={view_scales}: must be numbers above 0')
+        super().__init__(**kwargs)
+        if self.num_classes < 2:
+            raise ValueError(f'{self.num_classes} class: of a single one nothing is uncertain')
+        self.source_checkpoint = source_checkpoint
+        self.view_scales = tuple(view_scales)
+        self.scale_weights = nn.Parameter(torch.ones(len(self.view_scales)))
+        if tune != 'all':
+            self.backbone.staged.requires_grad_(False)
+        if tune == 'head':
+            self.backbone.requires_grad_(False)
+
+    @abstractmethod
+    def loss_by_views(self, views: Views) -> dict[str, Tensor]:
+        """Compute the method's losses, scalars.
+
+        Each entry whose name has ``loss`` in it is trained on, the others are logged.
+        """
+
+    def after_iteration(self) -> None:
+        """Called after the weights were changed, for a method that keeps something of its own."""
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """Run the views, and compute the losses of the method.
+
+        Args:
+            inputs: (B, 3, H, W), augmented and normalised.
+            data_samples: B samples whose ``gt_sem_seg`` (1, H, W) is the bank's current label.
+
+        Returns:
+            dict: those of `loss_by_views`. ``last_prediction`` is set.
+        """
+        labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
+        size = labels.shape[1:]
+        logits, features, prompts = zip(*self.run_views(inputs), strict=True)
+        self.last_prediction = self.predict_for_correction(logits, size)
+        return self.loss_by_views(
+            Views(
+                self.iteration,
+                inputs,
+                self._unaugmented(data_samples),
+                labels,
+                [resized(x, size, align_corners=True).float() for x in logits],
+                list(features),
+                list(zip(*prompts, strict=True)),
+                self.scale_weights,
+            )
+        )
+
+    def run_views(self, images: Tensor) -> list[View]:
+        """Run the network on each view of images (B, 3, H, W)."""
+        return [self.run_view(images, scale) for scale in self.view_scales]
+
+    def run_view(self, images: Tensor, scale: float) -> View:
+        """Run the network on one view of images (B, 3, H, W)."""
+        if scale != 1:
+            size = [max(1, int(side * scale)) for side in images.shape[2:]]
+            images = resized(images, size, align_corners=True)
+        features, prompts = self.backbone.features_and_prompts(images)
+        # losses are in float32, whatever the network computes in
+        return View(self.decode_head(features).float(), features, tuple(p.float() for p in prompts))
+
+    @torch.no_grad()
+    def predict_for_correction(self, logits: Sequence[Tensor], size: Sequence[int]) -> Prediction:
+        """Mix the views at the labels' size (height, width), resized as at test time."""
+        views = [resized(x, size, align_corners=False).float().softmax(1) for x in logits]
+        confidence, label = mix(views, self.scale_weights).max(1)
+        return Prediction(label.to(torch.uint8), confidence)
+
+    def _unaugmented(self, data_samples: list) -> Tensor | None:
+        if 'unaugmented' not in data_samples[0]:
+            return None
+        images = {'inputs': [sample.unaugmented.data for sample in data_samples]}
+        return self.data_preprocessor(images, training=False)['inputs']
+
+
+def agreement(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
+    """Return the percentage of labelled pixels whose largest logit is their label's, a scalar.
+
+    Args:
+        logits: (B, C, H, W).
+        labels: (B, H, W).
+        ignore_index: label of pixels that do not count.
+    """
+    counted = labels != ignore_index
+    agrees = (logits.max(1).indices == labels) & counted
+    return 100 * agrees.sum() / counted.sum().clamp(min=1)
