@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -224,16 +224,10 @@ def read_object(path: str | Path, cure: str) -> dict:
     return found
 
 
-def file_hash(path: str | Path, advance: Callable[[int], object] = int) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits.
-
-    Args:
-        path: of the file.
-        advance: called with the number of bytes of each block that is done.
-    """
+def file_hash(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
-            advance(len(block))
     return digest.hexdigest()

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from mmcv.transforms import Resize
 from mmseg.datasets import BaseSegDataset
-from tqdm import tqdm
 
 from mmseg_uvpt.correction.identity import BankIdentity
 from mmseg_uvpt.correction.label_bank import LabelBank
@@ -14,6 +13,7 @@ from mmseg_uvpt.correction.pseudo_label_files import check_frames, list_frames, 
 from mmseg_uvpt.datasets.image_cache import all_transforms
 from mmseg_uvpt.datasets.loading import LoadPseudoLabel
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.progress import progress
 
 
 class BankSource:
@@ -86,8 +86,7 @@ class BankSource:
 
     def _labels(self) -> Iterator[np.ndarray]:
         labels = read_pseudo_labels(self._frames, self._folder, self.identity.num_classes)
-        # disable=None: no bar where the output is no terminal
-        for label in tqdm(labels, 'label bank', len(self._frames), unit='frame', disable=None):
+        for label in progress(labels, 'label bank', 'frame', len(self._frames)):
             yield self._resize(label)
 
     def _resize(self, label: np.ndarray) -> np.ndarray:

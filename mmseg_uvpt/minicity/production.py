@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA
 from mmseg_uvpt.minicity.renderer import render
 from mmseg_uvpt.minicity.writing import WRITERS, polygon_path
+from mmseg_uvpt.progress import progress
 
 VERSION = 1  # raised whenever the same seed gives other frames
 SETS = ('gta', 'synthia', 'cityscapes')
@@ -74,17 +74,17 @@ def produce(
     _claim(root, train_frames, val_frames, seed, force)
     jobs = list(plan(root, train_frames, val_frames, seed))
     open_jobs = [job for job in jobs if not job.done()]
-    with tqdm(total=len(jobs), initial=len(jobs) - len(open_jobs), unit='frame') as bar:
-        if nproc == 1:
-            for job in open_jobs:
-                job.run()
-                bar.update()
-        elif open_jobs:
-            context = multiprocessing.get_context('spawn')
-            with context.Pool(nproc, _start_worker) as pool:
-                for _ in pool.imap_unordered(Job.run, open_jobs, chunksize=4):
-                    bar.update()
-    return len(open_jobs), len(jobs) - len(open_jobs)
+    there = len(jobs) - len(open_jobs)
+    shown = {'title': 'rendering', 'unit': 'frame', 'total': len(jobs), 'done': there}
+    if nproc == 1:
+        for job in progress(open_jobs, **shown):
+            job.run()
+    elif open_jobs:
+        context = multiprocessing.get_context('spawn')
+        with context.Pool(nproc, _start_worker) as pool:
+            for _ in progress(pool.imap_unordered(Job.run, open_jobs, chunksize=4), **shown):
+                pass
+    return len(open_jobs), there
 
 
 def plan(root: Path, train_frames: int, val_frames: int, seed: int) -> Iterator[Job]:

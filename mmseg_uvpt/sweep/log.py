@@ -5,13 +5,13 @@ from pathlib import Path
 
 _TAIL = 20_000  # bytes that are enough to find the last line of progress
 _LINES = re.compile(r'[\r\n]+')
-# mmengine's lines, and tqdm's bars
+# mmengine's lines, and ours
 _LOGGED = re.compile(
     r'Iter\((?P<phase>\w+)\) +\[ *(?P<done>\d+)/(?P<total>\d+)\]'
     r'(?:.*?eta: (?P<left>(?:\d+ days?, )?[\d:]+))?'
 )
-_BAR = re.compile(
-    r'(?P<phase>\w[\w ]*): +\d+%\|.*?\| (?P<done>\d+)/(?P<total>\d+)(?: \[[\d:]+<(?P<left>[\d:]+))?'
+_PROGRESS = re.compile(
+    r'^(?P<phase>\w[\w, ]*): (?P<done>\d+)/(?P<total>\d+) \w+, (?P<left>.*\d:\d\d) left$'
 )
 _STAMP = re.compile(r'^\d\d/\d\d \d\d:\d\d:\d\d - mmengine - ')
 
@@ -19,7 +19,7 @@ _STAMP = re.compile(r'^\d\d/\d\d \d\d:\d\d:\d\d - mmengine - ')
 def progress(log: Path) -> str:
     """Return how far a job is, such as ``'train 50/40000, 3:20:11 left'``; empty if unknown."""
     for line in reversed(_lines(log)):
-        found = _LOGGED.search(line) or _BAR.search(line)
+        found = _LOGGED.search(line) or _PROGRESS.search(line)
         if found:
             left = f', {found["left"]} left' if found['left'] else ''
             return f'{found["phase"]} {found["done"]}/{found["total"]}{left}'

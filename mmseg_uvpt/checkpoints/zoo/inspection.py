@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from mmseg_uvpt.checkpoints.zoo.files import ZooFile
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash
+from mmseg_uvpt.progress import progress
 
 Contents = Callable[[ZooFile, Path], str]
 
@@ -25,7 +24,7 @@ class Finding:
 
 
 def inspect(files: list[ZooFile], root: Path, contents: Contents | None = None) -> list[Finding]:
-    """Check size and hash of the files that are there, with a progress bar.
+    """Check size and hash of the files that are there, and tell how far that is.
 
     Args:
         files: to look for.
@@ -38,24 +37,18 @@ def inspect(files: list[ZooFile], root: Path, contents: Contents | None = None) 
         known to compare with.
     """
     there = [(entry, root / entry.file) for entry in files if (root / entry.file).exists()]
-    total = sum(path.stat().st_size for _, path in there)
-    with tqdm(
-        total=total, desc='reading', unit='B', unit_scale=True, leave=False, disable=not there
-    ) as bar:
-        return [_finding(entry, path, contents, bar) for entry, path in there]
+    return [_finding(*file, contents) for file in progress(there, 'reading', 'file')]
 
 
-def _finding(entry: ZooFile, path: Path, contents: Contents | None, bar: tqdm) -> Finding:
-    bar.set_description(path.name[:40])
+def _finding(entry: ZooFile, path: Path, contents: Contents | None) -> Finding:
     try:
         size = path.stat().st_size
         if path.is_dir():
             return Finding(entry, path, 'WRONG', 'is a folder, not a file')
         if entry.size not in (None, size):
-            bar.update(size)
             detail = f'{size:,} bytes instead of {entry.size:,}: get it again from {entry.link}'
             return Finding(entry, path, 'WRONG', detail)
-        found = file_hash(path, bar.update)
+        found = file_hash(path)
         known = entry.sha256 or entry.sha256_prefix
         if known and not found.startswith(known):
             detail = f'sha256 {found}, must begin with {known}: get it again from {entry.link}'

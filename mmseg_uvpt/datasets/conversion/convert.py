@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from mmseg_uvpt.datasets.conversion.class_statistics import (
     count_classes,
@@ -28,6 +27,7 @@ from mmseg_uvpt.datasets.layouts import Layout, raw_label_size
 from mmseg_uvpt.datasets.parallel import run_each
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
+from mmseg_uvpt.progress import progress
 
 Counts = dict[int, int]
 
@@ -116,9 +116,8 @@ def _run(layout: Layout, root: Path, tasks: list[_Task], nproc: int) -> Report:
     report = Report()
     counts: dict[str, Counts] = {}
     outcomes = run_each(_convert, tasks, nproc, _killed)
-    with closing(outcomes), tqdm(total=len(tasks), desc=layout.title, unit='label') as bar:
-        for outcome in outcomes:
-            bar.update()
+    with closing(outcomes):
+        for outcome in progress(outcomes, layout.title, 'label', len(tasks)):
             if outcome.status == 'failed':
                 report.errors.append(outcome.error)
             elif outcome.status == 'written':

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from mmseg_uvpt.datasets.conversion.class_statistics import count_classes
 from mmseg_uvpt.datasets.files.data_error import DataError
@@ -15,6 +14,7 @@ from mmseg_uvpt.datasets.files.image_files import SUFFIXES, check_whole_image
 from mmseg_uvpt.datasets.label_encodings import CLASSES, read_train_ids
 from mmseg_uvpt.datasets.layouts import Layout
 from mmseg_uvpt.datasets.parallel import run_each
+from mmseg_uvpt.progress import progress
 
 Size = tuple[int, int]
 
@@ -105,9 +105,8 @@ def inspect(
         unlabelled = not labels and not needed
         findings = run_each(_inspect, frames, nproc, _killed)
         title = f'{layout.title} {split}'.strip()
-        with closing(findings), tqdm(total=len(frames), desc=title, unit='frame') as bar:
-            for found in findings:
-                bar.update()
+        with closing(findings):
+            for found in progress(findings, title, 'frame', len(frames)):
                 _add(report, found, without='image without label' if unlabelled else '')
         yield report
 

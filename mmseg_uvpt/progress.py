@@ -1,0 +1,37 @@
+"""How far long work is: a bar on a terminal, elsewhere some ten lines."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar('Item')
+LINES = 10
+
+
+def progress(
+    items: Iterable[Item], title: str, unit: str, total: int | None = None, done: int = 0
+) -> Iterator[Item]:
+    """Yield items, and tell on stderr how many of them were dealt with.
+
+    Args:
+        items: what is worked on.
+        title: what is done to them.
+        unit: what they are, in the singular.
+        total: how many there are with those that were done before; by default ``len(items)``.
+        done: how many were done before.
+    """
+    total = len(items) if total is None else total
+    if sys.stderr.isatty():
+        yield from tqdm(items, title, total, initial=done, unit=unit)
+        return
+    began = time.monotonic()
+    for number, item in enumerate(items, 1):
+        yield item
+        now = done + number
+        if now * LINES // total > (now - 1) * LINES // total:
+            left = timedelta(seconds=round((time.monotonic() - began) / number * (total - now)))
+            print(f'{title}: {now}/{total} {unit}s, {left} left', file=sys.stderr, flush=True)

@@ -1,0 +1,40 @@
+"""Progress of long work: a bar on a terminal, some ten lines elsewhere, which the queue reads."""
+
+import io
+import sys
+
+import pytest
+
+from mmseg_uvpt.progress import progress
+from mmseg_uvpt.sweep import log
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_ten_lines_where_there_is_no_terminal(capsys, tmp_path):
+    assert list(progress(range(1000), 'labelling', 'frame')) == list(range(1000))
+    written = capsys.readouterr().err
+    lines = written.splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith('labelling: 100/1000 frames, 0:00:0')
+    assert lines[-1] == 'labelling: 1000/1000 frames, 0:00:00 left'
+    assert '\r' not in written
+    (tmp_path / 'job.log').write_text(written)
+    assert log.progress(tmp_path / 'job.log') == 'labelling 1000/1000, 0:00:00 left'
+
+
+@pytest.mark.parametrize(('total', 'done', 'lines'), [(3, 0, 3), (20, 17, 2), (0, 0, 0)])
+def test_what_was_done_before_counts(capsys, total, done, lines):
+    left = iter(range(total - done))
+    assert len(list(progress(left, 'rendering', 'frame', total, done))) == total - done
+    assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys, 'stderr', Terminal())
+    assert list(progress('abc', 'reading', 'file')) == ['a', 'b', 'c']
+    assert 'reading: 100%|' in sys.stderr.getvalue()
+    assert '3/3' in sys.stderr.getvalue()
