@@ -29,7 +29,7 @@ import mmseg_uvpt.datasets.source  # noqa: E402
 import mmseg_uvpt.datasets.transforms  # noqa: E402
 import mmseg_uvpt.engine.hooks.logged_numbers  # noqa: E402
 import mmseg_uvpt.engine.hooks.whole_checkpoint  # noqa: E402
-import mmseg_uvpt.engine.inference.test_time_augmentation  # noqa: E402
+import mmseg_uvpt.engine.inference.loop  # noqa: E402
 import mmseg_uvpt.engine.training.optimizer  # noqa: E402
 import mmseg_uvpt.evaluation.iou_metric  # noqa: E402
 import mmseg_uvpt.models.backbones.mit  # noqa: E402

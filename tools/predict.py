@@ -58,7 +58,6 @@ def main() -> None:
         args.out,
         command,
         args.opacity,
-        args.amp,
     )
     print(f'{args.out}: {count} images, each as <name>.png and <name>_classes.png')
 

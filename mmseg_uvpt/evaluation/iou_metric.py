@@ -27,12 +27,16 @@ class DomainIoUMetric(BaseMetric):
         out_json: file that takes the result, counts included; written anew by each evaluation.
         ignore_index: pixels with this true id count nowhere.
         **kwargs: as for ``mmengine.evaluator.BaseMetric``.
+
+    Attributes:
+        score: what the last evaluation found, on the main process; None elsewhere.
     """
 
     def __init__(self, out_json: str | None = None, ignore_index: int = 255, **kwargs) -> None:
         super().__init__(**kwargs)
         self.out_json = out_json
         self.ignore_index = ignore_index
+        self.score: Score | None = None
 
     def names(self) -> list[str]:
         """Return what an evaluation of the data set gives, where each class has a pixel."""
@@ -51,7 +55,7 @@ class DomainIoUMetric(BaseMetric):
 
         Raises:
             UserError: a frame has no ground truth, one of another size, or values that are no
-                train ids; the model gave no finite numbers for it (``is_finite`` is false).
+                train ids.
         """
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
@@ -61,12 +65,6 @@ class DomainIoUMetric(BaseMetric):
                 raise UserError(
                     f'{image}: no ground truth was loaded for it, so it cannot be scored. Evaluate '
                     'a split that has labels, or take the frame out of the data set.'
-                )
-            if not sample.get('is_finite', True):
-                raise UserError(
-                    f'{image}: the model gives no finite numbers for it: its training has '
-                    'diverged, or float16 does not reach. Use an earlier checkpoint, or score '
-                    'without --amp.'
                 )
             prediction = sample['pred_sem_seg']['data'].squeeze(0)
             truth = sample['gt_sem_seg']['data'].squeeze(0)
@@ -98,9 +96,9 @@ class DomainIoUMetric(BaseMetric):
                 f'{len(results)} frames were evaluated and none has a pixel of ground truth: look '
                 'at the data with: python tools/check_data.py <data root>'
             )
-        score = Score(tuple(self.dataset_meta['classes']), confusion, frames=len(results))
-        print_log('\n' + score.table(), logger='current')
+        self.score = Score(tuple(self.dataset_meta['classes']), confusion, frames=len(results))
+        print_log('\n' + self.score.table(), logger='current')
         if self.out_json is not None:
-            write_json(self.out_json, score.to_json())
+            write_json(self.out_json, self.score.to_json())
             print_log(f'wrote {self.out_json}', logger='current')
-        return score.metrics()
+        return self.score.metrics()

@@ -171,9 +171,11 @@ def test_files_of_numpy_1(tmp_path):
     assert (found['n'].tolist(), found['s']) == ([0, 1, 2], 2)
 
 
-@pytest.mark.parametrize('loop', ['val', 'test'])
+@pytest.mark.parametrize('loop', ['val', 'test', 'own val'])
 def test_loops_of_mmengine(config, checkpoint, data_root, tmp_path, loop):
-    """Batches of several sizes in loops that are not ours, as in the evaluations of a training."""
+    """Batches of several sizes in mmengine's loops, and in ours in mmengine's runner."""
+    how = {'type': 'InferenceValLoop'} if loop == 'own val' else {}
+    loop = loop.split()[-1]
     folder = data_root / 'cityscapes'
     for kind, name in (('leftImg8bit', 'leftImg8bit'), ('gtFine', 'gtFine_labelTrainIds')):
         first = folder / f'{kind}/val/bonn/bonn_0_{name}.png'
@@ -187,7 +189,7 @@ def test_loops_of_mmengine(config, checkpoint, data_root, tmp_path, loop):
         part = {f'{loop}_dataloader': loader, f'{loop}_evaluator': cfg.val_evaluator}
         runner = Runner(
             cfg.model, str(tmp_path / f'{size}'), load_from=checkpoint, default_scope='mmseg',
-            **part, **{f'{loop}_cfg': {}}, experiment_name=f'{loop}{size}',
+            **part, **{f'{loop}_cfg': how}, experiment_name=f'{loop}{size}',
         )  # fmt: skip
         scores.append(getattr(runner, loop)())
     assert scores[0]['mIoU'] == pytest.approx(scores[1]['mIoU'], abs=0.1)

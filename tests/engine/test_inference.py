@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from torch._dynamo.utils import counters
 
 from mmseg_uvpt.acceleration import compiled_parts
@@ -52,7 +53,7 @@ def test_a_model_without_numbers_is_not_scored(score, finished, tmp_path):
     checkpoint = torch.load(finished / 'iter_4.pth')
     checkpoint['state_dict']['decode_head.conv_seg.bias'][3] = float('nan')
     torch.save(checkpoint, tmp_path / 'diverged.pth')
-    with pytest.raises(UserError, match=r'bonn_0_leftImg8bit\.png: .* no finite numbers'):
+    with pytest.raises(UserError, match=r'no finite numbers for .*bonn_0_leftImg8bit\.png'):
         score(checkpoint=tmp_path / 'diverged.pth')
 
 
@@ -80,6 +81,19 @@ def test_half_precision(score, label):
     assert half['aAcc'] == pytest.approx(exact['aAcc'], abs=5)
     differ = (pixels(label('exact')) != pixels(label('half', '--amp'))).mean()
     assert 0 < differ < 0.2
+
+
+@pytest.mark.parametrize('loop', ['InferenceValLoop', 'ValLoop'])
+def test_an_evaluation_computes_as_a_test(score, run, loop):
+    """In half precision, if the training has --amp; also where a config of version 0.1 says how."""
+    folder = run('--amp', '--cfg-options', 'train_cfg.max_iters=2', f'val_cfg.type={loop}')
+    (log,) = folder.glob('*/vis_data/scalars.json')
+    found = json.loads(log.read_text().splitlines()[-1])
+    half, exact = (score(*amp, checkpoint=folder / 'iter_2.pth') for amp in (['--amp'], []))
+    assert found['mIoU'] == pytest.approx(half['mIoU19'], abs=1e-3)
+    assert half['mIoU19'] != exact['mIoU19']
+    recorded = Config.fromfile(folder / 'config.py').val_cfg
+    assert recorded == {'type': 'InferenceValLoop', 'amp': True}
 
 
 @pytest.mark.slow

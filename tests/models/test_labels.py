@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.segmentors.seg_tta import SegTTAModel
-from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_uvpt.engine.inference.labels import largest, resized_label
-from mmseg_uvpt.engine.inference.test_time_augmentation import AugmentedSegmentor
+from mmseg_uvpt.engine.inference.loop import predict
+from mmseg_uvpt.errors import UserError
 
 SIZE, SEEN = (50, 90), (32, 58)
 
@@ -67,11 +68,19 @@ def test_a_batch_is_labelled_as_by_mmseg(changes, model):
     images = list(torch.randint(0, 255, (2, 3, *SEEN), dtype=torch.uint8))
     with torch.inference_mode():
         expected = plain_step(model, images, samples(2, **changes))
-        found = model.test_step({'inputs': images, 'data_samples': samples(2, **changes)})
-    for a, b in zip(found, expected, strict=True):
-        assert 'seg_logits' not in a
-        assert len(b.pred_sem_seg.data.unique()) > 3
-        assert torch.equal(a.pred_sem_seg.data.long(), b.pred_sem_seg.data)
+    batch = {'inputs': images, 'data_samples': samples(2, **changes)}
+    for result, sample in zip(predict(model, [batch], 'abc'), expected, strict=True):
+        label = sample.pred_sem_seg.data[0]
+        assert len(label.unique()) > 3
+        assert torch.equal(result.label.long(), label)
+        assert torch.equal(result.to_sample().pred_sem_seg.data[0], result.label)
+        probability = sample.seg_logits.data.softmax(0).amax(0)
+        torch.testing.assert_close(result.confidence(), probability)
+        label, confidence = result.as_seen()
+        assert label.shape == confidence.shape == result.logits.shape[1:]
+        assert torch.equal(confidence, result.logits.softmax(0).amax(0))
+        assert result.classes == 'abc'
+        assert 'seg_logits' not in result.sample
 
 
 def test_views_are_averaged_as_by_mmseg(model):
@@ -85,13 +94,37 @@ def test_views_are_averaged_as_by_mmseg(model):
             samples(1, img_path='a'),
         ]
 
-    augmented = MODELS.build({'type': 'SegTTAModel', 'module': model})
-    assert isinstance(augmented, AugmentedSegmentor)
     with torch.inference_mode():
         predictions = [plain_step(model, *view) for view in zip(images, views(), strict=True)]
-        expected = SegTTAModel(model).merge_preds(list(zip(*predictions, strict=True)))
-        found = augmented.test_step({'inputs': images, 'data_samples': views()})
-    assert torch.equal(found[0].pred_sem_seg.data.long(), expected[0].pred_sem_seg.data)
+        mean = sum(sample.seg_logits.data.softmax(0) for (sample,) in predictions) / 3
+        (expected,) = SegTTAModel(model).merge_preds(list(zip(*predictions, strict=True)))
+    (found,) = predict(model, [{'inputs': images, 'data_samples': views()}])
+    assert found.image == 'a'
+    assert torch.equal(found.label.long(), expected.pred_sem_seg.data[0])
+    torch.testing.assert_close(found.confidence(), mean.amax(0))
+
+
+@pytest.mark.parametrize('window', [(16, 20), (32, 32), (40, 90)])
+def test_windows_are_averaged_as_by_mmseg(model, window):
+    images = list(torch.randint(0, 255, (1, 3, *SEEN), dtype=torch.uint8))
+    model.test_cfg = ConfigDict(mode='slide', crop_size=window, stride=(10, 14))
+    with torch.inference_mode():
+        batch = model.data_preprocessor({'inputs': images, 'data_samples': samples(1)}, False)
+        expected = model.slide_inference(batch['inputs'], [samples(1)[0].metainfo])
+    (found,) = predict(model, [{'inputs': images, 'data_samples': samples(1)}])
+    torch.testing.assert_close(found.logits, expected[0])
+
+
+@pytest.mark.parametrize('number', [float('nan'), float('inf')])
+@pytest.mark.parametrize('views', [False, True])
+def test_a_model_without_numbers_predicts_nothing(model, number, views):
+    model.decode_head.conv_seg.bias.data[3] = number
+    image, sample = torch.zeros(3, *SEEN, dtype=torch.uint8), samples(1, img_path='road.png')
+    batch = {'inputs': [image], 'data_samples': sample}
+    if views:
+        batch = {name: [part] for name, part in batch.items()}
+    with pytest.raises(UserError, match=r'no finite numbers for road\.png'):
+        next(predict(model, [batch]))
 
 
 @pytest.mark.gpu

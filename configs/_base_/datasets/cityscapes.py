@@ -37,7 +37,6 @@ val_evaluator = dict(type='DomainIoUMetric')
 test_evaluator = val_evaluator
 
 # --aug-test: 0.5 to 1.75 times the size of a test, each as it is and flipped
-tta_model = dict(type='SegTTAModel')
 tta_pipeline = [
     dict(type='LoadImageChecked'),
     dict(

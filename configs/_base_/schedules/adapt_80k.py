@@ -13,8 +13,8 @@ optim_wrapper = dict(
 # without an `end`, it ends with the training
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, by_epoch=False)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=2000)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+val_cfg = dict(type='InferenceValLoop')
+test_cfg = dict(type='InferenceTestLoop')
 
 default_hooks = dict(
     checkpoint=dict(interval=2000),

@@ -15,7 +15,7 @@ param_scheduler = [
 ]
 # evaluations and checkpoints as published
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=400000, val_interval=2000)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+val_cfg = dict(type='InferenceValLoop')
+test_cfg = dict(type='InferenceTestLoop')
 
 default_hooks = dict(checkpoint=dict(interval=2000))

@@ -9,11 +9,12 @@ import mmseg.registry
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, _ParamScheduler
 from mmengine.registry import Registry
-from mmengine.runner import IterBasedTrainLoop, LogProcessor, Runner, TestLoop, ValLoop
+from mmengine.runner import IterBasedTrainLoop, LogProcessor, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_uvpt.augmentation.prerequisites import FILES
+from mmseg_uvpt.engine.inference.loop import InferenceTestLoop, InferenceValLoop
 from mmseg_uvpt.engine.training.optimizer import GROUPS, PARAMWISE
 
 _ALWAYS = frozenset({'type', '_scope_', '_delete_'})
@@ -32,8 +33,8 @@ _PLAIN: dict[str, set[str] | Callable] = {
     'test_dataloader': DataLoader,
     'target_train_dataloader': DataLoader,
     'train_cfg': IterBasedTrainLoop,
-    'val_cfg': ValLoop,
-    'test_cfg': TestLoop,
+    'val_cfg': InferenceValLoop,
+    'test_cfg': InferenceTestLoop,
     'optim_wrapper': OptimWrapper,
     'optim_wrapper.clip_grad': {
         *('type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value')
@@ -75,8 +76,6 @@ def arguments_of(node: dict, parts: Sequence[str]) -> tuple[set[str], bool]:
         names = names | {'optimizer', 'constructor', 'paramwise_cfg'}
     elif parts[-1].endswith('dataloader'):
         names = names | _LOADER
-    elif parts[-1] == 'test_cfg':
-        names = names | {'amp'}
     return names | _ALWAYS, others
 
 

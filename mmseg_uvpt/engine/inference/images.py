@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,26 +14,24 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
-from mmseg_uvpt.acceleration.amp import autocast
 from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.datasets.files.image_files import images_below, naming, read_image
 from mmseg_uvpt.datasets.loader_workers import that_read
 from mmseg_uvpt.engine.config.classes import classes_in, meta_of, require_equal, require_same
 from mmseg_uvpt.engine.config.reading import require_file
 from mmseg_uvpt.engine.hooks.class_counts import of_model
-from mmseg_uvpt.engine.inference.labels import largest, upright
-from mmseg_uvpt.engine.inference.pseudo_labels import build_model, diverged
+from mmseg_uvpt.engine.inference.loop import predict
+from mmseg_uvpt.engine.inference.pseudo_labels import build_model
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder, written_files
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable, write_json, write_png
-from mmseg_uvpt.ops.resizing import resized
+from mmseg_uvpt.progress import progress
 
 CLASSES = '_classes.png'  # what the file of class ids has after the image's name
 
@@ -45,7 +43,6 @@ def predict_images(
     out: str,
     command: str,
     opacity: float = 0.5,
-    amp: bool = False,
 ) -> int:
     """Write two PNGs for each image: its classes in colours over it, and their ids.
 
@@ -56,7 +53,6 @@ def predict_images(
         out: folder of the results; below it they lie as the images do in the folders given.
         command: the command line, for the record.
         opacity: of the colours, 0..1.
-        amp: let the network compute in half precision.
 
     Returns:
         int: number of images.
@@ -71,7 +67,7 @@ def predict_images(
     meta = meta_of(cfg.test_dataloader.dataset)
     palette = np.array(meta['palette'], np.uint8)
     facts = provenance.of_predictions(cfg, checkpoint, command)
-    facts |= {'amp': amp, 'classes': list(meta['classes'])}
+    facts |= {'amp': cfg.get('uvpt', {}).get('amp', False), 'classes': list(meta['classes'])}
     with readable_failures(out), Writers() as writers:
         loaded, data_set = load_file(checkpoint), 'test_dataloader.dataset.metainfo.classes'
         require_same({data_set: meta['classes'], f'checkpoint {checkpoint}': classes_in(loaded)})
@@ -81,24 +77,25 @@ def predict_images(
         require_equal(of_model(model) | {data_set: len(palette)})
         accelerate_as_config_says(model, cfg)
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
-        paths = list(named.values())
-        workers = that_read(cfg.test_dataloader)['num_workers']
-        labels = _labels(model, _Images(paths, pipeline), amp, workers)
-        bar = tqdm(labels, total=len(named), desc='predicting', unit='image')
-        for (name, path), label in zip(named.items(), bar, strict=True):
+        workers = min(that_read(cfg.test_dataloader)['num_workers'], len(named))
+        how = {'collate_fn': pseudo_collate, **that_read({'num_workers': workers})}
+        loader = DataLoader(_Images([*named.values()], pipeline), **how)
+        results = predict(model, loader, meta['classes'])
+        shown = progress(named.items(), 'predicting', 'image')
+        for (name, path), result in zip(shown, results, strict=True):
+            label = result.label.cpu().numpy()
             writers.submit(_write, Path(out) / name, path, label, palette, opacity)
     write_json(Path(out) / RECORD, {**facts, 'finished': provenance.now()})
     return len(named)
 
 
-@torch.inference_mode()
 def predict_image(
     model: torch.nn.Module, cfg: Config, path: str | Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict one image, as a test does.
 
     Args:
-        model: from `labelling.source_model`, or another segmentor in eval mode.
+        model: from `pseudo_labels.source_model`, or another segmentor in eval mode.
         cfg: its config, for the test pipeline.
         path: of the image.
 
@@ -106,16 +103,12 @@ def predict_image(
         tuple: uint8 (H, W) classes and float32 (H, W) their probabilities, at the image's size.
 
     Raises:
-        UserError: the image is missing or damaged.
+        UserError: the image is missing or damaged; the model's numbers are not finite.
     """
     with naming(path):
         frame = Compose(cfg.test_dataloader.dataset.pipeline)({'img_path': str(path)})
-    batch = model.data_preprocessor(pseudo_collate([frame]), False)
-    (meta,) = (sample.metainfo for sample in batch['data_samples'])
-    logits = upright(model.inference(batch['inputs'], [meta]), meta)
-    logits = resized(logits, tuple(meta['ori_shape'][:2]), model.align_corners)
-    confidence, label = largest(logits.softmax(1))
-    return label[0].cpu().numpy(), confidence[0].cpu().numpy()
+    (result,) = predict(model, [pseudo_collate([frame])])
+    return result.label.cpu().numpy(), result.confidence().cpu().numpy()
 
 
 def _named(images: Sequence[str], written: set[Path]) -> dict[str, Path]:
@@ -161,20 +154,6 @@ class _Images(Dataset):
     def __getitem__(self, index: int) -> dict:
         with naming(self.paths[index]):
             return self.pipeline({'img_path': str(self.paths[index])})
-
-
-@torch.inference_mode()
-def _labels(
-    model: torch.nn.Module, dataset: Dataset, amp: bool, workers: int
-) -> Iterator[np.ndarray]:
-    """Yield the classes of each image at its original size, uint8 (H, W)."""
-    loader = that_read({'num_workers': min(workers, len(dataset))})
-    for batch in DataLoader(dataset, collate_fn=pseudo_collate, **loader):
-        with autocast(amp, next(model.parameters()).device):
-            (sample,) = model.test_step(batch)
-        if not sample.is_finite:
-            raise diverged(sample.img_path)
-        yield sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
 
 
 def _write(name: Path, image: Path, label: np.ndarray, palette: np.ndarray, opacity: float) -> None:

@@ -2,12 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import (
@@ -21,13 +19,11 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import SequentialSampler
-from tqdm import tqdm
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
-from mmseg_uvpt.acceleration.amp import autocast
 from mmseg_uvpt.checkpoints.loading import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import to_ours
 from mmseg_uvpt.correction.pseudo_label_files import TargetFrame, list_frames
@@ -41,7 +37,7 @@ from mmseg_uvpt.engine.config.reading import launcher, require_data, require_fil
 from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.engine.inference.label_record import REPORT, record_in, weights_sha256
 from mmseg_uvpt.engine.inference.label_report import LabelReport
-from mmseg_uvpt.engine.inference.labels import largest, of_equal_size
+from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.training import distributed
 from mmseg_uvpt.engine.work_folder import provenance
@@ -50,22 +46,10 @@ from mmseg_uvpt.engine.work_folder.lock import locked
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
 from mmseg_uvpt.ops.backends import check_forced
+from mmseg_uvpt.progress import progress
 
 LOADER = 'target_train_dataloader'
 _SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
-
-
-class Prediction(NamedTuple):
-    """What a model says of an image.
-
-    ``label`` (H, W) uint8, at the size of the image, is the class of the largest logit there:
-    logits are resized, not labels. ``seen`` (h, w) uint8 and ``confidence`` (h, w) float32 are the
-    most probable class and its probability at the size that the network saw.
-    """
-
-    label: np.ndarray
-    seen: np.ndarray
-    confidence: np.ndarray
 
 
 def label_target(
@@ -74,7 +58,6 @@ def label_target(
     folder: str,
     command: str,
     force: bool = False,
-    amp: bool = False,
 ) -> None:
     """Write a pseudo label for every image of the config's ``target_train_dataloader``.
 
@@ -84,7 +67,6 @@ def label_target(
         folder: files are ``<folder>/<city>/<frame>_gtFine_labelTrainIds.png``.
         command: the command line, for the record.
         force: make all anew instead of skipping whole files.
-        amp: let the network compute in half precision.
 
     Raises:
         UserError: data or checkpoint are missing; the checkpoint does not fit the config; the
@@ -108,7 +90,7 @@ def label_target(
         require_equal(of_model(model) | {data_set: len(classes)})
         accelerate_as_config_says(model, cfg)
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
-            _label_all(cfg, dataset, frames, model, report, force, amp)
+            _label_all(cfg, dataset, frames, model, report, force)
 
 
 def _refuse_ground_truth(dataset: BaseSegDataset, frames: list[TargetFrame], folder: Path) -> None:
@@ -136,7 +118,6 @@ def _label_all(
     model: nn.Module,
     report: LabelReport,
     force: bool,
-    amp: bool,
 ) -> None:
     """Write the labels that are missing, all processes together, and the report."""
     missing = None
@@ -147,7 +128,7 @@ def _label_all(
         report.begin(anew=force)
         missing = _not_whole(frames, report)
     missing = _of_main_process(missing)
-    _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report, amp)
+    _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report)
     counts = all_gather_object((report.pixels, report.images, report.sizes))
     if is_main_process():
         pixels, images, sizes = zip(*counts, strict=True)
@@ -164,29 +145,42 @@ def _label(
     mine: list[int],
     model: nn.Module,
     report: LabelReport,
-    amp: bool,
 ) -> None:
     """Write the labels of this process's share of the frames, and note the confidences."""
-    processes = get_world_size()
-    title = f'labelling, one of {processes} shares' if processes > 1 else 'labelling'
-    bar = tqdm(total=len(mine), desc=title, unit='frame', disable=not is_main_process())
-    with bar, Writers() as writers:
-        for index, prediction in _predictions(cfg, dataset, mine, model, amp):
-            writers.submit(_write, frames[index], prediction, report)
-            bar.update()
+    if not mine:
+        return
+    subset = dataset.get_subset(mine)
+    # the config's sampler would deal the frames out to the processes once more
+    own = {'dataset': subset, 'sampler': SequentialSampler(subset)}
+    loader = Runner.build_dataloader({**that_read(cfg[LOADER]), **own})
+    results = predict(model, loader, report.classes)
+    if is_main_process():
+        processes = get_world_size()
+        title = f'labelling, one of {processes} shares' if processes > 1 else 'labelling'
+        results = progress(results, title, 'frame', len(mine))
+    with Writers() as writers:
+        for index, result in zip(mine, results, strict=True):
+            arrays = [x.cpu().numpy() for x in (result.label, *result.as_seen())]
+            writers.submit(_write, frames[index], *arrays, report)
 
 
-def _write(frame: TargetFrame, prediction: Prediction, report: LabelReport) -> None:
+def _write(
+    frame: TargetFrame,
+    label: np.ndarray,
+    seen: np.ndarray,
+    confidence: np.ndarray,
+    report: LabelReport,
+) -> None:
     """Write a frame's label, and note it and the confidences in the report."""
     # noted first: a frame whose label is there is never predicted again
-    report.add_confidence(frame.name, prediction.seen, prediction.confidence)
-    write_png(frame.pseudo_label, prediction.label)
-    report.add_label(prediction.label)
+    report.add_confidence(frame.name, seen, confidence)
+    write_png(frame.pseudo_label, label)
+    report.add_label(label)
 
 
 def _not_whole(frames: list[TargetFrame], report: LabelReport) -> list[int]:
     """Return which frames have no whole label yet; count the classes of the others."""
-    looked_at = enumerate(tqdm(frames, desc='looking for whole files', unit='frame'))
+    looked_at = enumerate(progress(frames, 'looking for whole files', 'frame'))
     return [i for i, frame in looked_at if not _count_if_whole(frame, report)]
 
 
@@ -232,63 +226,3 @@ def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
         return False
     report.add_label(label)
     return True
-
-
-def _predictions(
-    cfg: Config, dataset: BaseSegDataset, indices: list[int], model: nn.Module, amp: bool
-) -> Iterator[tuple[int, Prediction]]:
-    """Yield the predictions of frames, each with the frame's index."""
-    if not indices:
-        return
-    subset = dataset.get_subset(indices)
-    # the config's sampler would deal the frames out to the processes once more
-    sampler = SequentialSampler(subset)
-    loader = Runner.build_dataloader(
-        {**that_read(cfg[LOADER]), 'dataset': subset, 'sampler': sampler}
-    )
-    remaining = iter(indices)
-    for batch in loader:
-        for inputs, samples in of_equal_size(batch['inputs'], batch['data_samples']):
-            for prediction in predict(model, inputs, samples, amp):
-                yield next(remaining), prediction
-
-
-def diverged(image: str) -> UserError:
-    """Return what is to be raised where a model's numbers for an image are not finite."""
-    return UserError(
-        f'the model gives no finite numbers for {image}: its training has diverged. Use an '
-        'earlier checkpoint.'
-    )
-
-
-@torch.inference_mode()
-def predict(
-    model: nn.Module, inputs: list[Tensor], samples: list, amp: bool = False
-) -> list[Prediction]:
-    """Label images as wholes.
-
-    Args:
-        model: segmentor in eval mode.
-        inputs: uint8 images (3, h, w) of one size.
-        samples: their data samples.
-        amp: let the network compute in half precision.
-
-    Returns:
-        list: a prediction an image.
-
-    Raises:
-        UserError: the model's numbers are not finite.
-    """
-    batch = model.data_preprocessor({'inputs': inputs, 'data_samples': samples}, False)
-    metas = [sample.metainfo for sample in batch['data_samples']]
-    with autocast(amp, batch['inputs'].device):
-        logits = model.whole_inference(batch['inputs'], metas)
-    confidences, seen = largest(logits.softmax(1))
-    if not confidences.isfinite().all():
-        raise diverged(samples[0].img_path)
-    labelled = model.postprocess_result(logits, batch['data_samples'])
-    labels = [sample.pred_sem_seg.data[0] for sample in labelled]
-    return [
-        Prediction(*(part.cpu().numpy() for part in parts))
-        for parts in zip(labels, seen, confidences, strict=True)
-    ]

@@ -1,21 +1,23 @@
 """Scoring one checkpoint."""
 
-import json
 import os
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
-import mmseg_uvpt.engine.inference.loop  # noqa: F401
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
-from mmseg_uvpt.engine.config.reading import parts_of_type, require_data, require_file
+from mmseg_uvpt.engine.config.reading import require_data, require_file
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
+from mmseg_uvpt.engine.inference.loop import loop_config
 from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook
 from mmseg_uvpt.engine.training.runner import build_runner
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
 from mmseg_uvpt.files import read_object, write_json
 
 
@@ -26,7 +28,6 @@ def score(
     out: str | None = None,
     show_dir: str | None = None,
     aug_test: bool = False,
-    amp: bool = False,
 ) -> dict[str, float]:
     """Score ``checkpoint`` with the test data, metric and model of ``cfg``.
 
@@ -41,7 +42,6 @@ def score(
             its folder.
         show_dir: folder for coloured predictions.
         aug_test: average over the config's ``tta_pipeline``.
-        amp: let the network compute in half precision.
 
     Returns:
         dict: what the metric reports.
@@ -58,13 +58,10 @@ def score(
     name = f'test_{file.parent.name}_{file.stem}{suffix}.json'
     out = out or str(Path(cfg.work_dir) / name)
     _refuse_other_file(Path(out))
-    counts = parts_of_type(cfg.test_evaluator, 'DomainIoUMetric')
-    for metric in counts:
-        metric['out_json'] = out
     if aug_test:
         _augment(cfg)
     cfg.load_from, cfg.resume = checkpoint, False
-    cfg.test_cfg = {**(cfg.get('test_cfg') or {}), 'type': 'ScoringLoop', 'amp': amp}
+    cfg.test_cfg = loop_config(cfg.get('test_cfg'), 'test')
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
     with readable_failures(cfg.work_dir):
         runner = build_runner(cfg)
@@ -77,23 +74,23 @@ def score(
         provenance.write(runner._log_dir, cfg, start)
         metrics = runner.test()
         if is_main_process():
-            # other metrics write no file
-            result = json.loads(Path(out).read_text()) if counts else {'metrics': _plain(metrics)}
-            write_json(
-                out, {**start, 'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': amp, **result}
-            )
+            made = {
+                'checkpoint': checkpoint,
+                'aug_test': aug_test,
+                'amp': cfg.get('uvpt', {}).get('amp', False),
+            }
+            write_json(out, {**start, **made, **_result(runner.test_evaluator.metrics, metrics)})
+            print_log(f'wrote {out}', 'current')
     return metrics
 
 
 def _augment(cfg: Config) -> None:
-    """Wrap the model and replace the test pipeline for test-time augmentation, in place."""
-    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+    """Have each image of a test loaded in several views, in place."""
+    if 'tta_pipeline' not in cfg:
         raise UserError(
-            f'--aug-test needs tta_model and tta_pipeline, which {cfg.filename} lacks; '
-            'configs/_base_/datasets/cityscapes.py has them'
+            f'--aug-test needs tta_pipeline, which {cfg.filename} lacks; '
+            'configs/_base_/datasets/cityscapes.py has it'
         )
-    cfg.tta_model.module = cfg.model
-    cfg.model = cfg.tta_model
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
@@ -105,6 +102,9 @@ def _refuse_other_file(path: Path) -> None:
             raise UserError(f'{path} exists: {cure}')
 
 
-def _plain(metrics: dict) -> dict:
-    """Return numbers of numpy as those of Python, which JSON takes."""
-    return {name: float(value) for name, value in metrics.items()}
+def _result(used: list[BaseMetric], metrics: dict) -> dict:
+    """Return what the project's metric counted; where it is not used, what the others report."""
+    for metric in used:
+        if isinstance(metric, DomainIoUMetric) and metric.score is not None:
+            return metric.score.to_json()
+    return {'metrics': {name: float(value) for name, value in metrics.items()}}  # numpy's have none

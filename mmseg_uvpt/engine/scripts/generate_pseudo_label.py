@@ -62,5 +62,4 @@ def main(argv: Sequence[str]) -> None:
         args.pseudo_label_dir,
         command,
         force=args.force,
-        amp=args.amp,
     )

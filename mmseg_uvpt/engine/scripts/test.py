@@ -41,7 +41,6 @@ def main(argv: Sequence[str]) -> None:
         out=args.out,
         show_dir=args.show_dir,
         aug_test=args.aug_test,
-        amp=args.amp,
     )
 
 

@@ -14,6 +14,7 @@ from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook
 from mmseg_uvpt.engine.hooks.missed_evaluation import MissedEvaluationHook
 from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
 from mmseg_uvpt.engine.hooks.skipped_iterations import LIMIT, SkippedIterationHook
+from mmseg_uvpt.engine.inference.loop import loop_config
 from mmseg_uvpt.engine.training.runner import build_runner
 from mmseg_uvpt.engine.training.schedule import check_loop
 from mmseg_uvpt.engine.work_folder import claim
@@ -57,6 +58,7 @@ def train(
         _without_evaluations(cfg)
     else:
         require_data(cfg, 'val_dataloader')
+        cfg.val_cfg = loop_config(cfg.get('val_cfg'), 'val')
     interruption = Interruption()
     with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
         if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either

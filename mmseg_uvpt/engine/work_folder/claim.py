@@ -18,6 +18,7 @@ _ITERATION = re.compile(r'iter_(\d+)\.pth$')
 _EXECUTION = re.compile(
     r'^(launcher|resume|work_dir|log_level|max_skipped_in_a_row|image_cache|env_cfg\..*)$'
     r'|^model\.low_memory$|^compile$|^uvpt\.(compile|low_memory|plain|amp)'
+    r'|^(val|test)_cfg\.type$|^tta_model\.'
     r'|\.(num_workers|persistent_workers|pin_memory|prefetch_factor)$'
 )
 
