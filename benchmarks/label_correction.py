@@ -55,6 +55,7 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     """Return the recipe's runner, shortened to what is measured."""
     from mmengine.config import Config
 
+    from mmseg_uvpt.engine.config.complete import complete, use_cache
     from mmseg_uvpt.engine.config.reading import share_pseudo_labels
     from mmseg_uvpt.engine.training import run
     from mmseg_uvpt.engine.training.runner import build_runner
@@ -66,8 +67,8 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
         cfg.model = Config.fromfile(models / f'{args.model}_uni-uvpt.py').model
     cfg.model.source_checkpoint = None
     cfg.model.backbone.staged.init_cfg = None
-    cfg.work_dir, cfg.image_cache = str(folder / 'work'), str(folder / 'cache')
-    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=iterations)
+    cfg.work_dir, cfg.uvpt.image_cache = str(folder / 'work'), str(folder / 'cache')
+    cfg.train_cfg = dict(type='SeededTrainLoop', max_iters=iterations, val_interval=iterations)
     for name in ('val', 'test'):
         for part in ('cfg', 'dataloader', 'evaluator'):
             cfg[f'{name}_{part}'] = None
@@ -81,6 +82,8 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     cfg.log_level = 'WARNING'
     if args.amp:
         run._mixed_precision(cfg)
+    complete(cfg)
+    use_cache(cfg, cfg.uvpt.image_cache, 'train_dataloader')
     runner = build_runner(cfg)
     if args.compile:
         from mmseg_uvpt.acceleration.compile import compile_views

@@ -28,8 +28,10 @@ import mmseg_uvpt.datasets.loading  # noqa: E402
 import mmseg_uvpt.datasets.source  # noqa: E402
 import mmseg_uvpt.datasets.transforms  # noqa: E402
 import mmseg_uvpt.engine.hooks.logged_numbers  # noqa: E402
+import mmseg_uvpt.engine.hooks.skipped_iterations  # noqa: E402
 import mmseg_uvpt.engine.hooks.whole_checkpoint  # noqa: E402
 import mmseg_uvpt.engine.inference.loop  # noqa: E402
+import mmseg_uvpt.engine.training.loop  # noqa: E402
 import mmseg_uvpt.engine.training.optimizer  # noqa: E402
 import mmseg_uvpt.evaluation.iou_metric  # noqa: E402
 import mmseg_uvpt.models.backbones.mit  # noqa: E402

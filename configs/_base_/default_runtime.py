@@ -1,7 +1,6 @@
 # What every run shares: imports, seed, logging, checkpoints written whole.
 custom_imports = dict(imports=['mmseg_uvpt.register'], allow_failed_imports=False)
 default_scope = 'mmseg'
-data_root = 'data'  # a leading 'data' in any data_root or pseudo_label_dir stands for this
 randomness = dict(seed=0)
 sync_bn = 'torch'  # batch norm over all processes, where several train
 env_cfg = dict(
@@ -19,15 +18,19 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-max_skipped_in_a_row = 20  # iterations without a finite loss that end a training
+# what is this project's own: mmseg_uvpt/engine/config/uvpt.py
 uvpt = dict(
+    data_root='data',  # a leading 'data' in any data_root or pseudo_label_dir stands for this
+    cityscapes_root=None,  # where Cityscapes is, if not below data_root
+    image_cache=None,  # folder for decoded and resized images
+    max_skipped_in_a_row=20,  # iterations without a finite loss that end a training
     plain=False,  # what --plain sets: nothing accelerated, operators as their references
+    amp=False,  # what --amp sets
     low_memory=False,  # what --low-memory sets
     compile=False,  # what --compile sets
     compile_backend='inductor',  # of torch.compile, on a CPU
     compile_limit=120,  # seconds after which a CPU goes on uncompiled; None for no limit
 )
-image_cache = None  # folder for decoded and resized images, see README.md
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]

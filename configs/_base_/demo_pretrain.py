@@ -7,7 +7,7 @@ _base_ = [
     'schedules/pretrain_400k.py',
 ]
 
-data_root = 'data/minicity'
+uvpt = dict(data_root='data/minicity')
 train_dataloader = dict(
     batch_size=2,
     num_workers=1,

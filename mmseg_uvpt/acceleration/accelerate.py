@@ -6,7 +6,7 @@ each operator as its reference.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -29,35 +29,26 @@ class Change(NamedTuple):
     places: int
 
 
-def accelerate_as_config_says(model: nn.Module, cfg: Config) -> list[Change]:
-    """Do as `accelerate` by the flags of ``cfg.uvpt``, or run plainly if ``cfg.uvpt.plain``.
+def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[Change]:
+    """Do as `accelerate` by the flags of ``cfg.uvpt``, or run plainly if its ``plain`` says so.
 
     Args:
         model: a segmentor, or a wrapper of one.
+        said: entries of ``cfg.uvpt`` as attributes.
         cfg: resolved config.
 
     Returns:
         list: the changes.
 
     Raises:
-        UserError: ``uvpt.compile_limit`` is no number of seconds; low memory is asked for a model
-            that is not adapted.
+        UserError: ``compile_limit`` is not above 0; low memory is asked for a model without
+            prompts.
     """
-    flags = cfg.get('uvpt', {})
-    options = compile.CompileOptions(
-        flags.get('compile_backend', compile.CompileOptions.backend),
-        flags.get('compile_limit', compile.CompileOptions.limit),
-    )
-    if flags.get('plain'):
+    options = compile.CompileOptions(said.compile_backend, said.compile_limit)
+    if said.plain:
         backends.force('reference')
-        return autocast_forward(without_wrapper(model)) if flags.get('amp') else []
-    return accelerate(
-        model,
-        flags.get('amp', False),
-        options if flags.get('compile') else None,
-        flags.get('low_memory', False),
-        cfg,
-    )
+        return autocast_forward(without_wrapper(model)) if said.amp else []
+    return accelerate(model, said.amp, options if said.compile else None, said.low_memory, cfg)
 
 
 def accelerate(

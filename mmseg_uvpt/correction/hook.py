@@ -45,9 +45,14 @@ class LabelCorrectionHook(Hook):
         foreign_labels: whether the pseudo labels need not be the source model's own. It changes
             nothing here: who starts a training compares them before (`engine.label_record`).
 
+    Attributes:
+        anyway: whether to resume though settings or pseudo labels differ from those of the run.
+
     Raises:
         ValueError: ``quantile`` is out of its range.
     """
+
+    anyway = False
 
     def __init__(
         self,
@@ -128,7 +133,7 @@ class LabelCorrectionHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Keep what was predicted; at every interval decide what is corrected."""
-        if outputs:  # a skipped iteration has none, and its prediction is worth nothing
+        if 'skipped' not in (outputs or ()):  # else its prediction is worth nothing
             self._keep(runner, data_batch)
         if exchange.is_keeper() and self.rule.is_due(runner.iter):
             self._decide(runner)
@@ -205,15 +210,14 @@ class LabelCorrectionHook(Hook):
                 'the checkpoint to resume from holds no state of the label correction: it was '
                 'not written by this training. Start the run again in another --work-dir.'
             )
-        anyway = runner.cfg.get('resume_anyway', False)
         try:
-            self.rule.load_state_dict(self._saved['rule'], other_settings=anyway)
+            self.rule.load_state_dict(self._saved['rule'], other_settings=self.anyway)
         except ValueError as error:
             raise UserError(
                 f'label correction cannot go on: {error}. Resume with the settings the run began '
                 'with, choose another --work-dir, or go on all the same with --resume-anyway.'
             ) from error
-        self.bank = LabelBank(folder, source.identity, runner.iter, moved=anyway)
+        self.bank = LabelBank(folder, source.identity, runner.iter, moved=self.anyway)
         self._iteration = self._saved['iteration']
         if not self.bank.taken_back and self.bank.iteration != self._iteration:
             runner.logger.warning(

@@ -128,8 +128,6 @@ def through_cache(config: object, folder: str | None) -> object:
     """
     if folder is None:
         return config
-    if not isinstance(folder, str):
-        raise UserError(f'image_cache={folder!r}: it names a folder, or is None')
     if isinstance(config, list | tuple):
         return [through_cache(part, folder) for part in config]
     if not isinstance(config, dict):

@@ -310,7 +310,8 @@ def test_resume_with_another_recipe_anyway(make_runner, target: Path) -> None:
     (target / 'pseudo').rename(target / 'new')
     other = {'interval': 5, 'pseudo_label_dir': str(target / 'new')}
     runner = make_runner('run', 16, resume=True, **other)
-    runner.cfg.resume_anyway = True
+    (hook,) = [hook for hook in runner.hooks if isinstance(hook, LabelCorrectionHook)]
+    hook.anyway = True
     runner.train()
     assert len(runner.model.seen) == 1
 
@@ -343,14 +344,14 @@ def test_diverged_network_is_named(make_runner) -> None:
 
 
 def test_skipped_iteration_is_not_kept(make_runner) -> None:
-    """Its outputs are empty; labels and predictions stay as they were, decisions go on."""
+    """Its outputs say so; labels and predictions stay as they were, decisions go on."""
     runner = make_runner('run', 5)
     train_step, kept = runner.model.train_step, []
 
     def skip_the_last_but_one(*args, **kwargs):
         kept.append(hook_of(runner).bank.iteration)
         outputs = train_step(*args, **kwargs)
-        return {} if len(kept) == 4 else outputs
+        return outputs | {'skipped': True} if len(kept) == 4 else outputs
 
     runner.model.train_step = skip_the_last_but_one
     runner.train()

@@ -164,8 +164,6 @@ def test_pipeline_that_begins_otherwise_is_refused(folder):
     with pytest.raises(UserError, match=r'image_cache=.*begins with LoadImageFromFile'):
         through_cache({'pipeline': [{'type': 'LoadImageFromFile'}, RESIZE]}, str(folder))
     assert through_cache({'pipeline': [CROP]}, None) == {'pipeline': [CROP]}
-    with pytest.raises(UserError, match=r'image_cache=True: it names a folder'):
-        through_cache({'pipeline': [IMAGE]}, True)
 
 
 def test_transforms_within_are_found(folder):

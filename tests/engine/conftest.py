@@ -112,6 +112,17 @@ def data_root(miniature, tmp_path) -> Path:
     return shutil.copytree(miniature / 'data', tmp_path / 'data')
 
 
+@pytest.fixture
+def pseudo_labels(data_root):
+    """Pseudo labels of one class."""
+    labels = data_root / 'cityscapes/pretrain/tiny/train'
+    for frame in (data_root / 'cityscapes/leftImg8bit/train').rglob('*.png'):
+        name = frame.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
+        path = labels / frame.parent.name / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((64, 128), 3, np.uint8))
+
+
 @pytest.fixture(scope='session')
 def source_config(miniature) -> Path:
     """A source pretraining of four iterations."""

@@ -244,13 +244,13 @@ def test_error_while_training_keeps_its_traceback(source_config, data_root, tmp_
 
 
 def test_no_workers_that_persist():
-    from mmseg_uvpt.engine.training.runner import _without_workers
+    from mmseg_uvpt.engine.config.complete import drop_unused
 
     loader = {'num_workers': 0, 'persistent_workers': True, 'prefetch_factor': 2}
     other = {'num_workers': 1, 'persistent_workers': True}
     cfg = Config({'train_dataloader': dict(loader), 'val_dataloader': other})
     cfg.test_dataloader = None
-    _without_workers(cfg)
+    drop_unused(cfg)
     assert cfg.train_dataloader == {'num_workers': 0}
     assert cfg.val_dataloader == other
 
@@ -304,4 +304,4 @@ def test_data_root_replaces_the_leading_folder(finished, miniature):
     resolved = finished / 'config.py'
     assert roots(resolved)[0] == str(miniature / 'data/cityscapes')
     assert roots(resolved, 'elsewhere')[0] == 'elsewhere/cityscapes'
-    assert Config.fromfile(resolved).data_root == str(miniature / 'data')
+    assert Config.fromfile(resolved).uvpt.data_root == str(miniature / 'data')

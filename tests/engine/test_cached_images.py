@@ -37,8 +37,8 @@ def test_pretraining(tmp_path, miniature, finished, source_config, cache):
 
 def test_a_run_may_go_on_with_another_cache():
     there, here = (
-        Config({'image_cache': None, 'depth': 1}),
-        Config({'image_cache': 'a', 'depth': 2}),
+        Config({'uvpt': {'image_cache': None}, 'depth': 1}),
+        Config({'uvpt': {'image_cache': 'a'}, 'depth': 2}),
     )
     assert [line.split()[0] for line in differences(there, here)] == ['depth']
 

@@ -100,7 +100,8 @@ def test_views_are_one_graph_each(adapt, plain, amp):
     assert 'compiled in' in log(folder)
     assert 'uncompiled' not in log(folder)
     said = Config.fromfile(folder / 'config.py')
-    assert said.uvpt == {'compile': True, 'compile_backend': 'eager', 'compile_limit': None}
+    assert (said.uvpt.compile, said.uvpt.compile_backend) == (True, 'eager')
+    assert said.uvpt.compile_limit is None
     assert 'compile' not in said
     tolerance = {'rtol': 2e-2, 'atol': 2e-3} if amp else {'rtol': 1e-3, 'atol': 1e-5}
     assert_alike(folder, adapt(*amp) if amp else plain, **tolerance)
@@ -151,8 +152,8 @@ def test_a_folder_of_version_0_1_goes_on(adapt):
 
 def test_the_entry_of_mmengine(adapt, adaptation_config, tmp_path):
     """A file that version 0.1 recorded is read as ours; whoever says more is told what to say."""
-    with pytest.raises(UserError, match=r'compile=True would have .* uvpt\.compile'):
-        adapt(more=('compile=True',))
+    with pytest.raises(UserError, match=r"uvpt\.compile='eager' must be of type bool"):
+        adapt(more=('compile=eager',))
     file = tmp_path / 'config.py'
     file.write_text(f'_base_ = [{str(adaptation_config)!r}]\ncompile = True\n')
     found = reading.read(file)
@@ -171,7 +172,9 @@ def test_several_processes_are_not_compiled(monkeypatch):
 
 @pytest.mark.parametrize('limit', ['0', '-3', 'soon'])
 def test_a_limit_that_is_none(adapt, limit):
-    with pytest.raises(UserError, match=f"uvpt.compile_limit='?{limit}'? must be a number of sec"):
+    with pytest.raises(
+        UserError, match=f"uvpt.compile_limit='?{limit}'? must be (a number|of type int)"
+    ):
         adapt('--compile', more=(f'uvpt.compile_limit={limit}',))
 
 

@@ -27,7 +27,8 @@ def test_what_mmengine_reads_is_known():
     [
         ('train_dataloder.batch_size=7', 'train_dataloader.batch_size'),
         ('optim_wraper.optimizer.lr=9', 'optim_wrapper.optimizer.lr'),
-        ('image_cach=x', 'image_cache'),
+        ('image_cach=x', 'uvpt.image_cache'),
+        ('uvpt.image_cach=x', 'uvpt.image_cache'),
         ('sed=3', 'randomness.seed'),
         ('lr=1', 'optim_wrapper.optimizer.lr'),
         ('max_iter=2', 'train_cfg.max_iters'),
@@ -94,7 +95,8 @@ def test_all_are_named(source_config):
         'env_cfg.dist_cfg.timeout=60',
         'test_cfg.fp16=True',
         'visualizer.name=x',
-        'image_cache=folder',
+        'uvpt.image_cache=folder',
+        'image_cache=folder',  # as version 0.1 had it
         'max_skipped_in_a_row=3',
     ],
 )
@@ -113,13 +115,8 @@ def test_a_hook_of_ones_own_passes(source_config):
         *('img_scale', 'crop_size', 'load', 'hooks', 'evaluation', 'data', 'norm_cfg', 'classes'),
         *('backbone_cfg', 'train_dataset', 'val_dataloader_night', 'optimizer', 'dataset_type'),
         *('iterations', 'load_and_resize', 'minicity_frame', 'augmented_collate', 'widths'),
-        *(
-            'generalising_preprocessor',
-            'released_checkpoint',
-            'vis_backends',
-            'compile',
-            *sorted(VARIABLES),
-        ),
+        *('generalising_preprocessor', 'released_checkpoint', 'vis_backends'),
+        *sorted(VARIABLES),
     ],
 )
 def test_variables_of_a_file_pass(name):
@@ -136,7 +133,7 @@ def test_variables_of_a_file_pass(name):
         ('env_cgf', 'env_cfg'),
         ('load_form', 'load_from'),
         ('default_hook', 'default_hooks'),
-        ('image_cach', 'image_cache'),
+        ('image_cach', 'uvpt.image_cache'),
         ('randomnes', 'randomness'),
     ],
 )
@@ -190,3 +187,32 @@ def test_parts_that_a_training_needs(source_config, data_root, tmp_path, option)
     told = rf'has no {option.partition("=")[0]}, which this script needs \(it is None\)'
     with pytest.raises(UserError, match=told):
         pretrain.main([str(source_config), *where, '--cfg-options', option])
+
+
+@pytest.mark.parametrize(
+    ('entry', 'reason'),
+    [
+        (
+            'uvpt = dict(image_cach="x")',
+            r'mine\.py: nothing reads uvpt\.image_cach; nearest is uv.*he',
+        ),
+        ('uvpt = dict(image_cache=True)', r'uvpt\.image_cache=True must be of type str \| None'),
+        ('uvpt = dict(max_skipped_in_a_row=0.5)', r'max_skipped_in_a_row=0\.5 must be of type int'),
+        ('image_cache = 3', r'uvpt\.image_cache=3 must be of type str \| None'),
+    ],
+)
+def test_what_is_ours_is_checked_in_a_file(tmp_path, source_config, entry, reason):
+    config = tmp_path / 'mine.py'
+    config.write_text(f'_base_ = {str(source_config)!r}\n{entry}\n')
+    with pytest.raises(UserError, match=reason):
+        resolved(config)
+
+
+def test_what_version_0_1_had_at_the_top(tmp_path, source_config):
+    """In files and in options; the later one counts."""
+    config = tmp_path / 'mine.py'
+    text = f"_base_ = {str(source_config)!r}\nimage_cache = 'a'\nmax_skipped_in_a_row = 3\n"
+    config.write_text(text + 'compile = True\n')
+    cfg = resolved(config, 'image_cache=b')
+    assert (cfg.uvpt.image_cache, cfg.uvpt.max_skipped_in_a_row, cfg.uvpt.compile) == ('b', 3, True)
+    assert not {'image_cache', 'max_skipped_in_a_row', 'compile', 'data_root'} & set(cfg)

@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
-from mmseg_uvpt.files import write_png
 
 
 def test_four_steps(tmp_path, finished, adaptation_config, data_root):
@@ -66,15 +65,6 @@ def test_four_steps(tmp_path, finished, adaptation_config, data_root):
     expected = mean_iou_of_colours(shown, data_root / 'cityscapes/gtFine/val')
     assert result['mIoU19'] == pytest.approx(expected)
     assert result['checkpoint'].endswith('iter_4.pth')
-
-
-@pytest.fixture
-def pseudo_labels(data_root):
-    """Pseudo labels of one class."""
-    labels = data_root / 'cityscapes/pretrain/tiny/train'
-    for frame in (data_root / 'cityscapes/leftImg8bit/train').rglob('*.png'):
-        name = frame.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
-        write_png(labels / frame.parent.name / name, np.full((64, 128), 3, np.uint8))
 
 
 @pytest.mark.usefixtures('pseudo_labels')

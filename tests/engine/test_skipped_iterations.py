@@ -49,16 +49,19 @@ def test_a_skipped_iteration_changes_nothing(run, spoil):
 
 def test_batch_norms_are_as_before(run, spoil, monkeypatch):
     spoil(1)
-    kept = {}
+    kept, outputs_of = {}, {}
 
-    def note(self, runner, batch_idx, *_: object, **__: object) -> None:
+    def note(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         kept[batch_idx] = {k: v.clone() for k, v in runner.model.state_dict().items()}
+        outputs_of[batch_idx] = dict(outputs)
 
     monkeypatch.setattr(WholeCheckpointHook, 'after_train_iter', note)
     run()
     assert any('running_mean' in name for name in kept[0])
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
     assert not all(torch.equal(kept[1][name], kept[2][name]) for name in kept[0])
+    assert [i for i, outputs in outputs_of.items() if 'skipped' in outputs] == [1]
+    assert outputs_of[1]['loss'].isnan()  # what it gave is there to be looked at
 
 
 def test_too_many_in_a_row(run, spoil):

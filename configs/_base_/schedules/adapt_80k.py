@@ -3,7 +3,7 @@
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='FiniteOptimWrapper',
     constructor='FewGroupsConstructor',
     optimizer=dict(type='AdamW', betas=(0.9, 0.999), weight_decay=0.01, fused=True),
     paramwise_cfg=dict(
@@ -12,7 +12,7 @@ optim_wrapper = dict(
 )
 # without an `end`, it ends with the training
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min_ratio=1e-5, begin=0, by_epoch=False)]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=2000)
+train_cfg = dict(type='SeededTrainLoop', max_iters=80000, val_interval=2000)
 val_cfg = dict(type='InferenceValLoop')
 test_cfg = dict(type='InferenceTestLoop')
 

@@ -3,7 +3,7 @@
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='FiniteOptimWrapper',
     constructor='FewGroupsConstructor',
     optimizer=dict(type='AdamW', betas=(0.9, 0.999), weight_decay=0.01, fused=True),
     paramwise_cfg=dict(norm_decay_mult=0.0, lr_mult=dict(head=10.0)),
@@ -14,7 +14,7 @@ param_scheduler = [
     dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, by_epoch=False),
 ]
 # evaluations and checkpoints as published
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=400000, val_interval=2000)
+train_cfg = dict(type='SeededTrainLoop', max_iters=400000, val_interval=2000)
 val_cfg = dict(type='InferenceValLoop')
 test_cfg = dict(type='InferenceTestLoop')
 

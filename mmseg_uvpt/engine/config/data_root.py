@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
+
 DATA = 'data'  # what stands for the data root in config files
 CITYSCAPES = 'cityscapes'
 _MOVED = ('data_root', 'pseudo_label_dir', 'style_dir')
@@ -56,16 +58,16 @@ def absolute(path: str) -> str:
 
 def stated(cfg: Config) -> DataRoot:
     """Return where a config says that its data sets lie."""
-    root = DataRoot.of_all(cfg.get('data_root', DATA))
-    recorded = cfg.get('uvpt', {}).get('cityscapes_root')
-    return root._replace(cityscapes=recorded) if recorded else root
+    said = uvpt_config(cfg)
+    root = DataRoot.of_all(said.data_root)
+    return root._replace(cityscapes=said.cityscapes_root) if said.cityscapes_root else root
 
 
 def move(cfg: Config, before: DataRoot, asked: str) -> None:
     """Put the data sets of a config below another root, in place.
 
-    ``data_root`` records the folder of all of them and, where Cityscapes has another name or place
-    there, ``uvpt.cityscapes_root`` that one, so that a recorded config can be moved again.
+    ``uvpt.data_root`` records the folder of all of them and, where Cityscapes has another name or
+    place there, ``uvpt.cityscapes_root`` that one, so that a recorded config can be moved again.
 
     Args:
         cfg: every ``data_root``, ``pseudo_label_dir`` and ``style_dir`` in it that begins with the
@@ -81,10 +83,8 @@ def move(cfg: Config, before: DataRoot, asked: str) -> None:
     # deeper ones first, and the stated root: in a resolved config it may itself begin with 'data'
     moves.sort(key=lambda move: -len(Path(move[0]).parts))
     _move(cfg._cfg_dict, moves)
-    cfg.data_root = chosen.whole
     named = None if chosen == DataRoot.of_all(chosen.whole) else chosen.cityscapes
-    if named or cfg.get('uvpt', {}).get('cityscapes_root'):
-        cfg.merge_from_dict({'uvpt.cityscapes_root': named})
+    cfg.merge_from_dict({'uvpt.data_root': chosen.whole, 'uvpt.cityscapes_root': named})
 
 
 def _moves(old: DataRoot, new: DataRoot, asked: str) -> list[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from mmengine.config import Config
 
+from mmseg_uvpt.engine.config.uvpt import MOVED
 from mmseg_uvpt.errors import UserError
 
 # of mmengine's runner, and of ours
@@ -22,8 +23,7 @@ READ = frozenset(
         *('val_cfg', 'val_dataloader', 'val_evaluator', 'visualizer', 'work_dir'),
         *('activation_checkpointing', 'custom_imports', 'efficient_conv_bn_eval'),
         *('find_unused_parameters', 'model_wrapper_cfg', 'sync_bn'),
-        *('data_root', 'image_cache', 'max_skipped_in_a_row', 'metainfo'),
-        *('target_train_dataloader', 'tta_model', 'tta_pipeline', 'uvpt'),
+        *('metainfo', 'target_train_dataloader', 'tta_model', 'tta_pipeline', 'uvpt'),
     }
 )
 # what files call their variables, or what only other programs read
@@ -47,11 +47,12 @@ def check_names(cfg: Config) -> None:
 
 def _misspelt(name: str) -> str | None:
     """Return the entry that a variable's name is a typing error of, if it looks like one."""
-    swapped = (known for known in READ if sorted(known) == sorted(name))
-    for meant in [*swapped, *get_close_matches(name, READ, 1, _TYPO)]:
+    names = READ.union(MOVED)
+    swapped = (known for known in names if sorted(known) == sorted(name))
+    for meant in [*swapped, *get_close_matches(name, names, 1, _TYPO)]:
         longer = name.startswith(f'{meant}_') or name.endswith(f'_{meant}')  # a second one
         if not longer:
-            return meant
+            return meant if meant in READ else f'uvpt.{meant}'
     return None
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_uvpt.augmentation.prerequisites import FILES
+from mmseg_uvpt.engine.config.uvpt import KEYS
 from mmseg_uvpt.engine.inference.loop import InferenceTestLoop, InferenceValLoop
 from mmseg_uvpt.engine.training.optimizer import GROUPS, PARAMWISE
 
@@ -50,7 +51,7 @@ _PLAIN: dict[str, set[str] | Callable] = {
     'metainfo': {'classes', 'palette'},
     'dataset.metainfo': {'classes', 'palette'},
     'data_preprocessor.weights': {part for parts in FILES.values() for part in parts},
-    'uvpt': {'compile', 'compile_backend', 'compile_limit'},
+    'uvpt': set(KEYS),
 }
 _HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
 _MMENGINE_PARAMWISE = {

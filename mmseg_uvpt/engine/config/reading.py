@@ -11,6 +11,8 @@ from mmseg_uvpt.engine.config import data_root
 from mmseg_uvpt.engine.config.classes import name_classes
 from mmseg_uvpt.engine.config.keys import check_names, check_options
 from mmseg_uvpt.engine.config.overrides import leave_out, merge_options, put
+from mmseg_uvpt.engine.config.recorded import as_written
+from mmseg_uvpt.engine.config.uvpt import translate_options, uvpt_config
 from mmseg_uvpt.engine.scripts.options import default_work_dir
 from mmseg_uvpt.engine.training.schedule import fill_ends
 from mmseg_uvpt.errors import UserError
@@ -41,12 +43,7 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
     cfg = _read(args.config, import_modules)
     before, file = data_root.stated(cfg), cfg._cfg_dict
     check_names(cfg)
-    options = merge_options(cfg, args.cfg_options)
-    if 'compile' in cfg:
-        raise UserError(
-            f'compile={cfg.compile!r} would have mmengine compile a whole step, which cannot be: '
-            'say uvpt.compile=True, and uvpt.compile_backend=NAME for another backend'
-        )
+    options = merge_options(cfg, translate_options(args.cfg_options))
     if import_modules:
         if any(key.startswith('custom_imports.') for key in options):
             import_modules_from_strings(**cfg.custom_imports)
@@ -59,7 +56,7 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
             cfg.merge_from_dict({f'uvpt.{flag}': True})
     leave_out(cfg, options)
     fill_ends(cfg)
-    data_root.move(cfg, before, args.data_root or cfg.get('data_root', data_root.DATA))
+    data_root.move(cfg, before, args.data_root or uvpt_config(cfg).data_root)
     return cfg
 
 
@@ -117,12 +114,8 @@ def _read(path: str | Path, import_modules: bool) -> Config:
         raise
     except (Exception, SystemExit) as error:  # a program: anything can happen in it
         raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
-    if (
-        type(cfg.get('compile')) is bool
-    ):  # what version 0.1 recorded of --compile, and of --low-memory
-        cfg.merge_from_dict({'uvpt.compile': cfg.pop('compile')})
-    if 'low_memory' in cfg.get('model', {}):
-        cfg.merge_from_dict({'uvpt.low_memory': cfg.model.pop('low_memory')})
+    as_written(cfg)
+    uvpt_config(cfg)
     return cfg
 
 

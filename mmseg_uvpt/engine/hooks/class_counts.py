@@ -29,11 +29,15 @@ class ClassCountHook(Hook):
 
     It would go on otherwise, with classes under wrong names, ids that nobody predicts, or labels
     that are no classes.
+
+    Args:
+        corrections: hooks that correct labels.
     """
 
     priority = 'VERY_HIGH'  # before the label bank is made
 
-    def __init__(self) -> None:
+    def __init__(self, corrections: Sequence[LabelCorrectionHook] = ()) -> None:
+        self._corrections = corrections
         self._loaded: list[str] | None = None  # classes that the checkpoint was trained for
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -50,8 +54,7 @@ class ClassCountHook(Hook):
         if runner.val_loop is not None:
             classes |= _of_loader('val_dataloader', runner.val_dataloader)
         counts = of_model(runner.model) | {name: len(names) for name, names in classes.items()}
-        corrections = [hook for hook in runner.hooks if isinstance(hook, LabelCorrectionHook)]
-        for hook in corrections:
+        for hook in self._corrections:
             if hook.num_classes is not None:
                 counts[f'{type(hook).__name__}.num_classes'] = hook.num_classes
         require_equal(counts)
@@ -62,7 +65,7 @@ class ClassCountHook(Hook):
         look_at_labels(dataset, training=True)
         if runner.val_loop is not None:
             look_at_labels(data_set_of(runner.val_dataloader))
-        for hook in corrections:
+        for hook in self._corrections:
             if hook.foreign_labels and isinstance(dataset, BaseSegDataset):
                 _look_at_pseudo_labels(dataset, hook)
 

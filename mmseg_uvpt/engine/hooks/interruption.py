@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -59,12 +59,14 @@ class InterruptionHook(Hook):
 
     Args:
         interruption: which listens.
+        savers: hooks that write the checkpoint to go on from.
     """
 
     priority = 'LOWEST'
 
-    def __init__(self, interruption: Interruption):
+    def __init__(self, interruption: Interruption, savers: Sequence[WholeCheckpointHook] = ()):
         self.interruption = interruption
+        self._savers = savers
 
     def before_run(self, runner) -> None:
         """Set up the loaders, none of whose workers runs yet."""
@@ -94,9 +96,8 @@ class InterruptionHook(Hook):
             self._stop(runner, runner.iter)
 
     def _stop(self, runner, iterations: int) -> None:
-        for hook in runner.hooks:
-            if isinstance(hook, WholeCheckpointHook):
-                hook.save_now(runner, iterations)
+        for saver in self._savers:
+            saver.save_now(runner, iterations)
         name = self.interruption.name or 'a signal to another process'
         runner.logger.warning(
             f'stopped by {name} after {iterations} iterations, exit status {STOPPED}: go on with '

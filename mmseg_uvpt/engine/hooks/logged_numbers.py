@@ -1,5 +1,7 @@
 """Losses for the log, which are read from a GPU only when the log has its turn."""
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmseg.registry import HOOKS
@@ -11,7 +13,12 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
 
     The message hub gets the numbers of all iterations since the last time, in their order, before
     `LoggerHook` logs and before a checkpoint is written.
+
+    Attributes:
+        loggers: hooks that log.
     """
+
+    loggers: Sequence[LoggerHook] = ()
 
     def __init__(self) -> None:
         self._waiting: list[dict] = []  # of the iterations since
@@ -19,10 +26,10 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Take what the model returned for the log."""
-        if outputs:
+        """Take what the model returned for the log, unless the iteration was skipped."""
+        if outputs and 'skipped' not in outputs:
             self._waiting.append(dict(outputs))
-        if any(isinstance(h, LoggerHook) and _logs(h, runner, batch_idx) for h in runner.hooks):
+        if any(_logs(logger, runner, batch_idx) for logger in self.loggers):
             self._hand_over(runner)
 
     def before_checkpoint(self, runner, iterations: int) -> None:

@@ -16,7 +16,6 @@ from mmseg_uvpt.acceleration.running_statistics import keep_again, kept_statisti
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
 
-LIMIT = 20
 _SHOWN = 8  # image names in an error
 
 
@@ -86,9 +85,6 @@ class FiniteAmpOptimWrapper(_SkipsNonFinite, AmpOptimWrapper):
     """Likewise in mixed precision, where the loss scaler looks after the gradients itself."""
 
 
-CHECKED = {'OptimWrapper': 'FiniteOptimWrapper', 'AmpOptimWrapper': 'FiniteAmpOptimWrapper'}
-
-
 def _everywhere(finite: Tensor) -> Tensor:
     """Return whether something is true in all processes."""
     if get_world_size() == 1:
@@ -110,8 +106,8 @@ class SkippedIterationHook(Hook):
     """Counts skipped iterations, undoes what they did to batch norms, and ends a hopeless run.
 
     A loss is waited for, while a GPU goes on with the backward pass. If it is not finite, the
-    iteration has no outputs: hooks after this one see an empty dict, log no losses and hand no
-    prediction to the label correction. A gradient is looked at an iteration later, or before a
+    iteration's outputs say ``skipped``: hooks after this one log no losses and hand no prediction
+    to the label correction. A gradient is looked at an iteration later, or before a
     checkpoint is written; one that is not finite leaves weights and optimiser as they were, and
     what else it did, which was sound, stands. Iterations and learning rates are counted on.
 
@@ -121,7 +117,7 @@ class SkippedIterationHook(Hook):
 
     priority = 'HIGHEST'
 
-    def __init__(self, limit: int = LIMIT):
+    def __init__(self, limit: int):
         self.limit = limit
         self._statistics: list[tuple[Tensor, Tensor]] = []  # of batch norms: now, and before
         self._row: list[str] = []  # images of the skipped iterations in a row
@@ -151,7 +147,7 @@ class SkippedIterationHook(Hook):
             self._last = _Iteration(runner.iter, _images(data_batch), wrapper.finite_gradient)
         else:
             put_back(self._statistics)
-            outputs.clear()
+            outputs['skipped'] = True
             self._skipped(runner, 'loss', runner.iter, _images(data_batch))
 
     def before_checkpoint(self, runner, iterations: int) -> None:

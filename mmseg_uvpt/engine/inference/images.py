@@ -22,6 +22,7 @@ from mmseg_uvpt.datasets.files.image_files import images_below, naming, read_ima
 from mmseg_uvpt.datasets.loader_workers import that_read
 from mmseg_uvpt.engine.config.classes import classes_in, meta_of, require_equal, require_same
 from mmseg_uvpt.engine.config.reading import require_file
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.pseudo_labels import build_model
@@ -67,7 +68,7 @@ def predict_images(
     meta = meta_of(cfg.test_dataloader.dataset)
     palette = np.array(meta['palette'], np.uint8)
     facts = provenance.of_predictions(cfg, checkpoint, command)
-    facts |= {'amp': cfg.get('uvpt', {}).get('amp', False), 'classes': list(meta['classes'])}
+    facts |= {'amp': uvpt_config(cfg).amp, 'classes': list(meta['classes'])}
     with readable_failures(out), Writers() as writers:
         loaded, data_set = load_file(checkpoint), 'test_dataloader.dataset.metainfo.classes'
         require_same({data_set: meta['classes'], f'checkpoint {checkpoint}': classes_in(loaded)})
@@ -75,7 +76,7 @@ def predict_images(
         facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
         model = build_model(cfg, loaded, checkpoint).to(get_device())
         require_equal(of_model(model) | {data_set: len(palette)})
-        accelerate_as_config_says(model, cfg)
+        accelerate_as_config_says(model, uvpt_config(cfg), cfg)
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         workers = min(that_read(cfg.test_dataloader)['num_workers'], len(named))
         how = {'collate_fn': pseudo_collate, **that_read({'num_workers': workers})}

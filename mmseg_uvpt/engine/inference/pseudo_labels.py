@@ -34,6 +34,7 @@ from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.loader_workers import that_read
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.engine.config.reading import launcher, require_data, require_file
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.engine.inference.label_record import REPORT, record_in, weights_sha256
 from mmseg_uvpt.engine.inference.label_report import LabelReport
@@ -80,7 +81,7 @@ def label_target(
     init_default_scope('mmseg')
     with readable_failures(folder):
         distributed.join(launcher())
-        dataset = DATASETS.build(through_cache(cfg[LOADER].dataset, cfg.get('image_cache')))
+        dataset = DATASETS.build(through_cache(cfg[LOADER].dataset, uvpt_config(cfg).image_cache))
         classes, frames = dataset.metainfo['classes'], list_frames(dataset, Path(folder))
         _refuse_ground_truth(dataset, frames, Path(folder))
         report = LabelReport(folder, classes, facts, force)
@@ -88,7 +89,7 @@ def label_target(
         require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
         model = build_model(cfg, loaded, checkpoint).to(get_device())
         require_equal(of_model(model) | {data_set: len(classes)})
-        accelerate_as_config_says(model, cfg)
+        accelerate_as_config_says(model, uvpt_config(cfg), cfg)
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
             _label_all(cfg, dataset, frames, model, report, force)
 

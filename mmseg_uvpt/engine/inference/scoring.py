@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.engine.config.reading import require_data, require_file
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
 from mmseg_uvpt.engine.inference.loop import loop_config
 from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook
@@ -66,7 +67,7 @@ def score(
     with readable_failures(cfg.work_dir):
         runner = build_runner(cfg)
         runner.model.requires_grad_(False)  # see `WindowAttention`
-        accelerate_as_config_says(runner.model, cfg)
+        accelerate_as_config_says(runner.model, uvpt_config(cfg), cfg)
         runner.register_hook(ClassCountHook())
         if show_dir:
             runner.register_hook(PredictionFilesHook(show_dir, facts))
@@ -77,7 +78,7 @@ def score(
             made = {
                 'checkpoint': checkpoint,
                 'aug_test': aug_test,
-                'amp': cfg.get('uvpt', {}).get('amp', False),
+                'amp': uvpt_config(cfg).amp,
             }
             write_json(out, {**start, **made, **_result(runner.test_evaluator.metrics, metrics)})
             print_log(f'wrote {out}', 'current')

@@ -6,21 +6,19 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
+from mmseg_uvpt.acceleration.accelerate import Change, accelerate_as_config_says, table
 from mmseg_uvpt.acceleration.amp import half_type
+from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.reading import require_data, require_file, require_parts
-from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
-from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook
-from mmseg_uvpt.engine.hooks.missed_evaluation import MissedEvaluationHook
-from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
-from mmseg_uvpt.engine.hooks.skipped_iterations import LIMIT, SkippedIterationHook
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
+from mmseg_uvpt.engine.hooks.interruption import Interruption
+from mmseg_uvpt.engine.hooks.order import training_hooks
 from mmseg_uvpt.engine.inference.loop import loop_config
 from mmseg_uvpt.engine.training.runner import build_runner
 from mmseg_uvpt.engine.training.schedule import check_loop
 from mmseg_uvpt.engine.work_folder import claim
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.engine.work_folder.lock import locked
-from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
 from mmseg_uvpt.errors import UserError
 
 
@@ -51,7 +49,7 @@ def train(
     if cfg.get('load_from') and not resume:
         cure = 'name a checkpoint of such a model, or None to begin without'
         require_file(cfg.load_from, 'load_from', cure)
-    if cfg.get('uvpt', {}).get('amp'):
+    if uvpt_config(cfg).amp:
         _mixed_precision(cfg)
     require_data(cfg, 'train_dataloader')
     if not validate or cfg.get('val_dataloader') is None:
@@ -59,28 +57,22 @@ def train(
     else:
         require_data(cfg, 'val_dataloader')
         cfg.val_cfg = loop_config(cfg.get('val_cfg'), 'val')
+    complete(cfg)
+    said = uvpt_config(cfg)
     interruption = Interruption()
     with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
         if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either
             claim.claim(cfg, resume, anyway)
         with locked(cfg.work_dir, cfg.get('launcher', 'none'), command):
             claimed = claim.claim(cfg, resume, anyway)
-            record = copy.deepcopy(cfg)
-            cfg.resume, cfg.resume_anyway = resume, anyway
-            if claimed.checkpoint:
-                cfg.load_from = str(claimed.checkpoint)
-            runner = build_runner(cfg)
-            changes = accelerate_as_config_says(runner.model, cfg)
+            use_cache(cfg, said.image_cache, 'train_dataloader', 'val_dataloader')
+            changes: list[Change] = []
+            hooks = training_hooks(cfg, command, interruption, changes, claimed.checkpoint, anyway)
+            runner = build_runner(_of_start(cfg, resume, claimed.checkpoint), hooks)
+            changes += accelerate_as_config_says(runner.model, said, cfg)
             runner.logger.info(table(changes))
             for warning in claimed.warnings:
                 runner.logger.warning(warning)
-            runner.register_hook(ClassCountHook())
-            runner.register_hook(ExactResumeHook(anyway))
-            runner.register_hook(SkippedIterationHook(cfg.get('max_skipped_in_a_row', LIMIT)))
-            runner.register_hook(ProvenanceHook(record, command, claimed.checkpoint, changes))
-            if claimed.checkpoint:
-                runner.register_hook(MissedEvaluationHook())
-            runner.register_hook(InterruptionHook(interruption))
             try:
                 runner.train()
             finally:
@@ -92,6 +84,15 @@ def _goes_on(cfg: Config) -> bool:
     if not isinstance(cfg.get('resume', False), bool):
         raise UserError(f'resume={cfg.resume!r}: must be True or False')
     return cfg.get('resume', False) and (Path(cfg.work_dir) / claim.CONFIG).is_file()
+
+
+def _of_start(cfg: Config, resume: bool, checkpoint: Path | None) -> Config:
+    """Return the config of this start of a run, which may go on from a checkpoint."""
+    start = copy.deepcopy(cfg)
+    start.resume = resume
+    if checkpoint:
+        start.load_from = str(checkpoint)
+    return start
 
 
 def _without_evaluations(cfg: Config) -> None:

@@ -1,24 +1,26 @@
 """The runner that all scripts use."""
 
+import copy
+import inspect
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-import mmseg_uvpt.engine.hooks.whole_checkpoint
-import mmseg_uvpt.engine.training.optimizer
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints.loading import load_initial_weights
 from mmseg_uvpt.datasets import loader_workers
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.image_cache import through_cache
-from mmseg_uvpt.datasets.seeded_batches import seed_batches
-from mmseg_uvpt.engine.hooks.skipped_iterations import CHECKED
+from mmseg_uvpt.engine.config.complete import drop_unused
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.training import distributed
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.engine.training.schedule import schedulers
@@ -30,7 +32,16 @@ _BEGUN: Counter[str] = Counter()  # runs of this process by the second they bega
 
 
 class ProjectRunner(Runner):
-    """mmengine's `Runner` where our work folders follow other rules."""
+    """mmengine's `Runner` where our work folders follow other rules.
+
+    Args:
+        hooks: all hooks of the run; None for those of the config.
+        **kwargs: as mmengine's takes them.
+    """
+
+    def __init__(self, hooks: Sequence[Hook] | None = None, **kwargs) -> None:
+        self._given = hooks
+        super().__init__(**kwargs)
 
     def dump_config(self) -> None:
         """Write nothing; `provenance.write` does.
@@ -84,16 +95,6 @@ class ProjectRunner(Runner):
 
     # what mmengine builds only when training or testing starts
 
-    def build_train_loop(self, *args, **kwargs):
-        """Build the loop and its data loader.
-
-        Its batches depend on their place in the run alone (`datasets.seeded_batches`).
-        """
-        if isinstance(self._train_dataloader, dict):
-            loader = through_cache(self._train_dataloader, self.cfg.get('image_cache'))
-            self._train_dataloader = seed_batches(loader, self.seed)
-        return super().build_train_loop(*args, **kwargs)
-
     def end_workers(self) -> None:
         """End the workers of the loaders of training and evaluation."""
         if isinstance(self._train_loop, BaseLoop):
@@ -102,9 +103,7 @@ class ProjectRunner(Runner):
             loader_workers.end(self._val_loop.dataloader._iterator)
 
     def build_val_loop(self, *args, **kwargs):
-        """Do as `build_train_loop`."""
-        cache = self.cfg.get('image_cache')
-        self._val_dataloader = through_cache(self._val_dataloader, cache)
+        """Build the loop of evaluations, and say how to do without if its data set is damaged."""
         try:
             return super().build_val_loop(*args, **kwargs)
         except DataError as error:
@@ -113,8 +112,8 @@ class ProjectRunner(Runner):
             ) from error
 
     def build_test_loop(self, *args, **kwargs):
-        """Do as `build_train_loop`."""
-        cache = self.cfg.get('image_cache')
+        """Build the loop of a test; its data loader has workers and the image cache."""
+        cache = uvpt_config(self.cfg).image_cache
         if isinstance(self._test_dataloader, dict):
             self._test_dataloader = loader_workers.that_read(self._test_dataloader)
         self._test_dataloader = through_cache(self._test_dataloader, cache)
@@ -130,30 +129,27 @@ class ProjectRunner(Runner):
             )
         return super().build_param_scheduler(*args, **kwargs)
 
-    def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register hooks that every run has: this project's where a config leaves them out."""
-        own = {
-            'runtime_info': {'type': 'DeferredRuntimeInfoHook'},
-            'checkpoint': {'type': 'WholeCheckpointHook'},
-        }
-        super().register_default_hooks(own | (hooks or {}))
+    def register_hooks(self, default_hooks: dict | None = None, custom_hooks=None) -> None:
+        """Register the hooks that were given, or else those of the config."""
+        if self._given is None:
+            super().register_hooks(default_hooks, custom_hooks)
+        for hook in self._given or ():
+            self.register_hook(hook)
 
 
-def _without_workers(cfg: Config) -> None:
-    """Drop what torch refuses of a data loader without workers, in place."""
-    for name, loader in cfg.items():
-        if name.endswith('_dataloader') and loader and loader.get('num_workers') == 0:
-            loader.pop('persistent_workers', None)
-            loader.pop('prefetch_factor', None)
+def build_runner(cfg: Config, hooks: Sequence[Hook] | None = None) -> ProjectRunner:
+    """Build the runner that ``cfg`` describes and log its model's numbers of parameters.
 
-
-def build_runner(cfg: Config) -> ProjectRunner:
-    """Build the runner that ``cfg`` describes and log its model's numbers of parameters."""
+    Args:
+        cfg: resolved config; nothing is left of it that torch refuses.
+        hooks: all hooks of the run; None for those of the config.
+    """
     check_forced(get_device())
-    _without_workers(cfg)
-    if 'optim_wrapper' in cfg:
-        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-        cfg.optim_wrapper.type = CHECKED.get(wrapper, wrapper)
-    runner = ProjectRunner.from_cfg(cfg)
+    drop_unused(cfg)
+    arguments = copy.deepcopy(cfg)
+    known = inspect.signature(Runner).parameters
+    runner = ProjectRunner(
+        hooks, cfg=arguments, **{name: arguments[name] for name in known if name in arguments}
+    )
     runner.logger.info(str(parameter_counts(without_wrapper(runner.model))))
     return runner

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from mmseg_uvpt.engine.config.complete import complete
+from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, why_unreadable
 
@@ -16,8 +18,8 @@ CONFIG, RECORD = 'config.py', 'run.json'
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
 # entries that say how and where a run is executed, not what it computes
 _EXECUTION = re.compile(
-    r'^(launcher|resume|work_dir|log_level|max_skipped_in_a_row|image_cache|env_cfg\..*)$'
-    r'|^model\.low_memory$|^compile$|^uvpt\.(compile|low_memory|plain|amp)'
+    r'^(launcher|resume|work_dir|log_level|env_cfg\..*)$'
+    r'|^uvpt\.(compile|low_memory$|plain$|amp$|image_cache$|max_skipped_in_a_row$)'
     r'|^(val|test)_cfg\.type$|^tta_model\.'
     r'|\.(num_workers|persistent_workers|pin_memory|prefetch_factor)$'
 )
@@ -152,7 +154,7 @@ def claim(cfg: Config, resume: bool, anyway: bool = False) -> Claim:
 def _compare(folder: Path, stored: Path, cfg: Config, anyway: bool) -> list[str]:
     reason = why_unreadable(stored)
     try:
-        there = None if reason else Config.fromfile(stored, import_custom_modules=False)
+        there = None if reason else _recorded(stored)
     except (Exception, SystemExit) as error:  # a program: anything can happen in it
         reason = f'cannot be read ({type(error).__name__}: {error})'
     if reason:
@@ -171,6 +173,13 @@ def _compare(folder: Path, stored: Path, cfg: Config, anyway: bool) -> list[str]
             'with it all the same by --resume-anyway'
         )
     return []
+
+
+def _recorded(path: Path) -> Config:
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    as_written(cfg)
+    complete(cfg)
+    return cfg
 
 
 def differences(there: Config, here: Config) -> Iterator[str]:

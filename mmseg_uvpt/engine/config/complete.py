@@ -1,0 +1,57 @@
+"""What a training's config leaves to be said, so that its record names all that is built."""
+
+from mmengine.config import Config
+
+# mmengine's hooks of every run, by its names and in its order; two of them are this project's
+_HOOKS = {
+    'runtime_info': 'DeferredRuntimeInfoHook',
+    'timer': 'IterTimerHook',
+    'sampler_seed': 'DistSamplerSeedHook',
+    'logger': 'LoggerHook',
+    'param_scheduler': 'ParamSchedulerHook',
+    'checkpoint': 'WholeCheckpointHook',
+}
+# mmengine's classes, which version 0.1 recorded, and those of this project that are built
+_OPTIM_WRAPPERS = {'OptimWrapper': 'FiniteOptimWrapper', 'AmpOptimWrapper': 'FiniteAmpOptimWrapper'}
+_LOOPS = {'IterBasedTrainLoop': 'SeededTrainLoop'}
+
+
+def complete(cfg: Config) -> None:
+    """State all classes that a run builds, in place; a complete config stays as it is.
+
+    Hooks that every run has; an optimiser that skips what is not finite; a loop with seeded
+    batches; data loaders without arguments that torch refuses.
+    """
+    cfg.default_hooks = {n: {'type': kind} for n, kind in _HOOKS.items()} | {
+        **(cfg.get('default_hooks') or {})
+    }
+    for part, kinds, default in (
+        ('optim_wrapper', _OPTIM_WRAPPERS, 'OptimWrapper'),
+        ('train_cfg', _LOOPS, None),
+    ):
+        if cfg.get(part):
+            kind = cfg[part].get('type', default)
+            if kind in kinds:
+                cfg[part].type = kinds[kind]
+    drop_unused(cfg)
+
+
+def drop_unused(cfg: Config) -> None:
+    """Drop what torch refuses of data loaders without workers, in place."""
+    for name, loader in cfg.items():
+        if name.endswith('_dataloader') and loader and loader.get('num_workers') == 0:
+            loader.pop('persistent_workers', None)
+            loader.pop('prefetch_factor', None)
+
+
+def use_cache(cfg: Config, folder: str | None, *loaders: str) -> None:
+    """Let the pipelines of the named data loaders begin with an `ImageCache`, in place.
+
+    Raises:
+        UserError: see `through_cache`.
+    """
+    from mmseg_uvpt.datasets.image_cache import through_cache
+
+    for name in loaders:
+        if cfg.get(name):
+            cfg[name] = through_cache(cfg[name].to_dict(), folder)

@@ -1,0 +1,100 @@
+"""All hooks of a training in one list, in the order in which they are called."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.runner import get_priority
+from mmseg.registry import HOOKS
+
+from mmseg_uvpt.acceleration.accelerate import Change
+from mmseg_uvpt.correction.hook import LabelCorrectionHook
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
+from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
+from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook
+from mmseg_uvpt.engine.hooks.logged_numbers import DeferredRuntimeInfoHook
+from mmseg_uvpt.engine.hooks.missed_evaluation import MissedEvaluationHook
+from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
+from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
+from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
+from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
+
+
+def training_hooks(
+    cfg: Config,
+    command: str,
+    interruption: Interruption,
+    changes: list[Change],
+    checkpoint: Path | None = None,
+    anyway: bool = False,
+) -> list[Hook]:
+    """Make the hooks of a training: those of its config and those that every training has.
+
+    Args:
+        cfg: resolved config, which is recorded; its ``default_hooks`` are complete.
+        command: the command line, for the record.
+        interruption: which listens to signals.
+        changes: what `accelerate` did, filled until training begins; for the record.
+        checkpoint: what the training continues from; None from the beginning.
+        anyway: continue though config, processes or data set differ.
+
+    Returns:
+        list: in the order of the calls: by priority, and within a priority as written here.
+    """
+    named = {name: _make(hook) for name, hook in cfg.default_hooks.items() if hook is not None}
+    custom = [_make(hook) for hook in cfg.get('custom_hooks') or ()]
+    made = [*named.values(), *custom]
+    corrections = [hook for hook in made if isinstance(hook, LabelCorrectionHook)]
+    savers = [hook for hook in made if isinstance(hook, WholeCheckpointHook)]
+    for hook in corrections:
+        hook.anyway = anyway
+    for hook in made:
+        if isinstance(hook, DeferredRuntimeInfoHook):
+            hook.loggers = [each for each in made if isinstance(each, LoggerHook)]
+
+    def called(name: str) -> list[Hook]:
+        return [named.pop(name)] if name in named else []
+
+    hooks = [
+        # puts random states and the sampler's place into checkpoints, and restores them: before
+        # any hook draws a random number
+        ExactResumeHook(anyway),
+        # says `skipped` in the outputs of an iteration: before all that take losses or predictions
+        SkippedIterationHook(uvpt_config(cfg).max_skipped_in_a_row),
+        # collects losses for the loggers, which it knows, unless `skipped`
+        *called('runtime_info'),
+        # compares the classes of all parts: after the checkpoint says its own, before a label bank
+        # is made by the label corrections, which it knows
+        ClassCountHook(corrections),
+        # measures the time of data and of iterations
+        *called('timer'),
+        # shuffles anew in each epoch, where there are epochs
+        *called('sampler_seed'),
+        # labels each batch and corrects the bank, unless `skipped`
+        *called('label_correction'),
+        # logs losses, times and scores: after all that give them
+        *called('logger'),
+        # sets the next iteration's learning rate: after it was logged
+        *called('param_scheduler'),
+        # saves: after all whose state goes into the checkpoint have finished the iteration
+        *called('checkpoint'),
+        # writes the record when training begins: nothing can be found missing any more
+        ProvenanceHook(cfg, command, checkpoint, changes),
+        # makes the evaluation that a stopped run owes: once all hooks before it are ready
+        *([MissedEvaluationHook()] if checkpoint else []),
+        # ends the training with a checkpoint by the savers, which it knows: after all others
+        InterruptionHook(interruption, savers),
+        *named.values(),
+        *custom,
+    ]
+    return sorted(hooks, key=lambda hook: get_priority(hook.priority))
+
+
+def _make(config: dict | Hook) -> Hook:
+    """Make a hook of its config, in which ``priority`` is mmengine's and no argument."""
+    if isinstance(config, Hook):
+        return config
+    arguments = {key: value for key, value in config.items() if key != 'priority'}
+    hook = HOOKS.build(arguments)
+    hook.priority = config.get('priority', hook.priority)
+    return hook
