@@ -1,6 +1,7 @@
 """``train.py --compile`` on the CPU: the numbers of a training without it, whatever happens."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,19 +83,21 @@ def children() -> str:
 
 
 @pytest.mark.parametrize(
-    'amp',
+    ('views', 'amp'),
     [
-        pytest.param((), id='float32'),
-        pytest.param(('--amp',), id='bfloat16', marks=pytest.mark.slow),
+        pytest.param('[1.0]', (), id='one view'),
+        pytest.param('[1.0,0.5,2.0]', (), id='float32', marks=pytest.mark.slow),
+        pytest.param('[1.0,0.5,2.0]', ('--amp',), id='bfloat16', marks=pytest.mark.slow),
     ],
 )
-def test_views_are_one_graph_each(adapt, plain, amp):
+def test_views_are_one_graph_each(adapt, views, amp):
     """Without a break, traced once, with the same numbers but for rounding."""
     torch._dynamo.reset()
     counters.clear()
-    options = ('uvpt.compile_backend=eager', 'uvpt.compile_limit=None')
+    views = f'model.view_scales={views}'
+    options = ('uvpt.compile_backend=eager', 'uvpt.compile_limit=None', views)
     folder = adapt('--compile', *amp, more=options)
-    assert counters['stats']['unique_graphs'] == 3
+    assert counters['stats']['unique_graphs'] == views.count('.') - 1
     assert not counters['graph_break']
     assert 'compiling for images of 32 x 32 by eager\n' in log(folder)
     assert 'compiled in' in log(folder)
@@ -104,7 +107,7 @@ def test_views_are_one_graph_each(adapt, plain, amp):
     assert said.uvpt.compile_limit is None
     assert 'compile' not in said
     tolerance = {'rtol': 2e-2, 'atol': 2e-3} if amp else {'rtol': 1e-3, 'atol': 1e-5}
-    assert_alike(folder, adapt(*amp) if amp else plain, **tolerance)
+    assert_alike(folder, adapt(*amp, more=(views,)), **tolerance)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +138,9 @@ def test_low_memory_is_not_compiled(adapt, plain):
     assert_alike(folder, plain, rtol=0, atol=0)
 
 
-def test_a_folder_of_version_0_1_goes_on(adapt):
+def test_a_folder_of_version_0_1_goes_on(adapt, plain, tmp_path):
     """It recorded ``compile = True``, which was mmengine's own entry."""
-    folder = adapt()
+    folder = shutil.copytree(plain, tmp_path / 'run')
     config = folder / 'config.py'
     written = Config.fromfile(config)
     written.pop('uvpt')

@@ -53,9 +53,9 @@ def test_epochs_are_refused_at_the_beginning(source_config, data_root, tmp_path,
     ('given', 'best'),
     [
         ('None', []),
-        ('[]', []),
+        pytest.param('[]', [], marks=pytest.mark.slow),
         ('auto', ['best_mIoU']),
-        ('IoU.road', ['best_IoU.road']),
+        pytest.param('IoU.road', ['best_IoU.road'], marks=pytest.mark.slow),
         ('[mIoU16,aAcc]', ['best_aAcc', 'best_mIoU16']),
     ],
 )

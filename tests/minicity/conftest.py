@@ -8,13 +8,13 @@ from mmseg_uvpt.minicity import CITYSCAPES, GTA, render
 
 @pytest.fixture(scope='session')
 def game():
-    """Twenty frames in the rendered look."""
+    """Eight frames in the rendered look."""
     cv2.setNumThreads(1)
-    return [render(3, index, GTA) for index in range(20)]
+    return [render(3, index, GTA) for index in range(8)]
 
 
 @pytest.fixture(scope='session')
 def photo():
-    """The same twenty streets in the photographic look."""
+    """The first four of these streets in the photographic look."""
     cv2.setNumThreads(1)
-    return [render(3, index, CITYSCAPES) for index in range(20)]
+    return [render(3, index, CITYSCAPES) for index in range(4)]

@@ -236,6 +236,7 @@ def tiny(here, monkeypatch) -> list[str]:
     return ['--config-root', 'c', '--data_url', 'cs', '--train_url', 'w']
 
 
+@pytest.mark.slow
 def test_fast_evaluation_and_an_adaptation_of_a_released_source(tiny, here, capsys):
     def table() -> list[str]:
         lines = to_markdown(collect(here / 'c', [here / 'w'])).splitlines()
