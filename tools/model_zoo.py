@@ -51,27 +51,25 @@ def main() -> int:
     """Print what was asked for; return 1 if a file is wrong."""
     args = parse_arguments()
 
-    from mmseg_uvpt.checkpoints.zoo import files, tables
+    from mmseg_uvpt.checkpoints import zoo  # after --help: takes a moment
 
-    chosen = files.select(files.read_zoo(), args.only)
+    chosen = zoo.select(zoo.read_zoo(), args.only)
     if args.command != 'list':
         return _inspect(chosen, args)
     if args.markdown:
-        print(tables.markdown(chosen))
+        print(zoo.to_markdown(chosen))
     elif args.json:
-        print(tables.as_json(chosen, args.model_root))
+        print(zoo.to_json(chosen, args.model_root))
     else:
-        print(tables.text_table(chosen, args.model_root))
+        print(zoo.text_table(chosen, args.model_root))
     return 0
 
 
 def _inspect(chosen: list, args: argparse.Namespace) -> int:
-    from mmseg_uvpt.checkpoints.zoo.inspection import inspect
+    from mmseg_uvpt.checkpoints import zoo
 
-    contents = None
-    if args.command == 'verify':
-        from mmseg_uvpt.checkpoints.zoo.contents import check_contents as contents
-    findings = inspect(chosen, args.model_root, contents)
+    contents = zoo.check_contents if args.command == 'verify' else None
+    findings = zoo.inspect(chosen, args.model_root, contents)
     if args.only and not findings:
         raise UserError(
             f'none of the files that --only {args.only} fits is in {args.model_root}; '

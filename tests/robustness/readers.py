@@ -29,7 +29,7 @@ from mmseg_uvpt.checkpoints.loading import fit, fit_imagenet_weights, load_file,
 from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.checkpoints.shapes import shapes_only
-from mmseg_uvpt.checkpoints.zoo import files as zoo_files
+from mmseg_uvpt.checkpoints.zoo import read_zoo
 from mmseg_uvpt.correction.identity import BankIdentity
 from mmseg_uvpt.correction.label_bank import Box, Kept, LabelBank
 from mmseg_uvpt.correction.pseudo_label_files import TargetFrame, check_frames, read_pseudo_labels
@@ -436,7 +436,7 @@ READERS = (
            rule='counted as unknown', missing='counted as unknown', kind='lines'),
     Reader('model/zoo.json', 'zoo.json',
            lambda f: (f / 'zoo.json').write_bytes((REPOSITORY / 'model/zoo.json').read_bytes()),
-           lambda p: zoo_files.read_zoo(p)),
+           read_zoo),
     _bank_file('meta.json', 'json'),
     _bank_file('labels.u8', 'raw'),
     _bank_file('predictions.u8', 'raw'),

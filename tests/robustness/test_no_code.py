@@ -68,7 +68,7 @@ def test_results(hostile, tmp_path, name):
 
 @pytest.mark.parametrize('command', ['list', 'check', 'verify'])
 def test_zoo(hostile, tmp_path, command):
-    from mmseg_uvpt.checkpoints.zoo.files import read_zoo
+    from mmseg_uvpt.checkpoints.zoo import read_zoo
 
     for entry in read_zoo():
         hostile(tmp_path / entry.file)
