@@ -1,8 +1,8 @@
 """Time a training sample, the data loader and the label conversion, plain and fast in one run.
 
-Plain decodes and resizes each image each time, as this project does without a cache, and crops,
-flips, distorts and packs by mmseg's own transforms; labels are converted with one boolean mask a
-class. Fast is what this project does, with the image cache filled. The two must give the same bits.
+Plain decodes and resizes each image each time, as this project does without a cache; labels are
+converted with one boolean mask a class. Fast has the image cache, filled, and converts labels by a
+table. The two must give the same bits.
 They take turns, and the median counts. Times of parts are processor time of one thread, which other
 programs on the machine change little and waiting for a disk not at all. A floor is the time that a
 large copy takes for the bytes that a part must read and write.
@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 
 import cv2
-import mmseg.datasets.transforms as mmseg_transforms
 import numpy as np
 import torch
 from measuring import copy_bytes_per_second, made_how, seconds_on_cpu
@@ -91,20 +90,12 @@ def make_trees(root: Path, frames: list[Path]) -> None:
 def loaders(recipe: str, root: Path) -> dict[str, dict]:
     """Return a recipe's training loader, ``plain`` and ``fast``."""
     file, folder = RECIPES[recipe]
-    fast = Config.fromfile(REPOSITORY / f'configs/_base_/datasets/{file}.py').train_dataloader
-    fast = {**fast.to_dict(), 'batch_size': 1, 'persistent_workers': False}
-    fast['dataset'] = {**fast['dataset'], 'data_root': str(root / folder)}
+    plain = Config.fromfile(REPOSITORY / f'configs/_base_/datasets/{file}.py').train_dataloader
+    plain = {**plain.to_dict(), 'batch_size': 1, 'persistent_workers': False}
+    plain['dataset'] = {**plain['dataset'], 'data_root': str(root / folder)}
     if recipe == 'adaptation':
-        fast['dataset']['pseudo_label_dir'] = str(root / 'pseudo')
-    replaced = ('RandomCrop', 'RandomFlip', 'PhotoMetricDistortion', 'PackSegInputs')
-    pipeline = [
-        {**step, 'type': getattr(mmseg_transforms, step['type'])}
-        if step['type'] in replaced
-        else step
-        for step in fast['dataset']['pipeline']
-    ]
-    plain = {**fast, 'dataset': {**fast['dataset'], 'pipeline': pipeline}}
-    return {'plain': plain, 'fast': through_cache(fast, str(root / 'cache'))}
+        plain['dataset']['pseudo_label_dir'] = str(root / 'pseudo')
+    return {'plain': plain, 'fast': through_cache(plain, str(root / 'cache'))}
 
 
 def parts(pipeline: list[dict]) -> dict[str, Callable]:

@@ -1,111 +1,7 @@
-"""Transforms of the training pipelines.
+"""The crop of the adaptation."""
 
-Four of them take the places of mmseg's in the registry: they draw the same random numbers and give
-the same results, in less time.
-"""
-
-import cv2
-import mmseg.datasets.transforms as mmseg_transforms
-import numpy as np
-import torch
-from mmcv.transforms.utils import cache_randomness
+from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
-
-_VALUES = np.arange(256, dtype=np.uint8)
-_FLIPS = {'horizontal': 1, 'vertical': 0, 'diagonal': -1}  # OpenCV's names of them
-
-
-@TRANSFORMS.register_module(force=True)
-class RandomCrop(mmseg_transforms.RandomCrop):
-    """mmseg's `RandomCrop`, whose classes are counted by a histogram instead of by sorting.
-
-    The arguments are mmseg's.
-
-    Attributes:
-        label: key of the label whose classes are counted.
-    """
-
-    label = 'gt_seg_map'
-
-    def __init__(
-        self,
-        crop_size: int | tuple[int, int],
-        cat_max_ratio: float = 1.0,
-        ignore_index: int = 255,
-    ) -> None:
-        super().__init__(crop_size, cat_max_ratio, ignore_index)
-        self._anywhere = mmseg_transforms.RandomCrop(crop_size)
-
-    @cache_randomness
-    def crop_bbox(self, results: dict) -> tuple[int, int, int, int]:
-        """Draw a box until no class covers too much of it, at most eleven times.
-
-        Args:
-            results: with ``img``, and a label (uint8) where ``cat_max_ratio`` is below 1.
-
-        Returns:
-            tuple: top, bottom, left, right; ends are excluded and may lie outside of the image.
-        """
-        box = self._anywhere.crop_bbox(results)
-        for _ in range(10 if self.cat_max_ratio < 1 else 0):
-            label = self.crop(results[self.label], box)
-            counts = cv2.calcHist([label], [0], None, [256], [0, 256])  # exact below 2**24 pixels
-            counts[self.ignore_index] = 0
-            several = np.count_nonzero(counts) > 1
-            if several and counts.max() / counts.sum(dtype=float) < self.cat_max_ratio:
-                break
-            box = self._anywhere.crop_bbox(results)
-        return box
-
-
-@TRANSFORMS.register_module(force=True)
-class RandomFlip(mmseg_transforms.RandomFlip):
-    """mmseg's `RandomFlip`, by OpenCV.
-
-    numpy flips by a view, which each later transform copies pixel by pixel, many times as slowly.
-    """
-
-    def _flip(self, results: dict) -> None:
-        image = results['img']
-        super()._flip(results)
-        flipped = cv2.flip(image, _FLIPS[results['flip_direction']])
-        results['img'] = flipped.reshape(image.shape)  # of (H, W, 1) it makes (H, W)
-
-
-@TRANSFORMS.register_module(force=True)
-class PackSegInputs(mmseg_transforms.PackSegInputs):
-    """mmseg's `PackSegInputs`, which puts channels first by splitting them."""
-
-    def transform(self, results: dict) -> dict:
-        """Return ``inputs``, a tensor (channels, H, W) of the image's type, and ``data_samples``.
-
-        Args:
-            results: with ``img``, (H, W) or (H, W, channels); without it there are no ``inputs``.
-        """
-        others = {key: value for key, value in results.items() if key != 'img'}
-        packed = super().transform(others)
-        if 'img' in results:
-            packed['inputs'] = torch.from_numpy(np.stack(cv2.split(results['img'])))
-        return packed
-
-
-@TRANSFORMS.register_module(force=True)
-class PhotoMetricDistortion(mmseg_transforms.PhotoMetricDistortion):
-    """mmseg's `PhotoMetricDistortion` of uint8 images, by a table of the 256 values a step."""
-
-    def convert(self, img: np.ndarray, alpha: float = 1, beta: float = 0) -> np.ndarray:
-        """Return ``alpha * img + beta``, cut to 0..255, as mmseg rounds it: uint8."""
-        return cv2.LUT(img, super().convert(_VALUES, alpha, beta))
-
-    def hue(self, img: np.ndarray) -> np.ndarray:
-        """Turn the hue of an image (H, W, 3), B, G, R, every second time, unless by 0."""
-        if self.hue_delta and np.random.randint(2):  # noqa: NPY002 - mmseg draws from this one
-            shift = np.random.randint(-self.hue_delta, self.hue_delta)  # noqa: NPY002
-            table = ((np.arange(256) + shift) % 180).astype(np.uint8)
-            img = cv2.cvtColor(img, cv2.COLOR_BGR2HSV)
-            img[..., 0] = cv2.LUT(img[..., 0], table)
-            img = cv2.cvtColor(img, cv2.COLOR_HSV2BGR)
-        return img
 
 
 @TRANSFORMS.register_module()
@@ -131,15 +27,14 @@ class CropWithBox(RandomCrop):
         frame_shape (tuple[int, int]): (height, width) of that frame.
     """
 
-    label = 'pseudo_label'
-
     def __init__(self, crop_size: tuple[int, int], cat_max_ratio: float = 1.0) -> None:
         super().__init__(crop_size, cat_max_ratio)
 
     def transform(self, results: dict) -> dict:
         """Cut ``img`` and update ``img_shape``."""
         height, width = results['img'].shape[:2]
-        top, bottom, left, right = map(int, self.crop_bbox(results))
+        drawn_by = {'img': results['img'], 'gt_seg_map': results.get('pseudo_label')}
+        top, bottom, left, right = map(int, self.crop_bbox(drawn_by))
         box = top, min(bottom, height), left, min(right, width)
         for key in ('img', *results.get('seg_fields', ())):
             results[key] = self.crop(results[key], box)

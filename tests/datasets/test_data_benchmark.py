@@ -8,6 +8,8 @@ import pytest
 from mmengine.registry import init_default_scope
 from raw_labels import write_grey, write_rgb
 
+from mmseg_uvpt.datasets.image_cache import ImageCache
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 
 
@@ -36,7 +38,13 @@ def test_samples_are_equal(data_benchmark, root, recipe):
 
 
 def test_different_samples_are_noticed(data_benchmark, root, monkeypatch):
-    monkeypatch.setattr('mmseg_uvpt.datasets.transforms._FLIPS', {'horizontal': 0})
+    transform = ImageCache.transform
+
+    def spoilt(self, results):
+        results = transform(self, results)
+        return {**results, 'img': results['img'] ^ 1}
+
+    monkeypatch.setattr(ImageCache, 'transform', spoilt)
     with pytest.raises(AssertionError, match='the two ways differ'):
         data_benchmark.measure_sample('adaptation', root, 1, 1e9)
 
