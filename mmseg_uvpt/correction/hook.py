@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch import nn
 
+from mmseg_uvpt.acceleration.host_copy import HostCopy
 from mmseg_uvpt.correction import exchange
 from mmseg_uvpt.correction.batch import Crop, read_crop
 from mmseg_uvpt.correction.label_bank import Kept, LabelBank, remove
@@ -21,6 +22,7 @@ from mmseg_uvpt.correction.rule import LabelCorrectionRule
 from mmseg_uvpt.correction.source import BankSource
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.model_wrappers import without_wrapper
 
 BANK = 'label_bank'  # folder in the work folder
 CHECKPOINT_KEY = 'label_correction'
@@ -83,6 +85,8 @@ class LabelCorrectionHook(Hook):
         dataset = data_set_of(loader)
         if self.num_classes is None:
             self.num_classes = len(dataset.metainfo['classes'])
+        self._model = without_wrapper(runner.model)
+        self._model.register_forward_hook(self._copy_prediction)
         epoch = math.ceil(len(dataset) / (loader.batch_size * get_world_size()))
         self.rule = self.make_rule(epoch)
         if not exchange.is_keeper():
@@ -108,12 +112,21 @@ class LabelCorrectionHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Sequence] | None = None
     ) -> None:
-        """Correct the labels of the batch's images, then hand them out."""
+        """Correct the labels of the batch's images, then scatter them to the processes."""
+        self._model.iteration = runner.iter
         crops = _crops(data_batch)
         dealt = exchange.gather(crops)
         labels = exchange.hand_out(dealt and self._labels(dealt, runner.iter))
         for crop, sample, label in zip(crops, data_batch['data_samples'], labels, strict=True):
             crop.set_label(sample, label)
+
+    def _copy_prediction(self, model: nn.Module, *_: Any) -> None:
+        """Begin to copy the prediction of a `loss`, which nobody waits for.
+
+        It is done before the backward pass: the hook then works while a GPU is at that.
+        """
+        if model.training and model.last_prediction is not None:
+            self._prediction = HostCopy(*model.last_prediction)
 
     def _labels(self, dealt: list[list[Crop]], iteration: int) -> list[list[np.ndarray]]:
         """Return the labels of each process's crops, corrected from the second epoch on."""
@@ -135,19 +148,19 @@ class LabelCorrectionHook(Hook):
         """Keep what was predicted; at every interval decide what is corrected."""
         if 'skipped' not in (outputs or ()):  # else its prediction is worth nothing
             self._keep(runner, data_batch)
+            self._model.after_iteration()
         if exchange.is_keeper() and self.rule.is_due(runner.iter):
             self._decide(runner)
 
     def _keep(self, runner: Runner, data_batch: dict[str, Sequence]) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        confidences = model.last_prediction.confidence
+        predictions, confidences = self._prediction.wait()
         if not confidences.sum().isfinite():  # faster than to ask each one
             raise UserError(
                 f'the network gives no finite numbers after iteration {runner.iter}: training '
                 'has diverged. Resume from the last checkpoint with a lower learning rate.'
             )
-        confidences = confidences.to(torch.float16).cpu().numpy()
-        predictions = model.last_prediction.label.cpu().numpy()
+        confidences = confidences.to(torch.float16).numpy()
+        predictions = predictions.numpy()
         crops = _crops(data_batch)
         own = [
             (crop.index, Kept(crop.box, crop.from_network(label), crop.from_network(confidence)))

@@ -1,5 +1,8 @@
-"""The crop of the adaptation."""
+"""Transforms of the adaptation's training pipeline."""
 
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
@@ -41,4 +44,22 @@ class CropWithBox(RandomCrop):
         results['img_shape'] = results['img'].shape[:2]
         results['crop_box'] = box
         results['frame_shape'] = height, width
+        return results
+
+
+@TRANSFORMS.register_module()
+class KeepUnaugmented(BaseTransform):
+    """Keep the image as it is now, for methods that compare it with what augmentation makes of it.
+
+    It stands behind all that moves pixels, and before photometric augmentation. `PackSegInputs`
+    hands on what its ``meta_keys`` name.
+
+    Added keys:
+        unaugmented (Tensor): uint8 (3, height, width), in the channels' order of ``img``.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Copy ``img``."""
+        image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
+        results['unaugmented'] = torch.from_numpy(image)
         return results

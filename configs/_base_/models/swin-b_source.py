@@ -1,6 +1,6 @@
 # Source model with Swin-B. num_classes, the crop and the losses are those of the published recipe.
 data_preprocessor = dict(
-    type='AsyncPreprocessor',
+    type='SegDataPreProcessor',
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,

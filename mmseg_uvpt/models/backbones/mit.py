@@ -4,6 +4,7 @@ Written from the paper; parameters are named as in SegFormer's weight files.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,6 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
-from mmseg_uvpt.models.backbones.stochastic_depth import StochasticDepth
 from mmseg_uvpt.ops.sizes import Size
 from mmseg_uvpt.ops.tokens import as_map, as_tokens
 
@@ -88,6 +88,21 @@ class MixFFN(nn.Module):
 
     def forward(self, tokens: Tensor, size: Size) -> Tensor:
         return self.fc2(F.gelu(self.dwconv(self.fc1(tokens), size)))
+
+
+class StochasticDepth(nn.Module):
+    """Adds a residual branch that training drops by chance, image by image (Huang et al., 2016)."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, tokens: Tensor, branch: Callable[..., Tensor], size: Size) -> Tensor:
+        x = branch(tokens, size)
+        if self.rate == 0 or not self.training:
+            return tokens + x
+        kept = torch.rand(len(x), device=x.device) >= self.rate
+        return tokens + x * (kept.to(x) / (1 - self.rate)).view(-1, 1, 1)
 
 
 class Block(nn.Module):

@@ -1,7 +1,4 @@
-"""PVTv2 (Wang et al., "PVT v2", CVMJ 2022) from timm as a staged backbone.
-
-The third backbone, beyond the two of the paper: what it takes to bring one's own.
-"""
+"""PVTv2 (Wang et al., CVMJ 2022) from timm: what it takes to bring one's own backbone."""
 
 from mmseg.registry import MODELS
 from timm.models.pvt_v2 import PyramidVisionTransformerV2

@@ -26,16 +26,9 @@ def build_heads(config: dict) -> dict[str, nn.Module]:
 def leave_one_out_losses(
     segmentor: nn.Module, features: tuple[Tensor, ...], data_samples: list
 ) -> dict[str, Tensor]:
-    """Compute the losses of the heads that do not leave out a batch's augmentation.
+    """Compute losses ``decode_aug{i}.loss_ce`` of the heads that a batch's augmentation trains.
 
-    Args:
-        segmentor: has the heads of `build_heads`.
-        features: of the backbone, a map a stage.
-        data_samples: B samples with ``gt_sem_seg``; their metainfo ``augmentation`` names what
-            the batch was augmented by. Without it, every head gets a loss.
-
-    Returns:
-        dict: ``decode_aug{i}.loss_ce`` and the accuracy of each of these heads i.
+    The metainfo ``augmentation`` of its samples names it. Without it, every head gets a loss.
     """
     augmentation = data_samples[0].metainfo.get('augmentation')
     losses = {}

@@ -7,25 +7,14 @@ from torch import Tensor
 
 @MODELS.register_module()
 class PixelMeanCrossEntropy(CrossEntropyLoss):
-    """mmseg's `CrossEntropyLoss`, averaged over all pixels also where classes have weights.
+    """mmseg's loss, averaged over all pixels, ignored ones too, also where classes have weights.
 
-    mmseg divides the sum over pixels of weight times loss by the sum of the weights of the labelled
-    pixels. The published models were trained with an earlier release of it, which divides by the
-    number of pixels, ignored ones included, as it still does without weights.
+    mmseg divides by the sum of the labelled pixels' weights there; the release of it that trained
+    the published models did not.
     """
 
     def forward(
         self, cls_score: Tensor, label: Tensor, weight: Tensor | None = None, **kwargs
     ) -> Tensor:
-        """Compute the loss.
-
-        Args:
-            cls_score: logits (B, C, H, W).
-            label: (B, H, W), class indices or ``ignore_index``.
-            weight: of each pixel, (B, H, W); None for 1.
-            **kwargs: of mmseg's loss, ``ignore_index`` for one.
-
-        Returns:
-            Tensor: scalar.
-        """
+        """Return the loss of logits (B, C, H, W) for labels (B, H, W), a scalar."""
         return super().forward(cls_score, label, weight, avg_factor=label.numel(), **kwargs)

@@ -25,15 +25,7 @@ class LovaszSoftmax(nn.Module):
         self.ignore_index, self.bins = ignore_index, bins
 
     def forward(self, probabilities: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Args:
-            probabilities: (B, C, H, W), softmax output in 0..1.
-            labels: (B, H, W), class indices in 0..C-1 or ``ignore_index``.
-
-        Returns:
-            Tensor: scalar in 0..1; 0 where every pixel is ignored.
-        """
+        """Return the loss, a scalar in 0..1, of probabilities (B, C, H, W) and labels (B, H, W)."""
         if self.bins is not None:
             return lovasz_softmax(probabilities, labels, self.ignore_index, self.bins)
         counted = labels.flatten() != self.ignore_index

@@ -1,12 +1,10 @@
 """What every source-free method is given, and what it gives back.
 
-A method is a subclass of `AdaptedSegmentor` in a file of its own that defines `loss_by_views`. What
-runs the views, takes labels from the label bank and corrects them is the same for all.
+A method is a subclass of `AdaptedSegmentor`, in a file of its own, that defines `loss_by_views`.
 """
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -16,13 +14,22 @@ from mmseg_uvpt.models.losses.consistency import mix
 from mmseg_uvpt.models.segmentors.source import Segmentor
 from mmseg_uvpt.ops.resizing import resized
 
-VIEW_SCALES = (1.0, 0.5, 2.0)
 TUNED = ('prompts', 'head', 'all')
 
 
-@dataclass
-class Views:
-    """A batch as a method sees it; lists have an entry a view, tensors are in float32.
+class View(NamedTuple):
+    """Of one view: logits (B, C, h, w) at the head's size; a map and a prompt (B, c, h, w) a stage.
+
+    There are features only for a method that ``uses_features``.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...]
+    prompts: tuple[Tensor, ...]
+
+
+class Views(NamedTuple):
+    """A batch as a method sees it; lists have an entry a view, all but features are in float32.
 
     Args:
         iteration: number of the iteration, from 0.
@@ -31,8 +38,7 @@ class Views:
             where the training pipeline has no `KeepUnaugmented`.
         labels: (B, H, W), of the label bank; 255 where there is none.
         logits: (B, C, H, W), resized to the labels.
-        features: of each view the head's feature maps (B, c, h, w), one a stage.
-        prompts: of each stage the views' prompts (B, c, h, w), each of its own size.
+        features, prompts: of each stage those of the views, each of its own size.
         scale_weights: (views,), before the softmax: how much each view counts in a mixture.
     """
 
@@ -46,23 +52,8 @@ class Views:
     scale_weights: Tensor
 
 
-class View(NamedTuple):
-    """What the network makes of one view.
-
-    ``logits`` (B, C, h, w) at the head's size, a feature map and a prompt (B, c, h, w) a stage.
-    """
-
-    logits: Tensor
-    features: tuple[Tensor, ...]
-    prompts: tuple[Tensor, ...]
-
-
 class Prediction(NamedTuple):
-    """What the label correction is handed after an iteration.
-
-    ``label`` (B, H, W) uint8 and ``confidence`` (B, H, W) in 1e-3..1 - 1e-3, as the network saw
-    the images: cropped, and flipped where they were.
-    """
+    """For the label correction: label (B, H, W) uint8 and its confidence in 1e-3..1 - 1e-3."""
 
     label: Tensor
     confidence: Tensor
@@ -80,20 +71,21 @@ class AdaptedSegmentor(Segmentor):
         tune: what is trained: ``'prompts'`` (prompts, head, scale weights), ``'head'`` or
             ``'all'``. Frozen parts still run in train mode, drop path included.
         view_scales: sizes of the views; the first one is trained on the labels.
-        **kwargs: passed to mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
+        **kwargs: of mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
 
     Raises:
         ValueError: ``tune`` is none of the three; the head has a single class; a view has no size.
     """
 
-    iteration: int = 0
+    uses_features = False
+    iteration = 0
     last_prediction: Prediction | None = None
 
     def __init__(
         self,
         source_checkpoint: str | None = None,
         tune: str = 'prompts',
-        view_scales: Sequence[float] = VIEW_SCALES,
+        view_scales: Sequence[float] = (1.0, 0.5, 2.0),
         **kwargs,
     ):
         if tune not in TUNED:
@@ -113,13 +105,10 @@ class AdaptedSegmentor(Segmentor):
 
     @abstractmethod
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
-        """Compute the method's losses, scalars.
-
-        Each entry whose name has ``loss`` in it is trained on, the others are logged.
-        """
+        """Return scalars: those whose name has ``loss`` in it are trained on, others are logged."""
 
     def after_iteration(self) -> None:
-        """Called after the weights were changed, for a method that keeps something of its own."""
+        """Is called when the weights have changed."""
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Run the views, and compute the losses of the method.
@@ -127,24 +116,17 @@ class AdaptedSegmentor(Segmentor):
         Args:
             inputs: (B, 3, H, W), augmented and normalised.
             data_samples: B samples whose ``gt_sem_seg`` (1, H, W) is the bank's current label.
-
-        Returns:
-            dict: those of `loss_by_views`. ``last_prediction`` is set.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
-        size = labels.shape[1:]
         logits, features, prompts = zip(*self.run_views(inputs), strict=True)
-        self.last_prediction = self.predict_for_correction(logits, size)
+        self.last_prediction = self.predict_for_correction(logits, labels.shape[1:])
+        large = [resized(x, labels.shape[1:], align_corners=True).float() for x in logits]
+        features, prompts = (list(zip(*maps, strict=True)) for maps in (features, prompts))
+        unaugmented = self._unaugmented(data_samples)
         return self.loss_by_views(
             Views(
-                self.iteration,
-                inputs,
-                self._unaugmented(data_samples),
-                labels,
-                [resized(x, size, align_corners=True).float() for x in logits],
-                list(features),
-                list(zip(*prompts, strict=True)),
-                self.scale_weights,
+                *(self.iteration, inputs, unaugmented, labels, large),
+                *(features, prompts, self.scale_weights),
             )
         )
 
@@ -158,8 +140,9 @@ class AdaptedSegmentor(Segmentor):
             size = [max(1, int(side * scale)) for side in images.shape[2:]]
             images = resized(images, size, align_corners=True)
         features, prompts = self.backbone.features_and_prompts(images)
-        # losses are in float32, whatever the network computes in
-        return View(self.decode_head(features).float(), features, tuple(p.float() for p in prompts))
+        logits = self.decode_head(features).float()
+        prompts = tuple(prompt.float() for prompt in prompts)
+        return View(logits, features if self.uses_features else (), prompts)
 
     @torch.no_grad()
     def predict_for_correction(self, logits: Sequence[Tensor], size: Sequence[int]) -> Prediction:
@@ -169,20 +152,14 @@ class AdaptedSegmentor(Segmentor):
         return Prediction(label.to(torch.uint8), confidence)
 
     def _unaugmented(self, data_samples: list) -> Tensor | None:
-        if 'unaugmented' not in data_samples[0]:
+        images = [sample.metainfo.get('unaugmented') for sample in data_samples]
+        if images[0] is None:
             return None
-        images = {'inputs': [sample.unaugmented.data for sample in data_samples]}
-        return self.data_preprocessor(images, training=False)['inputs']
+        return self.data_preprocessor({'inputs': images, 'data_samples': data_samples})['inputs']
 
 
 def agreement(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
-    """Return the percentage of labelled pixels whose largest logit is their label's, a scalar.
-
-    Args:
-        logits: (B, C, H, W).
-        labels: (B, H, W).
-        ignore_index: label of pixels that do not count.
-    """
+    """Return the percentage of labelled pixels (B, H, W) whose largest logit is their label's."""
     counted = labels != ignore_index
     agrees = (logits.max(1).indices == labels) & counted
     return 100 * agrees.sum() / counted.sum().clamp(min=1)

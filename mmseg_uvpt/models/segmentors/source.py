@@ -22,19 +22,10 @@ class Segmentor(EncoderDecoder):
             self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def test_step(self, data: dict) -> list[SegDataSample]:
-        """Predict a batch.
-
-        Args:
-            data: ``inputs``, images (3, H, W) of any sizes, and ``data_samples``, one of each.
-
-        Returns:
-            list: the samples with ``pred_sem_seg``, the class of each pixel.
-        """
+        """Return the samples with ``pred_sem_seg`` of images (3, H, W) and their samples."""
         pairs = zip(data['inputs'], data['data_samples'], strict=True)
-        predicted = []
-        for image, sample in pairs:
-            predicted += super().test_step({'inputs': [image], 'data_samples': [sample]})
-        return predicted
+        batches = [{'inputs': [image], 'data_samples': [sample]} for image, sample in pairs]
+        return [sample for batch in batches for sample in super(Segmentor, self).test_step(batch)]
 
     val_step = test_step
 

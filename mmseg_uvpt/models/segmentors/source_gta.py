@@ -1,7 +1,6 @@
 """The source model of generalise-then-adapt: one backbone, a global head, five leave-one-out heads.
 
-After Kundu et al., "Generalize then Adapt: Source-Free Domain Adaptive Semantic Segmentation"
-(ICCV 2021), as the Uni-UVPT paper uses it.
+After Kundu et al. (ICCV 2021), as the Uni-UVPT paper uses it.
 """
 
 from mmseg.registry import MODELS
@@ -36,16 +35,11 @@ class SourceGtA(Segmentor):
         self.add_module(f'decode_head_aug{len(LEFT_OUT)}', self.decode_head)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Compute the losses of the global head and of the leave-one-out heads.
+        """Compute ``decode.loss_ce`` of the global head and the `leave_one_out_losses`.
 
         Args:
             inputs: (B, 3, H, W), augmented and normalised.
-            data_samples: B samples with ``gt_sem_seg``, and ``augmentation`` in their metainfo
-                (`leave_one_out_losses`).
-
-        Returns:
-            dict: ``decode.loss_ce`` of the global head, those of `leave_one_out_losses`, and the
-            accuracies.
+            data_samples: B samples with ``gt_sem_seg``.
         """
         features = self.extract_feat(inputs)
         losses = add_prefix(self.decode_head.loss(features, data_samples, self.train_cfg), 'decode')
