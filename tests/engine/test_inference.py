@@ -93,7 +93,7 @@ def test_an_evaluation_computes_as_a_test(score, run, loop):
     assert found['mIoU'] == pytest.approx(half['mIoU19'], abs=1e-3)
     assert half['mIoU19'] != exact['mIoU19']
     recorded = Config.fromfile(folder / 'config.py').val_cfg
-    assert recorded == {'type': 'InferenceValLoop', 'amp': True}
+    assert recorded == {'type': 'InferenceValLoop'}
 
 
 @pytest.mark.slow

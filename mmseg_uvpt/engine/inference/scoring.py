@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
 from mmseg_uvpt.engine.config.reading import require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
@@ -66,8 +66,8 @@ def score(
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
     with readable_failures(cfg.work_dir):
         runner = build_runner(cfg)
-        runner.model.requires_grad_(False)  # see `WindowAttention`
-        accelerate_as_config_says(runner.model, uvpt_config(cfg), cfg)
+        runner.model.requires_grad_(False)  # makes more of it cheaper
+        runner.logger.info(table(accelerate_as_config_says(runner.model, uvpt_config(cfg), cfg)))
         runner.register_hook(ClassCountHook())
         if show_dir:
             runner.register_hook(PredictionFilesHook(show_dir, facts))
@@ -75,11 +75,7 @@ def score(
         provenance.write(runner._log_dir, cfg, start)
         metrics = runner.test()
         if is_main_process():
-            made = {
-                'checkpoint': checkpoint,
-                'aug_test': aug_test,
-                'amp': uvpt_config(cfg).amp,
-            }
+            made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
             write_json(out, {**start, **made, **_result(runner.test_evaluator.metrics, metrics)})
             print_log(f'wrote {out}', 'current')
     return metrics
@@ -92,6 +88,8 @@ def _augment(cfg: Config) -> None:
             f'--aug-test needs tta_pipeline, which {cfg.filename} lacks; '
             'configs/_base_/datasets/cityscapes.py has it'
         )
+    if (cfg.get('tta_model') or {}).get('type', 'SegTTAModel') != 'SegTTAModel':
+        raise UserError('--aug-test averages the views of tta_pipeline itself: remove tta_model')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
