@@ -5,7 +5,9 @@ the class of the largest, so on a CPU classes are resized one by one and compare
 far. A GPU has the memory, and would wait to be told of three kernels a class.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -68,10 +70,19 @@ def upright(logits: Tensor, metainfo: dict) -> Tensor:
     return logits
 
 
-def of_equal_size(inputs: list[Tensor], samples: list) -> Iterator[tuple[list, list]]:
-    """Split a batch into runs of images of one size, which the network can take at once."""
-    start = 0
-    for end in range(1, len(inputs) + 1):
-        if end == len(inputs) or inputs[end].shape != inputs[start].shape:
-            yield inputs[start:end], samples[start:end]
-            start = end
+def of_equal_size(images: Sequence, samples: Sequence, alone: bool) -> Iterator[tuple]:
+    """Split a batch into parts that the network can take at once.
+
+    Args:
+        images: (3, h, w) of any sizes.
+        samples: one of each.
+        alone: whether each image is a part of its own.
+
+    Yields:
+        tuple: consecutive images of one size, and their samples.
+    """
+    kinds = (number if alone else image.shape for number, image in enumerate(images))
+    triples = zip(kinds, images, samples, strict=True)
+    for _, part in groupby(triples, key=itemgetter(0)):
+        _, *images_and_samples = zip(*part, strict=True)
+        yield tuple(images_and_samples)

@@ -69,7 +69,8 @@ def predict(
     They run in inference mode. Images of a batch may differ in size: those of one size that follow
     each other go through the network together, on a CPU each by itself, because what a single one
     needs is found in its caches more often. Where a batch holds several views of each image (of
-    ``TestTimeAug``), the views' probabilities are averaged.
+    ``TestTimeAug``), the views' probabilities are averaged. Logits, and all that is made of them,
+    are in float32, whatever `accelerate` has the model compute in.
 
     Args:
         model: a segmentor in eval mode, without a wrapper. Where its ``test_cfg`` has the mode
@@ -84,26 +85,18 @@ def predict(
     Raises:
         UserError: a model's logits are not finite.
     """
+    on_cpu = model.data_preprocessor.device.type == 'cpu'
     for batch in batches:
         inputs, samples = batch['inputs'], batch['data_samples']
         if not isinstance(samples[0], SegDataSample):
             for views in zip(zip(*inputs, strict=True), zip(*samples, strict=True), strict=True):
                 yield _of_views(model, *views, classes)
             continue
-        for part in _parts(inputs, samples, model.data_preprocessor.device):
+        for part in of_equal_size(inputs, samples, alone=on_cpu):
             for logits, sample in _logits(model, *part):
                 size = tuple(sample.ori_shape[:2])
                 label = resized_label(logits, size, model.align_corners)[0]
                 yield Result(label, logits[0], classes, sample, model.align_corners)
-
-
-def _parts(
-    images: Sequence[Tensor], samples: Sequence[SegDataSample], device: torch.device
-) -> Iterator[tuple[Sequence, Sequence]]:
-    """Yield images that go through the network together, and their samples."""
-    if device.type == 'cpu':
-        return (([image], [sample]) for image, sample in zip(images, samples, strict=True))
-    return of_equal_size(images, samples)
 
 
 def _of_views(

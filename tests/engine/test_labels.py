@@ -7,7 +7,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.segmentors.seg_tta import SegTTAModel
 from mmseg.structures import SegDataSample
 
-from mmseg_uvpt.engine.inference.labels import largest, resized_label
+from mmseg_uvpt.engine.inference.labels import largest, of_equal_size, resized_label
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.errors import UserError
 
@@ -125,6 +125,14 @@ def test_a_model_without_numbers_predicts_nothing(model, number, views):
         batch = {name: [part] for name, part in batch.items()}
     with pytest.raises(UserError, match=r'no finite numbers for road\.png'):
         next(predict(model, [batch]))
+
+
+@pytest.mark.parametrize(('alone', 'parts'), [(False, 'ab c d'), (True, 'a b c d')])
+def test_images_of_one_size_go_together(alone, parts):
+    images = [torch.zeros(3, height, 5) for height in (4, 4, 6, 4)]
+    found = list(of_equal_size(images, 'abcd', alone))
+    assert ' '.join(''.join(names) for _, names in found) == parts
+    assert [id(image) for part, _ in found for image in part] == [*map(id, images)]
 
 
 @pytest.mark.gpu
