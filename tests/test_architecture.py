@@ -26,10 +26,7 @@ IMPORT_ENGINE = {
     'register.py',  # puts all parts into the registries, those of the engine too
     'checkpoints/zoo.py',  # still to be moved: reads the recipe of a file
 }
-FORCE = {
-    'checkpoints/loading.py',  # mmseg's `init_model` reads files by nothing else
-    'datasets/cityscapes.py',  # still to be moved
-}
+FORCE = {'checkpoints/loading.py'}  # mmseg's `init_model` reads files by nothing else
 # of mmengine's runner, but for its arguments
 MMENGINE_READS = {
     *('activation_checkpointing', 'custom_imports', 'efficient_conv_bn_eval'),

@@ -62,6 +62,7 @@ def is_split(checkpoint: Mapping) -> bool:
     return isinstance(checkpoint.get(SPLIT), Mapping)
 
 
+# mmseg's `init_model` reads files by what is registered so, and by nothing else
 CheckpointLoader.register_scheme('', load_file, force=True)
 
 

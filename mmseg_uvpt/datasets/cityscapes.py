@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from mmseg.datasets import BaseSegDataset
-from mmseg.datasets import CityscapesDataset as MMSegCityscapesDataset
+from mmseg.datasets import BaseSegDataset, CityscapesDataset
 from mmseg.registry import DATASETS
 
 from mmseg_uvpt.datasets.checked_files import CheckedFiles, as_suffixes, without_suffix
@@ -11,12 +10,13 @@ from mmseg_uvpt.datasets.layouts import CITYSCAPES
 from mmseg_uvpt.datasets.named_classes import NamedClasses
 
 
-# In mmseg's place in the registry, so that a config of mmseg works as it is. With the classes of
-# Cityscapes it changes the errors where mmseg's would fail later, or train on nothing, and knows
-# pseudo labels.
-@DATASETS.register_module(force=True)
-class CityscapesDataset(NamedClasses, CheckedFiles, MMSegCityscapesDataset):
+@DATASETS.register_module()
+class CheckedCityscapesDataset(NamedClasses, CheckedFiles, CityscapesDataset):
     """mmseg's `CityscapesDataset` with files checked when it is made, and with any classes.
+
+    Configs that name mmseg's get this one (`engine.config.recorded`). With the classes of
+    Cityscapes it changes the errors where mmseg's would fail later, or train on nothing, and knows
+    pseudo labels.
 
     ``data_prefix`` chooses the split: ``img_path='leftImg8bit/val', seg_map_path='gtFine/val'``.
 

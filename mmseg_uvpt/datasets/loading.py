@@ -112,7 +112,7 @@ class LoadPseudoLabel(BaseTransform):
             raise DataError(
                 f'{results["img_path"]}: the data set names no pseudo label. train.py gives '
                 'train_dataloader.dataset the pseudo_label_dir of the label correction, which '
-                'CityscapesDataset takes and what is made of it'
+                'CheckedCityscapesDataset takes and what is made of it'
             )
         path = results['pseudo_label_path']
         cure = 'Make it again with generate_pseudo_label.py, then go on with --resume.'

@@ -31,7 +31,7 @@ def data_set(root, split='val', **kwargs):
     init_default_scope('mmseg')
     prefix = {'img_path': f'leftImg8bit/{split}'}
     pipeline = [{'type': 'LoadImageChecked'}]
-    kind = {'type': 'CityscapesDataset', 'data_root': str(root), 'pipeline': pipeline}
+    kind = {'type': 'CheckedCityscapesDataset', 'data_root': str(root), 'pipeline': pipeline}
     return DATASETS.build({**kind, 'data_prefix': prefix, 'test_mode': True, **kwargs})
 
 

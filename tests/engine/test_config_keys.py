@@ -216,3 +216,14 @@ def test_what_version_0_1_had_at_the_top(tmp_path, source_config):
     cfg = resolved(config, 'image_cache=b')
     assert (cfg.uvpt.image_cache, cfg.uvpt.max_skipped_in_a_row, cfg.uvpt.compile) == ('b', 3, True)
     assert not {'image_cache', 'max_skipped_in_a_row', 'compile', 'data_root'} & set(cfg)
+
+
+def test_cityscapes_of_mmseg_is_read_as_ours(tmp_path, source_config):
+    """As configs of mmseg and records of version 0.1 name it; in wrappers too."""
+    config = tmp_path / 'mine.py'
+    wrapped = "dict(type='RepeatDataset', times=2, dataset=dict(type='CityscapesDataset'))"
+    text = f"_base_ = {str(source_config)!r}\nval_dataloader = dict(dataset=dict(type='City"
+    config.write_text(f"{text}scapesDataset'))\ntest_dataloader = dict(dataset={wrapped})\n")
+    cfg = resolved(config)
+    assert cfg.val_dataloader.dataset.type == 'CheckedCityscapesDataset'
+    assert cfg.test_dataloader.dataset.dataset.type == 'CheckedCityscapesDataset'

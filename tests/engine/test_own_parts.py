@@ -13,7 +13,7 @@ from mmseg.registry import DATASETS, HOOKS, MODELS
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
 from mmseg_uvpt.datasets import checked_files
-from mmseg_uvpt.datasets.cityscapes import CityscapesDataset
+from mmseg_uvpt.datasets.cityscapes import CheckedCityscapesDataset
 from mmseg_uvpt.datasets.source import GTADataset
 from mmseg_uvpt.engine.config.reading import read
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_image, predict_images
@@ -195,7 +195,7 @@ class FiveSource(GTADataset):
 
 
 @DATASETS.register_module()
-class FiveTarget(CityscapesDataset):
+class FiveTarget(CheckedCityscapesDataset):
     METAINFO: ClassVar[dict] = FIVE
 
 

@@ -54,4 +54,4 @@ def use_cache(cfg: Config, folder: str | None, *loaders: str) -> None:
 
     for name in loaders:
         if cfg.get(name):
-            cfg[name] = through_cache(cfg[name].to_dict(), folder)
+            cfg[name] = through_cache(cfg[name], folder)

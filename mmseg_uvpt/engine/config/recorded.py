@@ -4,27 +4,38 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.uvpt import translate, uvpt_config
 
+_RENAMED = {'CityscapesDataset': 'CheckedCityscapesDataset'}  # was in mmseg's place in version 0.1
+
 
 def as_written(cfg: Config) -> None:
     """Turn a recorded config into one as a user writes it, in place; others stay as they are.
 
-    Entries of version 0.1 go where they are now, and pipelines that begin with the `ImageCache` of
-    ``uvpt.image_cache`` name its transforms again, by which options change them.
+    Entries of version 0.1 go where they are now, and data sets get the names that they have now.
+    Pipelines that begin with the `ImageCache` of ``uvpt.image_cache`` name its transforms again, by
+    which options change them.
     """
     translate(cfg)
     folder = uvpt_config(cfg).image_cache
-    for name in cfg if folder else ():
-        if name.endswith('_dataloader') and isinstance(cfg[name], dict):
-            cfg[name] = _without_cache(cfg[name].to_dict(), folder)
+    for name in cfg:
+        if name.endswith('_dataloader'):
+            _rewrite(cfg[name], folder)
 
 
-def _without_cache(node: object, folder: str) -> object:
-    if isinstance(node, dict):
-        return {key: _without_cache(value, folder) for key, value in node.items()}
-    if not isinstance(node, list):
-        return node
-    steps = []
-    for step in node:
-        is_cache = isinstance(step, dict) and step.get('type') == 'ImageCache'
-        steps += step['transforms'] if is_cache and step['folder'] == folder else [step]
-    return [_without_cache(step, folder) for step in steps]
+def _rewrite(node: object, folder: str | None) -> None:
+    if isinstance(node, list | tuple):
+        for each in node:
+            _rewrite(each, folder)
+    if not isinstance(node, dict):
+        return
+    if node.get('type') in _RENAMED:
+        node['type'] = _RENAMED[node['type']]
+    for key, value in list(node.items()):
+        if key == 'pipeline':
+            node[key] = [step for part in value for step in _without_cache(part, folder)]
+        else:
+            _rewrite(value, folder)
+
+
+def _without_cache(step: dict, folder: str | None) -> list[dict]:
+    is_cache = isinstance(step, dict) and step.get('type') == 'ImageCache'
+    return step['transforms'] if is_cache and step['folder'] == folder else [step]
