@@ -53,12 +53,12 @@ def main() -> None:
         raise UserError(f'--page takes a Markdown table, not --format {args.format}')
 
     from mmseg_uvpt.files import write_whole
-    from mmseg_uvpt.sweep import markdown, records, results_table
+    from mmseg_uvpt.sweep import results_table, table_formats
 
-    made = {'markdown': markdown.to_markdown, 'csv': records.to_csv, 'json': records.to_json}
-    text = made[args.format](results_table.collect(args.config_root, args.work_roots))
+    to_text = getattr(table_formats, f'to_{args.format}')
+    text = to_text(results_table.collect(args.config_root, args.work_roots))
     if args.page:
-        markdown.update_page(args.page, text)
+        table_formats.update_page(args.page, text)
     elif args.out:
         _refuse_other_file(args.out)
         with write_whole(args.out, 'w') as file:

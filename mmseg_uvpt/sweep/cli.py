@@ -1,6 +1,7 @@
 """What the four launchers do: arguments, job list, engine, exit status."""
 
 import argparse
+import functools
 import shlex
 import signal
 import sys
@@ -16,17 +17,8 @@ _SHORTEST = 10  # minutes: Slurm warns a job two minutes before its limit, and a
 REPOSITORY = Path(__file__).resolve().parents[2]
 # what the launchers set for each job
 _SET = (
-    '--work-dir',
-    '--data-root',
-    '--seed',
-    '--resume',
-    '--resume-anyway',
-    '--launcher',
-    '--out',
-    '--config',
-    '--checkpoint',
-    '--source-checkpoint',
-    '--pseudo-label-dir',
+    *('--work-dir', '--data-root', '--seed', '--resume', '--resume-anyway', '--launcher', '--out'),
+    *('--config', '--checkpoint', '--source-checkpoint', '--pseudo-label-dir'),
     '--pseudo_label_dir',
 )
 STATES = """\
@@ -66,84 +58,39 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add('--list', action='store_true', help='print the jobs with their states, run none')
     add('--dry-run', action='store_true', help='print the commands of the jobs to run, run none')
-    add(
-        '--only',
-        nargs='+',
-        default=[],
-        metavar='GLOB',
-        help="jobs whose names contain this, e.g. 'swin*gta5*'",
-    )
-    add(
-        '--again',
-        action='store_true',
-        help='also run what is done; old results are kept in <folder>.<time>',
-    )
+    named = "jobs whose names contain this, e.g. 'swin*gta5*'"
+    add('--only', nargs='+', default=[], metavar='GLOB', help=named)
+    again = 'also run what is done; old results are kept in <folder>.<time>'
+    add('--again', action='store_true', help=again)
     add('--seeds', nargs='+', type=seed, default=[0], metavar='N', help='a job each (default: 0)')
-    places = parser.add_argument_group('files')
-    places.add_argument(
-        '--config-root',
-        type=Path,
-        default=REPOSITORY / 'configs',
-        metavar='DIR',
-        help='holds pretrain/ and uni_uvpt/ (default: configs)',
-    )
-    places.add_argument(
-        '--data-root', '--data_url', metavar='DIR', help=f"{DATA_ROOT} (the configs': data)"
-    )
-    places.add_argument(
-        '--work-root',
-        '--train_url',
-        type=Path,
-        default=Path('work_dirs/sweep'),
-        metavar='DIR',
-        help='takes seed<N>/<stage>/<job> (default: work_dirs/sweep)',
-    )
     if stage == 'test':
-        parser.add_argument(
-            '--source-only',
-            action='store_true',
-            help='score the source models instead of the adapted ones',
-        )
-    _add_engine(parser)
-    return parser
+        source_only = 'score the source models instead of the adapted ones'
+        add('--source-only', action='store_true', help=source_only)
 
+    add = functools.partial(parser.add_argument_group('files').add_argument, metavar='DIR')
+    configs = 'holds pretrain/ and uni_uvpt/ (default: configs)'
+    add('--config-root', type=Path, default=REPOSITORY / 'configs', help=configs)
+    add('--data-root', '--data_url', help=f"{DATA_ROOT} (the configs': data)")
+    work_root = Path('work_dirs/sweep')
+    taken = f'takes seed<N>/<stage>/<job> (default: {work_root})'
+    add('--work-root', '--train_url', type=Path, default=work_root, help=taken)
 
-def _add_engine(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group('where jobs run')
-    add = group.add_argument
+    add = parser.add_argument_group('where jobs run').add_argument
     add('--engine', choices=['local', 'slurm'], default='local', help='default: local')
-    add(
-        '--gpus-per-job',
-        type=whole_number,
-        default=1,
-        metavar='N',
-        help='more than 1: through torchrun; 0: on processors (default: 1, locally where there is '
-        'a GPU)',
+    gpus = (
+        'more than 1: through torchrun; 0: on processors (default: 1, locally where there is a GPU)'
     )
-    add(
-        '--jobs-per-gpu',
-        type=positive_int,
-        default=1,
-        metavar='N',
-        help='local: jobs that share a GPU or, where there is none, the processors (default: 1)',
-    )
+    add('--gpus-per-job', type=whole_number, default=1, metavar='N', help=gpus)
+    shared = 'local: jobs that share a GPU or, where there is none, the processors (default: 1)'
+    add('--jobs-per-gpu', type=positive_int, default=1, metavar='N', help=shared)
     add('--partition', help="slurm: default: the cluster's")
-    add(
-        '--time',
-        type=positive_int,
-        metavar='MINUTES',
-        help='slurm: limit of a job, which is resubmitted when it is reached (default: 1440)',
-        default=1440,
-    )
+    limit = 'slurm: limit of a job, which is resubmitted when it is reached (default: 1440)'
+    add('--time', type=positive_int, metavar='MINUTES', default=1440, help=limit)
     add('--array-limit', type=positive_int, metavar='N', help='slurm: jobs that run at once')
-    add(
-        '--sbatch',
-        nargs='+',
-        type=key_and_value,
-        default=[],
-        metavar='KEY=VALUE',
-        help='slurm: further options of sbatch, e.g. account=abc cpus-per-task=8',
-    )
+    pairs = {'nargs': '+', 'type': key_and_value, 'default': [], 'metavar': 'KEY=VALUE'}
+    further = 'slurm: further options of sbatch, e.g. account=abc cpus-per-task=8'
+    add('--sbatch', **pairs, help=further)
+    return parser
 
 
 def _examples(program: str) -> str:
@@ -197,7 +144,7 @@ def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:
         # absolute: jobs go on wherever the launcher is called from the next time
         work_root=args.work_root.resolve(),
         data_root=args.data_root and absolute(args.data_root),
-        source_only=getattr(args, 'source_only', False),
+        source_only='source_only' in args and args.source_only,
         gpus=args.gpus_per_job,
         extra=tuple(extra),
     )

@@ -33,34 +33,16 @@ def console() -> Console:
 def job_table(statuses: Mapping[Job, Status]) -> Table:
     """Return the job list: rows with model, what they need and make, state and score."""
     table = Table(box=None, pad_edge=False, header_style='bold')
-    columns = (
-        'job',
-        'method',
-        'backbone',
-        'source',
-        'model',
-        'needs',
-        'makes',
-        'state',
-        'score',
-        '',
-    )
-    for column in columns:
-        table.add_column(column, overflow='fold')
+    names = ('job', 'method', 'backbone', 'source', 'model', 'needs', 'makes', 'state', 'score', '')
+    for name in names:
+        table.add_column(name, overflow='fold')
     for job, status in statuses.items():
         row = job.row
-        cells = (
-            job.name,
-            row.method,
-            row.backbone,
-            row.source,
-            *_inputs_and_result(job, status.state),
-        )
+        described = (job.name, row.method, row.backbone, row.source)
         table.add_row(
-            *map(Text, cells),
+            *map(Text, (*described, *_inputs_and_result(job, status.state))),
             Text(status.state.value, _STYLES.get(status.state, '')),
-            Text(score_text(job)),
-            Text(status.note),
+            *map(Text, (score_text(job), status.note)),
         )
     return table
 

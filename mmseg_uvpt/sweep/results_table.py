@@ -5,6 +5,7 @@ Only JSON files are read there, none of the configs: those of other people's run
 
 import os
 import re
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -98,9 +99,25 @@ class Result:
     runs: list[Run]
 
     @property
+    def facts(self) -> dict:
+        """Seeds, iterations, mean hours (None where no run says) and hardware of the runs."""
+        hours = [run.hours for run in self.runs if run.hours is not None]
+        return {
+            'seeds': [run.seed for run in self.runs],
+            'iterations': sorted({run.iterations for run in self.runs if run.iterations}),
+            'hours': statistics.mean(hours) if hours else None,
+            'hardware': sorted({run.hardware for run in self.runs if run.hardware}),
+        }
+
+    @property
     def sizes(self) -> list[int]:
         """Class sets that count for the row: those published, else all."""
         return [s for s in SIZES if s in self.published_adapted or not self.published_adapted]
+
+    def published(self, size: int) -> tuple[float | None, float | None, float | None]:
+        """Return what was published: source-only, adapted, and the gain."""
+        source, adapted = self.published_source.get(size), self.published_adapted.get(size)
+        return source, adapted, None if None in (source, adapted) else round(adapted - source, 6)
 
     def models(self, which: str) -> str:
         """Return ``'source_model'`` or ``'adapted_model'`` of the runs; empty where none is."""

@@ -1,12 +1,29 @@
-"""What state a job is in. It is read from the job's folder alone, so any launcher can tell."""
+"""What state a job is in, and what its log tells.
 
+Both are read from the job's folder alone, so any launcher can tell.
+"""
+
+import re
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple
 
 from mmseg_uvpt.errors import STOPPED, UserError
-from mmseg_uvpt.sweep import attempt, log
+from mmseg_uvpt.sweep import attempt
 from mmseg_uvpt.sweep.jobs import Job
+
+_TAIL = 20_000  # bytes that are enough to find the last line of progress
+_LINES = re.compile(r'[\r\n]+')
+# mmengine's lines, and ours
+_LOGGED = re.compile(
+    r'Iter\((?P<phase>\w+)\) +\[ *(?P<done>\d+)/(?P<total>\d+)\]'
+    r'(?:.*?eta: (?P<left>(?:\d+ days?, )?[\d:]+))?'
+)
+_PROGRESS = re.compile(
+    r'^(?P<phase>\w[\w, ]*): (?P<done>\d+)/(?P<total>\d+) \w+, (?P<left>.*\d:\d\d) left$'
+)
+_STAMP = re.compile(r'^\d\d/\d\d \d\d:\d\d:\d\d - mmengine - ')
 
 
 class State(Enum):
@@ -46,8 +63,8 @@ def _status_of(job: Job, queue: Mapping[str, str]) -> Status:
     in_slurm = queue.get(record.get('slurm'))
     if attempt.is_running(job.folder):
         place = f'{last.get("host", "?")} {last.get("where", "")}'.strip()
-        progress = log.progress(job.folder / attempt.LOG)
-        return Status(State.RUNNING, f'{progress} ({place})' if progress else place)
+        done = progress(job.folder / attempt.LOG)
+        return Status(State.RUNNING, f'{done} ({place})' if done else place)
     if job.done():
         return Status(State.DONE, _out_of_date(job))
     if in_slurm:
@@ -68,7 +85,7 @@ def failure(status: int, job: Job) -> str:
     how = f'exit status {status}' if status >= 0 else f'killed by signal {-status}'
     if status == 0:
         how += ', but the result is not there'
-    return f'{how}\n{log.last_lines(job.folder / attempt.LOG)}'.strip()
+    return f'{how}\n{last_lines(job.folder / attempt.LOG)}'.strip()
 
 
 def _out_of_date(job: Job) -> str:
@@ -81,3 +98,31 @@ def _out_of_date(job: Job) -> str:
     except OSError:
         return ''
     return f'{job.needs.name} is newer: run it again with --again' if newer else ''
+
+
+def progress(log: Path) -> str:
+    """Return how far a job is, such as ``'train 50/40000, 3:20:11 left'``; empty if unknown."""
+    for line in reversed(_lines(log)):
+        found = _LOGGED.search(line) or _PROGRESS.search(line)
+        if found:
+            left = f', {found["left"]} left' if found['left'] else ''
+            return f'{found["phase"]} {found["done"]}/{found["total"]}{left}'
+    return ''
+
+
+def last_lines(log: Path, most: int = 3, width: int = 300) -> str:
+    """Return the end of a log without its stamps; the lines of mmengine's warnings included."""
+    lines = [_STAMP.sub('', line)[:width] for line in _lines(log)]
+    return '\n'.join(lines[-most:])
+
+
+def _lines(log: Path) -> list[str]:
+    try:
+        with open(log, 'rb') as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
+            text = file.read().decode(errors='replace')
+    except OSError:
+        return []
+    lines = [line.rstrip() for line in _LINES.split(text) if line.strip()]
+    begins = [i for i, line in enumerate(lines) if line.startswith('$ ')]  # an attempt's command
+    return lines[begins[-1] + 1 :] if begins else lines

@@ -51,7 +51,7 @@ from mmseg_uvpt.engine.work_folder import claim
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.minicity import production
 from mmseg_uvpt.ops import build
-from mmseg_uvpt.sweep import attempt, markdown, records, results_table, scores
+from mmseg_uvpt.sweep import attempt, results_table, scores, table_formats
 from mmseg_uvpt.sweep.rows import Row
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also where no conftest.py did
@@ -278,7 +278,7 @@ def table_of(root: Path) -> str:
     """Return the results of one row of a work root, in all three forms."""
     run = results_table._run(ROW, root, 0, root / 'seed0', (None, None))
     table = [results_table.Result(ROW, None, {}, {}, [run] if run else [])]
-    forms = markdown.to_markdown, records.to_csv, records.to_json
+    forms = table_formats.to_markdown, table_formats.to_csv, table_formats.to_json
     text = ''.join(form(table) for form in forms)
     return text.replace(json.dumps(str(root)), 'root')
 

@@ -31,10 +31,10 @@ from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.files import write_json, write_png, write_whole
 from mmseg_uvpt.minicity import production
-from mmseg_uvpt.sweep import markdown
+from mmseg_uvpt.sweep import table_formats
 from mmseg_uvpt.sweep.attempt import Attempt
 
-PAGE = f'# Page\n\n{markdown.BEGIN}\n{markdown.END}\n\n{"The rest of it. " * 20}\n'
+PAGE = f'# Page\n\n{table_formats.BEGIN}\n{table_formats.END}\n\n{"The rest of it. " * 20}\n'
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _table(folder: Path, number: int) -> None:
     page = folder / 'README.md'
     if not page.exists():
         page.write_text(PAGE)
-    markdown.update_page(page, f'| {number} |\n')
+    table_formats.update_page(page, f'| {number} |\n')
 
 
 def _file(name: str, data: Callable[[int], bytes]) -> Callable[[Path, int], None]:

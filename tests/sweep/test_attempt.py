@@ -56,7 +56,7 @@ def test_record_and_log(tmp_path):
     assert 'hello' in (job.folder / 'job.log').read_text()
 
 
-def test_variables_reach_the_script_and_each_attempt_is_captured(tmp_path):
+def test_variables_reach_the_script_and_each_attempt_is_recorded(tmp_path):
     (job,) = fake_jobs(tmp_path, "import os, sys; print(os.environ['SEEN']); sys.exit(3)")
     for _ in range(2):
         assert Attempt(job, {'SEEN': 'this'}).wait() == 3

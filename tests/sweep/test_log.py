@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmseg_uvpt.sweep.log import last_lines, progress
+from mmseg_uvpt.sweep.status import last_lines, progress
 
 TRAIN = (
     '11/25 19:10:14 - mmengine - INFO - Iter(train) [  50/40000]  lr: 1e-06  eta: 1 day, 3:20:11  '

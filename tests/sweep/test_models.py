@@ -18,10 +18,10 @@ import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.sweep import attempt
 from mmseg_uvpt.sweep.cli import main
 from mmseg_uvpt.sweep.jobs import Settings
-from mmseg_uvpt.sweep.markdown import to_markdown
 from mmseg_uvpt.sweep.results_table import collect
 from mmseg_uvpt.sweep.stages import list_jobs
 from mmseg_uvpt.sweep.status import State, status_of
+from mmseg_uvpt.sweep.table_formats import to_markdown
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROW = 'sss_swin-b_gta5'

@@ -14,9 +14,8 @@ from statistics import mean, stdev
 import pytest
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.sweep.markdown import BEGIN, END, to_markdown, update_page
-from mmseg_uvpt.sweep.records import to_csv, to_json
 from mmseg_uvpt.sweep.results_table import collect
+from mmseg_uvpt.sweep.table_formats import BEGIN, END, to_csv, to_json, to_markdown, update_page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / 'configs'

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.sweep.markdown import to_markdown
-from mmseg_uvpt.sweep.records import to_csv, to_json
 from mmseg_uvpt.sweep.results_table import collect
+from mmseg_uvpt.sweep.table_formats import to_csv, to_json, to_markdown
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

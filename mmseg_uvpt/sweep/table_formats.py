@@ -1,0 +1,147 @@
+"""The results as Markdown, as JSON and as CSV; and the table's place in a page."""
+
+import csv
+import io
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import why_unreadable, write_whole
+from mmseg_uvpt.sweep.results_table import Result
+from mmseg_uvpt.sweep.scores import SIZES
+
+BEGIN, END = '<!-- made by tools/results_table.py -->', '<!-- end of what it made -->'
+_MODELS, _FIGURES = ('source_model', 'adapted_model'), ('source', 'adapted', 'gain')
+
+
+def to_records(results: Sequence[Result]) -> list[dict]:
+    """Return a flat record for each row and class set, with means and deviations over the runs."""
+    records = []
+    for result in results:
+        for size in SIZES:
+            row, published = result.row, result.published(size)
+            record = {
+                **{'method': row.method, 'backbone': row.backbone, 'source': row.source},
+                'config': (row.adaptation or row.pretraining).name,
+                'classes': size,
+                **{which: result.models(which) for which in _MODELS},
+            }
+            names = ('source_only', 'adapted', 'gain')
+            record |= {f'published_{n}': v for n, v in zip(names, published, strict=True)}
+            for what, name in zip(_FIGURES, names, strict=True):
+                values = result.measured(what, size)
+                record[name] = statistics.mean(values) if values else None
+                record[f'{name}_deviation'] = statistics.stdev(values) if len(values) > 1 else None
+            records.append(record | result.facts)
+    return records
+
+
+def to_json(results: Sequence[Result]) -> str:
+    """Return the records, and below them each run, as JSON."""
+    runs = [{'row': result.row.name, **vars(run)} for result in results for run in result.runs]
+    whole = {'unit': 'mIoU in percent', 'table': to_records(results), 'runs': runs}
+    return json.dumps(whole, indent=2, allow_nan=False) + '\n'
+
+
+def to_csv(results: Sequence[Result]) -> str:
+    """Return the records as CSV; the entries of lists are separated by semicolons."""
+    records = to_records(results)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, records[0])
+    writer.writeheader()
+    for record in records:
+        writer.writerow(
+            {k: '; '.join(map(str, v)) if isinstance(v, list) else v for k, v in record.items()}
+        )
+    return text.getvalue()
+
+
+def to_markdown(results: Sequence[Result], config_root: str = 'configs') -> str:
+    """Return the table: what was published, and what was measured beside it if anything was.
+
+    Args:
+        results: of `results_table.collect`.
+        config_root: as links shall name it.
+    """
+    measured = any(result.runs for result in results)
+    figures = ['source-only', 'adapted', 'gain']
+    head = ['pretraining, backbone, source', 'classes']
+    if measured:
+        head += [f'published: {figure}' for figure in figures]
+        head += ['models', *(f'ours: {figure}' for figure in figures)]
+        head += ['iterations', 'seeds', 'hardware', 'hours']
+    else:
+        head += [*figures, 'config', 'adapted model']
+    lines = []
+    for result in results:
+        for size in result.sizes:
+            source, adapted, gain = result.published(size)
+            known = (_number(source), _number(adapted), _number(gain, '+'))
+            more = _measured(result, size) if measured else _links(result, size, config_root)
+            lines.append(_line([str(result.row), str(size), *known, *more]))
+    return '\n'.join([_line(head), '|---' * len(head) + '|', *lines]) + '\n'
+
+
+def _links(result: Result, size: int, config_root: str) -> list[str]:
+    """Return config and released model, in the first line of a row."""
+    if size != result.sizes[0]:
+        return ['', '']
+    path, model = result.row.adaptation, result.released
+    link = f'[`{path.name}`]({config_root}/{path.parent.name}/{path.name})' if path else ''
+    return [link, f'`{model}`' if model else '']
+
+
+def _measured(result: Result, size: int) -> list[str]:
+    models = ' / '.join(result.models(which) or '-' for which in _MODELS) if result.runs else ''
+    ours = [
+        _over_seeds(result.measured(what, size), len(result.runs), '+' if what == 'gain' else '')
+        for what in _FIGURES
+    ]
+    facts = result.facts
+    return [
+        *(models, *ours, ', '.join(map(str, facts['iterations']))),
+        *(', '.join(map(str, facts['seeds'])), '; '.join(facts['hardware'])),
+        '' if facts['hours'] is None else f'{facts["hours"]:.1f}',
+    ]
+
+
+def _over_seeds(values: list[float], seeds: int, sign: str = '') -> str:
+    """Return a value, or the mean of several with their sample standard deviation.
+
+    Where fewer than all seeds have a value, their number is said.
+    """
+    if not values:
+        return ''
+    mean = _number(statistics.mean(values), sign)
+    spread = '' if len(values) == 1 else f' ± {statistics.stdev(values):.1f}'
+    return mean + spread + ('' if len(values) == seeds else f' (n={len(values)})')
+
+
+def _number(value: float | None, sign: str = '') -> str:
+    return '' if value is None else f'{round(value, 1) + 0.0:{sign}.1f}'  # 0.0, not -0.0
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f'| {" | ".join(cells)} |'
+
+
+def update_page(page: Path, table: str) -> None:
+    """Put a table into a page, between the two comments that mark its place.
+
+    Raises:
+        UserError: the page has no such place, or cannot be read or written.
+    """
+    try:
+        text = page.read_text(encoding='utf-8')
+    except OSError as error:
+        raise UserError(f'{page} {why_unreadable(page, error)}') from error
+    except ValueError as error:
+        raise UserError(f'{page} is no text in UTF-8: {error}') from error
+    pattern = re.compile(f'({re.escape(BEGIN)}\n).*?({re.escape(END)})', re.DOTALL)
+    if not pattern.search(text):
+        raise UserError(f'{page} has no place for the table: a line {BEGIN} and a line {END}')
+    with write_whole(page, 'w') as file:
+        file.write(pattern.sub(lambda m: f'{m[1]}\n{table}\n{m[2]}', text, count=1))
