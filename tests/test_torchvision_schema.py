@@ -1,7 +1,7 @@
 """Importing the package is cheap, and enough for torchvision and mmseg beside a CPU build of torch.
 
 The cases are run with a torch and a torchvision of a few lines, which have the real ones' order of
-imports. The real ones are there in all other tests, and by themselves in that of model/README.md
+imports. The real ones are there in all other tests, and by themselves in that of README.md
 (`models/test_checkpoints.py`).
 """
 

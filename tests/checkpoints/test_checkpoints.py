@@ -240,9 +240,9 @@ def test_an_imagenet_file_of_another_model_is_refused(build, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_page_of_the_models_shows_code_that_runs(build, tmp_path):
-    """model/README.md: import, load, label a photograph of any size; in a process of its own."""
-    page = (REPOSITORY / 'model/README.md').read_text()
+def test_the_readme_shows_code_that_runs(build, tmp_path):
+    """Import, load, label a photograph of any size; in a process of its own."""
+    page = (REPOSITORY / 'README.md').read_text()
     code = page.split('```python')[1].split('```')[0]
     path = save_released(randomised(build('swin-nano_uni-uvpt')), tmp_path / 'released.pth')
     photo = tmp_path / 'photo.png'
@@ -250,12 +250,12 @@ def test_the_page_of_the_models_shows_code_that_runs(build, tmp_path):
     cv2.imwrite(str(photo), pixels)
     for written, meant in {
         'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py': 'configs/demo/uni-uvpt_swin-nano.py',
-        "'model/Uni-UVPT_models/...'": repr(str(path)),
+        "'CHECKPOINT.pth'": repr(str(path)),
         "'photo.png'": repr(str(photo)),
     }.items():
         assert written in code
         code = code.replace(written, meant)
-    run = [sys.executable, '-c', f'{code}\nprint(tuple(label.shape))']
+    run = [sys.executable, '-c', f'{code}\nprint(tuple(classes.shape))']
     environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
     done = subprocess.run(run, capture_output=True, text=True, cwd=REPOSITORY, env=environment)
     assert done.stdout.strip().endswith('(1, 45, 77)'), done.stderr
