@@ -46,6 +46,7 @@ def draw_method() -> plt.Figure:
 
 
 def draw_views(ax: Axes) -> None:
+    """Draw the three sizes of a photograph."""
     for side, bottom, name in ((2.8, 43, '1/2'), (5, 34.3, '1'), (8.4, 22.2, '2')):
         ax.add_patch(Rectangle((5.9 - side / 2, bottom), side, side, **style('data')))
         write(ax, 5.9, bottom + side / 2, name, 8)

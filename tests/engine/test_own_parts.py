@@ -39,10 +39,11 @@ class WatchfulHook(LabelCorrectionHook):
 
 @MODELS.register_module()
 class SharpUVPT(UniUVPT):
-    """Punishes a mixture that is unsure."""
+    """Punishes view 1 where it is unsure."""
 
     def loss_by_views(self, views):
-        return {**super().loss_by_views(views), 'loss_sharp': 1 - views.mixture.amax(1).mean()}
+        unsure = 1 - views.logits[0].softmax(1).amax(1).mean()
+        return {**super().loss_by_views(views), 'loss_sharp': unsure}
 
 
 @pytest.fixture
