@@ -13,6 +13,9 @@ PAGES = sorted(p for g in ('*.md', '*/*.md', 'docs/*/*.md') for p in REPOSITORY.
 CODE = re.compile(r'^ {4}[^\n]*$|^```.*?^```', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\[([^\]]+)\]\(([^)#\s]+)[^)]*\)')
 NAME = re.compile(r'`(\w+)`')
+MENTIONED = re.compile(
+    r'`((?:mmseg_uvpt|tests|tools|benchmarks|configs|docs)/[\w./-]+)`|python ((?:\w+/)*\w+\.py)'
+)
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
@@ -29,6 +32,12 @@ def test_links_lead_to_files_and_to_what_they_name(page):
             if not re.search(defined, path.read_text(), re.MULTILINE):
                 wrong.append(f'{target} does not define {text}')
     assert not wrong, '\n'.join(wrong)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_files_that_are_mentioned_exist(page):
+    files = {''.join(match) for match in MENTIONED.findall(page.read_text())}
+    assert not [file for file in files if not (REPOSITORY / file).exists()]
 
 
 def test_the_script_draws_the_figures(tmp_path):
