@@ -24,9 +24,9 @@ MODELS_MAY = (
 ABOVE_ENGINE = ('engine', 'sweep', 'demo')
 IMPORT_ENGINE = {
     'register.py',  # puts all parts into the registries, those of the engine too
-    'checkpoints/zoo.py',  # still to be moved: reads the recipe of a file
 }
 FORCE = {'checkpoints/loading.py'}  # mmseg's `init_model` reads files by nothing else
+BESIDE_THEM = {'ops/build.py'}  # find files that lie beside them
 # of mmengine's runner, but for its arguments
 MMENGINE_READS = {
     *('activation_checkpointing', 'custom_imports', 'efficient_conv_bn_eval'),
@@ -88,6 +88,17 @@ def test_nothing_takes_a_name_from_somebody_else():
         and any(keyword.arg == 'force' for keyword in node.keywords)
     }
     assert found <= FORCE
+
+
+def test_one_function_knows_where_the_repository_is():
+    """`shipped` finds what a wheel carries elsewhere than a checkout does."""
+    found = {
+        name(path)
+        for path in FILES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Name) and node.id == '__file__'
+    }
+    assert found <= {'shipped.py', *BESIDE_THEM}
 
 
 def test_no_object_changes_its_class():

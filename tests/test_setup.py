@@ -3,6 +3,7 @@
 install.sh runs here with an interpreter that only notes what pip would be asked to do.
 """
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from mmseg_uvpt.shipped import shipped
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCRIPTS = ['install.sh', '.ci/run']
@@ -348,3 +351,33 @@ def test_a_stale_active_environment_is_not_made(clone, tmp_path):
     status, printed, calls = clone.install(VIRTUAL_ENV=str(tmp_path / 'gone'))
     assert (status, calls) == (1, [])
     assert 'VIRTUAL_ENV' in printed
+
+
+def test_a_wheel_carries_recipes_and_the_list_of_files(tmp_path):
+    """They are found in it by the function that finds them in a checkout."""
+    source, wheel = tmp_path / 'source', tmp_path / 'wheel'
+    for name in ('mmseg_uvpt', 'configs'):
+        ignored = shutil.ignore_patterns('__pycache__', '*.so', 'minicity', 'demo')
+        shutil.copytree(REPOSITORY / name, source / name, ignore=ignored)
+    (source / 'model').mkdir()
+    for name in ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'model/zoo.json'):
+        shutil.copy(REPOSITORY / name, source / name)
+    build = f'from setuptools import build_meta; build_meta.build_wheel({str(wheel)!r})'
+    run = {'check': True, 'capture_output': True, 'text': True}
+    subprocess.run([sys.executable, '-c', build], cwd=source, **run)
+    shutil.unpack_archive(next(wheel.glob('*.whl')), tmp_path / 'installed', 'zip')
+    ask = (
+        'from mmseg_uvpt.shipped import shipped; '
+        "print(shipped('configs/pretrain/sss_swin-b_gta5.py'), shipped('model/zoo.json'))"
+    )
+    environment = {**os.environ, 'PYTHONPATH': str(tmp_path / 'installed')}
+    done = subprocess.run([sys.executable, '-c', ask], cwd=tmp_path, env=environment, **run)
+    for path in map(Path, done.stdout.split()):
+        assert path.is_relative_to(tmp_path / 'installed')
+        there = REPOSITORY / path.relative_to(tmp_path / 'installed/mmseg_uvpt/_data')
+        assert path.read_text() == there.read_text()
+
+
+def test_a_checkout_has_them_at_the_top():
+    assert shipped('configs') == REPOSITORY / 'configs'
+    assert json.loads(shipped('model/zoo.json').read_text())

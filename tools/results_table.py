@@ -8,8 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmseg_uvpt.errors import UserError, run_cli
-
-REPOSITORY = Path(__file__).resolve().parents[1]
+from mmseg_uvpt.shipped import shipped
 
 EXAMPLE = """\
 example:
@@ -33,7 +32,7 @@ def parse_arguments() -> argparse.Namespace:
         'work_roots', nargs='*', type=Path, help='that launchers worked in; none: published only'
     )
     parser.add_argument(
-        '--config-root', type=Path, default=REPOSITORY / 'configs', help='default: configs'
+        '--config-root', type=Path, default=shipped('configs'), help='default: configs'
     )
     parser.add_argument(
         '--format', choices=['markdown', 'csv', 'json'], default='markdown', help='of the output'

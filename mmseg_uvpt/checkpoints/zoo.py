@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, read_json, why_unreadable
+from mmseg_uvpt.shipped import shipped
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-ZOO = REPOSITORY / 'model/zoo.json'
+ZOO = shipped('model/zoo.json')
 STAGES = {
     'imagenet': 'ImageNet weights, for `pretrain.py`',
     'style': 'Style networks, for `pretrain.py` with source-GtA',
@@ -213,6 +213,7 @@ def check_contents(entry: ZooFile, path: Path) -> str:
     Raises:
         UserError: the file cannot be read or does not fit, or the config does not read it.
     """
+    from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
 
@@ -221,10 +222,9 @@ def check_contents(entry: ZooFile, path: Path) -> str:
     from mmseg_uvpt.augmentation.weights import NETWORKS, fit_weights
     from mmseg_uvpt.checkpoints.loading import fit, fit_imagenet_weights, load_file, state_dict_of
     from mmseg_uvpt.checkpoints.shapes import shapes_only
-    from mmseg_uvpt.engine.config.reading import read
 
     init_default_scope('mmseg')
-    cfg = read(REPOSITORY / entry.config)
+    cfg = Config.fromfile(shipped(entry.config))
     if entry.stage == 'imagenet':
         with shapes_only():
             backbone = MODELS.build(cfg.model.backbone)

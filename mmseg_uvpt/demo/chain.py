@@ -16,8 +16,7 @@ from pathlib import Path
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from mmseg_uvpt.shipped import CHECKOUT
 
 STAGES = {'sss': 7, 'gta': 8}  # by kind of source model
 
@@ -199,7 +198,7 @@ def run(stage: Stage, root: Path, position: str) -> float:
         if stage.training and (stage.training / CONFIG).is_file():
             command = [*command, '--resume']
         print(f'$ python {shlex.join(command)}', flush=True)
-        status = subprocess.run([sys.executable, *command], cwd=REPOSITORY).returncode
+        status = subprocess.run([sys.executable, *command], cwd=CHECKOUT).returncode
         if status:
             raise UserError(
                 f'the demo stopped at "{stage.title}" (exit status {status}, see above). '

@@ -12,9 +12,9 @@ from mmseg_uvpt.arguments import key_and_value, positive_int, seed, whole_number
 from mmseg_uvpt.engine.scripts import published
 from mmseg_uvpt.engine.scripts.options import DATA_ROOT
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.shipped import shipped
 
 _SHORTEST = 10  # minutes: Slurm warns a job two minutes before its limit, and a start takes one
-REPOSITORY = Path(__file__).resolve().parents[2]
 # what the launchers set for each job
 _SET = (
     *('--work-dir', '--data-root', '--seed', '--resume', '--resume-anyway', '--launcher', '--out'),
@@ -69,7 +69,7 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
 
     add = functools.partial(parser.add_argument_group('files').add_argument, metavar='DIR')
     configs = 'holds pretrain/ and uni_uvpt/ (default: configs)'
-    add('--config-root', type=Path, default=REPOSITORY / 'configs', help=configs)
+    add('--config-root', type=Path, default=shipped('configs'), help=configs)
     add('--data-root', '--data_url', help=f"{DATA_ROOT} (the configs': data)")
     work_root = Path('work_dirs/sweep')
     taken = f'takes seed<N>/<stage>/<job> (default: {work_root})'

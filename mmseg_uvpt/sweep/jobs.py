@@ -14,10 +14,10 @@ from mmengine.config import Config
 from mmseg_uvpt.engine.config.reading import resolve
 from mmseg_uvpt.engine.scripts import options
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.shipped import CHECKOUT
 from mmseg_uvpt.sweep.models import Model, choose, released_source
 from mmseg_uvpt.sweep.rows import Row
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PRETRAIN, PSEUDO_LABEL, TRAIN = 'pretrain', 'pseudo_label', 'train'  # stages and their folders
 
 
@@ -154,7 +154,7 @@ class Job(ABC):
         arguments = [*self.arguments(), *self.settings.extra]
         if self.settings.data_root:
             arguments += ['--data-root', self.settings.data_root]
-        script = shown(REPOSITORY / self.script)
+        script = shown(CHECKOUT / self.script)
         if self.settings.gpus > 1:
             launch = [
                 '-m',

@@ -61,11 +61,11 @@ def test_stages_are_commands_of_the_project(backbone, source, tune, tmp_path):
     assert len(stages) == chain.STAGES[source] == len({s.name for s in stages})
     commands = [command for s in stages for command in s.commands]
     for command in commands:
-        assert (chain.REPOSITORY / command[0]).is_file(), command[0]
+        assert (chain.CHECKOUT / command[0]).is_file(), command[0]
         for word in command:
             if word.startswith('configs/'):
                 assert f'{backbone}-nano' in word
-                assert (chain.REPOSITORY / word).is_file(), word
+                assert (chain.CHECKOUT / word).is_file(), word
     adapting = next(c for c in commands if c[0] == 'train.py')
     assert ('model.tune=' + tune in adapting) == (tune != 'prompts')
     assert 'train_cfg.max_iters=3' in adapting

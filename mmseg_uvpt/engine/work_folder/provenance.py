@@ -17,15 +17,15 @@ import mmseg_uvpt
 from mmseg_uvpt.acceleration.accelerate import Change
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
 from mmseg_uvpt.files import file_hash, write_json, write_whole
+from mmseg_uvpt.shipped import CHECKOUT
 
-REPOSITORY = Path(mmseg_uvpt.__file__).resolve().parents[1]
 _PACKAGES = (
     *('numpy', 'timm', 'onedl-mmcv', 'onedl-mmsegmentation'),
     *('opencv-python', 'opencv-python-headless'),  # either may be what is installed, or both
 )
 
 
-def git_revision(repository: Path = REPOSITORY) -> dict[str, str | bool | None]:
+def git_revision(repository: Path = CHECKOUT) -> dict[str, str | bool | None]:
     """Return the ``commit`` checked out and whether files differ from it (``dirty``).
 
     Both are None where the package is no git checkout, or git is not installed.
