@@ -56,7 +56,7 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     from mmengine.config import Config
 
     from mmseg_uvpt.engine.config.complete import complete, use_cache
-    from mmseg_uvpt.engine.config.reading import share_pseudo_labels
+    from mmseg_uvpt.engine.config.resolve import share_pseudo_labels
     from mmseg_uvpt.engine.training import run
     from mmseg_uvpt.engine.training.runner import build_runner
 

@@ -142,7 +142,7 @@ def exchange_parts() -> dict[str, float]:
     from mmseg_uvpt.correction import exchange
     from mmseg_uvpt.correction.batch import Crop
     from mmseg_uvpt.correction.label_bank import Box, Kept
-    from mmseg_uvpt.engine.config.reading import parts_of_type
+    from mmseg_uvpt.engine.config.resolve import parts_of_type
     from mmseg_uvpt.engine.training import distributed, sync_batch_norm
 
     distributed.join('pytorch')

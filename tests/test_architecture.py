@@ -3,6 +3,7 @@
 import ast
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,8 @@ ABOVE_ENGINE = ('engine', 'sweep', 'demo')
 IMPORT_ENGINE = {
     'register.py',  # puts all parts into the registries, those of the engine too
 }
+# the plain form of a thing and its fast one
+PAIRS = {'lovasz.py'}
 FORCE = {'checkpoints/loading.py'}  # mmseg's `init_model` reads files by nothing else
 BESIDE_THEM = {'ops/build.py'}  # find files that lie beside them
 # of mmengine's runner, but for its arguments
@@ -75,6 +78,11 @@ def test_nothing_below_imports_the_engine():
         and any(begins(module, ('mmseg_uvpt.engine',)) for module in imports(path))
     }
     assert found <= IMPORT_ENGINE
+
+
+def test_no_two_files_have_one_name():
+    names = Counter(path.name for path in FILES if not path.name.startswith('__'))
+    assert {name for name, count in names.items() if count > 1} == PAIRS
 
 
 def test_nothing_takes_a_name_from_somebody_else():

@@ -38,7 +38,7 @@ def main() -> int:
     classes = CLASSES
     if arguments.config:
         from mmseg_uvpt.engine.config.classes import classes_of
-        from mmseg_uvpt.engine.config.reading import read
+        from mmseg_uvpt.engine.config.resolve import read
 
         classes = classes_of(read(arguments.config))
     problems = 0

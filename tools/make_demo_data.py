@@ -69,7 +69,7 @@ def main() -> None:
     args = parse_arguments()
     if args.preview:
         from mmseg_uvpt.files import write_png
-        from mmseg_uvpt.minicity.preview import contact_sheet
+        from mmseg_uvpt.minicity.contact_sheet import contact_sheet
 
         if Path(args.preview).suffix.lower() != '.png':
             raise UserError(f'--preview {args.preview}: the sheet is a PNG, name it *.png')

@@ -47,7 +47,7 @@ def main() -> None:
     """Predict the images."""
     args = parse_arguments()
 
-    from mmseg_uvpt.engine.config.reading import resolve
+    from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.engine.inference.images import predict_images
 
     command = f'python tools/predict.py {shlex.join(sys.argv[1:])}'

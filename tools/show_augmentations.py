@@ -42,7 +42,7 @@ def main() -> None:
 
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.augmentation.preview import draw
-    from mmseg_uvpt.engine.config.reading import resolve
+    from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.files import refuse_to_replace
 
     refuse_to_replace(args.out, [args.image, args.config], args.force)

@@ -9,7 +9,7 @@ from mmseg_uvpt.acceleration.async_preprocessor import AsyncPreprocessor
 from mmseg_uvpt.augmentation.augmentations import CORRUPTIONS
 from mmseg_uvpt.augmentation.fda import exchange_amplitude
 from mmseg_uvpt.augmentation.prerequisites import FILES
-from mmseg_uvpt.augmentation.weights import make_network
+from mmseg_uvpt.augmentation.style_networks import make_network
 
 
 @MODELS.register_module()

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from prettytable import PrettyTable
-from tqdm import tqdm
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, read_json, why_unreadable
+from mmseg_uvpt.progress import progress
 from mmseg_uvpt.shipped import shipped
 
 ZOO = shipped('model/zoo.json')
@@ -159,7 +159,7 @@ class Finding(NamedTuple):
 def inspect(
     files: list[ZooFile], root: Path, contents: Callable[[ZooFile, Path], str] | None = None
 ) -> list[Finding]:
-    """Check size and hash of the files that are there, with a progress bar.
+    """Check size and hash of the files that are there, and tell how far that is.
 
     Args:
         files: to look for.
@@ -171,23 +171,18 @@ def inspect(
         known to compare with.
     """
     there = [(entry, root / entry.file) for entry in files if (root / entry.file).exists()]
-    total = sum(path.stat().st_size for _, path in there)
-    unit = {'unit': 'B', 'unit_scale': True, 'leave': False}
-    with tqdm(total=total, desc='reading', **unit, disable=not there) as bar:
-        return [_inspect(entry, path, contents, bar) for entry, path in there]
+    return [_inspect(*file, contents) for file in progress(there, 'reading', 'file')]
 
 
-def _inspect(entry: ZooFile, path: Path, contents: Callable | None, bar: tqdm) -> Finding:
-    bar.set_description(path.name[:40])
+def _inspect(entry: ZooFile, path: Path, contents: Callable | None) -> Finding:
     try:
         size = path.stat().st_size
         if path.is_dir():
             return Finding(path, 'WRONG', 'is a folder, not a file')
         if entry.size not in (None, size):
-            bar.update(size)
             detail = f'{size:,} bytes instead of {entry.size:,}: get it again from {entry.link}'
             return Finding(path, 'WRONG', detail)
-        found = file_hash(path, bar.update)
+        found = file_hash(path)
         known = entry.sha256 or entry.sha256_prefix
         if known and not found.startswith(known):
             detail = f'sha256 {found}, must begin with {known}: get it again from {entry.link}'
@@ -219,12 +214,12 @@ def check_contents(entry: ZooFile, path: Path) -> str:
 
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.augmentation.prerequisites import FILES
-    from mmseg_uvpt.augmentation.weights import NETWORKS, fit_weights
+    from mmseg_uvpt.augmentation.style_networks import NETWORKS, fit_weights
     from mmseg_uvpt.checkpoints.loading import fit, fit_imagenet_weights, load_file, state_dict_of
     from mmseg_uvpt.checkpoints.shapes import shapes_only
 
     init_default_scope('mmseg')
-    cfg = Config.fromfile(shipped(entry.config))
+    cfg = Config.fromfile(shipped(entry.config), import_custom_modules=False)
     if entry.stage == 'imagenet':
         with shapes_only():
             backbone = MODELS.build(cfg.model.backbone)

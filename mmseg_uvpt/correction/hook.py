@@ -15,11 +15,11 @@ from torch import nn
 
 from mmseg_uvpt.acceleration.host_copy import HostCopy
 from mmseg_uvpt.correction import exchange
+from mmseg_uvpt.correction.bank_source import BankSource
 from mmseg_uvpt.correction.batch import Crop, read_crop
 from mmseg_uvpt.correction.label_bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
-from mmseg_uvpt.correction.source import BankSource
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.model_wrappers import without_wrapper

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.file_lock import Held, acquire, is_held
 from mmseg_uvpt.files import read_object, write_json
-from mmseg_uvpt.lock import Held, acquire, is_held
 from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.models import LOCK

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import options
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.shipped import CHECKOUT

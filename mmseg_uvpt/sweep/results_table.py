@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object

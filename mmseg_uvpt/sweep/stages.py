@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mmseg_uvpt.engine.config.reading import require_data, require_file
+from mmseg_uvpt.engine.config.resolve import require_data, require_file
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object

@@ -86,5 +86,3 @@ def test_checkpointing_under_autocast_changes_no_number_and_saves_memory(
         for key, value in expected.items():
             assert torch.equal(found[key], value), key
     assert kept[0] < 0.8 * kept[1]
-
-

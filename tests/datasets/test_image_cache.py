@@ -14,7 +14,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from raw_labels import write_grey, write_rgb
 from torch.utils.data import DataLoader
 
-from mmseg_uvpt.datasets import image_cache, source  # noqa: F401
+from mmseg_uvpt.datasets import gta_synthia, image_cache  # noqa: F401
 from mmseg_uvpt.datasets.cache_entries import read_entry, write_entry
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.image_cache import all_transforms, through_cache

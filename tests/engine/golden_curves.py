@@ -22,7 +22,7 @@ from mmseg.registry import MODELS
 
 from mmseg_uvpt.augmentation.adain import decoder, encoder
 from mmseg_uvpt.augmentation.style_randomisation import StylePredictor, StyleTransfer
-from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import pretrain, train
 from mmseg_uvpt.files import write_png
 

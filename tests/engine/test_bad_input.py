@@ -287,7 +287,7 @@ def test_unwritten_file_gets_the_cure_of_the_script():
 def test_data_root_replaces_the_leading_folder(finished, miniature):
     from argparse import Namespace
 
-    from mmseg_uvpt.engine.config.reading import resolve
+    from mmseg_uvpt.engine.config.resolve import resolve
 
     recipe = REPOSITORY / 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
     labels = 'cityscapes/pretrain/SSS_Swin-B_GTAV_Cityscapes_50.5/train'

@@ -13,7 +13,7 @@ from torch._dynamo.utils import counters
 
 from mmseg_uvpt.acceleration.compile import _why_not
 from mmseg_uvpt.acceleration.compiled_parts import _remove_torn
-from mmseg_uvpt.engine.config import reading
+from mmseg_uvpt.engine.config import resolve
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
@@ -153,7 +153,7 @@ def test_the_entry_of_mmengine(adapt, adaptation_config, tmp_path):
         adapt(more=('compile=eager',))
     file = tmp_path / 'config.py'
     file.write_text(f'_base_ = [{str(adaptation_config)!r}]\ncompile = True\n')
-    found = reading.read(file)
+    found = resolve.read(file)
     assert found.uvpt.compile is True
     assert 'compile' not in found
 

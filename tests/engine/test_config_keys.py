@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_uvpt.engine.config.keys import READ, VARIABLES, check_names
-from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import pretrain
 from mmseg_uvpt.errors import UserError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_uvpt.engine.config.reading import require_file, resolve
+from mmseg_uvpt.engine.config.resolve import require_file, resolve
 from mmseg_uvpt.errors import UserError
 
 DEMO = 'configs/demo/uni-uvpt_swin-nano.py'

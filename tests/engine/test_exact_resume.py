@@ -44,14 +44,8 @@ def scripts(miniature, finished, source_config, adaptation_config, data_root):
     }
 
 
-@pytest.mark.parametrize(
-    ('script', 'kills'),
-    [
-        ('train', 1),
-        pytest.param('train', KILLS, marks=pytest.mark.slow),
-        pytest.param('pretrain', KILLS // 5, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow  # test_interruption.py and tests/correction/test_hook.py are quick ones
+@pytest.mark.parametrize(('script', 'kills'), [('train', KILLS), ('pretrain', KILLS // 5)])
 def test_killed_at_random_moments(scripts, tmp_path, script, kills):
     main, arguments, options = scripts[script]
     options = ['--cfg-options', *options]

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mmseg_uvpt.datasets.label_encodings import CLASSES as CITYSCAPES
 from mmseg_uvpt.datasets.named_classes import colours
-from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError

@@ -15,7 +15,7 @@ from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, LOOPS, MODELS, TRANSFORMS
 
-from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.models.losses.consistency import (
     entropy_regulariser,
     prediction_consistency,

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
 from mmseg_uvpt.engine.scripts import test
 from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder

@@ -14,8 +14,8 @@ from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
 from mmseg_uvpt.datasets import checked_files
 from mmseg_uvpt.datasets.cityscapes import CheckedCityscapesDataset
-from mmseg_uvpt.datasets.source import GTADataset
-from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.datasets.gta_synthia import GTADataset
+from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_image, predict_images
 from mmseg_uvpt.engine.inference.pseudo_labels import source_model
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train

@@ -8,7 +8,7 @@ from inspect import signature
 import pytest
 from mmengine.runner import Runner
 
-from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, published, test, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT

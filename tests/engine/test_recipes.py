@@ -12,7 +12,7 @@ from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, init_default_scope
 from mmseg.registry import MODELS
 
 from mmseg_uvpt.augmentation.augmentations import AUGMENTATIONS
-from mmseg_uvpt.engine.config.reading import parts_of_type, resolve
+from mmseg_uvpt.engine.config.resolve import parts_of_type, resolve
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

@@ -10,7 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.engine.config.reading import resolve
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import pretrain
 from mmseg_uvpt.errors import UserError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_uvpt.engine.config.reading import read
+from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError
 

@@ -5,8 +5,6 @@ import torch
 from mmseg.models.losses import accuracy
 from torch.nn.functional import interpolate
 
-from mmseg_uvpt.acceleration import checkpointing
-
 PARTS = {
     'prompts': (
         'backbone.generator',

@@ -22,8 +22,8 @@ from mmseg.registry import MODELS, TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.augmentation import prerequisites, style_images
+from mmseg_uvpt.augmentation.style_networks import fit_weights
 from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation
-from mmseg_uvpt.augmentation.weights import fit_weights
 from mmseg_uvpt.checkpoints.export import join, split
 from mmseg_uvpt.checkpoints.loading import fit, fit_imagenet_weights, load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import to_released
@@ -44,7 +44,7 @@ from mmseg_uvpt.datasets.label_encodings import (
     read_synthia_label,
 )
 from mmseg_uvpt.demo import chain
-from mmseg_uvpt.engine.config import reading
+from mmseg_uvpt.engine.config import resolve
 from mmseg_uvpt.engine.inference.label_report import JOURNAL, REPORT, LabelReport
 from mmseg_uvpt.engine.inference.pseudo_labels import _count_if_whole
 from mmseg_uvpt.engine.work_folder import claim
@@ -245,9 +245,9 @@ def _config(folder: Path) -> None:
 
 def _read_config(path: Path) -> dict:
     arguments = Namespace(config=str(path), data_root=None, cfg_options=())
-    cfg = reading.resolve(arguments)
+    cfg = resolve.resolve(arguments)
     prerequisites.check(cfg)
-    reading.require_data(cfg, 'train_dataloader')
+    resolve.require_data(cfg, 'train_dataloader')
     return cfg.model.to_dict()
 
 

@@ -24,7 +24,7 @@ from mmseg_uvpt.checkpoints.zoo import (
     select,
     to_markdown,
 )
-from mmseg_uvpt.engine.config.reading import parts_of_type
+from mmseg_uvpt.engine.config.resolve import parts_of_type
 from mmseg_uvpt.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]

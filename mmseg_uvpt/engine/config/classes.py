@@ -118,7 +118,7 @@ def classes_of(cfg: Config) -> tuple[str, ...]:
 
 def _follow(cfg: Config, own: Sequence[str], named: Sequence[str]) -> None:
     """Replace what a recipe says of a data set's own classes by the same of the named ones."""
-    from mmseg_uvpt.engine.config.reading import label_corrections
+    from mmseg_uvpt.engine.config.resolve import label_corrections
 
     for part in (_dict(_dict(cfg.get('model')).get('decode_head')), *label_corrections(cfg)):
         if part.get('num_classes') == len(own):

@@ -21,7 +21,7 @@ from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.datasets.files.image_files import images_below, naming, read_image
 from mmseg_uvpt.datasets.loader_workers import that_read
 from mmseg_uvpt.engine.config.classes import classes_in, meta_of, require_equal, require_same
-from mmseg_uvpt.engine.config.reading import require_file
+from mmseg_uvpt.engine.config.resolve import require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.engine.inference.loop import predict

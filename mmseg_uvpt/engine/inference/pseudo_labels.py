@@ -33,7 +33,7 @@ from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.loader_workers import that_read
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
-from mmseg_uvpt.engine.config.reading import launcher, require_data, require_file
+from mmseg_uvpt.engine.config.resolve import launcher, require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.engine.inference.label_record import REPORT, record_in, weights_sha256

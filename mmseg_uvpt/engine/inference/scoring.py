@@ -9,7 +9,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
-from mmseg_uvpt.engine.config.reading import require_data, require_file
+from mmseg_uvpt.engine.config.resolve import require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
 from mmseg_uvpt.engine.inference.loop import loop_config

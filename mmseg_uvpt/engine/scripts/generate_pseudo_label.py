@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     options.add_config_options(parser)
     args = parser.parse_args(argv)
 
-    from mmseg_uvpt.engine.config.reading import resolve
+    from mmseg_uvpt.engine.config.resolve import resolve
 
     cfg = resolve(args)
     if args.batch_size:

@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     options.add_training_options(parser)
     args = parser.parse_args(argv)
 
-    from mmseg_uvpt.engine.config.reading import label_corrections, resolve_run
+    from mmseg_uvpt.engine.config.resolve import label_corrections, resolve_run
 
     cfg = resolve_run(args)
     if 'source_checkpoint' in cfg.get('model', {}) or label_corrections(cfg):

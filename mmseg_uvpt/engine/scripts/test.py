@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> None:
     published.refuse(argv, 'test.py')
     args = _parser().parse_args(argv)
 
-    from mmseg_uvpt.engine.config.reading import resolve_run
+    from mmseg_uvpt.engine.config.resolve import resolve_run
 
     cfg = resolve_run(args)
     if args.batch_size:

@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     options.add_training_options(parser)
     args = parser.parse_args(argv)
 
-    from mmseg_uvpt.engine.config.reading import (
+    from mmseg_uvpt.engine.config.resolve import (
         label_corrections,
         require_file,
         resolve_run,
@@ -107,7 +107,7 @@ def _require_labels(cfg, hook: dict, args: argparse.Namespace, stated: str | Non
     A run that is resumed has them in its bank, and they were looked at when it began.
     """
     from mmseg_uvpt.engine.config.classes import meta_of
-    from mmseg_uvpt.engine.config.reading import require_data, require_folder
+    from mmseg_uvpt.engine.config.resolve import require_data, require_folder
     from mmseg_uvpt.engine.inference.label_record import folder_of, require_labels_of
 
     checkpoint, folder = cfg.model.source_checkpoint, hook['pseudo_label_dir']

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmseg_uvpt.acceleration.accelerate import Change, accelerate_as_config_says, table
 from mmseg_uvpt.acceleration.amp import half_type
 from mmseg_uvpt.engine.config.complete import complete, use_cache
-from mmseg_uvpt.engine.config.reading import require_data, require_file, require_parts
+from mmseg_uvpt.engine.config.resolve import require_data, require_file, require_parts
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.interruption import Interruption
 from mmseg_uvpt.engine.hooks.order import training_hooks

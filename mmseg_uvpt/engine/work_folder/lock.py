@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.lock import Held, acquire
+from mmseg_uvpt.file_lock import Held, acquire
 
 LOCK = 'run.lock'
 _PATIENCE = 10  # seconds: a run that was just stopped may still be ending
