@@ -13,13 +13,9 @@ class StagedBackbone(BaseModule):
     """A hierarchical backbone that can be run stage by stage.
 
     A subclass sets ``widths``, the channels of each stage, and ``drop_path_rate``, the stochastic
-    depth of its last block, if it has any: extractors take it over. It defines `enter`, `blocks`
-    and `output`. What `output` returns as its second value is what the next stage's `enter`
-    receives; its type is the subclass's own affair.
-
-    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` names an ImageNet classifier, which who
-    trains the model loads after `init_weights`; ``classifier_parts`` and ``output_norms`` name what
-    such a file may hold in excess and may lack.
+    depth of its last block, if it has any: extractors take it over. ``init_cfg=dict(
+    type='Pretrained', checkpoint=FILE)`` names an ImageNet classifier, which who trains the model
+    loads; ``classifier_parts`` and ``output_norms`` name what it may hold in excess and may lack.
     """
 
     widths: tuple[int, ...]
@@ -29,11 +25,7 @@ class StagedBackbone(BaseModule):
 
     @abstractmethod
     def enter(self, stage: int, x: Any) -> tuple[Tensor, Size]:
-        """Embed the image (stage 0) or merge the previous stage's patches.
-
-        Args:
-            stage: number of the stage, from 0.
-            x: image (B, 3, H, W) for stage 0, else what `output` of the stage before passed on.
+        """Embed the image (B, 3, H, W) of stage 0, or what `output` of the stage before passed on.
 
         Returns:
             tuple: tokens (B, height * width, widths[stage]) and (height, width).
@@ -45,12 +37,7 @@ class StagedBackbone(BaseModule):
 
     @abstractmethod
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Any]:
-        """Normalise a stage's tokens.
-
-        Returns:
-            tuple: feature map (B, widths[stage], height, width) for the decode head, and what the
-            next stage's `enter` receives.
-        """
+        """Return the feature map (B, widths[stage], height, width), and what `enter` receives."""
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the feature map of each stage for an image (B, 3, H, W) of any size."""

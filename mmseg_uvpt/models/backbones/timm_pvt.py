@@ -13,11 +13,7 @@ from mmseg_uvpt.ops.tokens import as_map
 class StagedPVT(StagedBackbone):
     """PVTv2, stage by stage; below ``net`` the parameter names are timm's.
 
-    Args:
-        widths: channels a stage.
-        drop_path_rate: stochastic depth of the last block.
-        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` for an ImageNet file.
-        **kwargs: passed to `timm.models.pvt_v2.PyramidVisionTransformerV2`.
+    ``widths`` are the channels a stage; ``**kwargs`` go to timm's model.
     """
 
     def __init__(
@@ -29,9 +25,8 @@ class StagedPVT(StagedBackbone):
     ):
         super().__init__(init_cfg)
         self.widths, self.drop_path_rate = tuple(widths), drop_path_rate
-        self.net = PyramidVisionTransformerV2(
-            embed_dims=widths, drop_path_rate=drop_path_rate, num_classes=0, **kwargs
-        )
+        kwargs |= {'embed_dims': widths, 'drop_path_rate': drop_path_rate, 'num_classes': 0}
+        self.net = PyramidVisionTransformerV2(**kwargs)
 
     def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:
         embed = self.net.stages[stage].downsample if stage else self.net.patch_embed

@@ -28,13 +28,8 @@ class SeparableASPP(nn.Module):
     def __init__(self, in_channels: int, channels: int, dilations: tuple[int, ...]):
         super().__init__()
         parts = {'norm_cfg': {'type': 'BN'}, 'act_cfg': {'type': 'ReLU'}}
-        self.aspp_modules = DepthwiseSeparableASPPModule(
-            dilations=dilations,
-            in_channels=in_channels,
-            channels=channels,
-            conv_cfg=None,
-            **parts,
-        )
+        sizes = {'dilations': dilations, 'in_channels': in_channels, 'channels': channels}
+        self.aspp_modules = DepthwiseSeparableASPPModule(**sizes, conv_cfg=None, **parts)
         self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, **parts)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -45,13 +40,9 @@ class SeparableASPP(nn.Module):
 
 @MODELS.register_module()
 class DAFormerHead(BaseDecodeHead):
-    """Fuses the four feature maps at the first one's size and classifies each pixel.
+    """Fuses maps of ``in_channels`` at the first one's size and classifies each pixel.
 
-    Args:
-        in_channels: widths of the four maps.
-        channels: width of the embeddings and of the fused map.
-        dilations: of the ASPP's branches.
-        **kwargs: passed to mmseg's `BaseDecodeHead`.
+    ``channels`` is the width of the embeddings and of the fused map.
     """
 
     def __init__(
@@ -61,13 +52,8 @@ class DAFormerHead(BaseDecodeHead):
         dilations: tuple[int, ...] = (1, 6, 12, 18),
         **kwargs,
     ):
-        super().__init__(
-            in_channels,
-            channels,
-            in_index=list(range(len(in_channels))),
-            input_transform='multiple_select',
-            **kwargs,
-        )
+        kwargs |= {'in_index': [*range(len(in_channels))], 'input_transform': 'multiple_select'}
+        super().__init__(in_channels, channels, **kwargs)
         self.embed_layers = nn.ModuleList(Embedding(width, channels) for width in in_channels)
         self.fuse_layer = SeparableASPP(len(in_channels) * channels, channels, dilations)
 

@@ -10,11 +10,8 @@ from torch import Tensor, nn
 
 # of each head, the augmentations that it leaves out
 LEFT_OUT = (
-    ('fda_random', 'fda_style'),
-    ('style_randomisation',),
-    ('adain',),
-    ('snow', 'frost'),
-    ('cartoon',),
+    *(('fda_random', 'fda_style'), ('style_randomisation',), ('adain',)),
+    *(('snow', 'frost'), ('cartoon',)),
 )
 
 
@@ -23,7 +20,7 @@ def build_heads(config: dict) -> dict[str, nn.Module]:
     return {f'decode_head_aug{number}': MODELS.build(config) for number in range(len(LEFT_OUT))}
 
 
-def leave_one_out_losses(
+def losses_of_heads(
     segmentor: nn.Module, features: tuple[Tensor, ...], data_samples: list
 ) -> dict[str, Tensor]:
     """Compute losses ``decode_aug{i}.loss_ce`` of the heads that a batch's augmentation trains.

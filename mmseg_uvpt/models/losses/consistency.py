@@ -1,8 +1,4 @@
-"""Losses that compare the views of an image, and the mixture of their predictions.
-
-From "When Visual Prompt Tuning Meets Source-Free Domain Adaptive Semantic Segmentation"
-(NeurIPS 2023), sections on multiscale consistency and self-training.
-"""
+"""Losses that compare the views of an image, and the mixture of their predictions (Uni-UVPT)."""
 
 from collections.abc import Sequence
 
@@ -13,15 +9,10 @@ from torch import Tensor
 from mmseg_uvpt.ops.resizing import resized
 
 FLOOR = 1e-3  # probabilities and prompts are kept within FLOOR..1 - FLOOR
-CONFIDENT = 0.8  # probability from which a mixture is trusted
 
 
 def mix(probabilities: Sequence[Tensor], scale_weights: Tensor) -> Tensor:
-    """Average the views' probabilities by the softmax of the scale weights.
-
-    Args:
-        probabilities: per view (B, C, H, W).
-        scale_weights: (views,), before the softmax.
+    """Average the views' probabilities (B, C, H, W) by the softmax of the scale weights (views,).
 
     Returns:
         Tensor: (B, C, H, W), clamped to 1e-3..1 - 1e-3.
@@ -37,21 +28,18 @@ def prediction_consistency(
     mixture: Tensor,
     labels: Tensor,
     ignore_index: int = 255,
-    confidence_floor: float = CONFIDENT,
+    confidence_floor: float = 0.8,
 ) -> Tensor:
     """Pull each view's prediction towards the mixture where that is confident.
 
     Args:
-        probabilities: per view (B, C, H, W).
-        log_probabilities: their logarithms.
+        probabilities, log_probabilities: per view (B, C, H, W).
         mixture: (B, C, H, W) from `mix`.
         labels: (B, H, W); pixels of ``ignore_index`` add 0.
-        ignore_index: label of pixels that do not count.
         confidence_floor: pixels whose largest probability in the mixture is lower add 0.
 
     Returns:
-        Tensor: scalar, the sum over views of KL(view || mixture), averaged over *all* pixels,
-        those that add 0 included.
+        Tensor: scalar, the sum over views of KL(view || mixture), averaged over *all* pixels.
     """
     counted = (mixture.amax(1) >= confidence_floor) & (labels != ignore_index)
     log_mixture = mixture.log()
@@ -61,14 +49,10 @@ def prediction_consistency(
 
 
 def prompt_consistency(prompts: Sequence[Tensor]) -> Tensor:
-    """Mean squared distance of the views' prompts of one stage to their average.
+    """Return the mean squared distance of the views' prompts of one stage to their average.
 
     Args:
-        prompts: per view (B, C, h, w) of the view's own size; view 1 comes first and gives the
-            size at which they are compared.
-
-    Returns:
-        Tensor: scalar, the average over the views.
+        prompts: per view (B, C, h, w) of its own size; view 1 gives that of the comparison.
     """
     size = prompts[0].shape[2:]
     views = [resized(p, size, align_corners=True).clamp(FLOOR, 1 - FLOOR) for p in prompts]

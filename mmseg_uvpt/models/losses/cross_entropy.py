@@ -9,8 +9,7 @@ from torch import Tensor
 class PixelMeanCrossEntropy(CrossEntropyLoss):
     """mmseg's loss, averaged over all pixels, ignored ones too, also where classes have weights.
 
-    mmseg divides by the sum of the labelled pixels' weights there; the release of it that trained
-    the published models did not.
+    mmseg divides by the labelled pixels' weights; the release of the published models did not.
     """
 
     def forward(

@@ -9,8 +9,7 @@ def entropy_regulariser(probabilities: Tensor, log_probabilities: Tensor) -> Ten
     """Penalise uncertain pixels: the mean of ((E / ln C)^2 + 1e-8)^2, E a pixel's entropy.
 
     Args:
-        probabilities: (B, C, H, W).
-        log_probabilities: their logarithms.
+        probabilities, log_probabilities: (B, C, H, W).
 
     Returns:
         Tensor: scalar in 0..1, over all pixels, ignored ones included.

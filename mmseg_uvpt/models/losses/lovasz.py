@@ -40,13 +40,10 @@ class LovaszSoftmax(nn.Module):
 
 
 def jaccard_gradient(foreground: Tensor) -> Tensor:
-    """Return what each pixel adds to the Jaccard loss (Algorithm 1).
+    """Return what each pixel adds to the Jaccard loss, (N,) (Algorithm 1).
 
     Args:
         foreground: (N,), 1 where a pixel is of the class, else 0, by falling error.
-
-    Returns:
-        Tensor: (N,).
     """
     intersection = foreground.sum() - foreground.cumsum(0)
     union = foreground.sum() + (1 - foreground).cumsum(0)

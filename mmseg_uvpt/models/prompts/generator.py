@@ -36,21 +36,14 @@ class PromptGenerator(nn.Module):
         self.conv3 = nn.Sequential(*_conv(2 * channels, 4 * channels, 2))
         # in every released checkpoint, and feeding nothing: kept so that files fit both ways
         self.conv4 = nn.Sequential(*_conv(4 * channels, 4 * channels, 2)).requires_grad_(False)
-        self.projections = nn.ModuleList(
-            nn.Conv2d(channels * factor, dim, 1) for factor in (1, 2, 4)
-        )
+        self.projections = nn.ModuleList(nn.Conv2d(channels * n, dim, 1) for n in (1, 2, 4))
         self.apply(init_convolution)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the prompt pyramid of images (B, 3, H, W).
-
-        Returns:
-            list: three maps (B, dim, ceil(H / s), ceil(W / s)), s = 2, 4, 8.
-        """
-        level1 = self.stem(image)
-        level2 = self.conv2(level1)
-        level3 = self.conv3(level2)
-        levels = (level1, level2, level3)
+        """Return (B, dim, ceil(H / s), ceil(W / s)), s = 2, 4, 8, of images (B, 3, H, W)."""
+        levels = [self.stem(image)]
+        for conv in (self.conv2, self.conv3):
+            levels.append(conv(levels[-1]))
         return [project(level) for project, level in zip(self.projections, levels, strict=True)]
 
 

@@ -44,19 +44,15 @@ class Extractor(nn.Module):
         self.ffn = PyramidFFN(dim, dim // 4)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(
-        self, pyramid: Tensor, pyramid_sizes: list[Size], tokens: Tensor, size: Size
-    ) -> Tensor:
+    def forward(self, pyramid: Tensor, sizes: list[Size], tokens: Tensor, size: Size) -> Tensor:
         """Return the pyramid's tokens (B, sum of height * width, dim), enriched."""
-        pyramid = pyramid + self.attn(
-            self.query_norm(pyramid), pyramid_sizes, self.feat_norm(tokens), [size]
-        )
-        return pyramid + self.drop_path(self.ffn(self.ffn_norm(pyramid), pyramid_sizes))
+        attended = self.attn(self.query_norm(pyramid), sizes, self.feat_norm(tokens), [size])
+        pyramid = pyramid + attended
+        return pyramid + self.drop_path(self.ffn(self.ffn_norm(pyramid), sizes))
 
 
 class Injector(nn.Module):
-    """The stage's tokens attend to the pyramid; ``gamma`` starts near 0, so training starts from
-    the source model."""
+    """The stage's tokens attend to the pyramid; ``gamma`` begins near 0, at the source model."""
 
     def __init__(self, dim: int, heads: int, points: int):
         super().__init__()
@@ -65,13 +61,10 @@ class Injector(nn.Module):
         self.attn = DeformableAttention(dim, heads, levels=LEVELS, points=points)
         self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
 
-    def forward(
-        self, tokens: Tensor, size: Size, pyramid: Tensor, pyramid_sizes: list[Size]
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, size: Size, pyramid: Tensor, sizes: list[Size]) -> Tensor:
         """Return the stage's tokens (B, height * width, dim), prompted."""
-        return tokens + self.gamma * self.attn(
-            self.query_norm(tokens), [size], self.feat_norm(pyramid), pyramid_sizes
-        )
+        attended = self.attn(self.query_norm(tokens), [size], self.feat_norm(pyramid), sizes)
+        return tokens + self.gamma * attended
 
 
 class PromptInteractor(nn.Module):
@@ -79,8 +72,7 @@ class PromptInteractor(nn.Module):
 
     Args:
         dim: width of the stage and of the pyramid.
-        heads: attention heads.
-        points: samples a head takes from each level.
+        heads, points: attention heads, and samples that each takes from a level.
         drop_path: stochastic depth of the extractor's feed-forward layer.
     """
 
@@ -90,15 +82,11 @@ class PromptInteractor(nn.Module):
         self.injector = Injector(dim, heads, points)
 
     def interact(self, tokens: Tensor, size: Size, pyramid: list[Tensor]) -> Tensor:
-        """Return a stage's tokens, prompted.
+        """Return a stage's tokens (B, height * width, dim), prompted.
 
         Args:
-            tokens: (B, height * width, dim).
-            size: (height, width) of the stage's map.
+            tokens, size: the tokens, and their (height, width).
             pyramid: three maps (B, dim, h_l, w_l), about 2, 1 and 0.5 times that size.
-
-        Returns:
-            Tensor: same shape as ``tokens``.
         """
         sizes = [(level.shape[2], level.shape[3]) for level in pyramid]
         joined = torch.cat([as_tokens(level) for level in pyramid], dim=1)

@@ -49,14 +49,7 @@ class PromptedBackbone(BaseModule):
         return self.features_and_prompts(image)[0]
 
     def features_and_prompts(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Run the backbone with its prompts.
-
-        Args:
-            image: (B, 3, H, W), any size.
-
-        Returns:
-            tuple: the feature map and the prompt, both (B, widths[i], h_i, w_i), of each stage i.
-        """
+        """Return feature map and prompt, both (B, widths[i], h_i, w_i), of each stage i."""
         pyramid = self.generator(image)
         if self.add_level_embedding:
             pyramid = [

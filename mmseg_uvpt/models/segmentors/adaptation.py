@@ -1,7 +1,4 @@
-"""What every source-free method is given, and what it gives back.
-
-A method is a subclass of `AdaptedSegmentor`, in a file of its own, that defines `loss_by_views`.
-"""
+"""What every source-free method is given, and what it gives back."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -18,10 +15,7 @@ TUNED = ('prompts', 'head', 'all')
 
 
 class View(NamedTuple):
-    """Of one view: logits (B, C, h, w) at the head's size; a map and a prompt (B, c, h, w) a stage.
-
-    There are features only for a method that ``uses_features``.
-    """
+    """Logits (B, C, h, w) at the head's size, and a map and a prompt (B, c, h, w) a stage."""
 
     logits: Tensor
     features: tuple[Tensor, ...]
@@ -32,13 +26,14 @@ class Views(NamedTuple):
     """A batch as a method sees it; lists have an entry a view, all but features are in float32.
 
     Args:
-        iteration: number of the iteration, from 0.
+        iteration: its number, from 0.
         images: (B, 3, H, W), augmented and normalised, of which the views are resized.
         unaugmented: the same crops before photometric augmentation, normalised likewise; None
             where the training pipeline has no `KeepUnaugmented`.
         labels: (B, H, W), of the label bank; 255 where there is none.
         logits: (B, C, H, W), resized to the labels.
-        features, prompts: of each stage those of the views, each of its own size.
+        features, prompts: of each stage those of the views, each of its own size; features only
+            for a method that ``uses_features``.
         scale_weights: (views,), before the softmax: how much each view counts in a mixture.
     """
 
@@ -60,7 +55,7 @@ class Prediction(NamedTuple):
 
 
 class AdaptedSegmentor(Segmentor):
-    """A source model with prompts that is trained on its own labels by some method.
+    """A source model with prompts, trained on its own labels by what a subclass defines: a method.
 
     Who trains sets ``iteration`` before each `loss`, which sets ``last_prediction``. A method may
     keep a teacher as a submodule without gradients: checkpoints hold it, and `after_iteration` is
@@ -105,29 +100,25 @@ class AdaptedSegmentor(Segmentor):
 
     @abstractmethod
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
-        """Return scalars: those whose name has ``loss`` in it are trained on, others are logged."""
+        """Return scalars: what has ``loss`` in its name is trained on, the others are logged."""
 
     def after_iteration(self) -> None:
         """Is called when the weights have changed."""
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Run the views, and compute the losses of the method.
+        """Run the views of images (B, 3, H, W), and compute the losses of the method.
 
-        Args:
-            inputs: (B, 3, H, W), augmented and normalised.
-            data_samples: B samples whose ``gt_sem_seg`` (1, H, W) is the bank's current label.
+        The samples' ``gt_sem_seg`` (1, H, W) is the label bank's current label.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
         logits, features, prompts = zip(*self.run_views(inputs), strict=True)
         self.last_prediction = self.predict_for_correction(logits, labels.shape[1:])
         large = [resized(x, labels.shape[1:], align_corners=True).float() for x in logits]
-        features, prompts = (list(zip(*maps, strict=True)) for maps in (features, prompts))
-        unaugmented = self._unaugmented(data_samples)
+        prompts = [[prompt.float() for prompt in stages] for stages in prompts]
+        stages = [list(zip(*maps, strict=True)) for maps in (features, prompts)]
+        images = (inputs, self._unaugmented(data_samples))
         return self.loss_by_views(
-            Views(
-                *(self.iteration, inputs, unaugmented, labels, large),
-                *(features, prompts, self.scale_weights),
-            )
+            Views(self.iteration, *images, labels, large, *stages, self.scale_weights)
         )
 
     def run_views(self, images: Tensor) -> list[View]:
@@ -140,9 +131,8 @@ class AdaptedSegmentor(Segmentor):
             size = [max(1, int(side * scale)) for side in images.shape[2:]]
             images = resized(images, size, align_corners=True)
         features, prompts = self.backbone.features_and_prompts(images)
-        logits = self.decode_head(features).float()
-        prompts = tuple(prompt.float() for prompt in prompts)
-        return View(logits, features if self.uses_features else (), prompts)
+        features_for_method = features if self.uses_features else ()
+        return View(self.decode_head(features).float(), features_for_method, prompts)
 
     @torch.no_grad()
     def predict_for_correction(self, logits: Sequence[Tensor], size: Sequence[int]) -> Prediction:

@@ -1,17 +1,9 @@
-"""Uni-UVPT: self-training on view 1, and consistency between the views.
-
-"When Visual Prompt Tuning Meets Source-Free Domain Adaptive Semantic Segmentation" (NeurIPS 2023).
-"""
+"""Uni-UVPT (NeurIPS 2023): self-training on view 1, and consistency between the views."""
 
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_uvpt.models.losses.consistency import (
-    CONFIDENT,
-    mix,
-    prediction_consistency,
-    prompt_consistency,
-)
+from mmseg_uvpt.models.losses.consistency import mix, prediction_consistency, prompt_consistency
 from mmseg_uvpt.models.losses.entropy import entropy_regulariser
 from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Views, agreement
@@ -35,7 +27,7 @@ class UniUVPT(AdaptedSegmentor):
         entropy_weight: float = 5e-3,
         prediction_weight: float = 1.0,
         prompt_weight: float = 1e-3,
-        confidence_floor: float = CONFIDENT,
+        confidence_floor: float = 0.8,
         lovasz_bins: int | None = None,
         **kwargs,
     ):
@@ -47,24 +39,13 @@ class UniUVPT(AdaptedSegmentor):
         self.lovasz = LovaszSoftmax(bins=lovasz_bins)
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
-        """Compute the losses (paper section 3; docs/method.md).
-
-        Returns:
-            dict: ``loss_self_training``, ``loss_prediction_consistency``,
-            ``loss_prompt_consistency_{stage}`` and, for the log, ``acc_seg``: the percentage of
-            labelled pixels where view 1 agrees with the label.
-        """
+        """Compute the losses (paper section 3; docs/method.md) and, for the log, ``acc_seg``."""
         log_probabilities = [x.log_softmax(1) for x in views.logits]
         probabilities = [x.exp() for x in log_probabilities]
         mixture = mix(probabilities, views.scale_weights)
         entropy = entropy_regulariser(probabilities[0], log_probabilities[0])
-        consistency = prediction_consistency(
-            probabilities,
-            log_probabilities,
-            mixture,
-            views.labels,
-            confidence_floor=self.confidence_floor,
-        )
+        given = (probabilities, log_probabilities, mixture, views.labels)
+        consistency = prediction_consistency(*given, confidence_floor=self.confidence_floor)
         losses = {
             'loss_self_training': self.lovasz(probabilities[0], views.labels)
             + self.entropy_weight * entropy,
@@ -72,7 +53,6 @@ class UniUVPT(AdaptedSegmentor):
             'acc_seg': agreement(views.logits[0].detach(), views.labels),
         }
         for stage, prompts in enumerate(views.prompts):
-            losses[f'loss_prompt_consistency_{stage}'] = self.prompt_weight * prompt_consistency(
-                prompts
-            )
+            distance = prompt_consistency(prompts)
+            losses[f'loss_prompt_consistency_{stage}'] = self.prompt_weight * distance
         return losses
