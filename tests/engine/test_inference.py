@@ -1,6 +1,9 @@
 """The passes that only predict: batches, half precision, compiled networks, files by threads."""
 
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +17,8 @@ from mmseg_uvpt.engine.inference import pseudo_labels
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, test
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -81,6 +86,18 @@ def test_half_precision(score, label):
     assert half['aAcc'] == pytest.approx(exact['aAcc'], abs=5)
     differ = (pixels(label('exact')) != pixels(label('half', '--amp'))).mean()
     assert 0 < differ < 0.2
+
+
+def test_predict_computes_as_pseudo_labels_are_made(
+    label, finished, source_config, data_root, tmp_path, monkeypatch
+):
+    (image,) = data_root.rglob('aachen_0_leftImg8bit.png')
+    options = [str(finished / 'iter_4.pth'), str(image), '--out', str(tmp_path / 'seen'), '--amp']
+    monkeypatch.setattr(sys, 'argv', ['predict.py', str(source_config), *options])
+    runpy.run_path(str(REPOSITORY / 'tools/predict.py'))['main']()
+    found = cv2.imread(str(tmp_path / f'seen/{image.stem}_classes.png'), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(found, pixels(label('half', '--amp'))[0])
+    assert (found != pixels(label('exact'))[0]).any()
 
 
 @pytest.mark.parametrize('loop', ['InferenceValLoop', 'ValLoop'])

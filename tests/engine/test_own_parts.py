@@ -17,7 +17,7 @@ from mmseg_uvpt.datasets.cityscapes import CheckedCityscapesDataset
 from mmseg_uvpt.datasets.gta_synthia import GTADataset
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_image, predict_images
-from mmseg_uvpt.engine.inference.pseudo_labels import source_model
+from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT

@@ -11,21 +11,18 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.datasets.files.image_files import images_below, naming, read_image
 from mmseg_uvpt.datasets.loader_workers import that_read
-from mmseg_uvpt.engine.config.classes import classes_in, meta_of, require_equal, require_same
+from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.config.resolve import require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
-from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.engine.inference.loop import predict
-from mmseg_uvpt.engine.inference.pseudo_labels import build_model
+from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
@@ -70,21 +67,17 @@ def predict_images(
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts |= {'amp': uvpt_config(cfg).amp, 'classes': list(meta['classes'])}
     with readable_failures(out), Writers() as writers:
-        loaded, data_set = load_file(checkpoint), 'test_dataloader.dataset.metainfo.classes'
-        require_same({data_set: meta['classes'], f'checkpoint {checkpoint}': classes_in(loaded)})
+        loaded = load_file(checkpoint)
+        model = accelerated_model(cfg, loaded, checkpoint, meta['classes'], 'test_dataloader')
         files = [f'{name}{suffix}' for name in named for suffix in ('.png', CLASSES)]
         facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
-        model = build_model(cfg, loaded, checkpoint).to(get_device())
-        require_equal(of_model(model) | {data_set: len(palette)})
-        accelerate_as_config_says(model, uvpt_config(cfg), cfg)
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         workers = min(that_read(cfg.test_dataloader)['num_workers'], len(named))
         how = {'collate_fn': pseudo_collate, **that_read({'num_workers': workers})}
         loader = DataLoader(_Images([*named.values()], pipeline), **how)
-        results = predict(model, loader, meta['classes'])
+        labels = (result.label.cpu().numpy() for result in predict(model, loader, meta['classes']))
         shown = progress(named.items(), 'predicting', 'image')
-        for (name, path), result in zip(shown, results, strict=True):
-            label = result.label.cpu().numpy()
+        for (name, path), label in zip(shown, labels, strict=True):
             writers.submit(_write, Path(out) / name, path, label, palette, opacity)
     write_json(Path(out) / RECORD, {**facts, 'finished': provenance.now()})
     return len(named)
@@ -96,7 +89,7 @@ def predict_image(
     """Predict one image, as a test does.
 
     Args:
-        model: from `pseudo_labels.source_model`, or another segmentor in eval mode.
+        model: from `model.source_model`, or another segmentor in eval mode.
         cfg: its config, for the test pipeline.
         path: of the image.
 

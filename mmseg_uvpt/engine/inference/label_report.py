@@ -50,7 +50,7 @@ class LabelReport:
         self.pixels = np.zeros(len(self.classes), np.int64)
         self.images = 0
         self.sizes: Counter[str] = Counter()  # of the labels, as width x height
-        self._confidences: dict[str, dict] = {}
+        self._sums: dict[str, np.ndarray] = {}  # of a frame, (2, C): pixels, their confidence
         self._lock = threading.Lock()
         if not force:
             self._refuse_other_model()
@@ -96,7 +96,7 @@ class LabelReport:
             sums = np.array([entry['pixels'], entry['confidence']], np.float64)
             whole = sums.shape == (2, len(self.classes)) and (sums >= 0).all()
             if whole and isinstance(entry['frame'], str):
-                self._confidences[entry['frame']] = entry
+                self._sums[entry['frame']] = sums
         except (ValueError, TypeError, KeyError, OverflowError):  # the last line of a killed run
             return
 
@@ -142,20 +142,17 @@ class LabelReport:
     @property
     def mean_confidence(self) -> np.ndarray:
         """Mean probability of each class where it was predicted; NaN where it never was."""
-        pixels, sums = self._sums()
+        pixels, sums = self._total()
         return np.divide(sums, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
 
-    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
-        zeros = [np.zeros(len(self.classes))]
-        entries = self._confidences.values()
-        pixels = np.sum(zeros + [np.array(e['pixels']) for e in entries], axis=0)
-        sums = np.sum(zeros + [np.array(e['confidence']) for e in entries], axis=0)
-        return pixels, sums
+    def _total(self) -> np.ndarray:
+        """Return the sum of all frames, (2, C)."""
+        return sum(self._sums.values(), np.zeros((2, len(self.classes))))
 
     def end(self) -> None:
         """Write the report of a complete folder, from what all processes and runs noted."""
         self._take_up_all()  # those of the other processes too
-        pixels, sums = self._sums()
+        pixels, sums = self._total()
         per_class = {
             name: {'frequency': float(f), 'mean_confidence': None if np.isnan(c) else float(c)}
             for name, f, c in zip(self.classes, self.frequency, self.mean_confidence, strict=True)
@@ -165,7 +162,7 @@ class LabelReport:
             'finished': now(),
             'images': self.images,
             'sizes': dict(self.sizes),
-            'images_with_confidence': len(self._confidences),
+            'images_with_confidence': len(self._sums),
             'mean_confidence': float(sums.sum() / pixels.sum()) if pixels.any() else None,
             'classes': per_class,
         }
@@ -177,6 +174,6 @@ class LabelReport:
         for name, f, c in zip(self.classes, self.frequency, self.mean_confidence, strict=True):
             table.add_row([name, f'{100 * f:.2f}', '-' if np.isnan(c) else f'{c:.3f}'])
         lines = [table.get_string(), f'{self.images} pseudo labels in {self.folder}']
-        if len(self._confidences) < self.images:
-            lines.append(f'confidences of {len(self._confidences)} of them are known')
+        if len(self._sums) < self.images:
+            lines.append(f'confidences of {len(self._sums)} of them are known')
         return '\n'.join(lines)

@@ -93,10 +93,16 @@ def predict(
                 yield _of_views(model, *views, classes)
             continue
         for part in of_equal_size(inputs, samples, alone=on_cpu):
-            for logits, sample in _logits(model, *part):
-                size = tuple(sample.ori_shape[:2])
-                label = resized_label(logits, size, model.align_corners)[0]
-                yield Result(label, logits[0], classes, sample, model.align_corners)
+            yield from _of_images(model, *part, classes)
+
+
+def _of_images(
+    model: nn.Module, images: Sequence, samples: Sequence, classes: Sequence[str]
+) -> Iterator[Result]:
+    for logits, sample in _logits(model, images, samples):
+        size = tuple(sample.ori_shape[:2])
+        label = resized_label(logits, size, model.align_corners)[0]
+        yield Result(label, logits[0], classes, sample, model.align_corners)
 
 
 def _of_views(
@@ -111,7 +117,7 @@ def _of_views(
         else:
             total.add_(probabilities)
     label = largest(total.div_(number))[1][0]
-    return Result(label, total.log()[0], classes, first, model.align_corners)
+    return Result(label, total.log_()[0], classes, first, model.align_corners)
 
 
 def _logits(

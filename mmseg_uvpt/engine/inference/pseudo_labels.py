@@ -2,12 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.dist import (
     all_gather_object,
     broadcast_object_list,
@@ -18,27 +16,24 @@ from mmengine.dist import (
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 from torch import nn
 from torch.utils.data import SequentialSampler
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
-from mmseg_uvpt.checkpoints.loading import fit, is_prompted, load_file, state_dict_of
-from mmseg_uvpt.checkpoints.names import to_ours
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.correction.pseudo_label_files import TargetFrame, list_frames
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.image_files import image_size
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.loader_workers import that_read
-from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.engine.config.resolve import launcher, require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
-from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.engine.inference.label_record import REPORT, record_in, weights_sha256
 from mmseg_uvpt.engine.inference.label_report import LabelReport
-from mmseg_uvpt.engine.inference.loop import predict
+from mmseg_uvpt.engine.inference.loop import Result, predict
+from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.training import distributed
 from mmseg_uvpt.engine.work_folder import provenance
@@ -46,11 +41,9 @@ from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.engine.work_folder.lock import locked
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
-from mmseg_uvpt.ops.backends import check_forced
 from mmseg_uvpt.progress import progress
 
 LOADER = 'target_train_dataloader'
-_SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
 
 
 def label_target(
@@ -85,11 +78,7 @@ def label_target(
         classes, frames = dataset.metainfo['classes'], list_frames(dataset, Path(folder))
         _refuse_ground_truth(dataset, frames, Path(folder))
         report = LabelReport(folder, classes, facts, force)
-        data_set = f'{LOADER}.dataset.metainfo.classes'
-        require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
-        model = build_model(cfg, loaded, checkpoint).to(get_device())
-        require_equal(of_model(model) | {data_set: len(classes)})
-        accelerate_as_config_says(model, uvpt_config(cfg), cfg)
+        model = accelerated_model(cfg, loaded, checkpoint, classes, LOADER)
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
             _label_all(cfg, dataset, frames, model, report, force)
 
@@ -121,15 +110,17 @@ def _label_all(
     force: bool,
 ) -> None:
     """Write the labels that are missing, all processes together, and the report."""
-    missing = None
+    missing = [None]
     if is_main_process():
         if force:  # before the report names the new checkpoint: no mixture is taken for its work
             for frame in frames:
                 frame.pseudo_label.unlink(missing_ok=True)
         report.begin(anew=force)
-        missing = _not_whole(frames, report)
-    missing = _of_main_process(missing)
-    _label(cfg, dataset, frames, missing[get_rank() :: get_world_size()], model, report)
+        looked_at = enumerate(progress(frames, 'looking for whole files', 'frame'))
+        missing = [[i for i, frame in looked_at if not _count_if_whole(frame, report)]]
+    broadcast_object_list(missing)
+    mine = missing[0][get_rank() :: get_world_size()]
+    _label(cfg, dataset, frames, mine, model, report)
     counts = all_gather_object((report.pixels, report.images, report.sizes))
     if is_main_process():
         pixels, images, sizes = zip(*counts, strict=True)
@@ -154,15 +145,19 @@ def _label(
     # the config's sampler would deal the frames out to the processes once more
     own = {'dataset': subset, 'sampler': SequentialSampler(subset)}
     loader = Runner.build_dataloader({**that_read(cfg[LOADER]), **own})
-    results = predict(model, loader, report.classes)
+    results = map(_arrays, predict(model, loader, report.classes))
     if is_main_process():
         processes = get_world_size()
         title = f'labelling, one of {processes} shares' if processes > 1 else 'labelling'
         results = progress(results, title, 'frame', len(mine))
     with Writers() as writers:
-        for index, result in zip(mine, results, strict=True):
-            arrays = [x.cpu().numpy() for x in (result.label, *result.as_seen())]
+        for index, arrays in zip(mine, results, strict=True):
             writers.submit(_write, frames[index], *arrays, report)
+
+
+def _arrays(result: Result) -> list[np.ndarray]:
+    """Return the label of an image, and the label and confidence that the network saw."""
+    return [x.cpu().numpy() for x in (result.label, *result.as_seen())]
 
 
 def _write(
@@ -177,44 +172,6 @@ def _write(
     report.add_confidence(frame.name, seen, confidence)
     write_png(frame.pseudo_label, label)
     report.add_label(label)
-
-
-def _not_whole(frames: list[TargetFrame], report: LabelReport) -> list[int]:
-    """Return which frames have no whole label yet; count the classes of the others."""
-    looked_at = enumerate(progress(frames, 'looking for whole files', 'frame'))
-    return [i for i, frame in looked_at if not _count_if_whole(frame, report)]
-
-
-def _of_main_process(value: list[int] | None) -> list[int]:
-    box = [value]
-    broadcast_object_list(box)
-    return box[0]
-
-
-def source_model(cfg: Config, checkpoint: str) -> nn.Module:
-    """Build the segmentor and load the checkpoint.
-
-    The config of an adaptation describes the adapted model; if the checkpoint has no prompts, the
-    source model within it is built instead.
-
-    Raises:
-        UserError: the checkpoint does not fit.
-    """
-    return build_model(cfg, load_file(checkpoint), checkpoint)
-
-
-def build_model(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
-    """Do as `source_model` with what was read from the checkpoint."""
-    check_forced(get_device())
-    init_default_scope('mmseg')
-    state_dict = state_dict_of(loaded, checkpoint)
-    described = cfg.model
-    if 'staged' in described.backbone and not is_prompted(to_ours(state_dict, prompted=True)):
-        described = {key: described[key] for key in _SHARED if key in described}
-        described |= {'type': 'SourceSegmentor', 'backbone': cfg.model.backbone.staged}
-    model = MODELS.build(described)
-    model.load_state_dict(fit(model, state_dict, f'checkpoint {checkpoint}'), strict=False)
-    return model.eval().requires_grad_(False)  # see `WindowAttention`
 
 
 def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:

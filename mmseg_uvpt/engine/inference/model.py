@@ -1,0 +1,69 @@
+"""The model that predicts: built, loaded and accelerated."""
+
+from collections.abc import Mapping, Sequence
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch import nn
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
+from mmseg_uvpt.checkpoints.loading import fit, is_prompted, load_file, state_dict_of
+from mmseg_uvpt.checkpoints.names import to_ours
+from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
+from mmseg_uvpt.engine.hooks.class_counts import of_model
+from mmseg_uvpt.ops.backends import check_forced
+
+_SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
+
+
+def source_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """Build the segmentor and load the checkpoint, in eval mode and in main memory.
+
+    The config of an adaptation describes the adapted model; if the checkpoint has no prompts, the
+    source model within it is built instead.
+
+    Raises:
+        UserError: the checkpoint does not fit.
+    """
+    return _build(cfg, load_file(checkpoint), checkpoint)
+
+
+def accelerated_model(
+    cfg: Config, loaded: Mapping, checkpoint: str, classes: Sequence[str], loader: str
+) -> nn.Module:
+    """Build a checkpoint's model on its device, as ``cfg.uvpt`` says how it is accelerated.
+
+    Args:
+        cfg: as of `source_model`.
+        loaded: what was read from the checkpoint.
+        checkpoint: its path.
+        classes: of the images that are to be predicted.
+        loader: the config's entry that has these classes.
+
+    Raises:
+        UserError: the checkpoint does not fit, or is of other classes.
+    """
+    data_set = f'{loader}.dataset.metainfo.classes'
+    require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
+    model = _build(cfg, loaded, checkpoint).to(get_device())
+    require_equal(of_model(model) | {data_set: len(classes)})
+    print_log(table(accelerate_as_config_says(model, uvpt_config(cfg), cfg)), 'current')
+    return model
+
+
+def _build(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
+    check_forced(get_device())
+    init_default_scope('mmseg')
+    state_dict = state_dict_of(loaded, checkpoint)
+    described = cfg.model
+    if 'staged' in described.backbone and not is_prompted(to_ours(state_dict, prompted=True)):
+        described = {key: described[key] for key in _SHARED if key in described}
+        described |= {'type': 'SourceSegmentor', 'backbone': cfg.model.backbone.staged}
+    model = MODELS.build(described)
+    model.load_state_dict(fit(model, state_dict, f'checkpoint {checkpoint}'), strict=False)
+    return model.eval().requires_grad_(False)  # makes more of it cheaper
