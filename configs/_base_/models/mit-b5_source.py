@@ -1,9 +1,8 @@
 # Source model with MiT-B5.
-_base_ = 'swin-b_source.py'
+_base_ = 'segmentor.py'
 
 model = dict(
     backbone=dict(
-        _delete_=True,
         type='StagedMiT',
         widths=(64, 128, 320, 512),
         depths=(3, 6, 40, 3),

@@ -8,15 +8,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='PromptedBackbone',
-        staged=dict(
-            type='StagedMiT',
-            widths=(64, 128, 320, 512),
-            depths=(3, 6, 40, 3),
-            num_heads=(1, 2, 5, 8),
-            reductions=(8, 4, 2, 1),
-            mlp_ratio=4,
-            drop_path_rate=0.1,
-        ),
+        staged=dict(_base_.model.backbone, init_cfg=None),  # its weights are the source model's
         heads=16,
         points=4,
         add_level_embedding=False,

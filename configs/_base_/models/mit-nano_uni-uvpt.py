@@ -1,16 +1,17 @@
 # The demo's MiT with prompts.
-_base_ = 'mit-b5_uni-uvpt.py'
+_base_ = 'mit-nano_source.py'
 
 model = dict(
+    type='UniUVPT',
+    source_checkpoint=None,  # the demo names it
+    tune='prompts',
     backbone=dict(
-        staged=dict(
-            widths=(32, 64, 160, 256),
-            depths=(2, 2, 2, 2),
-            num_heads=(1, 2, 5, 8),
-            drop_path_rate=0.0,
-        ),
+        _delete_=True,
+        type='PromptedBackbone',
+        staged=_base_.model.backbone,
         heads=4,
+        points=4,
         generator_channels=16,
+        add_level_embedding=False,
     ),
-    decode_head=dict(in_channels=(32, 64, 160, 256), channels=32, dropout_ratio=0.0),
 )

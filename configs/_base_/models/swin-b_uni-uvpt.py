@@ -8,14 +8,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='PromptedBackbone',
-        staged=dict(
-            type='StagedSwin',
-            embed_dims=128,
-            depths=(2, 2, 18, 2),
-            num_heads=(4, 8, 16, 32),
-            window_size=7,
-            drop_path_rate=0.3,
-        ),
+        staged=dict(_base_.model.backbone, init_cfg=None),  # its weights are the source model's
         heads=16,
         points=4,
         add_level_embedding=True,

@@ -1,17 +1,17 @@
 # The demo's Swin with prompts.
-_base_ = 'swin-b_uni-uvpt.py'
+_base_ = 'swin-nano_source.py'
 
 model = dict(
+    type='UniUVPT',
+    source_checkpoint=None,  # the demo names it
+    tune='prompts',
     backbone=dict(
-        staged=dict(
-            embed_dims=32,
-            depths=(2, 2, 2, 2),
-            num_heads=(2, 4, 8, 16),
-            window_size=8,
-            drop_path_rate=0.0,
-        ),
+        _delete_=True,
+        type='PromptedBackbone',
+        staged=_base_.model.backbone,
         heads=4,
+        points=4,
         generator_channels=16,
+        add_level_embedding=True,
     ),
-    decode_head=dict(in_channels=(32, 64, 128, 256), channels=32, dropout_ratio=0.0),
 )
