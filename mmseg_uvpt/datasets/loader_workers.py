@@ -15,8 +15,8 @@ _GRACE = 20  # seconds that a worker serves on after it was told to end
 _MOST = 8  # workers that read for one process, unless a config asks for more
 
 
-def that_read(loader: dict) -> dict:
-    """Return the config of a loader for a pass that only predicts, with a number of workers.
+def inference_loader(loader: dict) -> dict:
+    """Return the config of a loader for inference, with a number of workers.
 
     Where it has none they are as many as this process has processors, up to 8: to decode a frame
     takes longer than a GPU needs to predict several. They are forked, as mmengine's runner has it,

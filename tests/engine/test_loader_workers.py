@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_uvpt.datasets import loader_workers
-from mmseg_uvpt.datasets.loader_workers import that_read
+from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.work_folder.claim import differences
 
 RECIPE = 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
@@ -18,17 +18,17 @@ RECIPE = 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
 def test_a_worker_a_processor_of_the_process(processors, processes, expected, monkeypatch):
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(processors)))
     monkeypatch.setenv('LOCAL_WORLD_SIZE', str(processes))
-    assert that_read({'batch_size': 1})['num_workers'] == expected
+    assert inference_loader({'batch_size': 1})['num_workers'] == expected
     for asked in (0, 14):
-        assert that_read({'num_workers': asked})['num_workers'] == asked
+        assert inference_loader({'num_workers': asked})['num_workers'] == asked
 
 
 @pytest.mark.parametrize(('chosen', 'expected'), [(None, 'fork'), ('spawn', 'spawn')])
 def test_workers_are_forked_unless_something_else_was_chosen(chosen, expected, monkeypatch):
     """Python's own default differs by its version."""
     monkeypatch.setattr(loader_workers, 'get_start_method', lambda allow_none: chosen)
-    assert that_read({'num_workers': 1})['multiprocessing_context'] == expected
-    assert that_read({'num_workers': 0}) == {'num_workers': 0}  # torch takes none there
+    assert inference_loader({'num_workers': 1})['multiprocessing_context'] == expected
+    assert inference_loader({'num_workers': 0}) == {'num_workers': 0}  # torch takes none there
 
 
 def test_a_recipe_is_the_same_on_every_machine(monkeypatch):

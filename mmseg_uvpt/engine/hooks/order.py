@@ -41,8 +41,7 @@ def training_hooks(
     Returns:
         list: in the order of the calls: by priority, and within a priority as written here.
     """
-    named = {name: _make(hook) for name, hook in cfg.default_hooks.items() if hook is not None}
-    custom = [_make(hook) for hook in cfg.get('custom_hooks') or ()]
+    named, custom = _configured(cfg)
     made = [*named.values(), *custom]
     corrections = [hook for hook in made if isinstance(hook, LabelCorrectionHook)]
     savers = [hook for hook in made if isinstance(hook, WholeCheckpointHook)]
@@ -88,6 +87,19 @@ def training_hooks(
         *custom,
     ]
     return sorted(hooks, key=lambda hook: get_priority(hook.priority))
+
+
+def test_hooks(cfg: Config, *more: Hook) -> list[Hook]:
+    """Make the hooks of a test: those of its config, one that compares classes, and ``more``."""
+    named, custom = _configured(cfg)
+    hooks = [*named.values(), ClassCountHook(), *custom, *more]
+    return sorted(hooks, key=lambda hook: get_priority(hook.priority))
+
+
+def _configured(cfg: Config) -> tuple[dict[str, Hook], list[Hook]]:
+    """Make the hooks of a complete config: the default ones by their names, and the others."""
+    named = {name: _make(hook) for name, hook in cfg.default_hooks.items() if hook is not None}
+    return named, [_make(hook) for hook in cfg.get('custom_hooks') or ()]
 
 
 def _make(config: dict | Hook) -> Hook:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.datasets.files.image_files import images_below, naming, read_image
-from mmseg_uvpt.datasets.loader_workers import that_read
+from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.config.resolve import require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
@@ -72,8 +72,8 @@ def predict_images(
         files = [f'{name}{suffix}' for name in named for suffix in ('.png', CLASSES)]
         facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
-        workers = min(that_read(cfg.test_dataloader)['num_workers'], len(named))
-        how = {'collate_fn': pseudo_collate, **that_read({'num_workers': workers})}
+        workers = min(inference_loader(cfg.test_dataloader)['num_workers'], len(named))
+        how = {'collate_fn': pseudo_collate, **inference_loader({'num_workers': workers})}
         loader = DataLoader(_Images([*named.values()], pipeline), **how)
         labels = (result.label.cpu().numpy() for result in predict(model, loader, meta['classes']))
         shown = progress(named.items(), 'predicting', 'image')

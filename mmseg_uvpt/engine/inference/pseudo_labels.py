@@ -27,7 +27,7 @@ from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.image_files import image_size
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
-from mmseg_uvpt.datasets.loader_workers import that_read
+from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.resolve import launcher, require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.inference.label_record import REPORT, record_in, weights_sha256
@@ -144,7 +144,7 @@ def _label(
     subset = dataset.get_subset(mine)
     # the config's sampler would deal the frames out to the processes once more
     own = {'dataset': subset, 'sampler': SequentialSampler(subset)}
-    loader = Runner.build_dataloader({**that_read(cfg[LOADER]), **own})
+    loader = Runner.build_dataloader({**inference_loader(cfg[LOADER]), **own})
     results = map(_arrays, predict(model, loader, report.classes))
     if is_main_process():
         processes = get_world_size()

@@ -9,9 +9,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
+from mmseg_uvpt.datasets.loader_workers import inference_loader
+from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.resolve import require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
-from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
+from mmseg_uvpt.engine.hooks.order import test_hooks
 from mmseg_uvpt.engine.inference.loop import loop_config
 from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook
 from mmseg_uvpt.engine.training.runner import build_runner
@@ -65,12 +67,13 @@ def score(
     cfg.test_cfg = loop_config(cfg.get('test_cfg'), 'test')
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
     with readable_failures(cfg.work_dir):
-        runner = build_runner(cfg)
+        complete(cfg)
+        cfg.test_dataloader = inference_loader(cfg.test_dataloader)
+        use_cache(cfg, uvpt_config(cfg).image_cache, 'test_dataloader')
+        shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []
+        runner = build_runner(cfg, test_hooks(cfg, *shown))
         runner.model.requires_grad_(False)  # makes more of it cheaper
         runner.logger.info(table(accelerate_as_config_says(runner.model, uvpt_config(cfg), cfg)))
-        runner.register_hook(ClassCountHook())
-        if show_dir:
-            runner.register_hook(PredictionFilesHook(show_dir, facts))
         start = provenance.start_of(cfg, command, runner.seed)
         provenance.write(runner._log_dir, cfg, start)
         metrics = runner.test()

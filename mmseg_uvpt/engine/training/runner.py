@@ -18,9 +18,7 @@ import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints.loading import load_initial_weights
 from mmseg_uvpt.datasets import loader_workers
 from mmseg_uvpt.datasets.files.data_error import DataError
-from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.engine.config.complete import drop_unused
-from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.training import distributed
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.engine.training.schedule import schedulers
@@ -93,8 +91,6 @@ class ProjectRunner(Runner):
         if self._load_from is not None:
             super().load_or_resume()
 
-    # what mmengine builds only when training or testing starts
-
     def end_workers(self) -> None:
         """End the workers of the loaders of training and evaluation."""
         if isinstance(self._train_loop, BaseLoop):
@@ -110,14 +106,6 @@ class ProjectRunner(Runner):
             raise UserError(
                 f'val_dataloader: {error}. Or train without evaluations: --no-validate'
             ) from error
-
-    def build_test_loop(self, *args, **kwargs):
-        """Build the loop of a test; its data loader has workers and the image cache."""
-        cache = uvpt_config(self.cfg).image_cache
-        if isinstance(self._test_dataloader, dict):
-            self._test_dataloader = loader_workers.that_read(self._test_dataloader)
-        self._test_dataloader = through_cache(self._test_dataloader, cache)
-        return super().build_test_loop(*args, **kwargs)
 
     def build_param_scheduler(self, *args, **kwargs):
         """Build the schedule, and say so if it is over before the training or never."""
