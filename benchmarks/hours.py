@@ -163,14 +163,14 @@ def times(stage: Stage, corrects: bool, speed: float, args: argparse.Namespace) 
     backward = stage.operations / (speed * 1e12) - forward
     reading = stage.images / args.images
     for gpus in (1, 8):
-        keeper = gpus * stage.images * args.bank_ms / 1e3 if corrects else 0.0
+        bank = gpus * stage.images * args.bank_ms / 1e3 if corrects else 0.0
         reduction = 0.0
         if gpus > 1:  # a ring: each number goes out and comes in about twice
             reduction = 2 * (gpus - 1) / gpus * stage.trained * BYTES / (args.node_gbs * 1e9)
         # reading goes on beside the step, the label bank's work beside the backward pass
-        parts = {'reading': reading, 'step': forward + max(backward + reduction, keeper)}
+        parts = {'reading': reading, 'step': forward + max(backward + reduction, bank)}
         binds = max(parts, key=parts.get)
-        if binds == 'step' and keeper > backward + reduction:
+        if binds == 'step' and bank > backward + reduction:
             binds = 'label bank'
         elif binds == 'step' and reduction > forward + backward:
             binds = 'reduction'

@@ -1,11 +1,11 @@
-"""A model of how long an iteration of several processes takes, held against a run of two.
+"""A model of how long an iteration of several processes takes, compared with a run of two.
 
 An iteration of P processes is taken to last as long as
 
-    max(reading, step + reductions + keeper)
+    max(reading, step + reductions + bank)
 
 where ``step`` is the iteration of one process, with its neighbours busy too; ``reductions`` those
-of gradients, of batch norms and of flags; ``keeper`` what passes to the process with the label bank
+of gradients, of batch norms and of flags; ``bank`` what passes to the process with the label bank
 and back, and its work on the samples of all. On the CPU each part is measured on its own, then a
 training in two processes is measured and compared with their sum. `benchmarks/hours.py` applies
 the model to the benchmark's rows on GPUs.
@@ -61,14 +61,14 @@ def main() -> None:
         whole = iteration_ms([together], runs, ['together'])
         parts = measured_exchange()
     reductions = parts['gradient'] + parts['norms'] + parts['flags']
-    model = step + reductions + parts['keeper']
+    model = step + reductions + parts['bank']
     figures = {
         'one process, nothing beside it': alone,
         'step: one of two processes that do not talk': step,
         'reduction of gradients': parts['gradient'],
         'reductions of batch norms': parts['norms'],
         'reductions of flags': parts['flags'],
-        'to the keeper and back': parts['keeper'],
+        'to the label bank and back': parts['bank'],
         'predicted: two processes together': model,
         'measured: two processes together': whole,
     }
@@ -164,7 +164,7 @@ def exchange_parts() -> dict[str, float]:
             x = features[norm.num_features].requires_grad_()
             torch.autograd.grad(sum(m.sum() for m in sync_batch_norm.joint_moments(x)[1:]), x)
 
-    def keeper() -> None:
+    def exchange_labels() -> None:
         dealt = exchange.gather([crop])
         exchange.hand_out(dealt and [[label] for _ in dealt])
         exchange.gather([(0, kept)])
@@ -173,7 +173,7 @@ def exchange_parts() -> dict[str, float]:
         'gradient': _ms(lambda: dist.all_reduce(gradient)),
         'norms': _ms(synchronise_norms),
         'flags': _ms(lambda: [dist.all_reduce(flag) for _ in range(2)]),
-        'keeper': _ms(keeper),
+        'bank': _ms(exchange_labels),
     }
 
 

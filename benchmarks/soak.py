@@ -2,7 +2,7 @@
 
 Renders a small city, pretrains for a few iterations, labels, then adapts with evaluations,
 checkpoints, two loader workers and a busy label correction. Memory, open files and the time of an
-iteration must not grow: the last quarter of the run is held against the second. Ends with status 1
+iteration must not grow: the last quarter of the run is compared with the second. Ends with status 1
 if something grew.
 """
 

@@ -1,4 +1,4 @@
-"""How far the curve of a class has flattened since it was last corrected."""
+"""How much the slope of a class's curve has changed since it was last corrected."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ DEGREE = 3
 STEP = 1e-6  # the derivatives are taken this far right of the points
 
 
-def flattening(values: np.ndarray) -> float:
-    """Compare the slope at the end of a curve with the slope at its beginning.
+def relative_slope_change(values: np.ndarray) -> float:
+    """Return by what share the slope at the end of a curve differs from that at its beginning.
 
     A cubic f is fitted to the values at x = 1..t; with fewer than four points the fit of
     minimum norm is taken. Labels of a class are worth correcting once its IoU against them has

@@ -1,9 +1,8 @@
 """What the processes of a training tell each other for the label correction.
 
-One process, the keeper, has the label bank, decides and corrects. It sees the samples of all
-processes in the order in which one process would have had them in one batch, and hands out their
-labels. So several processes do what one does, on one machine or on many, and only the keeper's
-machine needs to reach the bank.
+Rank 0 has the label bank, decides and corrects. It gathers the samples of all processes in the
+order in which one process would have had them in one batch, and scatters their labels. So several
+processes do what one does, on one machine or on many, and only rank 0's machine needs the bank.
 """
 
 import functools
@@ -17,22 +16,17 @@ from mmengine.dist import get_world_size, is_main_process
 T = TypeVar('T')
 
 
-def is_keeper() -> bool:
-    """Tell whether this process has the label bank."""
-    return is_main_process()
-
-
 def gather(own: Sequence[T]) -> list[Sequence[T]] | None:
-    """Return what each process has of its samples, in the keeper; None in the others."""
+    """Return what each process has of its samples, on rank 0; None on the others."""
     if get_world_size() == 1:
         return [own]
-    dealt = [None] * get_world_size() if is_keeper() else None
+    dealt = [None] * get_world_size() if is_main_process() else None
     dist.gather_object(own, dealt, group=_group())
     return dealt
 
 
-def hand_out(dealt: list[Sequence[T]] | None) -> Sequence[T]:
-    """Return the keeper's entry for this process; the others pass None."""
+def scatter(dealt: list[Sequence[T]] | None) -> Sequence[T]:
+    """Return rank 0's entry for this process; the others pass None."""
     if get_world_size() == 1:
         return dealt[0]
     own = [None]

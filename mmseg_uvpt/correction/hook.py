@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -41,7 +41,7 @@ class LabelCorrectionHook(Hook):
         pseudo_label_dir: folder of the pseudo labels that the bank begins with.
         interval: iterations between two decisions.
         queue_length: images over which an IoU is taken.
-        slope: share by which a class's curve must have flattened before it is corrected.
+        slope: share by which the slope of a class's curve must have changed before it is corrected.
         quantile: of a class's confidences, above which its predictions are trusted; 0..1.
         num_classes: number of classes; None for that of the data set.
         foreign_labels: whether the pseudo labels need not be the source model's own. It changes
@@ -80,7 +80,7 @@ class LabelCorrectionHook(Hook):
         self._saved: dict[str, Any] | None = None  # state of a checkpoint, until training begins
 
     def before_train(self, runner: Runner) -> None:
-        """Create the bank, or open that of the run being resumed; the keeper does."""
+        """Create the bank, or open that of the run being resumed; rank 0 does."""
         loader = runner.train_dataloader
         dataset = data_set_of(loader)
         if self.num_classes is None:
@@ -89,7 +89,7 @@ class LabelCorrectionHook(Hook):
         self._model.register_forward_hook(self._copy_prediction)
         epoch = math.ceil(len(dataset) / (loader.batch_size * get_world_size()))
         self.rule = self.make_rule(epoch)
-        if not exchange.is_keeper():
+        if not is_main_process():
             return
         folder = Path(runner.work_dir) / BANK
         source = BankSource(dataset, self.pseudo_label_dir, self.num_classes)
@@ -149,7 +149,7 @@ class LabelCorrectionHook(Hook):
         if 'skipped' not in (outputs or ()):  # else its prediction is worth nothing
             self._keep(runner, data_batch)
             self._model.after_iteration()
-        if exchange.is_keeper() and self.rule.is_due(runner.iter):
+        if is_main_process() and self.rule.is_due(runner.iter):
             self._decide(runner)
 
     def _keep(self, runner: Runner, data_batch: dict[str, Sequence]) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from mmseg_uvpt.correction.curve import flattening
+from mmseg_uvpt.correction.curve import relative_slope_change
 from mmseg_uvpt.correction.overlap import intersection_and_union
 
 
@@ -44,7 +44,8 @@ class LabelCorrectionRule:
             and a class is corrected for one epoch at a time (rounded up to the next decision).
         interval: iterations between two decisions.
         queue_length: images over which an IoU is taken.
-        slope: a class starts when its curve has flattened by more than this share, in 0..1.
+        slope: a class starts when the slope of its curve has changed by more than this share,
+            in 0..1.
 
     Attributes:
         correcting: (C,) bool, the classes that are corrected now.
@@ -175,7 +176,7 @@ class LabelCorrectionRule:
 
     def _is_flat(self, class_id: int) -> bool:
         values = self.curve[self._curve_start[class_id] :, class_id]
-        return self.slope < flattening(values[~np.isnan(values)]) < 1
+        return self.slope < relative_slope_change(values[~np.isnan(values)]) < 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that must survive, as tensors and numbers (``weights_only`` safe)."""

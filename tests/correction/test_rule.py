@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from mmseg_uvpt.correction.curve import flattening
+from mmseg_uvpt.correction.curve import relative_slope_change
 from mmseg_uvpt.correction.overlap import intersection_and_union
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
 
@@ -28,24 +28,24 @@ def test_labels_are_corrected_from_the_second_epoch_on() -> None:
     assert [rule.is_past_first_epoch(iteration) for iteration in (0, 4, 5, 6)] == [0, 0, 1, 1]
 
 
-def test_flattening_of_a_known_cubic() -> None:
+def test_slope_change_of_a_known_cubic() -> None:
     x = np.arange(1, 9)
     values = 0.5 - 0.001 * (x - 9.0) ** 2 + 0.0001 * (x - 9.0) ** 3
     slope = [-0.002 * (x - 9.0) + 0.0003 * (x - 9.0) ** 2 for x in (1 + 1e-6, 8 + 1e-6)]
     expected = abs(abs(slope[1]) - abs(slope[0])) / abs(slope[0])
-    assert flattening(values) == pytest.approx(expected, rel=1e-6)
+    assert relative_slope_change(values) == pytest.approx(expected, rel=1e-6)
 
 
-def test_flattening_of_short_curves_is_quiet() -> None:
+def test_slope_change_of_short_curves_is_quiet() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        assert np.isnan(flattening(np.array([])))
+        assert np.isnan(relative_slope_change(np.array([])))
         for count in range(1, 6):
-            assert flattening(np.linspace(0.2, 0.7, count)) >= 0
+            assert relative_slope_change(np.linspace(0.2, 0.7, count)) >= 0
 
 
-def test_flattening_without_a_slope_at_the_beginning() -> None:
-    assert np.isnan(flattening(np.zeros(6)))
+def test_slope_change_without_a_slope_at_the_beginning() -> None:
+    assert np.isnan(relative_slope_change(np.zeros(6)))
 
 
 def run_rule(curves: np.ndarray, **settings: object) -> tuple[LabelCorrectionRule, list]:
