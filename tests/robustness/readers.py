@@ -45,6 +45,7 @@ from mmseg_uvpt.datasets.label_encodings import (
 )
 from mmseg_uvpt.demo import chain
 from mmseg_uvpt.engine.config import resolve
+from mmseg_uvpt.engine.config.complete import complete
 from mmseg_uvpt.engine.inference.label_report import JOURNAL, REPORT, LabelReport
 from mmseg_uvpt.engine.inference.pseudo_labels import _count_if_whole
 from mmseg_uvpt.engine.work_folder import claim
@@ -254,6 +255,7 @@ def _read_config(path: Path) -> dict:
 def _claimed(path: Path) -> object:
     settings = {'train_dataloader': {'dataset': {}}, 'model': {'type': 'Nothing', 'depth': 3}}
     cfg = Config({**settings, 'work_dir': str(path.parent)})
+    complete(cfg)
     return claim.claim(cfg, resume=True) or 'from the beginning'
 
 
