@@ -13,6 +13,7 @@ PAGES = sorted(p for g in ('*.md', '*/*.md', 'docs/*/*.md') for p in REPOSITORY.
 CODE = re.compile(r'^ {4}[^\n]*$|^```.*?^```', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\[([^\]]+)\]\(([^)#\s]+)[^)]*\)')
 NAME = re.compile(r'`(\w+)`')
+IMPORTED = re.compile(r'^from (mmseg_uvpt[\w.]+) import (\w+)', re.MULTILINE)
 MENTIONED = re.compile(
     r'`((?:mmseg_uvpt|tests|tools|benchmarks|configs|docs)/[\w./-]+)`|python ((?:\w+/)*\w+\.py)'
 )
@@ -38,6 +39,13 @@ def test_links_lead_to_files_and_to_what_they_name(page):
 def test_files_that_are_mentioned_exist(page):
     files = {''.join(match) for match in MENTIONED.findall(page.read_text())}
     assert not [file for file in files if not (REPOSITORY / file).exists()]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_what_examples_import_exists(page):
+    for module, name in IMPORTED.findall(page.read_text()):
+        path = REPOSITORY / f'{module.replace(".", "/")}.py'
+        assert re.search(rf'^(def|class) {name}\b', path.read_text(), re.MULTILINE), name
 
 
 def test_the_script_draws_the_figures(tmp_path):
