@@ -166,7 +166,7 @@ def exchange_parts() -> dict[str, float]:
 
     def exchange_labels() -> None:
         dealt = exchange.gather([crop])
-        exchange.hand_out(dealt and [[label] for _ in dealt])
+        exchange.scatter(dealt and [[label] for _ in dealt])
         exchange.gather([(0, kept)])
 
     return {

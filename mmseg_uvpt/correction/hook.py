@@ -116,7 +116,7 @@ class LabelCorrectionHook(Hook):
         self._model.iteration = runner.iter
         crops = _crops(data_batch)
         dealt = exchange.gather(crops)
-        labels = exchange.hand_out(dealt and self._labels(dealt, runner.iter))
+        labels = exchange.scatter(dealt and self._labels(dealt, runner.iter))
         for crop, sample, label in zip(crops, data_batch['data_samples'], labels, strict=True):
             crop.set_label(sample, label)
 
