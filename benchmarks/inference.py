@@ -1,9 +1,8 @@
 """Time the passes of test.py and generate_pseudo_label.py, and the parts that they consist of.
 
-The plain path is the package at another revision (by default the last one before these passes were
-made faster), which is checked out beside this one and runs in float32; this one runs in each form
-that is asked for. All run the scripts' own functions, in turns, in processes of their own, on the
-same frames and the same random weights, on a GPU where there is one; the median counts. A pass is
+The plain form is what --plain runs, in float32; it stands beside each form that is asked for. All
+run the scripts as they are called, in turns, in processes of their own, on the same frames and the
+same random weights, on a GPU where there is one; the median counts. A pass is
 what happens between the first frame and the last: reading, network, labels, counting or writing,
 but not the start of the script. The network sees one frame before the clock starts, which compiles
 it or chooses its algorithms; that frame's time stands apart. The parts are timed alone, one frame
@@ -17,6 +16,7 @@ that do other things meanwhile, look at the seconds of processors rather than at
 """
 
 import argparse
+import copy
 import json
 import os
 import resource
@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -35,10 +36,11 @@ import torch
 import torch._dynamo
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PLAIN = 'c8fa998'
 HEIGHT, WIDTH = 1024, 2048
 PASSES = ('test.py', 'generate_pseudo_label.py')
+PLAIN = ['--plain']
 FORMS = {'float32': [], 'bfloat16': ['--amp'], 'bfloat16, compiled': ['--amp', '--compile']}
+FLAGS = ('--plain', '--amp', '--compile')
 DISTINCT = 8  # frames; more are links to these
 
 
@@ -76,11 +78,11 @@ def _write(path: Path, pixels: np.ndarray) -> None:
     cv2.imwrite(str(path), pixels)
 
 
-def make_recipe(path: Path, package: Path, model: str, workers: int) -> None:
-    """Write the config of an adaptation, on the configs of a revision."""
+def make_recipe(path: Path, model: str, workers: int) -> None:
+    """Write the config of an adaptation."""
     bases = [f'models/{model}_uni-uvpt.py', 'datasets/cityscapes_adaptation.py']
     bases += ['schedules/adapt_80k.py']
-    paths = [str(package / 'configs/_base_' / base) for base in bases]
+    paths = [str(REPOSITORY / 'configs/_base_' / base) for base in bases]
     correction = "dict(label_correction=dict(pseudo_label_dir='data/labels'))"
     loaders = ''.join(
         f'{name}_dataloader = dict(num_workers={workers})\n' for name in ('test', 'target_train')
@@ -150,16 +152,17 @@ def first_of_test(loop) -> None:
         loop.run_iter(0, batch)
 
 
-def first_of_labelling(cfg, dataset, frames, mine, model, report, *amp) -> None:
+def first_of_labelling(cfg, dataset, frames, mine, model, report) -> None:
     """Let a source model see a frame, whose label is not written."""
-    from mmseg_uvpt.engine.inference import pseudo_labels
+    from mmengine.dataset import pseudo_collate
 
-    frame = dataset[0]
-    pseudo_labels.predict(model, [frame['inputs']], [frame['data_samples']], *amp)
+    from mmseg_uvpt.engine.inference.loop import predict
+
+    list(predict(model, [pseudo_collate([dataset[0]])]))
 
 
 def run_passes(folder: Path, options: list[str], out: Path) -> dict:
-    """Run both scripts in this process, on the package that it imports."""
+    """Run both scripts in this process."""
     from mmengine.runner import TestLoop
 
     from mmseg_uvpt.engine.inference import pseudo_labels
@@ -181,7 +184,7 @@ def run_passes(folder: Path, options: list[str], out: Path) -> dict:
 
 
 def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: int) -> dict:
-    """Time each part alone, with functions that both revisions have.
+    """Time each part alone.
 
     The networks see so many frames at a time; the seconds are those of a frame.
     """
@@ -192,76 +195,67 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
         seconds_on_cpu,
         waited,
     )
-    from mmengine.config import Config
+    from mmengine.dataset import pseudo_collate
     from mmengine.device import get_device
-    from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
 
-    from mmseg_uvpt.engine.inference import pseudo_labels
+    from mmseg_uvpt.checkpoints.loading import load_file
+    from mmseg_uvpt.engine.config.resolve import read
+    from mmseg_uvpt.engine.inference.labels import resized_label
+    from mmseg_uvpt.engine.inference.loop import predict
+    from mmseg_uvpt.engine.inference.model import accelerated_model
     from mmseg_uvpt.evaluation.iou import confusion_matrix
     from mmseg_uvpt.files import write_png
 
-    init_default_scope('mmseg')
-    cfg = Config.fromfile(out / 'recipe.py')
+    cfg = read(out / 'recipe.py')
     cfg.test_dataloader.dataset.data_root = str(folder / 'data/cityscapes')
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    flags = {f'uvpt.{option.removeprefix("--")}': True for option in options if option in FLAGS}
+    cfg.merge_from_dict(flags | {'uvpt.compile_limit': None})
     device = get_device()
-    amp = torch.autocast(device, torch.bfloat16, enabled='--amp' in options)
     torch._dynamo.reset()  # of what the passes compiled
-    models = {  # as in the scripts, their weights are no inference tensors
-        kind: pseudo_labels.source_model(cfg, str(folder / f'{kind}.pth')).to(device)
-        for kind in ('source', 'adapted')
-    }
     networks, arithmetic = {}, {}
-    with torch.inference_mode():
-        frame = dataset[0]
-        for kind, model in models.items():
-            batch = model.data_preprocessor(
-                {'inputs': [frame['inputs']], 'data_samples': [frame['data_samples']]}, False
-            )
-            samples, metas = batch['data_samples'], [batch['data_samples'][0].metainfo] * frames
-            images = batch['inputs'].repeat(frames, 1, 1, 1)
+    for kind in ('source', 'adapted'):
+        path = str(folder / f'{kind}.pth')
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+        names = (path, dataset.metainfo['classes'], 'test_dataloader')
+        model = accelerated_model(cfg, load_file(path), *names)
+        batch = pseudo_collate([dataset[0]])
+        images = model.data_preprocessor(batch, False)['inputs'].repeat(frames, 1, 1, 1)
 
-            def network(
-                model=model, inputs=images, metas=metas, in_test=kind == 'adapted'
-            ) -> torch.Tensor:
-                torch.backends.cudnn.benchmark = in_test
-                with amp:
-                    return model.encode_decode(inputs, metas)
+        def network(model=model, images=images, in_test=kind == 'adapted') -> None:
+            torch.backends.cudnn.benchmark = in_test
+            with torch.inference_mode():
+                for some in images.split(1) if device == 'cpu' else [images]:
+                    model(some, mode='tensor')
 
-            networks[f'{kind} network'] = waited(network, device)
-            arithmetic[f'{kind} network'] = operations(network) / frames
-            if '--compile' in options:
-                from mmseg_uvpt.acceleration.compile import compile_network
+        networks[f'{kind} network'] = waited(network, device)
+        uncompiled = copy.deepcopy(cfg)
+        uncompiled.merge_from_dict({'uvpt.compile': False})
+        counted = partial(network, accelerated_model(uncompiled, load_file(path), *names))
+        arithmetic[f'{kind} network'] = operations(counted) / frames
+    found = {name: s / frames for name, s in seconds_on_cpu(networks, rounds).items()}
+    (result,) = predict(model, [batch])
+    truth, label = result.sample.gt_sem_seg.data[0], result.label.cpu().numpy()
+    logits, size = result.logits[None], tuple(result.label.shape)
 
-                compile_network(model, limit=None)
-        logits = network()[:1]
-        prediction = model.postprocess_result(logits, samples)[0].pred_sem_seg.data[0].clone()
-        truth = samples[0].gt_sem_seg.data[0]
-        label = prediction.to(torch.uint8).cpu().numpy()
-        found = {name: s / frames for name, s in seconds_on_cpu(networks, rounds).items()}
-        # what is left of the function without its network
-        model.whole_inference = lambda *_: logits
-        inputs = [frame['inputs']]
-        found |= seconds_on_cpu(
-            {
-                'read, decode, resize': lambda: dataset[0],
-                'resize and argmax, test.py': waited(
-                    lambda: model.postprocess_result(logits, samples), device
-                ),
-                'confusion matrix': lambda: confusion_matrix(prediction, truth, 19),
-                'label and confidence, generate_pseudo_label.py': lambda: pseudo_labels.predict(
-                    model, inputs, samples
-                ),
-                'encode and write': lambda: write_png(folder / 'label.png', label),
-            },
-            3 * rounds,
-        )
+    def labelled() -> torch.Tensor:
+        return resized_label(logits, size, model.align_corners)
+
+    found |= seconds_on_cpu(
+        {
+            'read, decode, resize': lambda: dataset[0],
+            'resize and argmax': waited(labelled, device),
+            'confusion matrix': lambda: confusion_matrix(result.label, truth, 19),
+            'label and confidence as seen': waited(result.as_seen, device),
+            'encode and write': lambda: write_png(folder / 'label.png', label),
+        },
+        3 * rounds,
+    )
     pixels, seen = HEIGHT * WIDTH, logits[0, 0].numel()
     moved = {  # least bytes read and written
-        'resize and argmax, test.py': 4 * logits.numel() + pixels,
+        'resize and argmax': 4 * logits.numel() + pixels,
         'confusion matrix': 2 * pixels,
-        'label and confidence, generate_pseudo_label.py': 4 * logits.numel() + 5 * seen,
+        'label and confidence as seen': 4 * logits.numel() + 5 * seen,
     }
     bandwidth = copy_bytes_per_second(device)
     speed = operations_per_second(device, torch.bfloat16 if '--amp' in options else torch.float32)
@@ -271,7 +265,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
 
 
 def child(task: dict) -> None:
-    """Do one task in a process that has the package of one revision; write what it found."""
+    """Do one task in this process; write what it found."""
     torch.set_num_threads(task['threads'])
     folder, out = Path(task['folder']), Path(task['out'])
     options, frames = task['options'], 1
@@ -290,47 +284,34 @@ def differing_pixels(a: Path, b: Path) -> int:
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[dict]]:
-    """Let the plain revision and each form of this one run in turns.
+    """Let the plain form and the others run in turns.
 
     Returns:
         dict: what each found in each round, with its folder as ``out``.
     """
-    plain = folder / 'plain'
-    worktree = ['git', '-C', str(REPOSITORY), 'worktree']
-    subprocess.run([*worktree, 'add', '--quiet', '--detach', str(plain), args.plain], check=True)
     at_a_time = ['--batch-size', str(args.batch_size)] if args.batch_size else []
-    runs = {'plain': (plain, [])}
-    runs |= {name: (REPOSITORY, [*FORMS[name], *at_a_time]) for name in args.forms}
+    runs = {'plain': PLAIN} | {name: [*FORMS[name], *at_a_time] for name in args.forms}
     found: dict[str, list[dict]] = {name: [] for name in runs}
     of_parts = 10 * args.rounds if torch.cuda.is_available() else args.rounds  # fast there
-    try:
-        for number in range(args.rounds):
-            for place, (name, (package, options)) in enumerate(runs.items()):
-                out = folder / f'{number}_{place}'
-                out.mkdir()
-                make_recipe(out / 'recipe.py', package, args.model, args.workers)
-                task = {
-                    'folder': str(folder),
-                    'out': str(out),
-                    'threads': args.threads,
-                    'rounds': of_parts,
-                    'options': options,
-                }
-                environment = {**os.environ, 'PYTHONPATH': _first_in_path(package)}
-                environment['OMP_NUM_THREADS'] = str(args.threads)
-                command = [sys.executable, __file__, '--task', json.dumps(task)]
-                subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-                seen = json.loads((out / 'found.json').read_text())
-                found[name].append({**seen, 'out': out})
-    finally:
-        subprocess.run([*worktree, 'remove', '--force', str(plain)], check=True)
+    environment = {**os.environ, 'OMP_NUM_THREADS': str(args.threads)}
+    environment['PYTHONPATH'] = os.pathsep.join([str(REPOSITORY), os.environ.get('PYTHONPATH', '')])
+    for number in range(args.rounds):
+        for place, (name, options) in enumerate(runs.items()):
+            out = folder / f'{number}_{place}'
+            out.mkdir()
+            make_recipe(out / 'recipe.py', args.model, args.workers)
+            task = {
+                'folder': str(folder),
+                'out': str(out),
+                'threads': args.threads,
+                'rounds': of_parts,
+                'options': options,
+            }
+            command = [sys.executable, __file__, '--task', json.dumps(task)]
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+            seen = json.loads((out / 'found.json').read_text())
+            found[name].append({**seen, 'out': out})
     return found
-
-
-def _first_in_path(package: Path) -> str:
-    """Return the search path with a package before what else it names."""
-    others = os.environ.get('PYTHONPATH', '').split(os.pathsep)
-    return os.pathsep.join([str(package), *filter(None, others)])
 
 
 def differences(found: dict[str, list[dict]], frames: int) -> dict[str, dict]:
@@ -412,7 +393,6 @@ def main() -> None:
     parser.add_argument(
         '--batch-size', type=int, help='as of both scripts, of the forms beside the plain one'
     )
-    parser.add_argument('--plain', default=PLAIN, metavar='REVISION', help='[%(default)s]')
     parser.add_argument(
         '--forms',
         nargs='+',
@@ -438,7 +418,7 @@ def main() -> None:
         make_checkpoints(folder, args.model)
         found = measure(args, folder)
         forms = differences(found, args.frames)
-    how = made_how(device, {}) | {'plain': args.plain, 'threads': args.threads}
+    how = made_how(device, {}) | {'threads': args.threads}
     how |= {'workers': args.workers, 'batch_size': args.batch_size, 'forms': forms}
     for key, value in how.items():
         print(f'{key}: {value}')
