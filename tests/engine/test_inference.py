@@ -17,6 +17,7 @@ from mmseg_uvpt.engine.inference import pseudo_labels
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, test
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
+from mmseg_uvpt.ops import backends
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -76,6 +77,17 @@ def test_batches_and_frames_of_several_sizes(score, data_root):
     # products of matrices of another size may differ in their last bits
     differ = np.abs(np.subtract(one['intersection'], three['intersection'])).sum()
     assert differ <= 1e-3 * sum(one['ground_truth_pixels'])
+
+
+def test_plain(score, tmp_path):
+    """Without acceleration the numbers are the same, but for last bits."""
+    fast = score()
+    with backends.forced(None):  # what --plain forces, for a process, is lifted
+        plain = score('--plain')
+    differ = np.abs(np.subtract(plain['intersection'], fast['intersection'])).sum()
+    assert differ <= 1e-3 * sum(fast['ground_truth_pixels'])
+    logs = sorted((tmp_path / 'work').rglob('*.log'))
+    assert ['acceleration: none' in log.read_text() for log in logs] == [False, True]
 
 
 def test_half_precision(score, label):
