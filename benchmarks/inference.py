@@ -201,7 +201,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
 
     from mmseg_uvpt.checkpoints.loading import load_file
     from mmseg_uvpt.engine.config.resolve import read
-    from mmseg_uvpt.engine.inference.labels import resized_label
+    from mmseg_uvpt.engine.inference.logits_to_labels import resized_label
     from mmseg_uvpt.engine.inference.loop import predict
     from mmseg_uvpt.engine.inference.model import accelerated_model
     from mmseg_uvpt.evaluation.iou import confusion_matrix

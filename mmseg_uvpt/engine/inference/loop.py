@@ -13,7 +13,12 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmseg_uvpt.acceleration.amp import autocast
-from mmseg_uvpt.engine.inference.labels import largest, of_equal_size, resized_label, upright
+from mmseg_uvpt.engine.inference.logits_to_labels import (
+    largest_channel,
+    resized_label,
+    split_by_size,
+    unpad_and_unflip,
+)
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.ops.resizing import resized
@@ -26,8 +31,8 @@ class Result:
     Attributes:
         label: uint8 (H, W), the class of the largest logit at the image's original size: logits
             are resized, not labels.
-        logits: float32 (C, h, w), upright, at the size that the network saw. Of several views it
-            is the logarithm of their mean probability, at the original size.
+        logits: float32 (C, h, w) at the size that the network saw, without padding or flip. Of
+            several views it is the logarithm of their mean probability, at the original size.
         classes: their names, in the order of their ids.
         sample: the data set's, of the first view: metainfo, and the ground truth if it was loaded.
         align_corners: how logits are resized.
@@ -51,7 +56,7 @@ class Result:
 
     def as_seen(self) -> tuple[Tensor, Tensor]:
         """Return label, uint8 (h, w), and confidence, float32 (h, w), at the network's size."""
-        confidence, label = largest(self.logits.softmax(0)[None])
+        confidence, label = largest_channel(self.logits.softmax(0)[None])
         return label[0], confidence[0]
 
     def to_sample(self) -> SegDataSample:
@@ -92,7 +97,7 @@ def predict(
             for views in zip(zip(*inputs, strict=True), zip(*samples, strict=True), strict=True):
                 yield _of_views(model, *views, classes)
             continue
-        for part in of_equal_size(inputs, samples, alone=on_cpu):
+        for part in split_by_size(inputs, samples, alone=on_cpu):
             yield from _of_images(model, *part, classes)
 
 
@@ -116,14 +121,14 @@ def _of_views(
             total, first = probabilities, sample
         else:
             total.add_(probabilities)
-    label = largest(total.div_(number))[1][0]
+    label = largest_channel(total.div_(number))[1][0]
     return Result(label, total.log_()[0], classes, first, model.align_corners)
 
 
 def _logits(
     model: nn.Module, images: Sequence[Tensor], samples: Sequence[SegDataSample]
 ) -> Iterator[tuple[Tensor, SegDataSample]]:
-    """Yield the logits (1, C, h, w) of images of one size, upright, each with its sample."""
+    """Yield logits (1, C, h, w) without padding or flip, and samples, of images of one size."""
     batch = model.data_preprocessor({'inputs': [*images], 'data_samples': [*samples]}, False)
     inputs, test_cfg = batch['inputs'], model.test_cfg or {}
 
@@ -143,7 +148,7 @@ def _logits(
                 'training has diverged, or float16 does not reach. Use an earlier checkpoint, or '
                 'leave out --amp.'
             )
-        yield upright(logits[i : i + 1], sample.metainfo), sample
+        yield unpad_and_unflip(logits[i : i + 1], sample.metainfo), sample
 
 
 def _by_windows(
@@ -178,7 +183,7 @@ class _ScoringLoop:
         """Predict a batch and have it scored."""
         call_hook = self.runner.call_hook
         call_hook(f'before_{self.kind}_iter', batch_idx=idx, data_batch=data_batch)
-        classes = self.dataloader.dataset.metainfo['classes']
+        classes = getattr(self.dataloader.dataset, 'metainfo', {}).get('classes', ())
         model = without_wrapper(self.runner.model)
         with autocast(self.fp16, model.data_preprocessor.device):
             outputs = [result.to_sample() for result in predict(model, [data_batch], classes)]

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmseg_uvpt.ops.resizing import resized
 
 
-def largest(x: Tensor) -> tuple[Tensor, Tensor]:
+def largest_channel(x: Tensor) -> tuple[Tensor, Tensor]:
     """Find the largest channel at each pixel.
 
     Args:
@@ -54,11 +54,11 @@ def resized_label(logits: Tensor, size: tuple[int, int], align_corners: bool) ->
         Tensor: uint8 (1, H, W).
     """
     if logits.is_cuda:
-        return largest(resized(logits, size, align_corners))[1]
+        return largest_channel(resized(logits, size, align_corners))[1]
     return _largest_of(resized(x, size, align_corners)[:, 0] for x in logits.split(1, dim=1))[1]
 
 
-def upright(logits: Tensor, metainfo: dict) -> Tensor:
+def unpad_and_unflip(logits: Tensor, metainfo: dict) -> Tensor:
     """Cut the padding of an image off its logits (B, C, h, w), and turn them back if flipped."""
     left, right, top, bottom = metainfo.get(
         'img_padding_size', metainfo.get('padding_size', (0, 0, 0, 0))
@@ -70,7 +70,7 @@ def upright(logits: Tensor, metainfo: dict) -> Tensor:
     return logits
 
 
-def of_equal_size(images: Sequence, samples: Sequence, alone: bool) -> Iterator[tuple]:
+def split_by_size(images: Sequence, samples: Sequence, alone: bool) -> Iterator[tuple]:
     """Split a batch into parts that the network can take at once.
 
     Args:

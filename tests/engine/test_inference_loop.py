@@ -1,4 +1,4 @@
-"""Labels class by class against mmseg's own, which resizes all classes and takes the argmax."""
+"""The inference loop against mmseg: labels class by class, views and windows of an image."""
 
 import pytest
 import torch
@@ -7,7 +7,11 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.segmentors.seg_tta import SegTTAModel
 from mmseg.structures import SegDataSample
 
-from mmseg_uvpt.engine.inference.labels import largest, of_equal_size, resized_label
+from mmseg_uvpt.engine.inference.logits_to_labels import (
+    largest_channel,
+    resized_label,
+    split_by_size,
+)
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.errors import UserError
 
@@ -18,7 +22,7 @@ SIZE, SEEN = (50, 90), (32, 58)
 def test_largest_and_the_first_of_equals(device):
     x = torch.randint(0, 4, (2, 19, 30, 40)).float()
     expected, first = x.max(1).values, x.argmax(1)
-    value, label = largest(x.to(device))
+    value, label = largest_channel(x.to(device))
     assert label.dtype == torch.uint8
     assert torch.equal(value.cpu(), expected)
     assert torch.equal(label.cpu().long(), first)
@@ -130,7 +134,7 @@ def test_a_model_without_numbers_predicts_nothing(model, number, views):
 @pytest.mark.parametrize(('alone', 'parts'), [(False, 'ab c d'), (True, 'a b c d')])
 def test_images_of_one_size_go_together(alone, parts):
     images = [torch.zeros(3, height, 5) for height in (4, 4, 6, 4)]
-    found = list(of_equal_size(images, 'abcd', alone))
+    found = list(split_by_size(images, 'abcd', alone))
     assert ' '.join(''.join(names) for _, names in found) == parts
     assert [id(image) for part, _ in found for image in part] == [*map(id, images)]
 
