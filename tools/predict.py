@@ -51,14 +51,8 @@ def main() -> None:
     from mmseg_uvpt.engine.inference.images import predict_images
 
     command = f'python tools/predict.py {shlex.join(sys.argv[1:])}'
-    count = predict_images(
-        resolve(args),
-        args.checkpoint,
-        args.images,
-        args.out,
-        command,
-        args.opacity,
-    )
+    cfg = resolve(args)
+    count = predict_images(cfg, args.checkpoint, args.images, args.out, command, args.opacity)
     print(f'{args.out}: {count} images, each as <name>.png and <name>_classes.png')
 
 

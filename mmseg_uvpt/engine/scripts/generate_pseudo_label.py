@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
         argv: arguments; those of the process by default (`errors.readable`).
 
     Raises:
-        UserError: see `labelling.label_target`.
+        UserError: see `pseudo_labels.label_target`.
     """
     published.refuse(argv, 'generate_pseudo_label.py')
     parser = options.make_parser(
@@ -51,15 +51,8 @@ def main(argv: Sequence[str]) -> None:
     cfg = resolve(args)
     if args.batch_size:
         cfg.merge_from_dict({'target_train_dataloader.batch_size': args.batch_size})
-    from mmseg_uvpt.engine.inference.pseudo_labels import (
-        label_target,  # seconds: after the arguments
-    )
+    # takes seconds, which a wrong argument does not cost
+    from mmseg_uvpt.engine.inference.pseudo_labels import label_target
 
     command = f'python generate_pseudo_label.py {shlex.join(argv)}'
-    label_target(
-        cfg,
-        args.checkpoint,
-        args.pseudo_label_dir,
-        command,
-        force=args.force,
-    )
+    label_target(cfg, args.checkpoint, args.pseudo_label_dir, command, force=args.force)

@@ -30,9 +30,8 @@ def main(argv: Sequence[str]) -> None:
     cfg = resolve_run(args)
     if args.batch_size:
         cfg.merge_from_dict({'test_dataloader.batch_size': args.batch_size})
-    from mmseg_uvpt.engine.inference.scoring import (
-        score,  # seconds, which a wrong argument does not cost
-    )
+    # takes seconds, which a wrong argument does not cost
+    from mmseg_uvpt.engine.inference.scoring import score
 
     score(
         cfg,
