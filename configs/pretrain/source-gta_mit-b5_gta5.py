@@ -11,8 +11,10 @@ _base_ = [
     '../_base_/generalise.py',
 ]
 
-published = dict(source=dict(mIoU19=53.0))
-released_checkpoint = 'model/pretrained_models/GtA_MiT-B5_GTAV_Cityscapes_53.0.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU19=53.0)),
+    released_checkpoint='model/pretrained_models/GtA_MiT-B5_GTAV_Cityscapes_53.0.pth',
+)
 
 model = dict(
     type='SourceGtA',

@@ -11,8 +11,10 @@ _base_ = [
     '../_base_/generalise.py',
 ]
 
-published = dict(source=dict(mIoU16=50.0, mIoU13=56.2))
-released_checkpoint = 'model/pretrained_models/GtA_MiT-B5_Synthia_Cityscapes_50.0_56.2.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU16=50.0, mIoU13=56.2)),
+    released_checkpoint='model/pretrained_models/GtA_MiT-B5_Synthia_Cityscapes_50.0_56.2.pth',
+)
 
 model = dict(
     type='SourceGtA',

@@ -11,8 +11,10 @@ _base_ = [
     '../_base_/generalise.py',
 ]
 
-published = dict(source=dict(mIoU19=52.8))
-released_checkpoint = 'model/pretrained_models/GtA_Swin-B_GTAV_Cityscapes_52.8.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU19=52.8)),
+    released_checkpoint='model/pretrained_models/GtA_Swin-B_GTAV_Cityscapes_52.8.pth',
+)
 
 model = dict(
     type='SourceGtA',

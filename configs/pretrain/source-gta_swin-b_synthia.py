@@ -11,8 +11,10 @@ _base_ = [
     '../_base_/generalise.py',
 ]
 
-published = dict(source=dict(mIoU16=48.8, mIoU13=55.0))
-released_checkpoint = 'model/pretrained_models/GtA_Swin-B_Synthia_Cityscapes_48.8_55.0.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU16=48.8, mIoU13=55.0)),
+    released_checkpoint='model/pretrained_models/GtA_Swin-B_Synthia_Cityscapes_48.8_55.0.pth',
+)
 
 model = dict(
     type='SourceGtA',

@@ -10,8 +10,10 @@ _base_ = [
     '../_base_/schedules/pretrain_400k.py',
 ]
 
-published = dict(source=dict(mIoU16=48.6, mIoU13=55.0))
-released_checkpoint = 'model/pretrained_models/SSS_MiT-B5_Synthia_Cityscapes_48.6_55.0.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU16=48.6, mIoU13=55.0)),
+    released_checkpoint='model/pretrained_models/SSS_MiT-B5_Synthia_Cityscapes_48.6_55.0.pth',
+)
 
 optim_wrapper = dict(optimizer=dict(lr=2e-6))
 default_hooks = dict(checkpoint=dict(save_best='mIoU16'))

@@ -10,7 +10,9 @@ _base_ = [
     '../_base_/schedules/pretrain_400k.py',
 ]
 
-published = dict(source=dict(mIoU19=50.5))
-released_checkpoint = 'model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU19=50.5)),
+    released_checkpoint='model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth',
+)
 
 optim_wrapper = dict(optimizer=dict(lr=6e-6))

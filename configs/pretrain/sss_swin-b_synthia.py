@@ -10,8 +10,10 @@ _base_ = [
     '../_base_/schedules/pretrain_400k.py',
 ]
 
-published = dict(source=dict(mIoU16=44.6, mIoU13=49.8))
-released_checkpoint = 'model/pretrained_models/SSS_Swin-B_Synthia_Cityscapes_44.6_49.8.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU16=44.6, mIoU13=49.8)),
+    released_checkpoint='model/pretrained_models/SSS_Swin-B_Synthia_Cityscapes_44.6_49.8.pth',
+)
 
 optim_wrapper = dict(optimizer=dict(lr=2e-6))
 default_hooks = dict(checkpoint=dict(save_best='mIoU16'))

@@ -9,8 +9,10 @@ _base_ = [
     '../_base_/schedules/adapt_80k.py',
 ]
 
-published = dict(source=dict(mIoU19=53.0), adapted=dict(mIoU19=56.1))
-released_checkpoint = 'model/Uni-UVPT_models/GtA_MiT-B5_GTAV_Cityscapes_Uni-UVPT_LP_56.1.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU19=53.0), adapted=dict(mIoU19=56.1)),
+    released_checkpoint='model/Uni-UVPT_models/GtA_MiT-B5_GTAV_Cityscapes_Uni-UVPT_LP_56.1.pth',
+)
 
 model = dict(source_checkpoint='model/pretrained_models/GtA_MiT-B5_GTAV_Cityscapes_53.0.pth')
 optim_wrapper = dict(optimizer=dict(lr=4e-6))

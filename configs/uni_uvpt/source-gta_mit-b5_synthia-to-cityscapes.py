@@ -10,9 +10,11 @@ _base_ = [
     '../_base_/schedules/adapt_80k.py',
 ]
 
-published = dict(source=dict(mIoU16=50.0, mIoU13=56.2), adapted=dict(mIoU16=53.8, mIoU13=60.1))
-released_checkpoint = (
-    'model/Uni-UVPT_models/GtA_MiT-B5_Synthia_Cityscapes_Uni-UVPT_LP_53.8_60.1.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU16=50.0, mIoU13=56.2), adapted=dict(mIoU16=53.8, mIoU13=60.1)),
+    released_checkpoint=(
+        'model/Uni-UVPT_models/GtA_MiT-B5_Synthia_Cityscapes_Uni-UVPT_LP_53.8_60.1.pth'
+    ),
 )
 
 model = dict(

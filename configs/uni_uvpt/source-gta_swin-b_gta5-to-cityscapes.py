@@ -9,8 +9,10 @@ _base_ = [
     '../_base_/schedules/adapt_80k.py',
 ]
 
-published = dict(source=dict(mIoU19=52.8), adapted=dict(mIoU19=56.9))
-released_checkpoint = 'model/Uni-UVPT_models/GtA_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.9.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU19=52.8), adapted=dict(mIoU19=56.9)),
+    released_checkpoint='model/Uni-UVPT_models/GtA_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.9.pth',
+)
 
 model = dict(source_checkpoint='model/pretrained_models/GtA_Swin-B_GTAV_Cityscapes_52.8.pth')
 optim_wrapper = dict(optimizer=dict(lr=6e-6))

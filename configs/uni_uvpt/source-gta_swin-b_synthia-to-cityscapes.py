@@ -10,9 +10,11 @@ _base_ = [
     '../_base_/schedules/adapt_80k.py',
 ]
 
-published = dict(source=dict(mIoU16=48.8, mIoU13=55.0), adapted=dict(mIoU16=53.8, mIoU13=60.4))
-released_checkpoint = (
-    'model/Uni-UVPT_models/GtA_Swin-B_Synthia_Cityscapes_Uni-UVPT_LP_53.8_60.4.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU16=48.8, mIoU13=55.0), adapted=dict(mIoU16=53.8, mIoU13=60.4)),
+    released_checkpoint=(
+        'model/Uni-UVPT_models/GtA_Swin-B_Synthia_Cityscapes_Uni-UVPT_LP_53.8_60.4.pth'
+    ),
 )
 
 model = dict(

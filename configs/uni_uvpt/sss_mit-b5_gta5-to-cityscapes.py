@@ -9,8 +9,10 @@ _base_ = [
     '../_base_/schedules/adapt_80k.py',
 ]
 
-published = dict(source=dict(mIoU19=52.5), adapted=dict(mIoU19=54.2))
-released_checkpoint = 'model/Uni-UVPT_models/SSS_MiT-B5_GTAV_Cityscapes_Uni-UVPT_LP_54.2.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU19=52.5), adapted=dict(mIoU19=54.2)),
+    released_checkpoint='model/Uni-UVPT_models/SSS_MiT-B5_GTAV_Cityscapes_Uni-UVPT_LP_54.2.pth',
+)
 
 model = dict(source_checkpoint='model/pretrained_models/SSS_MiT-B5_GTAV_Cityscapes_52.5.pth')
 optim_wrapper = dict(optimizer=dict(lr=4e-6))

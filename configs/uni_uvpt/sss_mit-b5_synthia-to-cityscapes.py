@@ -10,9 +10,11 @@ _base_ = [
     '../_base_/schedules/adapt_80k.py',
 ]
 
-published = dict(source=dict(mIoU16=48.6, mIoU13=55.0), adapted=dict(mIoU16=52.6, mIoU13=59.3))
-released_checkpoint = (
-    'model/Uni-UVPT_models/SSS_MiT-B5_Synthia_Cityscapes_Uni-UVPT_LP_52.6_59.3.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU16=48.6, mIoU13=55.0), adapted=dict(mIoU16=52.6, mIoU13=59.3)),
+    released_checkpoint=(
+        'model/Uni-UVPT_models/SSS_MiT-B5_Synthia_Cityscapes_Uni-UVPT_LP_52.6_59.3.pth'
+    ),
 )
 
 model = dict(

@@ -9,8 +9,10 @@ _base_ = [
     '../_base_/schedules/adapt_80k.py',
 ]
 
-published = dict(source=dict(mIoU19=50.5), adapted=dict(mIoU19=56.2))
-released_checkpoint = 'model/Uni-UVPT_models/SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU19=50.5), adapted=dict(mIoU19=56.2)),
+    released_checkpoint='model/Uni-UVPT_models/SSS_Swin-B_GTAV_Cityscapes_Uni-UVPT_LP_56.2.pth',
+)
 
 model = dict(source_checkpoint='model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth')
 optim_wrapper = dict(optimizer=dict(lr=6e-6))

@@ -10,9 +10,11 @@ _base_ = [
     '../_base_/schedules/adapt_80k.py',
 ]
 
-published = dict(source=dict(mIoU16=44.6, mIoU13=49.8), adapted=dict(mIoU16=52.6, mIoU13=59.4))
-released_checkpoint = (
-    'model/Uni-UVPT_models/SSS_Swin-B_Synthia_Cityscapes_Uni-UVPT_LP_52.6_59.4.pth'
+uvpt = dict(
+    published=dict(source=dict(mIoU16=44.6, mIoU13=49.8), adapted=dict(mIoU16=52.6, mIoU13=59.4)),
+    released_checkpoint=(
+        'model/Uni-UVPT_models/SSS_Swin-B_Synthia_Cityscapes_Uni-UVPT_LP_52.6_59.4.pth'
+    ),
 )
 
 model = dict(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_checkpoint, record_of
 from mmseg_uvpt.files import why_unreadable
 
@@ -82,7 +83,7 @@ def is_begun(folder: Path) -> bool:
 def released_source(cfg: Config) -> str | None:
     """Return the released source model of a row, as its pretraining or its adaptation names it."""
     model = cfg.get('model', {})
-    return model.get('source_checkpoint', cfg.get('released_checkpoint'))
+    return model.get('source_checkpoint', uvpt_config(cfg).released_checkpoint)
 
 
 def is_released(path: str, released: str | None) -> bool:

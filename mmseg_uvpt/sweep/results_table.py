@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object
@@ -153,15 +154,15 @@ def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
     results = []
     for row in find_rows(config_root):
         cfg = read(row.adaptation or row.pretraining, import_modules=False)
-        published = cfg.get('published', {})
-        adapted = cfg.get('released_checkpoint') if row.adaptation else None
+        said = uvpt_config(cfg)
+        adapted = said.released_checkpoint if row.adaptation else None
         runs = [
             run
             for root in dict.fromkeys(root.resolve() for root in work_roots)
             for seed, folder in _seeds(root)
             if (run := _run(row, root, seed, folder, (released_source(cfg), adapted)))
         ]
-        known = [_by_size(published.get(which, {})) for which in ('source', 'adapted')]
+        known = [_by_size((said.published or {}).get(which, {})) for which in ('source', 'adapted')]
         for alike in _alike(runs) or [[]]:
             results.append(Result(row, adapted and Path(adapted).name, *known, alike))
     return results

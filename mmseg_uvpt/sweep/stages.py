@@ -4,6 +4,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mmseg_uvpt.engine.config.resolve import require_data, require_file
+from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object
@@ -128,7 +129,7 @@ class Scoring(Job):
     def model(self) -> Model:
         if self.settings.source_only:
             return self._source()
-        released = self.cfg.get('released_checkpoint')
+        released = uvpt_config(self.cfg).released_checkpoint
         return choose(self._folder(TRAIN), released, 'launcher_train.py')
 
     newest = model

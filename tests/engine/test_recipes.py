@@ -82,11 +82,11 @@ def test_no_other_recipes():
 @pytest.mark.parametrize('row', ROWS, ids='-'.join)
 def test_adaptation_recipe(row):
     cfg = adaptation(row)
-    assert cfg.published == {'source': scores(*row, 0), 'adapted': scores(*row, 1)}
+    assert cfg.uvpt.published == {'source': scores(*row, 0), 'adapted': scores(*row, 1)}
     source = file_name(row, 0)
     assert cfg.model.source_checkpoint == f'model/pretrained_models/{source}.pth'
     adapted = file_name(row, 1, 'Uni-UVPT_LP_')
-    assert cfg.released_checkpoint == f'model/Uni-UVPT_models/{adapted}.pth'
+    assert cfg.uvpt.released_checkpoint == f'model/Uni-UVPT_models/{adapted}.pth'
     (correction,) = parts_of_type(cfg.default_hooks, 'LabelCorrectionHook')
     assert correction == {
         'type': 'LabelCorrectionHook',
@@ -131,8 +131,8 @@ def assert_published_views(cfg):
 @pytest.mark.parametrize('row', ROWS, ids='-'.join)
 def test_pretraining_recipe(row):
     cfg = pretraining(row)
-    assert cfg.published == {'source': scores(*row, 0)}
-    assert cfg.released_checkpoint == f'model/pretrained_models/{file_name(row, 0)}.pth'
+    assert cfg.uvpt.published == {'source': scores(*row, 0)}
+    assert cfg.uvpt.released_checkpoint == f'model/pretrained_models/{file_name(row, 0)}.pth'
     assert cfg.train_cfg.max_iters == (400000 if row[0] == 'SSS' else 40000)
     assert cfg.train_dataloader.batch_size == 2
     assert cfg.default_hooks.checkpoint.save_best == next(iter(scores(*row, 0)))

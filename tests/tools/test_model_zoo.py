@@ -49,7 +49,9 @@ def named_in(cfg: Config) -> set[tuple[str, str]]:
         found.add(('imagenet', part['checkpoint']))
     weights = cfg.model.data_preprocessor.get('weights') or {}
     found |= {('style', path) for path in weights.values()}
-    found.add(('adapted' if 'adapted' in cfg.published else 'source', cfg.released_checkpoint))
+    found.add(
+        ('adapted' if 'adapted' in cfg.uvpt.published else 'source', cfg.uvpt.released_checkpoint)
+    )
     return {(stage, path.removeprefix('model/')) for stage, path in found if path}
 
 
@@ -62,9 +64,9 @@ def test_the_zoo_holds_what_the_configs_name_and_nothing_else(configs):
 def test_an_entry_agrees_with_its_config(entry, configs):
     cfg = configs[entry.config]
     assert (entry.stage, entry.file) in named_in(cfg)
-    assert entry.score == cfg.published.get(entry.stage)
+    assert entry.score == cfg.uvpt.published.get(entry.stage)
     if entry.score:
-        assert cfg.released_checkpoint == f'model/{entry.file}'
+        assert cfg.uvpt.released_checkpoint == f'model/{entry.file}'
 
 
 def test_the_page_shows_the_zoo():

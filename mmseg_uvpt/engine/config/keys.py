@@ -26,8 +26,8 @@ READ = frozenset(
         *('metainfo', 'target_train_dataloader', 'tta_model', 'tta_pipeline', 'uvpt'),
     }
 )
-# what files call their variables, or what only other programs read
-VARIABLES = frozenset({'train_pipeline', 'val_pipeline', 'test_pipeline', 'published'})
+# what files call their variables
+VARIABLES = frozenset({'train_pipeline', 'val_pipeline', 'test_pipeline'})
 _TYPO = 0.85  # of difflib: train_dataloder and sync_b are above it, img_scale and load below
 
 

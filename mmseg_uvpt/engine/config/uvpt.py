@@ -13,7 +13,10 @@ from mmengine.config import Config
 from mmseg_uvpt.errors import UserError
 
 # what stood at the top level in version 0.1
-MOVED = ('data_root', 'image_cache', 'max_skipped_in_a_row', 'compile')
+MOVED = (
+    *('data_root', 'image_cache', 'max_skipped_in_a_row', 'compile'),
+    *('published', 'released_checkpoint'),
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class UvptConfig:
         compile: what ``--compile`` sets.
         compile_backend: of `torch.compile`, on a CPU.
         compile_limit: seconds after which a CPU goes on uncompiled; None for no limit.
+        published: mIoU of the ``source`` model and the ``adapted`` one by class set, as published.
+        released_checkpoint: file of the model that the recipe's authors released.
 
     Raises:
         UserError: a value has another type.
@@ -47,6 +52,8 @@ class UvptConfig:
     compile: bool = False
     compile_backend: str = 'inductor'
     compile_limit: int | float | None = 120
+    published: dict | None = None
+    released_checkpoint: str | None = None
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
