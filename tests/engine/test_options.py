@@ -16,12 +16,9 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, LOOPS, MODELS, TRANSFORMS
 
 from mmseg_uvpt.engine.config.resolve import resolve
-from mmseg_uvpt.models.losses.consistency import (
-    entropy_regulariser,
-    prediction_consistency,
-    prompt_consistency,
-)
-from mmseg_uvpt.models.segmentors.uni_uvpt import Views
+from mmseg_uvpt.models.losses.consistency import mix, prediction_consistency, prompt_consistency
+from mmseg_uvpt.models.losses.entropy import entropy_regulariser
+from mmseg_uvpt.models.segmentors.adaptation import Views
 from mmseg_uvpt.ops.lovasz import lovasz_softmax
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -139,29 +136,34 @@ def _drop_paths(part: torch.nn.Module) -> list[float]:
 
 
 def _views(confidence: float) -> Views:
-    """Return views of 2 x 2 pixels, whose mixture is as confident everywhere."""
+    """Return views of 2 x 2 pixels, all as confident everywhere, that differ in what is left."""
     torch.manual_seed(0)
-    logits = [torch.randn(1, 19, 2, 2) for _ in range(3)]
-    logs = [x.log_softmax(1) for x in logits]
-    mixture = torch.full((1, 19, 2, 2), (1 - confidence) / 18)
-    mixture[:, 4] = confidence
+    logits = []
+    for view in range(3):
+        probabilities = torch.full((1, 19, 2, 2), 1e-6, dtype=torch.float64)
+        probabilities[:, view] = 1 - confidence - 17e-6
+        probabilities[:, 4] = confidence
+        logits.append(probabilities.log())
     prompts = [tuple(torch.rand(1, 3, 2, 2) for _ in range(3))]
     labels = torch.tensor([[[4, 4], [2, 255]]])
-    return Views(labels, logits, logs, [x.exp() for x in logs], mixture, prompts)
+    images = torch.zeros(1, 3, 2, 2)
+    return Views(0, images, None, labels, logits, [], prompts, torch.ones(3))
 
 
 def _weight(built: Built, which: str) -> float:
     """Return by what a term of the loss is multiplied."""
     views = _views(0.97)
-    first, logs = views.probabilities[0], views.log_probabilities
+    logs = [logits.log_softmax(1) for logits in views.logits]
+    probabilities = [log.exp() for log in logs]
     losses = built.model.loss_by_views(views)
     if which == 'prompt':
         return losses['loss_prompt_consistency_0'] / prompt_consistency(views.prompts[0])
     if which == 'prediction':
-        plain = prediction_consistency(views.probabilities, logs, views.mixture, views.labels)
+        mixture = mix(probabilities, views.scale_weights)
+        plain = prediction_consistency(probabilities, logs, mixture, views.labels)
         return losses['loss_prediction_consistency'] / plain
-    plain = losses['loss_self_training'] - lovasz_softmax(first, views.labels)
-    return plain / entropy_regulariser(first, logs[0])
+    plain = losses['loss_self_training'] - lovasz_softmax(probabilities[0], views.labels)
+    return plain / entropy_regulariser(probabilities[0], logs[0])
 
 
 def _floor(built: Built) -> float:
@@ -216,7 +218,7 @@ FOUND = {
     'model.prompt_weight': lambda b: _weight(b, 'prompt'),
     'model.view_scales': lambda b: b.model.view_scales[: len(b.model.scale_weights)],
     'model.confidence_floor': _floor,
-    'model.lovasz_bins': lambda b: b.model.lovasz_bins,
+    'model.lovasz_bins': lambda b: b.model.lovasz.bins,
     'model.decode_head.loss_decode.class_weight': lambda b: list(
         b.model.decode_head.loss_decode.class_weight or ()
     ),
