@@ -23,7 +23,7 @@ from mmseg_uvpt.sweep.rows import find_rows
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SIDE = 512  # of a crop
-TRAIN_FRAMES, VAL_FRAMES = 2975, 500  # of Cityscapes
+VAL_FRAMES = 500  # of Cityscapes
 BYTES = 4  # of a gradient's number
 
 

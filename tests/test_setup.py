@@ -69,12 +69,6 @@ def declared(field: str) -> list[Requirement]:
     return [Requirement(one) for one in re.findall(r'"(.+?)"', block)]
 
 
-@pytest.mark.parametrize('name', LISTS)
-def test_each_requirement_has_a_reason(name):
-    for line in requirement_lines(name):
-        assert re.fullmatch(r'\S+ +# \S.{15,}', line), line
-
-
 def test_pins_satisfy_what_the_package_declares():
     pinned = read_requirements(['requirements.txt'])
     for requirement in declared('dependencies') + declared('dev'):

@@ -188,11 +188,6 @@ def record_of(folder: Path) -> dict:
     return found
 
 
-def last_attempt(folder: Path) -> dict:
-    """Return what is recorded of a job's last attempt; empty before the first."""
-    return last_of(record_of(folder))
-
-
 def last_of(record: dict) -> dict:
     """Return the last attempt of a record that was read; empty before the first."""
     return (record.get('attempts') or [{}])[-1]

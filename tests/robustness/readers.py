@@ -426,7 +426,7 @@ READERS = (
     _results('seed0/train/row/environment.json'),
     _results('seed0/test/row/score.json'),
     Reader('job.json', 'job.json', _write_json('job.json', {'attempts': [{'status': 1}]}),
-           lambda p: attempt.last_attempt(p.parent), missing='not run yet'),
+           lambda p: attempt.last_of(attempt.record_of(p.parent)), missing='not run yet'),
     Reader('scalars.json', 'a/vis_data/scalars.json',
            _write_json('a/vis_data/scalars.json', {'step': 2, 'mIoU': 1.0, **SCORE}),
            lambda p: scores.evaluations(p.parents[2]) or None, rule='line passed over',

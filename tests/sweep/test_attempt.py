@@ -12,7 +12,7 @@ import pytest
 from fakes import DONE, fake_jobs
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.sweep.attempt import Attempt, Busy, is_running, last_attempt, record_of, stop_all
+from mmseg_uvpt.sweep.attempt import Attempt, Busy, is_running, last_of, record_of, stop_all
 
 SLEEP = 'import time; time.sleep(60)'
 # a script that starts another process, which would outlive it
@@ -49,7 +49,7 @@ def test_record_and_log(tmp_path):
     attempt = Attempt(job, {'SEEN': 'yes'}, 'GPU 3')
     assert attempt.wait() == 0
     assert job.done()
-    facts = last_attempt(job.folder)
+    facts = last_of(record_of(job.folder))
     assert facts['status'] == 0
     assert facts['where'] == 'GPU 3'
     assert facts['started'] <= facts['ended']
@@ -74,7 +74,7 @@ def test_a_job_runs_once(tmp_path):
     stop_all([attempt], 10)
     assert not is_running(job.folder)
     assert len(record_of(job.folder)['attempts']) == 1
-    assert last_attempt(job.folder)['status'] == -signal.SIGTERM
+    assert last_of(record_of(job.folder))['status'] == -signal.SIGTERM
 
 
 def test_all_that_a_script_started_ends_with_it(tmp_path):
@@ -114,7 +114,7 @@ def test_a_killed_launcher_takes_its_script_with_it(tmp_path):
         launcher.kill()
         launcher.wait()
     wait_for(lambda: not is_running(job.folder))
-    assert 'status' not in last_attempt(job.folder)  # nobody was there to see its end
+    assert 'status' not in last_of(record_of(job.folder))  # nobody was there to see its end
 
 
 def test_folder_that_cannot_be_written(tmp_path):

@@ -16,7 +16,7 @@ from test_attempt import wait_for
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep import slurm
-from mmseg_uvpt.sweep.attempt import is_running, last_attempt, record_of
+from mmseg_uvpt.sweep.attempt import is_running, last_of, record_of
 from mmseg_uvpt.sweep.display import Screen
 from mmseg_uvpt.sweep.status import State, status_of
 
@@ -199,7 +199,7 @@ def test_submitit_alone_stops_a_job_and_goes_on(tmp_path):
     (entry,) = slurm.submit([job], OPTIONS, cluster='local')
     checkpoint = job.folder / 'checkpoint'
     wait_for(lambda: checkpoint.exists() and checkpoint.read_text())
-    assert last_attempt(job.folder)['where'] == f'Slurm job {entry.job_id}'
+    assert last_of(record_of(job.folder))['where'] == f'Slurm job {entry.job_id}'
     os.kill(int(checkpoint.read_text()), signal.SIGUSR2)  # what waits for the script
     assert entry.result() == 0
     assert job.done()
