@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mmseg_uvpt.progress import progress
-from mmseg_uvpt.sweep import log
+from mmseg_uvpt.sweep import status
 
 
 class Terminal(io.StringIO):
@@ -23,7 +23,7 @@ def test_ten_lines_where_there_is_no_terminal(capsys, tmp_path):
     assert lines[-1] == 'labelling: 1000/1000 frames, 0:00:00 left'
     assert '\r' not in written
     (tmp_path / 'job.log').write_text(written)
-    assert log.progress(tmp_path / 'job.log') == 'labelling 1000/1000, 0:00:00 left'
+    assert status.progress(tmp_path / 'job.log') == 'labelling 1000/1000, 0:00:00 left'
 
 
 @pytest.mark.parametrize(('total', 'done', 'lines'), [(3, 0, 3), (20, 17, 2), (0, 0, 0)])
