@@ -4,12 +4,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from mmseg_uvpt.processes import die_with
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
@@ -54,7 +55,8 @@ def _until_a_death(
     under_way: dict[Future, Item] = {}
     # Fresh interpreters: a forked copy of a process with threads (OpenCV, torch) may hang.
     context = multiprocessing.get_context('spawn')
-    pool = ProcessPoolExecutor(nproc, mp_context=context, initializer=_end_with_parent)
+    # die_with: left alone, a worker would wait for work for ever
+    pool = ProcessPoolExecutor(nproc, context, die_with, (os.getpid(),))
     died = False
     try:
         while (waiting or under_way) and not died:
@@ -87,13 +89,3 @@ def _interrupts_held_back() -> Generator[None, None, None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is killed: it would wait for work for ever."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
