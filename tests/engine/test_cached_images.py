@@ -35,6 +35,24 @@ def test_pretraining(tmp_path, miniature, finished, source_config, cache):
     assert entries(folder) == 3 + 2  # of training, of validation
 
 
+def test_a_run_goes_on_without_its_cache_by_its_record(
+    tmp_path, miniature, finished, source_config, cache
+):
+    """The record names the `ImageCache` of its pipelines; options name their transforms."""
+    run = tmp_path / 'run'
+    where = ['--work-dir', str(run), '--data-root', str(miniature / 'data')]
+    pretrain.main([str(source_config), *where, *cache[0]])
+    pipeline = 'train_dataloader.dataset.pipeline'
+    recorded = Config.fromfile(run / 'config.py', import_custom_modules=False)
+    assert recorded.train_dataloader.dataset.pipeline[0].type == 'ImageCache'
+    (run / 'iter_4.pth').unlink()
+    options = ['--cfg-options', 'uvpt.image_cache=None', f'{pipeline}.Resize.scale=(96,48)']
+    pretrain.main([str(run / 'config.py'), *where, '--resume', *options])
+    assert equal(weights(run, 4), weights(finished, 4))
+    recorded = Config.fromfile(run / 'config.py', import_custom_modules=False)
+    assert recorded.train_dataloader.dataset.pipeline[0].type == 'LoadImageChecked'
+
+
 def test_a_run_may_go_on_with_another_cache():
     there, here = (
         Config({'uvpt': {'image_cache': None}, 'depth': 1}),
