@@ -121,6 +121,12 @@ def test_load_from(run, finished, tmp_path):
     assert losses(folder)[0] != losses(finished)[0]
     recorded = Config.fromfile(folder / 'config.py', import_custom_modules=False)
     assert recorded.load_from == str(checkpoint)
+    for path in folder.glob('*.pth'):  # as if it had ended before its first checkpoint
+        path.unlink()
+    run('--resume', *options(f'load_from={checkpoint}', 'optim_wrapper.optimizer.lr=0.0'))
+    again = torch.load(folder / 'iter_4.pth')
+    for name, tensor in kept['state_dict'].items():
+        torch.testing.assert_close(again['state_dict'][name], tensor, rtol=0, atol=0)
 
 
 def test_resume_in_the_config(run):

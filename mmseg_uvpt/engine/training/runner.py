@@ -5,6 +5,7 @@ import inspect
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -83,12 +84,15 @@ class ProjectRunner(Runner):
         load_initial_weights(without_wrapper(self.model))
 
     def load_or_resume(self) -> None:
-        """Load or resume from the file that `run_folder.claim` chose, if it chose one.
+        """Resume from the checkpoint that `claim` chose, which is one of this work folder.
 
-        Otherwise the weights of ``load_from``, if the config has it. mmengine would follow
-        ``last_checkpoint``, which may name a file that is gone.
+        Otherwise load the weights of ``load_from``, if the config has it. mmengine would follow
+        ``last_checkpoint``, which may name a file that is gone, and would resume from any other
+        file, too.
         """
         if self._load_from is not None:
+            own = Path(self._load_from).resolve().parent == Path(self.work_dir).resolve()
+            self._resume = self._resume and own
             super().load_or_resume()
 
     def end_workers(self) -> None:
