@@ -26,8 +26,7 @@ ABOVE_ENGINE = ('engine', 'sweep', 'demo')
 IMPORT_ENGINE = {
     'register.py',  # puts all parts into the registries, those of the engine too
 }
-# the plain form of a thing and its fast one
-PAIRS = {'lovasz.py'}
+PAIRS = {'lovasz.py'}  # the plain form of a thing and its fast one
 FORCE = {'checkpoints/loading.py'}  # mmseg's `init_model` reads files by nothing else
 BESIDE_THEM = {'ops/build.py'}  # find files that lie beside them
 # of mmengine's runner, but for its arguments
