@@ -16,6 +16,7 @@ LONG = (
     *('test_launchers.py', 'test_exact_resume.py', 'test_files.py', 'test_slurm.py'),
     *('test_compiled_training.py', 'test_parity.py', 'test_options.py', 'test_witnesses.py'),
     *('test_export_checkpoint.py', 'test_convert_datasets.py', 'test_golden_curves.py'),
+    *('test_hook.py', 'test_label_record.py', 'test_work_folder.py', 'test_real_frames.py'),
 )
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / 'shared'

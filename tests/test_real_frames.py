@@ -27,6 +27,8 @@ from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, tra
 REPOSITORY = Path(__file__).resolve().parents[1]
 CITYSCAPES = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
 SYNTHIA = [3, 4, 2, 21, 5, 7, 15, 9, 6, 16, 1, 10, 17, 8, 18, 19, 20, 12, 11]
+# tests/tools/test_convert_datasets.py converts these frames, too, and is quick
+pytestmark = pytest.mark.slow
 SOURCE = 'configs/demo/pretrain_swin-nano.py'
 ADAPTED = 'configs/demo/uni-uvpt_swin-nano.py'
 ITERATIONS = 14
@@ -150,7 +152,6 @@ def test_converted_labels_agree_with_the_raw_files(root):
         assert (label != 255).any()
 
 
-@pytest.mark.slow
 def test_pretraining_on_gta(source):
     state = torch.load(source, weights_only=True)['state_dict']
     assert all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point())
@@ -159,7 +160,6 @@ def test_pretraining_on_gta(source):
     assert all(0 < row['loss'] < 20 for row in _log(source.parent) if 'loss' in row)
 
 
-@pytest.mark.slow
 def test_pretraining_on_synthia(root):
     folder = root / 'runs/synthia'
     _pretrain(
@@ -201,7 +201,6 @@ def test_pseudo_labels_are_the_models_own_argmax(root, source, pseudo_labels):
         assert (written != expected).mean() < 1e-5  # logits may tie in the last bit
 
 
-@pytest.mark.slow
 def test_the_bank_agrees_with_the_log(root, pseudo_labels, adapted):
     with (adapted / 'label_correction.csv').open(newline='') as file:
         events = list(csv.DictReader(file))
@@ -246,7 +245,6 @@ def _bank_frame(path: Path) -> np.ndarray:
     return label[np.ix_(rows, columns)]
 
 
-@pytest.mark.slow
 def test_the_score_agrees_with_a_direct_count(root, adapted):
     shown, out = root / 'shown', root / 'score.json'
     test.main(

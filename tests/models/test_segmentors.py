@@ -100,7 +100,8 @@ def test_frozen_parts_run_in_train_mode(build):
 @pytest.mark.parametrize('name', ['swin-nano', pytest.param('mit-nano', marks=pytest.mark.slow)])
 def test_mixed_precision_stays_close(name, device, dtype, build, labelled):
     torch.manual_seed(0)
-    model = build(f'{name}_uni-uvpt').to(device).eval()
+    # a view of less than 64 x 64 meets a bug of torch
+    model = build(f'{name}_uni-uvpt', {'view_scales': (1.0, 0.75)}).to(device).eval()
     for adapter in model.backbone.adapters:
         adapter.injector.gamma.data.fill_(0.1)
     image = torch.randn(1, 3, 96, 128, device=device)
