@@ -39,7 +39,8 @@ def test_a_step_has_the_numbers_of_the_plain_model(name, size, build, labelled):
     for found, wanted in zip(losses_and_gradients(fast, image, samples), expected, strict=True):
         assert found.keys() == wanted.keys()
         for key, value in wanted.items():
-            torch.testing.assert_close(found[key], value, rtol=1e-4, atol=2e-6, msg=key)
+            difference = (found[key].float() - value.float()).norm()
+            assert difference <= 1e-4 * value.float().norm() + 1e-6, key
     assert list(fast.state_dict()) == list(plain.state_dict())
     assert 'FastLovaszSoftmax' in table(changes)
 

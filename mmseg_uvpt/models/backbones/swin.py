@@ -1,6 +1,8 @@
 """Swin Transformer (Liu et al., ICCV 2021) as a staged backbone, on mmseg's."""
 
-from mmseg.models.backbones.swin import SwinTransformer, WindowMSA
+import torch
+import torch.nn.functional as F
+from mmseg.models.backbones.swin import ShiftWindowMSA, SwinTransformer, WindowMSA
 from mmseg.registry import MODELS
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
@@ -8,6 +10,36 @@ from torch import Tensor, nn
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.ops.sizes import Size
 from mmseg_uvpt.ops.tokens import as_map
+
+APART = -100.0  # added to the logit of two pixels that only the shift has brought together
+
+
+class ShiftedWindows(ShiftWindowMSA):
+    """mmseg's attention within windows (section 3.2), also for sizes that an export leaves open."""
+
+    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        """Return tokens (B, height * width, C) of a map of ``size``, attended."""
+        side, shift = self.window_size, self.shift_size
+        x = tokens.unflatten(1, size)
+        x = F.pad(x, (0, 0, 0, -size[1] % side, 0, -size[0] % side)).roll((-shift, -shift), (1, 2))
+        batch, height, width, channels = x.shape
+        grid = (batch, height // side, width // side, side, side, channels)
+        windows = x.unflatten(2, (grid[2], side)).unflatten(1, (grid[1], side)).transpose(2, 3)
+        mask = self.mask(height, width, x.device) if shift else None
+        windows = self.w_msa(windows.reshape(-1, side**2, channels), mask)
+        x = windows.view(grid).transpose(2, 3).reshape(batch, height, width, channels)
+        x = x.roll((shift, shift), (1, 2))[:, : size[0], : size[1]]
+        return self.drop(x.reshape(batch, -1, channels))
+
+    def mask(self, height: int, width: int, device: torch.device) -> Tensor:
+        """Return 0 or `APART` for each pair of pixels of each window: (windows, N, N)."""
+        side, shift = self.window_size, self.shift_size
+        places = [torch.arange(length, device=device) for length in (height, width)]
+        last = [(p >= len(p) - side).int() + (p >= len(p) - shift).int() for p in places]
+        pieces = 3 * last[0][:, None] + last[1]
+        pieces = pieces.view(height // side, side, width // side, side).transpose(1, 2)
+        pieces = pieces.reshape(-1, side**2)
+        return torch.where(pieces[:, None] != pieces[:, :, None], APART, 0.0)
 
 
 @MODELS.register_module()
@@ -42,6 +74,13 @@ class StagedSwin(StagedBackbone, SwinTransformer):
         self.widths = tuple(self.num_features)
         self.drop_path_rate = drop_path_rate
         self.output_norms = tuple(f'norm{i}.' for i in range(len(self.widths)))
+        for block in (block for stage in self.stages for block in stage.blocks):
+            plain, inner = block.attn, block.attn.w_msa
+            block.attn = ShiftedWindows(
+                *(inner.embed_dims, inner.num_heads, plain.window_size, plain.shift_size),
+                *(inner.qkv.bias is not None, inner.scale, inner.attn_drop.p, inner.proj_drop.p),
+                dropout_layer={'type': 'DropPath', 'drop_prob': plain.drop.drop_prob},
+            )
 
     def init_random(self) -> None:
         for module in self.modules():
