@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_uvpt.models.backbones.mit import DepthwiseConv
 from mmseg_uvpt.ops.autocast import autocast_type
 from mmseg_uvpt.ops.backends import is_inference_on_cpu
+from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import as_tokens, map_view
 
 
 class Depthwise(nn.Conv2d):
@@ -45,6 +48,19 @@ class Depthwise(nn.Conv2d):
             for shift, factor in _shifts(self, channels, weight):
                 part.addcmul_(shift, factor)
         return result
+
+
+class DepthwiseOfTokens(DepthwiseConv):
+    """The depthwise convolution of `models.backbones.mit`, without a copy of the tokens on a CPU.
+
+    Tokens are a map with channels last as they lie; oneDNN convolves it so, and rounds otherwise.
+    """
+
+    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        """Return tokens (B, height * width, C) of a map of a size, convolved."""
+        if tokens.device.type != 'cpu':
+            return super().forward(tokens, size)
+        return as_tokens(self.dwconv(map_view(tokens, size)))
 
 
 def runs_shifted(layer: nn.Conv2d, x: Tensor) -> bool:

@@ -10,7 +10,7 @@ from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from torch import Tensor, nn
 
 from mmseg_uvpt.acceleration.async_preprocessor import AsyncPreprocessor
-from mmseg_uvpt.acceleration.depthwise import Depthwise
+from mmseg_uvpt.acceleration.depthwise import Depthwise, DepthwiseOfTokens
 from mmseg_uvpt.acceleration.frozen import FrozenConv2d, FrozenLayerNorm, FrozenLinear, is_frozen
 from mmseg_uvpt.acceleration.prompts_and_head import (
     CheckpointedASPP,
@@ -22,7 +22,7 @@ from mmseg_uvpt.acceleration.prompts_and_head import (
 )
 from mmseg_uvpt.acceleration.stochastic_depth import FastMiTBlock, FastSwinBlock
 from mmseg_uvpt.acceleration.window_attention import WindowAttention
-from mmseg_uvpt.models.backbones.mit import Block
+from mmseg_uvpt.models.backbones.mit import Block, DepthwiseConv
 from mmseg_uvpt.models.decode_heads.daformer import SeparableASPP
 from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
@@ -77,6 +77,7 @@ TABLE = (
     Replacement(SwinBlock, FastSwinBlock),
     Replacement(WindowMSA, WindowAttention),
     Replacement(Block, FastMiTBlock),
+    Replacement(DepthwiseConv, DepthwiseOfTokens),
     Replacement(PromptGenerator, FastPromptGenerator),
     Replacement(PromptAdapter, FastPromptAdapter),
     Replacement(SeparableASPP, FastSeparableASPP),
