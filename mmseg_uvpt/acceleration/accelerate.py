@@ -13,8 +13,14 @@ from mmengine.config import Config
 from prettytable import PrettyTable
 from torch import nn
 
-from mmseg_uvpt.acceleration import checkpointing, compile, replacements
+from mmseg_uvpt.acceleration import checkpointing, replacements
 from mmseg_uvpt.acceleration.amp import half_type
+from mmseg_uvpt.acceleration.compile import (
+    CompileOptions,
+    compile_network,
+    compile_views,
+    refuse_to_compile,
+)
 from mmseg_uvpt.acceleration.main_memory import keep_main_memory
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
@@ -44,9 +50,9 @@ def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[
         UserError: ``compile_limit`` is not above 0; low memory is asked for a model without
             prompts.
     """
-    options = compile.CompileOptions(said.compile_backend, said.compile_limit)
+    options = CompileOptions(said.compile_backend, said.compile_limit)
+    backends.force('reference' if said.plain else backends.ASKED)
     if said.plain:
-        backends.force('reference')
         return autocast_forward(without_wrapper(model)) if said.amp else []
     return accelerate(model, said.amp, options if said.compile else None, said.low_memory, cfg)
 
@@ -54,7 +60,7 @@ def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[
 def accelerate(
     model: nn.Module,
     amp: bool = False,
-    compile_options: compile.CompileOptions | None = None,
+    compile: CompileOptions | None = None,
     low_memory: bool = False,
     cfg: Config | None = None,
 ) -> list[Change]:
@@ -65,7 +71,7 @@ def accelerate(
     Args:
         model: a segmentor, or a wrapper of one.
         amp: let it compute in half precision where autocast does so.
-        compile_options: how to compile it; None for not at all.
+        compile: how to compile it; None for not at all.
         low_memory: keep only what passes between the parts of an adapted model; the backward pass
             runs them again.
         cfg: of the training, which may contradict compiling.
@@ -83,13 +89,13 @@ def accelerate(
     if low_memory:
         places = checkpointing.checkpoint_stages(model)
         changes.append(Change('activations kept', 'activations computed again', places))
-    if compile_options is not None:
+    if compile is not None:
         if not any(p.requires_grad for p in model.parameters()):
-            made = compile.compile_network(model, compile_options)
+            made = compile_network(model, compile)
         elif isinstance(model, AdaptedSegmentor):
-            made = compile.compile_views(model, compile_options, cfg, low_memory)
+            made = compile_views(model, compile, cfg, low_memory)
         else:
-            made = compile.refuse_to_compile()
+            made = refuse_to_compile()
         changes += [Change(*change) for change in made]
     return changes + (autocast_forward(model) if amp else [])
 

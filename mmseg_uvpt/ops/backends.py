@@ -39,6 +39,7 @@ def _load(name: str) -> str | None:
 _forced = os.environ.get('UVPT_OPS') or None
 if _forced not in (None, *NAMES):
     raise UserError(f'UVPT_OPS={_forced}: must be one of {", ".join(NAMES)}')
+ASKED = _forced  # by the environment
 operators.register()
 missing: dict[str, str | None] = {name: _load(name) for name in _device_of}
 
