@@ -12,22 +12,23 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from mmseg_uvpt.acceleration import cuda_graphs
-from mmseg_uvpt.acceleration.capture import CAPTURE, fused, is_captured
-from mmseg_uvpt.acceleration.compile import _View, _Views, compile_views
+from mmseg_uvpt.acceleration.capture import CAPTURE, compile_region, is_captured
+from mmseg_uvpt.acceleration.accelerate import accelerate
+from mmseg_uvpt.acceleration.compile import CompileOptions, _View, _Views
 from mmseg_uvpt.acceleration.cuda_graphs import (
     CapturedNetwork,
     CapturedSteps,
     CaptureError,
-    _recording,
+    _capturing,
 )
 from mmseg_uvpt.acceleration.frozen import FrozenLinear
-from mmseg_uvpt.models.backbones.swin import _windows_of
+from mmseg_uvpt.acceleration.window_attention import _windows_of
 
 _WITHOUT_DRAWS = {'backbone.staged.drop_path_rate': 0.0, 'decode_head.dropout_ratio': 0.0}
 
 
 class Noisy(nn.Module):
-    """Draws numbers, counts batches, and tells whether it is recorded."""
+    """Draws numbers, counts batches, and tells whether it is captured."""
 
     def __init__(self):
         super().__init__()
@@ -41,7 +42,7 @@ class Noisy(nn.Module):
 
 @pytest.fixture
 def warm_up(monkeypatch):
-    """A stand-in that only does what comes before recording; returns the calls it was given."""
+    """A stand-in that only does what comes before capturing; returns the calls it was given."""
     calls = []
 
     def make(callables, sample_args, num_warmup_iters, allow_unused_input):
@@ -56,7 +57,7 @@ def warm_up(monkeypatch):
 
 
 @pytest.mark.parametrize('amp', [False, True])
-def test_recording_leaves_no_trace(warm_up, amp):
+def test_capturing_leaves_no_trace(warm_up, amp):
     """Neither in random numbers nor in batch norms, so that a resumed training records anew."""
     noisy, x = Noisy(), torch.randn(4, 3)
     steps = CapturedSteps([noisy, noisy])
@@ -92,11 +93,12 @@ def graphs(monkeypatch):
 def test_parts_are_compiled_once_a_kind(backbone, amp, kinds, build, graphs):
     """Not once a block: published backbones have up to 52 of them."""
     model = build(f'{backbone}-nano_uni-uvpt', {'backbone.staged.depths': (1, 1, 5, 1)}).train()
+    accelerate(model)
     view, image = _View(model, 1.0), torch.randn(1, 3, 128, 128)
     found = []
-    for fuses in (False, True, True):
+    for regions in (False, True, True):
         torch.manual_seed(0)
-        with torch.autocast('cpu', torch.bfloat16, enabled=amp), _recording(image, fuses):
+        with torch.autocast('cpu', torch.bfloat16, enabled=amp), _capturing(image, regions):
             found.append(view(image))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0])
@@ -105,9 +107,9 @@ def test_parts_are_compiled_once_a_kind(backbone, amp, kinds, build, graphs):
     assert graphs.frame_count == kinds + 4 + 2
 
 
-def test_parts_that_cannot_be_compiled_are_recorded_as_they_are(warm_up, monkeypatch):
+def test_parts_that_cannot_be_compiled_are_captured_as_they_are(warm_up, monkeypatch):
     class Doubling(nn.Module):
-        @fused
+        @compile_region
         def forward(self, x):
             return 2 * x
 
@@ -151,7 +153,7 @@ def test_nothing_is_captured_without_gradients(warm_up):
         (AssertionError(), r'AssertionError\(\)'),
     ],
 )
-def test_what_cannot_be_recorded_says_why(error, reason, monkeypatch):
+def test_what_cannot_be_captured_says_why(error, reason, monkeypatch):
     def fail(*_, **__):
         raise error
 
@@ -166,15 +168,16 @@ def test_what_cannot_be_recorded_says_why(error, reason, monkeypatch):
 def test_a_graph_keeps_what_caches_drop(warm_up, build):
     """Tables of windows and weights in half precision: it reads them where they lay."""
     model = build('swin-nano_uni-uvpt')
+    accelerate(model)
     _windows_of.cache_clear()
-    steps = CapturedSteps([model.backbone], fuses=False)
+    steps = CapturedSteps([model.backbone], regions=False)
     with torch.autocast('cpu', torch.bfloat16):
         steps(torch.randn(1, 3, 64, 64))
         layer = model.backbone.staged.stages[0].blocks[0].ffn.layers[1]
-        copies = layer.held(torch.bfloat16)
-    tables = [t for t in steps._kept if isinstance(t, list)]
+        copies = layer.cast(torch.bfloat16)
+    tables = [t for t in steps._read if isinstance(t, list)]
     assert len({id(t) for t in tables}) == _windows_of.cache_info().currsize > 0
-    assert any(kept[1] is copies[0] for kept in steps._kept if isinstance(kept, tuple))
+    assert any(kept[1] is copies[0] for kept in steps._read if isinstance(kept, tuple))
 
 
 def test_a_graph_keeps_what_compiled_parts_do_not_tell_that_they_read(warm_up, build, monkeypatch):
@@ -190,17 +193,18 @@ def test_a_graph_keeps_what_compiled_parts_do_not_tell_that_they_read(warm_up, b
 
     monkeypatch.setattr(cuda_graphs, '_compiled', unheard)
     model = build('swin-nano_uni-uvpt')
+    accelerate(model)
     steps = CapturedSteps([model.backbone])
     with torch.autocast('cpu', torch.bfloat16):
         steps(torch.randn(1, 3, 64, 64))
         layers = [m for m in model.modules() if isinstance(m, FrozenLinear)]
-        copies = [layer.held(torch.bfloat16)[0] for layer in layers]
-    kept = [t for one in steps._kept if isinstance(one, tuple) for t in one]
+        copies = [layer.cast(torch.bfloat16)[0] for layer in layers]
+    kept = [t for one in steps._read if isinstance(one, tuple) for t in one]
     assert len(copies) > 10
     assert all(any(t is copy for t in kept) for copy in copies)
 
 
-def test_a_copy_is_not_recorded_and_has_weights_of_its_own(warm_up):
+def test_a_copy_is_not_captured_and_has_weights_of_its_own(warm_up):
     linear = nn.Linear(3, 3)
     steps, x = CapturedSteps([linear]), torch.randn(4, 3)
     steps(x)
@@ -208,26 +212,26 @@ def test_a_copy_is_not_recorded_and_has_weights_of_its_own(warm_up):
     with torch.no_grad():
         linear.weight.zero_()
         linear.bias.zero_()
-    assert not other._recorded
+    assert not other._captured
     assert other(x)[0].abs().sum() > 0
     assert len(warm_up) == 2
 
 
-def test_a_network_that_cannot_be_recorded_runs_as_it_is(monkeypatch):
+def test_a_network_that_cannot_be_captured_runs_as_it_is(monkeypatch):
     """And is tried once, not with each batch."""
 
     def fail(*_):
         raise CaptureError('out of memory')
 
     said = []
-    monkeypatch.setattr(CapturedNetwork, '_record', fail)
+    monkeypatch.setattr(CapturedNetwork, '_capture', fail)
     network = CapturedNetwork(torch.sin, said.append)
     for _ in range(2):
         torch.testing.assert_close(network(torch.ones(2)), torch.ones(2).sin())
     assert said == ['out of memory']
 
 
-def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypatch):
+def test_views_that_cannot_be_captured_run_as_they_are(build, labelled, monkeypatch):
     model = build('swin-nano_uni-uvpt', _WITHOUT_DRAWS).train()
     image = torch.randn(1, 3, 64, 64)
     samples = labelled(torch.randint(0, 19, (1, 64, 64)))
@@ -236,7 +240,7 @@ def test_views_that_cannot_be_recorded_run_as_they_are(build, labelled, monkeypa
         raise CaptureError('several processes train together')
 
     expected = model.loss(image, samples)
-    monkeypatch.setattr(CapturedSteps, '_record', fail)
+    monkeypatch.setattr(CapturedSteps, '_capture', fail)
     model.run_views = _Views(model, CapturedSteps([nn.Identity()]))
     torch.testing.assert_close(model.loss(image, samples), expected)
     assert model.run_views.compiled is None
@@ -256,7 +260,7 @@ def step_of(model, labelled, optimizer, amp):
 
 
 @pytest.fixture
-def unfused(monkeypatch):
+def uncompiled(monkeypatch):
     """Leave parts as they are, since compiling them takes minutes."""
     monkeypatch.setattr(cuda_graphs, '_compiled', lambda part: part)
 
@@ -266,11 +270,12 @@ def unfused(monkeypatch):
 def test_fused_parts_give_the_same(backbone, build, monkeypatch):
     """Compiled for a GPU a view has the same outputs and gradients, but for rounding."""
     model = build(f'{backbone}-nano_uni-uvpt').cuda().train()
+    accelerate(model)
     image = torch.randn(1, 3, 64, 64, device='cuda')
     said, found = [], []
     monkeypatch.setattr(cuda_graphs, 'print_log', lambda text, *_: said.append(text))
-    for fuses in (False, True):
-        steps = CapturedSteps([_View(model, 2.0)], fuses)
+    for regions in (False, True):
+        steps = CapturedSteps([_View(model, 2.0)], regions)
         with torch.autocast('cuda', torch.bfloat16):
             torch.manual_seed(0)
             ((logits, prompts),) = steps(image)
@@ -289,35 +294,36 @@ def test_fused_parts_give_the_same(backbone, build, monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.parametrize('amp', [False, True])
 @pytest.mark.parametrize('backbone', ['swin', 'mit'])
-def test_recorded_views_train_alike(backbone, amp, build, labelled, unfused):
+def test_captured_views_train_alike(backbone, amp, build, labelled, uncompiled):
     """Over several steps: weights that have changed are seen, and so are batch norms."""
     plain = build(f'{backbone}-nano_uni-uvpt', _WITHOUT_DRAWS).cuda().train()
-    recorded = copy.deepcopy(plain)
-    compile_views(recorded)
+    captured = copy.deepcopy(plain)
+    accelerate(plain)
+    accelerate(captured, compile_options=CompileOptions())
     runs = []
-    for model in (plain, recorded):
+    for model in (plain, captured):
         torch.manual_seed(0)
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(trained, lr=0.1)  # AdamW makes whole steps of what is rounding
         runs.append([step_of(model, labelled, optimizer, amp) for _ in range(4)])
-    assert isinstance(recorded.run_views.compiled, CapturedSteps)
-    assert recorded.run_views.compiled._recorded
+    assert isinstance(captured.run_views.compiled, CapturedSteps)
+    assert captured.run_views.compiled._captured
     for (loss, gradient), (other, others) in zip(*runs, strict=True):
         torch.testing.assert_close(other, loss, rtol=2e-2 if amp else 1e-3, atol=0)
         # gradients of other images, or of weights that have not changed, differ by more than all;
         # atomics sum in another order each time, and by that order Lovasz-softmax sorts pixels
         assert (others - gradient).norm() < (0.25 if amp else 0.05) * gradient.norm()
     assert len({float(loss) for loss, _ in runs[1]}) == 4
-    for (name, a), b in zip(plain.named_buffers(), recorded.buffers(), strict=True):
+    for (name, a), b in zip(plain.named_buffers(), captured.buffers(), strict=True):
         if 'running' in name or 'num_batches' in name:
             torch.testing.assert_close(a, b, rtol=2e-2, atol=1e-2, msg=name)
 
 
 @pytest.mark.gpu
-def test_recorded_views_draw_anew_in_each_step(build, labelled, unfused):
+def test_captured_views_draw_anew_in_each_step(build, labelled, uncompiled):
     """Drop path and dropout differ between steps, and a seed gives them again."""
     model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.5}).cuda().train()
-    compile_views(model)
+    accelerate(model, compile_options=CompileOptions())
     image = torch.randn(1, 3, 64, 64, device='cuda')
     samples = labelled(torch.randint(0, 19, (1, 64, 64), device='cuda'))
 
@@ -328,27 +334,28 @@ def test_recorded_views_draw_anew_in_each_step(build, labelled, unfused):
     first = losses()
     assert len(set(first)) == 3
     assert losses() == pytest.approx(first, rel=1e-4)
-    assert model.run_views.compiled._recorded
+    assert model.run_views.compiled._captured
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize('amp', [False, True])
-def test_a_recorded_network_gives_the_same_bits(amp, build):
+def test_a_captured_network_gives_the_same_bits(amp, build):
     model = build('swin-nano_uni-uvpt').cuda().eval()
+    accelerate(model)
     said = []
-    recorded = CapturedNetwork(model.network, said.append)
+    captured = CapturedNetwork(model._forward, said.append)
     with torch.inference_mode(), torch.autocast('cuda', torch.bfloat16, enabled=amp):
         batches = [torch.randn(2, 3, side, side, device='cuda') for side in (64, 96, 64, 64)]
-        found = [recorded(images) for images in batches]  # each is its own, not the graph's
+        found = [captured(images) for images in batches]  # each is its own, not the graph's
         for images, logits in zip(batches, found, strict=True):
-            torch.testing.assert_close(logits, model.network(images), rtol=0, atol=0)
+            torch.testing.assert_close(logits, model._forward(images), rtol=0, atol=0)
     assert not said
-    assert len(recorded._graphs) == 2
-    assert cuda_graphs._SHAPES > 2
+    assert len(captured._graphs) == 2
+    assert cuda_graphs.SHAPES > 2
 
 
 @pytest.mark.gpu
-def test_views_that_run_twice_are_not_recorded(build):
-    model = build('swin-nano_uni-uvpt', {'low_memory': True}).cuda().train()
-    compile_views(model)
+def test_views_that_run_twice_are_not_captured(build):
+    model = build('swin-nano_uni-uvpt').cuda().train()
+    accelerate(model, low_memory=True, compile_options=CompileOptions())
     assert 'run_views' not in vars(model)

@@ -95,9 +95,9 @@ def test_weights_are_cast_once_and_again_when_they_change(layer):
     before = layer.weight.clone()
     x = torch.randn(2, 8, 8, 8)
     with torch.autocast('cpu', torch.bfloat16):
-        first, cast = layer(x), layer.held(torch.bfloat16)[0]
+        first, cast = layer(x), layer.cast(torch.bfloat16)[0]
         assert layer(x).dtype == first.dtype == torch.bfloat16
-        assert layer.held(torch.bfloat16)[0] is cast
+        assert layer.cast(torch.bfloat16)[0] is cast
         layer.load_state_dict({k: 2 * v for k, v in layer.state_dict().items()})
         torch.testing.assert_close(layer(x), 2 * first)
         other = copy.deepcopy(layer)
