@@ -12,8 +12,8 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from mmseg_uvpt.acceleration import cuda_graphs
-from mmseg_uvpt.acceleration.capture import CAPTURE, compile_region, is_captured
 from mmseg_uvpt.acceleration.accelerate import accelerate
+from mmseg_uvpt.acceleration.capture import CAPTURE, compile_region, is_captured
 from mmseg_uvpt.acceleration.compile import CompileOptions, _View, _Views
 from mmseg_uvpt.acceleration.cuda_graphs import (
     CapturedNetwork,

@@ -9,17 +9,18 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmseg_uvpt.acceleration.accelerate import accelerate
+from mmseg_uvpt.acceleration.host_copy import HostCopy
+from mmseg_uvpt.correction import hook
 from mmseg_uvpt.engine.hooks import skipped_iterations
-from mmseg_uvpt.models.segmentors import uni_uvpt
 from mmseg_uvpt.ops.lovasz import by_batched_sort, by_histogram
 
 
 @pytest.mark.slow
-def test_nothing_in_losses_and_backward_waits_for_a_gpu(build, labelled, monkeypatch):
+def test_nothing_in_losses_and_backward_waits_for_a_gpu(build, labelled):
     """Tensors without data refuse what a processor would wait for: item(), nonzero(), cpu()."""
     model = build('swin-nano_uni-uvpt').to('meta').train()
-    predict, handed = model._predict_for_correction, []
-    monkeypatch.setattr(model, '_predict_for_correction', lambda *args: handed.append(args))
+    accelerate(model)
     labels = torch.empty(2, 64, 64, dtype=torch.long, device='meta')
     losses = model.loss(torch.empty(2, 3, 64, 64, device='meta'), labelled(labels))
     loss = model.parse_losses(losses)[0]
@@ -27,7 +28,7 @@ def test_nothing_in_losses_and_backward_waits_for_a_gpu(build, labelled, monkeyp
     assert all(p.grad is not None for p in model.decode_head.conv_seg.parameters())
     # what this test relies on; and the one thing that goes to main memory
     waiting = (loss.item, loss.cpu, labels.nonzero, lambda: labels[labels > 0])
-    for wait in (*waiting, lambda: bool(loss), lambda: predict(*handed[0])):
+    for wait in (*waiting, lambda: bool(loss), lambda: HostCopy(*model.last_prediction)):
         with pytest.raises((RuntimeError, NotImplementedError)):
             wait()
 
@@ -63,12 +64,13 @@ def test_a_prediction_is_waited_for_when_it_is_used(build, monkeypatch):
     with torch.no_grad(), FakeTensorMode(), _Copies() as copies:
         model.scale_weights = torch.nn.Parameter(torch.empty(3, device='cuda'))
         logits = [torch.empty(1, 19, n, n, device='cuda') for n in (8, 4, 16)]
-        model._predict_for_correction(logits, (32, 32))
+        copied = HostCopy(*model.predict_for_correction(logits, (32, 32)))
         logits[0].sum().cpu()
     assert copies.found == ['goes on', 'goes on', 'waits']
     event.record.assert_called_once()
     assert not event.synchronize.called
-    assert model.last_prediction.label.shape == (1, 32, 32)
+    label, _ = copied.wait()
+    assert label.shape == (1, 32, 32)
     event.synchronize.assert_called_once()
 
 
@@ -81,19 +83,20 @@ def test_the_prediction_of_a_gpu_arrives_whole(build, labelled):
     expected = model.last_prediction
     model.cuda()
     model.loss(image.cuda(), [s.to('cuda') for s in labelled(labels)])
-    assert model.last_prediction.label.is_pinned()
-    torch.testing.assert_close(
-        model.last_prediction.confidence, expected.confidence, rtol=1e-2, atol=1e-3
-    )
+    label, confidence = HostCopy(*model.last_prediction).wait()
+    assert label.is_pinned()
+    torch.testing.assert_close(confidence, expected.confidence, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.slow
 def test_a_whole_step_waits_for_nothing(build, labelled, monkeypatch):
     """But for copies to main memory, which are queued, nothing needs the tensors' numbers."""
     queued = []
-    for module in (uni_uvpt, skipped_iterations):
-        monkeypatch.setattr(module, 'Arriving', lambda *tensors: queued.append(len(tensors)))
+    for module in (hook, skipped_iterations):
+        monkeypatch.setattr(module, 'HostCopy', lambda *tensors: queued.append(len(tensors)))
     model = build('swin-nano_uni-uvpt').to('meta').train()
+    accelerate(model)
+    model.register_forward_hook(partial(hook.LabelCorrectionHook._copy_prediction, Mock()))
     supported = sys.modules['torch.optim.optimizer']  # which the class of that name hides
     monkeypatch.setattr(supported, '_get_fused_kernels_supported_devices', lambda: ['meta'])
     wrapper = skipped_iterations.FiniteOptimWrapper(
@@ -115,6 +118,7 @@ def test_a_whole_step_waits_for_nothing(build, labelled, monkeypatch):
 @pytest.mark.gpu
 def test_a_whole_step_on_a_gpu_waits_for_nothing(build, labelled):
     model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.3}).cuda().train()
+    accelerate(model)
     trained = [p for p in model.parameters() if p.requires_grad]
     wrapper = skipped_iterations.FiniteOptimWrapper(torch.optim.AdamW(trained, fused=True))
 
