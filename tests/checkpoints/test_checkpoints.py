@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
 
-from mmseg_uvpt.checkpoints.loading import load_file
+from mmseg_uvpt.checkpoints.loading import load_file, load_initial_weights
 from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.errors import UserError
 
@@ -85,7 +85,7 @@ def test_source_model_enters_the_adapted_model(name, build, tmp_path):
         source, tmp_path / 'source.pth', **{'decode_head_aug0.conv_seg.weight': torch.zeros(19, 1)}
     )
     model = build(f'{name}_uni-uvpt', {'source_checkpoint': str(path)})
-    model.init_weights()
+    load_initial_weights(model)
     found = {
         k.replace('backbone.staged.', 'backbone.'): v
         for k, v in model.state_dict().items()
@@ -137,7 +137,7 @@ def test_no_tensors_at_all(build, tmp_path):
     torch.save({'epoch': 3}, tmp_path / 'empty.pth')
     model = build('swin-nano_uni-uvpt', {'source_checkpoint': str(tmp_path / 'empty.pth')})
     with pytest.raises(UserError, match='holds no tensors'):
-        model.init_weights()
+        load_initial_weights(model)
 
 
 def test_keys_that_do_not_fit_are_named(build):
@@ -172,7 +172,7 @@ def test_source_and_adapted_files_are_told_apart(build, tmp_path):
     path = save_released(adapted, tmp_path / 'adapted.pth')
     model = build('swin-nano_uni-uvpt', {'source_checkpoint': str(path)})
     with pytest.raises(UserError, match='is an adapted model already'):
-        model.init_weights()
+        load_initial_weights(model)
 
 
 def imagenet_swin(model) -> dict:
@@ -221,7 +221,7 @@ def test_imagenet_files(name, wrap, build, tmp_path):
         'checkpoint': str(tmp_path / 'imagenet.pth'),
     }
     model = build(f'{name}_source', {'backbone.init_cfg': pretrained})
-    model.init_weights()
+    load_initial_weights(model)
     for key, tensor in model.backbone.state_dict().items():
         if key in state:
             assert torch.equal(tensor, state[key]), key
@@ -236,7 +236,7 @@ def test_an_imagenet_file_of_another_model_is_refused(build, tmp_path):
     with pytest.raises(
         UserError, match=r'ImageNet file .*mit\.pth does not fit.*missing.*unexpected'
     ):
-        model.init_weights()
+        load_initial_weights(model)
 
 
 @pytest.mark.slow
