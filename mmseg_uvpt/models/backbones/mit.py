@@ -3,16 +3,15 @@
 Written from the paper; parameters are named as in SegFormer's weight files.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
-from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
+from mmseg_uvpt.models.prompts.interactor import init_layer
 from mmseg_uvpt.ops.sizes import Size
 from mmseg_uvpt.ops.tokens import as_map, as_tokens
 
@@ -52,18 +51,14 @@ class ReducedAttention(nn.Module):
         batch, count, dim = tokens.shape
         context = tokens
         if self.reduction > 1:
-            context = self.norm(as_tokens(self.sr(self._at_least_one_window(tokens, size))))
+            image, missing = as_map(tokens, size), [max(0, self.reduction - s) for s in size]
+            if any(missing):  # of a whole window; else F.pad would copy all the same
+                image = F.pad(image, (0, missing[1], 0, missing[0]))
+            context = self.norm(as_tokens(self.sr(image)))
         query = self.q(tokens).view(batch, count, self.heads, -1).transpose(1, 2)
         key, value = self.kv(context).view(batch, -1, 2, self.heads, dim // self.heads).unbind(2)
         x = F.scaled_dot_product_attention(query, key.transpose(1, 2), value.transpose(1, 2))
         return self.proj(x.transpose(1, 2).reshape(batch, count, dim))
-
-    def _at_least_one_window(self, tokens: Tensor, size: Size) -> Tensor:
-        """Return the map, zero-padded where it is smaller than one reduction window."""
-        missing = [max(0, self.reduction - s) for s in size]
-        image = as_map(tokens, size)
-        # where nothing is missing F.pad would copy all the same
-        return F.pad(image, (0, missing[1], 0, missing[0])) if any(missing) else image
 
 
 class DepthwiseConv(nn.Module):
@@ -162,15 +157,14 @@ class StagedMiT(StagedBackbone):
                 Block(dim, num_heads[i], reductions[i], mlp_ratio, next(rates))
                 for _ in range(depths[i])
             )
-            self.add_module(
-                f'patch_embed{i + 1}', OverlapPatchEmbed(in_channels, dim, kernel, stride)
-            )
+            embed = OverlapPatchEmbed(in_channels, dim, kernel, stride)
+            self.add_module(f'patch_embed{i + 1}', embed)
             self.add_module(f'block{i + 1}', blocks)
             self.add_module(f'norm{i + 1}', nn.LayerNorm(dim, eps=BLOCK_EPS))
             in_channels = dim
 
     def init_random(self) -> None:
-        self.apply(_init_layer)
+        self.apply(init_layer)
 
     def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:
         return getattr(self, f'patch_embed{stage + 1}')(x)
@@ -184,14 +178,3 @@ class StagedMiT(StagedBackbone):
         # unlike in Swin, the next stage embeds the map as it is after this norm
         feature = as_map(getattr(self, f'norm{stage + 1}')(tokens), size)
         return feature, feature
-
-
-def _init_layer(module: nn.Module) -> None:
-    """Truncated normal for linear layers, normal by fan-out for convolutions."""
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv2d):
-        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-        nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_out))
-        nn.init.zeros_(module.bias)

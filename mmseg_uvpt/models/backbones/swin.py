@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from mmseg.models.backbones.swin import ShiftWindowMSA, SwinTransformer, WindowMSA
+from mmseg.models.utils.embed import AdaptivePadding
 from mmseg.registry import MODELS
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
@@ -20,26 +21,40 @@ class ShiftedWindows(ShiftWindowMSA):
     def forward(self, tokens: Tensor, size: Size) -> Tensor:
         """Return tokens (B, height * width, C) of a map of ``size``, attended."""
         side, shift = self.window_size, self.shift_size
+        rows, columns = (-(-length // side) for length in size)
         x = tokens.unflatten(1, size)
-        x = F.pad(x, (0, 0, 0, -size[1] % side, 0, -size[0] % side)).roll((-shift, -shift), (1, 2))
-        batch, height, width, channels = x.shape
-        grid = (batch, height // side, width // side, side, side, channels)
-        windows = x.unflatten(2, (grid[2], side)).unflatten(1, (grid[1], side)).transpose(2, 3)
-        mask = self.mask(height, width, x.device) if shift else None
-        windows = self.w_msa(windows.reshape(-1, side**2, channels), mask)
-        x = windows.view(grid).transpose(2, 3).reshape(batch, height, width, channels)
-        x = x.roll((shift, shift), (1, 2))[:, : size[0], : size[1]]
-        return self.drop(x.reshape(batch, -1, channels))
+        x = F.pad(x, (0, 0, 0, columns * side - size[1], 0, rows * side - size[0]))
+        x = x.roll((-shift, -shift), (1, 2))
+        windows = x.unflatten(2, (columns, side)).unflatten(1, (rows, side)).transpose(2, 3)
+        grid = windows.shape  # (B, rows, columns, side, side, C)
+        mask = self.mask(rows, columns, x.device) if shift else None
+        windows = self.w_msa(windows.reshape(-1, side**2, grid[5]), mask)
+        x = windows.view(grid).transpose(2, 3).reshape(x.shape)
+        for dim, length in enumerate(size, start=1):  # a slice would be a view or not
+            places = torch.arange(x.shape[dim], device=x.device).roll(shift)[:length]
+            x = x.index_select(dim, places)
+        return self.drop(x.flatten(1, 2))
 
-    def mask(self, height: int, width: int, device: torch.device) -> Tensor:
-        """Return 0 or `APART` for each pair of pixels of each window: (windows, N, N)."""
-        side, shift = self.window_size, self.shift_size
-        places = [torch.arange(length, device=device) for length in (height, width)]
-        last = [(p >= len(p) - side).int() + (p >= len(p) - shift).int() for p in places]
-        pieces = 3 * last[0][:, None] + last[1]
-        pieces = pieces.view(height // side, side, width // side, side).transpose(1, 2)
-        pieces = pieces.reshape(-1, side**2)
+    def mask(self, rows: int, columns: int, device: torch.device) -> Tensor:
+        """Return 0 or `APART` for each pair of pixels of each window: (rows * columns, N, N)."""
+        beyond = torch.arange(self.window_size, device=device) >= self.window_size - self.shift_size
+        in_row, in_column = (
+            (torch.arange(count, device=device) == count - 1)[:, None] & beyond
+            for count in (rows, columns)
+        )
+        pieces = 2 * in_row[:, None, :, None] + in_column[:, None]
+        pieces = pieces.flatten(2).flatten(0, 1)
         return torch.where(pieces[:, None] != pieces[:, :, None], APART, 0.0)
+
+
+class CornerPadding(AdaptivePadding):
+    """mmseg's padding at the bottom and on the right, also for sizes that an export leaves open."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad maps (B, C, height, width) to whole strides; no kernel is smaller than its stride."""
+        sides = zip(x.shape[2:], self.stride, self.kernel_size, strict=True)
+        rows, columns = (-(-n // step) * step - n + kernel - step for n, step, kernel in sides)
+        return F.pad(x, (0, columns, 0, rows))
 
 
 @MODELS.register_module()
@@ -64,16 +79,14 @@ class StagedSwin(StagedBackbone, SwinTransformer):
         drop_path_rate: float = 0.3,
         **kwargs,
     ):
-        super().__init__(
-            embed_dims=embed_dims,
-            depths=depths,
-            num_heads=num_heads,
-            drop_path_rate=drop_path_rate,
-            **kwargs,
-        )
+        sizes = {'embed_dims': embed_dims, 'depths': depths, 'num_heads': num_heads}
+        super().__init__(**sizes, drop_path_rate=drop_path_rate, **kwargs)
         self.widths = tuple(self.num_features)
         self.drop_path_rate = drop_path_rate
         self.output_norms = tuple(f'norm{i}.' for i in range(len(self.widths)))
+        for module in [*self.modules()]:
+            if old := getattr(module, 'adap_padding', None):
+                module.adap_padding = CornerPadding(old.kernel_size, old.stride)
         for block in (block for stage in self.stages for block in stage.blocks):
             plain, inner = block.attn, block.attn.w_msa
             block.attn = ShiftedWindows(
