@@ -299,7 +299,7 @@ def test_captured_views_train_alike(backbone, amp, build, labelled, uncompiled):
     plain = build(f'{backbone}-nano_uni-uvpt', _WITHOUT_DRAWS).cuda().train()
     captured = copy.deepcopy(plain)
     accelerate(plain)
-    accelerate(captured, compile_options=CompileOptions())
+    accelerate(captured, compile=CompileOptions())
     runs = []
     for model in (plain, captured):
         torch.manual_seed(0)
@@ -323,7 +323,7 @@ def test_captured_views_train_alike(backbone, amp, build, labelled, uncompiled):
 def test_captured_views_draw_anew_in_each_step(build, labelled, uncompiled):
     """Drop path and dropout differ between steps, and a seed gives them again."""
     model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.5}).cuda().train()
-    accelerate(model, compile_options=CompileOptions())
+    accelerate(model, compile=CompileOptions())
     image = torch.randn(1, 3, 64, 64, device='cuda')
     samples = labelled(torch.randint(0, 19, (1, 64, 64), device='cuda'))
 
@@ -357,5 +357,5 @@ def test_a_captured_network_gives_the_same_bits(amp, build):
 @pytest.mark.gpu
 def test_views_that_run_twice_are_not_captured(build):
     model = build('swin-nano_uni-uvpt').cuda().train()
-    accelerate(model, low_memory=True, compile_options=CompileOptions())
+    accelerate(model, low_memory=True, compile=CompileOptions())
     assert 'run_views' not in vars(model)
