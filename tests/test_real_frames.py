@@ -186,7 +186,8 @@ def test_pseudo_labels_are_the_models_own_argmax(root, source, pseudo_labels):
     model = init_model(config, str(source), device='cpu')
     images = sorted((root / 'cityscapes/leftImg8bit/train').rglob('*.png'))
     assert len(images) == 4
-    mean, std = (torch.tensor(config.data_preprocessor[k]).view(3, 1, 1) for k in ('mean', 'std'))
+    normalisation = config.model.data_preprocessor
+    mean, std = (torch.tensor(normalisation[k]).view(3, 1, 1) for k in ('mean', 'std'))
     for path in images:
         small = cv2.resize(cv2.imread(str(path)), (320, 160), interpolation=cv2.INTER_LINEAR)
         image = torch.from_numpy(small[..., ::-1].copy()).permute(2, 0, 1).float()

@@ -133,11 +133,11 @@ def test_low_memory_is_not_compiled(adapt, plain):
 
 
 def test_a_folder_of_version_0_1_goes_on(adapt, plain, tmp_path):
-    """It recorded ``compile = True``, which was mmengine's own entry."""
+    """It recorded ``compile = True``, mmengine's own entry then, and nothing under ``uvpt``."""
     folder = shutil.copytree(plain, tmp_path / 'run')
     config = folder / 'config.py'
     written = Config.fromfile(config)
-    written.data_root = written.pop('uvpt').data_root
+    written.pop('uvpt')
     written.compile = True
     config.write_text(written.pretty_text)
     (folder / 'iter_3.pth').unlink()
@@ -161,10 +161,9 @@ def test_the_entry_of_mmengine(adapt, adaptation_config, tmp_path):
 def test_several_processes_are_not_compiled(monkeypatch):
     """All decide alike, without asking each other."""
     model = object.__new__(UniUVPT)
-    vars(model).update(low_memory=False)
     monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
     monkeypatch.setattr(torch.distributed, 'get_world_size', lambda: 2)
-    assert _why_not(model, {}) == 'several processes train together'
+    assert _why_not(model, {}, low_memory=False) == 'several processes train together'
 
 
 @pytest.mark.parametrize('limit', ['0', '-3', 'soon'])

@@ -90,7 +90,7 @@ def test_signal_within_an_evaluation(arguments, tmp_path, monkeypatch):
 
 
 def test_signal_before_training(arguments, tmp_path, monkeypatch, capfd):
-    def interrupt(cfg):
+    def interrupt(cfg, hooks):
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr('mmseg_uvpt.engine.training.run.build_runner', interrupt)

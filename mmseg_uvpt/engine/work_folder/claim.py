@@ -16,10 +16,10 @@ from mmseg_uvpt.files import read_object, why_unreadable
 
 CONFIG, RECORD = 'config.py', 'run.json'
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
-# entries that say how and where a run is executed, not what it computes
+# entries that say how and where a run is executed, not what it computes; what those of uvpt do to
+# a computation stands where it is done (data roots in the data sets, amp in the optimiser's type)
 _EXECUTION = re.compile(
-    r'^(launcher|resume|work_dir|log_level|env_cfg\..*)$'
-    r'|^uvpt\.(compile|low_memory$|plain$|amp$|image_cache$|max_skipped_in_a_row$)'
+    r'^(launcher|resume|work_dir|log_level|env_cfg\..*|uvpt(\..*)?)$'
     r'|^(val|test)_cfg\.type$|^tta_model\.'
     r'|\.(num_workers|persistent_workers|pin_memory|prefetch_factor)$'
 )
