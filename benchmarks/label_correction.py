@@ -55,8 +55,10 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     """Return the recipe's runner, shortened to what is measured."""
     from mmengine.config import Config
 
+    from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
     from mmseg_uvpt.engine.config.complete import complete, use_cache
     from mmseg_uvpt.engine.config.resolve import share_pseudo_labels
+    from mmseg_uvpt.engine.config.uvpt import uvpt_config
     from mmseg_uvpt.engine.training import run
     from mmseg_uvpt.engine.training.runner import build_runner
 
@@ -67,7 +69,9 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
         cfg.model = Config.fromfile(models / f'{args.model}_uni-uvpt.py').model
     cfg.model.source_checkpoint = None
     cfg.model.backbone.staged.init_cfg = None
-    cfg.work_dir, cfg.uvpt.image_cache = str(folder / 'work'), str(folder / 'cache')
+    cfg.work_dir = str(folder / 'work')
+    cfg.uvpt.update(image_cache=str(folder / 'cache'), amp=args.amp)
+    cfg.uvpt.update(compile=args.compile, compile_limit=None)
     cfg.train_cfg = dict(type='SeededTrainLoop', max_iters=iterations, val_interval=iterations)
     for name in ('val', 'test'):
         for part in ('cfg', 'dataloader', 'evaluator'):
@@ -81,14 +85,11 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     cfg.vis_backends = cfg.visualizer.vis_backends = []
     cfg.log_level = 'WARNING'
     if args.amp:
-        run._mixed_precision(cfg)
+        run.set_mixed_precision(cfg)
     complete(cfg)
     use_cache(cfg, cfg.uvpt.image_cache, 'train_dataloader')
     runner = build_runner(cfg)
-    if args.compile:
-        from mmseg_uvpt.acceleration.compile import compile_views
-
-        compile_views(runner.model, limit=None)
+    accelerate_as_config_says(runner.model, uvpt_config(cfg), cfg)
     return runner
 
 

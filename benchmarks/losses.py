@@ -1,8 +1,7 @@
-"""Time the losses of an adaptation step against their plain form, part by part, in one run.
+"""Time the losses of an adaptation step, plain and accelerated, part by part, in one run.
 
-The plain form sorts class by class, computes each softmax where it is used, and counts agreement
-with mmseg's `accuracy`. It stands in this file alone. Losses and gradients of both are compared
-before anything is timed. The step is that of the recipes: 19 classes, three views of an image,
+The plain form is that of `models/losses`, which `accelerate` replaces where a faster one is known.
+Losses and gradients of both are compared before anything is timed. The step is that of the recipes: 19 classes, three views of an image,
 prompts as wide as Swin-B's. Only the network is left out.
 
 Lovasz-softmax depends on what was predicted, so there are three kinds of predictions:
@@ -26,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from measuring import chosen_device, copy_bytes_per_second, made_how, seconds_on_cpu, waited
 from torch import Tensor
+from torch.nn import Module
 from whole_model import make_model
 
 CLASSES = 19
@@ -71,74 +71,16 @@ def logits_and_labels(kind: str, side: int) -> tuple[list[Tensor], Tensor]:
     return logits, labels
 
 
-def plain_lovasz(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Sort class by class, by the paper's algorithm 1, and leave the gradient to autograd."""
-    counted = labels.flatten() != 255
-    rows = probabilities.transpose(0, 1).flatten(1)[:, counted].unbind()
-    labels = labels.flatten()[counted]
-    losses = []
-    for c, row in enumerate(rows):
-        foreground = (labels == c).to(row.dtype)
-        if foreground.sum() == 0:
-            continue
-        errors, order = (foreground - row).abs().sort(descending=True)
-        sorted_foreground = foreground[order]
-        intersection = foreground.sum() - sorted_foreground.cumsum(0)
-        union = foreground.sum() + (1 - sorted_foreground).cumsum(0)
-        jaccard = 1 - intersection / union
-        steps = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
-        losses.append(errors.dot(steps))
-    return torch.stack(losses).mean()
-
-
-def plain_consistency(logs: list[Tensor], scale_weights: Tensor, labels: Tensor) -> Tensor:
-    """Mix the views and compare them, with each view's softmax taken twice."""
-    weights = scale_weights.softmax(0)
-    mixture = sum(w * x.exp() for w, x in zip(weights, logs, strict=True)).clamp(1e-3, 1 - 1e-3)
-    counted = (mixture.amax(1) >= 0.8) & (labels != 255)
-    divergence = sum((x.exp() * (x - mixture.log())).sum(1) for x in logs)
-    return (divergence * counted).mean()
-
-
-def plain_entropy(log_probabilities: Tensor) -> Tensor:
-    """Take the softmax once more for the entropy."""
-    entropy = -(log_probabilities.exp() * log_probabilities).sum(1)
-    return (((entropy / 2.9444) ** 2 + 1e-8) ** 2).mean()
-
-
-def plain_step(logits: list[Tensor], prompts: list, scale_weights: Tensor, labels: Tensor):
-    """Compute all losses of a step, the agreement and the correction's prediction."""
-    from mmseg.models.losses import accuracy
-
-    from mmseg_uvpt.models.losses.consistency import prompt_consistency
-
-    resize = partial(F.interpolate, size=labels.shape[1:], mode='bilinear')
-    with torch.no_grad():
-        weights = scale_weights.softmax(0)
-        views = [resize(x, align_corners=False).softmax(1) for x in logits]
-        mixture = sum(w * p for w, p in zip(weights, views, strict=True)).clamp(1e-3, 1 - 1e-3)
-        confidence, label = mixture.max(1)
-        label.to(torch.uint8).cpu(), confidence.cpu()
-    resized = [resize(x, align_corners=True) for x in logits]
-    logs = [x.log_softmax(1) for x in resized]
-    accuracy(resized[0], labels, ignore_index=255)
-    return (
-        plain_lovasz(logs[0].exp(), labels)
-        + 5e-3 * plain_entropy(logs[0])
-        + plain_consistency(logs, scale_weights, labels)
-        + sum(1e-3 * prompt_consistency(views) for views in zip(*prompts, strict=True))
-    )
-
-
 def lovasz_part(kind: str, side: int, device: str) -> Part:
     """Return Lovasz-softmax alone, from the probabilities on."""
+    from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
     from mmseg_uvpt.ops.lovasz import lovasz_softmax
 
     logits, labels = logits_and_labels(kind, side)
     resized = F.interpolate(logits[0], size=(side, side), mode='bilinear', align_corners=True)
     p, labels = resized.softmax(1).to(device).requires_grad_(), labels.to(device)
     forms = {
-        'plain': lambda: plain_lovasz(p, labels),
+        'plain': lambda: LovaszSoftmax()(p, labels),
         'fast': lambda: lovasz_softmax(p, labels),
         '1024 bins': lambda: lovasz_softmax(p, labels, bins=1024),
     }
@@ -146,18 +88,18 @@ def lovasz_part(kind: str, side: int, device: str) -> Part:
 
 
 def step_parts(side: int, device: str) -> list[Part]:
-    """Return the other parts of a step, and all losses together."""
+    """Return the other parts of a step, which have one form, and all losses together."""
     from mmengine.structures import PixelData
-    from mmseg.models.losses import accuracy
     from mmseg.structures import SegDataSample
 
+    from mmseg_uvpt.acceleration.accelerate import accelerate
     from mmseg_uvpt.models.losses.consistency import (
-        entropy_regulariser,
         mix,
         prediction_consistency,
         prompt_consistency,
     )
-    from mmseg_uvpt.models.segmentors import uni_uvpt
+    from mmseg_uvpt.models.losses.entropy import entropy_regulariser
+    from mmseg_uvpt.models.segmentors.adaptation import View, agreement
 
     logits, labels = logits_and_labels('trained', side)
     logits = [x.to(device).requires_grad_() for x in logits]
@@ -169,11 +111,17 @@ def step_parts(side: int, device: str) -> list[Part]:
         ]
         for scale in VIEWS
     ]
-    model = make_model('swin-nano').to(device)  # its network is not run
     sample = SegDataSample(gt_sem_seg=PixelData(data=labels))
-    views = dict(zip(VIEWS, zip(logits, prompts, strict=True), strict=True))
-    model._view = lambda image, scale: views[scale]
+    views = {
+        scale: View(x, (), tuple(of_view))
+        for scale, x, of_view in zip(VIEWS, logits, prompts, strict=True)
+    }
     image = torch.empty(1, 3, side, side, device=device)
+    models = {name: make_model('swin-nano').to(device) for name in ('plain', 'fast')}
+    accelerate(models['fast'])
+    for model in models.values():  # their networks are not run
+        model.run_view = lambda image, scale: views[scale]
+    model = models['plain']
     weights = model.scale_weights
 
     resize = partial(F.interpolate, size=(side, side), mode='bilinear', align_corners=True)
@@ -181,56 +129,32 @@ def step_parts(side: int, device: str) -> list[Part]:
     logs = [x.detach().log_softmax(1).requires_grad_() for x in resized]
     flat_prompts = [p for view in prompts for p in view]
 
-    def consistency():
+    def consistency() -> Tensor:
         p = [x.exp() for x in logs]
         return prediction_consistency(p, logs, mix(p, weights), labels)
 
-    def predict():
-        model._predict_for_correction(logits, labels.shape[1:])
-        return model.last_prediction.confidence
+    def all_losses(model: Module) -> Tensor:
+        return model.parse_losses(model.loss(image, [sample]))[0]
 
-    return [
-        Part('resize logits', {'fast': lambda: sum(resize(x).sum() for x in logits)}, logits),
-        Part(
-            'log softmax',
-            {'fast': lambda: sum(x.log_softmax(1).sum() for x in resized)},
-            resized,
-        ),
-        Part(
-            'mixture and consistency',
-            {'plain': lambda: plain_consistency(logs, weights, labels), 'fast': consistency},
-            logs,
-        ),
-        Part(
-            'entropy',
-            {
-                'plain': lambda: plain_entropy(logs[0]),
-                'fast': lambda: entropy_regulariser(logs[0].exp(), logs[0]),
-            },
-            [logs[0]],
-        ),
-        Part(
-            'prompt consistency',
-            {'fast': lambda: sum(prompt_consistency(v) for v in zip(*prompts, strict=True))},
+    alone = {
+        'resize logits': (lambda: sum(resize(x).sum() for x in logits), logits),
+        'log softmax': (lambda: sum(x.log_softmax(1).sum() for x in resized), resized),
+        'mixture and consistency': (consistency, logs),
+        'entropy': (lambda: entropy_regulariser(logs[0].exp(), logs[0]), logs[:1]),
+        'prompt consistency': (
+            lambda: sum(prompt_consistency(v) for v in zip(*prompts, strict=True)),
             flat_prompts,
         ),
-        Part(
-            'agreement with the labels',
-            {
-                'plain': lambda: accuracy(resized[0].detach(), labels, ignore_index=255),
-                'fast': lambda: uni_uvpt._agreement(resized[0].detach(), labels),
-            },
+        'agreement with the labels': (lambda: agreement(resized[0].detach(), labels), []),
+        'prediction for the correction': (
+            lambda: model.predict_for_correction(logits, labels.shape[1:]).confidence,
             [],
         ),
-        Part('prediction for the correction', {'fast': predict}, []),
-        Part(
-            'all of these and Lovasz-softmax',
-            {
-                'plain': lambda: plain_step(logits, prompts, weights, labels),
-                'fast': lambda: model.parse_losses(model.loss(image, [sample]))[0],
-            },
-            [*logits, *flat_prompts],
-        ),
+    }
+    together = {name: partial(all_losses, model) for name, model in models.items()}
+    return [
+        *(Part(name, {'plain': form}, inputs) for name, (form, inputs) in alone.items()),
+        Part('all of these and Lovasz-softmax', together, [*logits, *flat_prompts]),
     ]
 
 

@@ -50,7 +50,7 @@ def train(
         cure = 'name a checkpoint of such a model, or None to begin without'
         require_file(cfg.load_from, 'load_from', cure)
     if uvpt_config(cfg).amp:
-        _mixed_precision(cfg)
+        set_mixed_precision(cfg)
     require_data(cfg, 'train_dataloader')
     if not validate or cfg.get('val_dataloader') is None:
         _without_evaluations(cfg)
@@ -109,7 +109,7 @@ def _cure(folder: str) -> str:
     return 'run the same command again'  # there is nothing to resume yet
 
 
-def _mixed_precision(cfg: Config) -> None:
+def set_mixed_precision(cfg: Config) -> None:
     """Choose bfloat16, or float16 with a loss scale on GPUs that lack it."""
     if half_type() == torch.float16:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
