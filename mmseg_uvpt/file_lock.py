@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import regular
 
 _STEP = 0.05  # seconds between two tries
 
@@ -34,7 +35,7 @@ def acquire(path: str | Path, patience: float) -> int:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        file = regular(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise UserError(f'cannot write {path}: {error.strerror}') from error
     deadline = time.monotonic() + patience
@@ -52,7 +53,7 @@ def acquire(path: str | Path, patience: float) -> int:
 def is_held(path: str | Path) -> bool:
     """Tell whether some process, here or on another machine, holds the lock of a file."""
     try:
-        file = os.open(path, os.O_RDONLY)
+        file = regular(path, os.O_RDONLY)
     except OSError:  # none, or one that is not ours to look at
         return False
     try:

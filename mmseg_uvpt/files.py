@@ -146,10 +146,19 @@ def open_regular(path: str | Path) -> BinaryIO:
     Raises:
         OSError: there is no such file, it may not be read, or it is no regular file.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would wait here
+    return open(path, 'rb', opener=regular)
+
+
+def regular(path: str | Path, flags: int) -> int:
+    """Open a regular file only: the ``opener`` of Python's `open`, which waits for pipes.
+
+    Raises:
+        OSError: see `open_regular`.
+    """
+    handle = os.open(path, flags | os.O_NONBLOCK, 0o666)
     kind = os.fstat(handle).st_mode
     if stat.S_ISREG(kind):
-        return os.fdopen(handle, 'rb')
+        return handle
     os.close(handle)
     if stat.S_ISDIR(kind):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -25,7 +25,7 @@ import numpy as np
 
 from mmseg_uvpt.correction.rule import Decision
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, why_unreadable, write_whole
+from mmseg_uvpt.files import open_regular, regular, why_unreadable, write_whole
 
 EVENTS = 'label_correction.csv'
 CURVE = 'label_correction_curve.csv'
@@ -178,7 +178,7 @@ class CorrectionRecord:
     def _append(self, name: str, rows: Sequence[Sequence[object]]) -> None:
         path = self._folder / name
         try:
-            with path.open('a', newline='') as file:
+            with open(path, 'a', newline='', opener=regular) as file:
                 csv.writer(file).writerows(rows)
         except OSError as error:
             raise UserError(

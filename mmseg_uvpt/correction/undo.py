@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from mmseg_uvpt.correction.mapped_file import MappedFile
+from mmseg_uvpt.files import open_regular, regular
 
 _HEADER = struct.Struct('<IIQQ')
 _KEPT = 2  # checkpoints that the bank can be taken back to
@@ -46,7 +47,7 @@ class UndoLog:
         if self._iterations == iterations:
             return
         self.close()
-        self._log = self._path(iterations).open('wb')
+        self._log = open(self._path(iterations), 'wb', opener=regular)  # noqa: SIM115
         self._iterations = iterations
         self._saved.clear()
 
@@ -115,7 +116,7 @@ class UndoLog:
 
     def _records(self, path: Path) -> Iterator[tuple[int, int, bytes]]:
         """Yield the whole records of a log: file, first element and old bytes."""
-        with path.open('rb') as log:
+        with open_regular(path) as log:
             while len(header := log.read(_HEADER.size)) == _HEADER.size:
                 checksum, number, start, stop = _HEADER.unpack(header)
                 if number >= len(self._files):

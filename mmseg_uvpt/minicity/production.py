@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.files import open_regular, read_object, write_json
 from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA
 from mmseg_uvpt.minicity.renderer import render
 from mmseg_uvpt.minicity.writing import WRITERS, polygon_path
@@ -163,7 +163,8 @@ def _plain(value: object) -> object:
 def _whole_png(path: Path) -> bool:
     """Whether a file ends as a PNG ends."""
     try:
-        return path.read_bytes().endswith(_PNG_END)
+        with open_regular(path) as file:
+            return file.read().endswith(_PNG_END)
     except OSError:
         return False
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.file_lock import Held, acquire, is_held
-from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.files import read_object, regular, write_json
 from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.models import LOCK
@@ -128,9 +128,9 @@ def _spawn(command: list[str], environment: dict, log: Path, lock: int) -> subpr
     """Start a command in a process group of its own, which ends when this process does."""
     parent = os.getpid()
 
-    if log.is_dir():
-        raise UserError(f'cannot write {log}: it is a folder')
-    with open(log, 'a') as file:
+    if log.exists() and not log.is_file():
+        raise UserError(f'cannot write {log}: it is no file')
+    with open(log, 'a', opener=regular) as file:
         try:
             file.write(f'{"" if file.tell() == 0 else chr(10)}$ {shlex.join(command)}\n')
             file.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmseg_uvpt.errors import STOPPED, UserError
+from mmseg_uvpt.files import open_regular
 from mmseg_uvpt.sweep import attempt
 from mmseg_uvpt.sweep.jobs import Job
 
@@ -118,7 +119,7 @@ def last_lines(log: Path, most: int = 3, width: int = 300) -> str:
 
 def _lines(log: Path) -> list[str]:
     try:
-        with open(log, 'rb') as file:
+        with open_regular(log) as file:
             file.seek(max(0, log.stat().st_size - _TAIL))
             text = file.read().decode(errors='replace')
     except OSError:

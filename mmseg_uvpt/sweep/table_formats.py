@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import why_unreadable, write_whole
+from mmseg_uvpt.files import open_regular, why_unreadable, write_whole
 from mmseg_uvpt.sweep.results_table import Result
 from mmseg_uvpt.sweep.scores import SIZES
 
@@ -135,7 +135,8 @@ def update_page(page: Path, table: str) -> None:
         UserError: the page has no such place, or cannot be read or written.
     """
     try:
-        text = page.read_text(encoding='utf-8')
+        with open_regular(page) as file:
+            text = file.read().decode()
     except OSError as error:
         raise UserError(f'{page} {why_unreadable(page, error)}') from error
     except ValueError as error:

@@ -1,14 +1,17 @@
 """Files that are wrong in ways nobody thought of: each script ends in one line, or goes on."""
 
+import contextlib
 import os
 import random
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
+from mmseg_uvpt.engine.work_folder.claim import last_whole_checkpoint
 from mmseg_uvpt.errors import UserError
 
 SOURCE, ADAPTED, CHECKPOINT, LABELS = 'tiny.py', 'tiny-adapted.py', 'source.pth', 'labels'
@@ -115,6 +118,52 @@ def unclear(good: Path, tmp_path: Path, script: str, seed: int, number: int) -> 
 def unclear_of(good, tmp_path, monkeypatch) -> Callable:
     monkeypatch.chdir(tmp_path)  # restored at the end
     return lambda *args: unclear(good, tmp_path, *args)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_nothing_waits_for_a_pipe(good, tmp_path, monkeypatch, script):
+    """Each file that a script reads or goes on with is a pipe that nobody writes to, in turn."""
+    main, arguments, read = SCRIPTS[script]
+
+    def too_long(*_: object) -> None:
+        pytest.fail(f'{path}: the script waits')
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    try:
+        for path in sorted(p for part in read for p in files_below(good, part)):
+            here = shutil.copytree(good, tmp_path / 'here')
+            monkeypatch.chdir(here)
+            path.unlink()
+            os.mkfifo(path)
+            signal.alarm(30)
+            with contextlib.suppress(UserError, OSError):
+                main([*arguments])
+            signal.alarm(0)
+            monkeypatch.chdir(tmp_path)
+            shutil.rmtree(here)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def files_below(folder: Path, part: str) -> list[Path]:
+    """Return the file ``part`` of a folder, or the first of each kind in that folder."""
+    kinds = {}
+    for path in sorted([folder / part, *(folder / part).rglob('*')]):
+        if path.is_file():
+            kinds.setdefault((path.parent.name, path.suffix), path.relative_to(folder))
+    return list(kinds.values())
+
+
+def test_a_checkpoint_that_is_a_pipe(tmp_path):
+    """Is damaged, as any other that cannot be read."""
+    (tmp_path / 'iter_1.pth').mkdir()
+    os.mkfifo(tmp_path / 'iter_2.pth')
+    signal.alarm(10)  # ends the process: nothing else would
+    with pytest.raises(UserError, match=r'all are damaged: iter_2\.pth, iter_1\.pth'):
+        last_whole_checkpoint(tmp_path)
+    signal.alarm(0)
 
 
 @pytest.mark.parametrize('script', SCRIPTS)

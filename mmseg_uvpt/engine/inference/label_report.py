@@ -18,7 +18,7 @@ from mmseg_uvpt.engine.inference.label_record import (
 )
 from mmseg_uvpt.engine.work_folder.provenance import now
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, parse_json, write_json
+from mmseg_uvpt.files import open_regular, parse_json, regular, write_json
 
 JOURNAL = 'pseudo_label_confidences.jsonl'
 
@@ -126,7 +126,7 @@ class LabelReport:
         rank = f'.rank{get_rank()}.' if get_rank() else '.'
         journal = self.folder / JOURNAL.replace('.', rank)
         try:
-            with self._lock, open(journal, 'a') as file:
+            with self._lock, open(journal, 'a', opener=regular) as file:
                 # a killed run may have left half a line, which this one must not go on with
                 file.write(f'\n{json.dumps(entry)}' if file.tell() else json.dumps(entry))
         except OSError as error:  # a failed write does not name its file

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmseg_uvpt.engine.config.complete import complete
 from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_object, why_unreadable
+from mmseg_uvpt.files import open_regular, read_object, why_unreadable
 
 CONFIG, RECORD = 'config.py', 'run.json'
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
@@ -60,8 +60,8 @@ def last_whole_checkpoint(folder: str | Path) -> tuple[Path | None, list[Path]]:
 def _is_whole(path: Path) -> bool:
     """Tell whether all that a checkpoint holds agrees with its checksums."""
     try:
-        with zipfile.ZipFile(path) as file:
-            return file.testzip() is None
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None
     except (OSError, zipfile.BadZipFile, EOFError):
         return False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.file_lock import Held, acquire
+from mmseg_uvpt.files import read_json
 
 LOCK = 'run.lock'
 _PATIENCE = 10  # seconds: a run that was just stopped may still be ending
@@ -56,7 +57,7 @@ def locked(
 
 def _by_whom(path: Path) -> str:
     try:
-        holder = json.loads(path.read_text())
+        holder = read_json(path)
         who = 'by process {pid} on {host}: {command}'.format(**holder)
     except (OSError, ValueError, KeyError):  # it has not said so yet
         who = 'by another process'
