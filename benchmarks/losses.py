@@ -1,8 +1,8 @@
 """Time the losses of an adaptation step, plain and accelerated, part by part, in one run.
 
 The plain form is that of `models/losses`, which `accelerate` replaces where a faster one is known.
-Losses and gradients of both are compared before anything is timed. The step is that of the recipes: 19 classes, three views of an image,
-prompts as wide as Swin-B's. Only the network is left out.
+Losses and gradients of both are compared before anything is timed. The step is that of the recipes:
+19 classes, three views of an image, prompts as wide as Swin-B's. Only the network is left out.
 
 Lovasz-softmax depends on what was predicted, so there are three kinds of predictions:
 
