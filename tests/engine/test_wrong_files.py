@@ -161,9 +161,11 @@ def test_a_checkpoint_that_is_a_pipe(tmp_path):
     (tmp_path / 'iter_1.pth').mkdir()
     os.mkfifo(tmp_path / 'iter_2.pth')
     signal.alarm(10)  # ends the process: nothing else would
-    with pytest.raises(UserError, match=r'all are damaged: iter_2\.pth, iter_1\.pth'):
-        last_whole_checkpoint(tmp_path)
-    signal.alarm(0)
+    try:
+        with pytest.raises(UserError, match=r'all are damaged: iter_2\.pth, iter_1\.pth'):
+            last_whole_checkpoint(tmp_path)
+    finally:
+        signal.alarm(0)
 
 
 @pytest.mark.parametrize('script', SCRIPTS)
