@@ -111,7 +111,7 @@ def test_full_disk_while_noting_confidences(label, monkeypatch):
     lines = journal.read_text().splitlines()
     journal.write_text('\n'.join(lines[:2]) + '\n' + lines[2][:20])
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, 'No space left on device')
 
     path(folder, FRAMES[2]).unlink()
