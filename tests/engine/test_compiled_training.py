@@ -82,16 +82,23 @@ def children() -> str:
     return ' '.join(i for i in ids if ') Z ' not in Path(f'/proc/{i}/stat').read_text())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('amp', [(), ('--amp',)], ids=['float32', 'bfloat16'])
-def test_views_are_one_graph_each(adapt, amp):
+@pytest.mark.parametrize(
+    ('amp', 'scales'),
+    [
+        ((), (1.0,)),
+        pytest.param((), (1.0, 0.5, 2.0), marks=pytest.mark.slow),
+        pytest.param(('--amp',), (1.0, 0.5, 2.0), marks=pytest.mark.slow),
+    ],
+    ids=['float32, one view', 'float32', 'bfloat16'],
+)
+def test_views_are_one_graph_each(adapt, amp, scales):
     """Without a break, traced once, with the same numbers but for rounding."""
     torch._dynamo.reset()
     counters.clear()
-    views = 'model.view_scales=[1.0,0.5,2.0]'
+    views = f'model.view_scales={[*scales]}'.replace(' ', '')
     options = ('uvpt.compile_backend=eager', 'uvpt.compile_limit=None', views)
     folder = adapt('--compile', *amp, more=options)
-    assert counters['stats']['unique_graphs'] == 3
+    assert counters['stats']['unique_graphs'] == len(scales)
     assert not counters['graph_break']
     assert 'compiling for images of 32 x 32 by eager\n' in log(folder)
     assert 'compiled in' in log(folder)
