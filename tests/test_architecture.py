@@ -26,7 +26,10 @@ ABOVE_ENGINE = ('engine', 'sweep', 'demo')
 IMPORT_ENGINE = {
     'register.py',  # puts all parts into the registries, those of the engine too
 }
-PAIRS = {'lovasz.py'}  # the plain form of a thing and its fast one
+PAIRS = {
+    'lovasz.py',  # the plain form of a thing and its fast one
+    *('image_files.py', 'source.py'),  # where version 0.1 had what users import
+}
 FORCE = {'checkpoints/loading.py'}  # mmseg's `init_model` reads files by nothing else
 BESIDE_THEM = {'ops/build.py'}  # find files that lie beside them
 # of mmengine's runner, but for its arguments

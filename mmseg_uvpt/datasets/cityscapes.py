@@ -52,3 +52,8 @@ def pseudo_label_path(dataset: BaseSegDataset, image: str | Path, folder: str | 
     name = Path(image).relative_to(dataset.data_prefix['img_path']).as_posix()
     frame = without_suffix(name, as_suffixes(dataset.img_suffix))
     return Path(folder) / f'{frame}{dataset.seg_map_suffix}'
+
+
+CityscapesDataset = (
+    CheckedCityscapesDataset  # its name in version 0.1, which users' own derive from
+)
