@@ -63,13 +63,20 @@ class DepthwiseOfTokens(DepthwiseConv):
         return as_tokens(self.dwconv(map_view(tokens, size)))
 
 
+def is_depthwise(layer: nn.Conv2d) -> bool:
+    """Tell whether a convolution is depthwise, of stride 1, and pads with zeros."""
+    depthwise = layer.groups == layer.in_channels == layer.out_channels
+    return depthwise and layer.stride == (1, 1) and pads_zeros(layer)
+
+
+def pads_zeros(layer: nn.Conv2d) -> bool:
+    """Tell whether a convolution pads with zeros, by numbers of pixels."""
+    return layer.padding_mode == 'zeros' and not isinstance(layer.padding, str)
+
+
 def runs_shifted(layer: nn.Conv2d, x: Tensor) -> bool:
     """Tell whether a convolution is to be computed by `shifted`: in kernels compiled for a GPU."""
-    if not (x.is_cuda and torch.compiler.is_compiling()):
-        return False
-    if not layer.groups == layer.in_channels == layer.out_channels:
-        return False
-    if layer.stride != (1, 1) or layer.padding_mode != 'zeros' or isinstance(layer.padding, str):
+    if not (x.is_cuda and torch.compiler.is_compiling() and is_depthwise(layer)):
         return False
     sides = zip(layer.kernel_size, layer.dilation, layer.padding, strict=True)
     return all(2 * padding == dilation * (side - 1) for side, dilation, padding in sides)

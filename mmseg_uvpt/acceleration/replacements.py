@@ -10,7 +10,12 @@ from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from torch import Tensor, nn
 
 from mmseg_uvpt.acceleration.async_preprocessor import AsyncPreprocessor
-from mmseg_uvpt.acceleration.depthwise import Depthwise, DepthwiseOfTokens
+from mmseg_uvpt.acceleration.depthwise import (
+    Depthwise,
+    DepthwiseOfTokens,
+    is_depthwise,
+    pads_zeros,
+)
 from mmseg_uvpt.acceleration.frozen import FrozenConv2d, FrozenLayerNorm, FrozenLinear, is_frozen
 from mmseg_uvpt.acceleration.prompts_and_head import (
     CheckpointedASPP,
@@ -41,34 +46,25 @@ class FastLovaszSoftmax(LovaszSoftmax):
 class Replacement(NamedTuple):
     """A class, and the faster one that replaces modules of exactly that class where it applies.
 
-    ``applies`` is given the module, its name in the model, and whether the model is trained.
+    ``applies`` is given the module and its name in the model.
     """
 
     plain: type[nn.Module]
     fast: type[nn.Module]
-    applies: Callable[[nn.Module, str, bool], bool] = lambda module, name, trains: True
+    applies: Callable[[nn.Module, str], bool] = lambda module, name: True
 
 
-def _is_stem(module: nn.Sequential, name: str, trains: bool) -> bool:
+def _is_stem(module: nn.Sequential, name: str) -> bool:
     return name.endswith('generator.stem')
 
 
-def _pools_neighbours(module: nn.MaxPool2d, name: str, trains: bool) -> bool:
+def _pools_neighbours(module: nn.MaxPool2d, name: str) -> bool:
     how = (module.kernel_size, module.stride, module.padding, module.dilation)
     return how == (3, 1, 1, 1) and not (module.ceil_mode or module.return_indices)
 
 
-def _is_depthwise(module: nn.Conv2d, name: str, trains: bool) -> bool:
-    depthwise = module.groups == module.in_channels == module.out_channels > 1
-    return depthwise and module.stride == (1, 1) and _pads_zeros(module)
-
-
-def _pads_zeros(module: nn.Conv2d) -> bool:
-    return module.padding_mode == 'zeros' and not isinstance(module.padding, str)
-
-
-def _is_frozen_part(module: nn.Module, name: str, trains: bool) -> bool:
-    zeros = not isinstance(module, nn.Conv2d) or _pads_zeros(module)
+def _is_frozen_part(module: nn.Module, name: str) -> bool:
+    zeros = not isinstance(module, nn.Conv2d) or pads_zeros(module)
     return is_frozen(module) and zeros and '.staged.' in f'.{name}'
 
 
@@ -94,7 +90,7 @@ TABLE = (
             (nn.LayerNorm, FrozenLayerNorm),
         )
     ),
-    Replacement(nn.Conv2d, Depthwise, _is_depthwise),
+    Replacement(nn.Conv2d, Depthwise, lambda module, name: is_depthwise(module)),
     Replacement(LovaszSoftmax, FastLovaszSoftmax),
 )
 
@@ -107,13 +103,12 @@ def replace_modules(model: nn.Module, table: tuple[Replacement, ...] = TABLE) ->
     Returns:
         dict: of each (plain, fast) class, how many modules were replaced.
     """
-    trains = not is_frozen(model)
     counts: dict[tuple[type, type], int] = {}
     for name, module in list(model.named_modules()):
         for child_name, child in list(module.named_children()):
             full = f'{name}.{child_name}' if name else child_name
             for plain, fast, applies in table:
-                if type(child) is plain and applies(child, full, trains):
+                if type(child) is plain and applies(child, full):
                     setattr(module, child_name, with_class(child, fast))
                     counts[plain, fast] = counts.get((plain, fast), 0) + 1
                     break

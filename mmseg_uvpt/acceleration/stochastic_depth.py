@@ -62,11 +62,15 @@ def _added(
 class FastSwinBlock(SwinBlock):
     """mmseg's block, its window attention a `WindowAttention`."""
 
+    def take_over(self) -> None:
+        """Note whether the block is trained."""
+        self.frozen = is_frozen(self)
+
     def forward(self, x: Tensor, hw_shape: Size) -> Tensor:
         """Return tokens (B, height * width, C) of a map of size ``hw_shape``."""
-        rate, frozen = self.attn.drop.drop_prob if self.training else 0.0, is_frozen(self)
-        x = add_branch(x, rate, frozen, _attend_in_windows, self, hw_shape)
-        return add_branch(x, rate, frozen, _feed_forward_in_windows, self)
+        rate = self.attn.drop.drop_prob if self.training else 0.0
+        x = add_branch(x, rate, self.frozen, _attend_in_windows, self, hw_shape)
+        return add_branch(x, rate, self.frozen, _feed_forward_in_windows, self)
 
 
 def _attend_in_windows(tokens: Tensor, block: SwinBlock, size: Size) -> Tensor:
@@ -80,11 +84,15 @@ def _feed_forward_in_windows(tokens: Tensor, block: SwinBlock) -> Tensor:
 class FastMiTBlock(Block):
     """The block of `models.backbones.mit`."""
 
+    def take_over(self) -> None:
+        """Note whether the block is trained."""
+        self.frozen = is_frozen(self)
+
     def forward(self, tokens: Tensor, size: Size) -> Tensor:
         """Return tokens (B, height * width, C) of a map of a size."""
-        rate, frozen = self.drop_path.rate if self.training else 0.0, is_frozen(self)
-        tokens = add_branch(tokens, rate, frozen, _attend, self, size)
-        return add_branch(tokens, rate, frozen, _feed_forward, self, size)
+        rate = self.drop_path.rate if self.training else 0.0
+        tokens = add_branch(tokens, rate, self.frozen, _attend, self, size)
+        return add_branch(tokens, rate, self.frozen, _feed_forward, self, size)
 
 
 def _attend(tokens: Tensor, block: Block, size: Size) -> Tensor:

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmseg_uvpt.acceleration.capture import read_by_graph
+from mmseg_uvpt.models.backbones.swin import APART
 from mmseg_uvpt.ops.sizes import Size
-
-APART = -100.0  # added to the logit of two pixels that only the shift has brought together
 
 
 class Windows(NamedTuple):
