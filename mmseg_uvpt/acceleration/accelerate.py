@@ -10,17 +10,14 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from prettytable import PrettyTable
 from torch import nn
 
 from mmseg_uvpt.acceleration import checkpointing, replacements
 from mmseg_uvpt.acceleration.amp import half_type
-from mmseg_uvpt.acceleration.compile import (
-    CompileOptions,
-    compile_network,
-    compile_views,
-    refuse_to_compile,
-)
+from mmseg_uvpt.acceleration.compile import CompileOptions, compile_network, compile_views
+from mmseg_uvpt.acceleration.compiled_parts import goes_on_uncompiled
 from mmseg_uvpt.acceleration.main_memory import keep_main_memory
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
@@ -36,7 +33,10 @@ class Change(NamedTuple):
 
 
 def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[Change]:
-    """Do as `accelerate` by the flags of ``cfg.uvpt``, or run plainly if its ``plain`` says so.
+    """Do as `accelerate` by the flags of ``cfg.uvpt``, and log what was done.
+
+    If they say ``plain``, nothing but the type of ``amp`` is changed, and operators run as their
+    references.
 
     Args:
         model: a segmentor, or a wrapper of one.
@@ -53,8 +53,12 @@ def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[
     options = CompileOptions(said.compile_backend, said.compile_limit)
     backends.force('reference' if said.plain else backends.ASKED)
     if said.plain:
-        return autocast_forward(without_wrapper(model)) if said.amp else []
-    return accelerate(model, said.amp, options if said.compile else None, said.low_memory, cfg)
+        changes = autocast_forward(without_wrapper(model)) if said.amp else []
+    else:
+        compiles = options if said.compile else None
+        changes = accelerate(model, said.amp, compiles, said.low_memory, cfg)
+    print_log(table(changes), 'current')
+    return changes
 
 
 def accelerate(
@@ -95,7 +99,8 @@ def accelerate(
         elif isinstance(model, AdaptedSegmentor):
             made = compile_views(model, compile, cfg, low_memory)
         else:
-            made = refuse_to_compile()
+            goes_on_uncompiled('only the views of an adaptation are compiled')
+            made = []
         changes += [Change(*change) for change in made]
     return changes + (autocast_forward(model) if amp else [])
 

@@ -98,12 +98,6 @@ def compile_views(
     return [('view', kind, len(views))]
 
 
-def refuse_to_compile() -> list[tuple[str, str, int]]:
-    """Say that a source model's training is not compiled."""
-    goes_on_uncompiled('only the views of an adaptation are compiled')
-    return []
-
-
 def _why_not(model: AdaptedSegmentor, cfg: dict, low_memory: bool) -> str | None:
     if low_memory:
         return 'with low_memory the backward pass runs parts again'

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.checkpoints.loading import fit, is_prompted, load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import to_ours
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
@@ -52,7 +51,7 @@ def accelerated_model(
     require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
     model = _build(cfg, loaded, checkpoint).to(get_device())
     require_equal(of_model(model) | {data_set: len(classes)})
-    print_log(table(accelerate_as_config_says(model, uvpt_config(cfg), cfg)), 'current')
+    accelerate_as_config_says(model, uvpt_config(cfg), cfg)
     return model
 
 

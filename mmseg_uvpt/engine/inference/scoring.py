@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.resolve import require_data, require_file
@@ -67,18 +67,19 @@ def score(
     cfg.test_cfg = loop_config(cfg.get('test_cfg'), 'test')
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
     with readable_failures(cfg.work_dir):
+        said = uvpt_config(cfg)
         complete(cfg)
         cfg.test_dataloader = inference_loader(cfg.test_dataloader)
-        use_cache(cfg, uvpt_config(cfg).image_cache, 'test_dataloader')
+        use_cache(cfg, said.image_cache, 'test_dataloader')
         shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []
         runner = build_runner(cfg, test_hooks(cfg, *shown))
         runner.model.requires_grad_(False)  # makes more of it cheaper
-        runner.logger.info(table(accelerate_as_config_says(runner.model, uvpt_config(cfg), cfg)))
+        accelerate_as_config_says(runner.model, said, cfg)
         start = provenance.start_of(cfg, command, runner.seed)
         provenance.write(runner._log_dir, cfg, start)
         metrics = runner.test()
         if is_main_process():
-            made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
+            made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': said.amp}
             write_json(out, {**start, **made, **_result(runner.test_evaluator.metrics, metrics)})
             print_log(f'wrote {out}', 'current')
     return metrics

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.acceleration.accelerate import Change, accelerate_as_config_says, table
+from mmseg_uvpt.acceleration.accelerate import Change, accelerate_as_config_says
 from mmseg_uvpt.acceleration.amp import half_type
 from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.resolve import require_data, require_file, require_parts
@@ -49,7 +49,8 @@ def train(
     if cfg.get('load_from') and not resume:
         cure = 'name a checkpoint of such a model, or None to begin without'
         require_file(cfg.load_from, 'load_from', cure)
-    if uvpt_config(cfg).amp:
+    said = uvpt_config(cfg)
+    if said.amp:
         set_mixed_precision(cfg)
     require_data(cfg, 'train_dataloader')
     if not validate or cfg.get('val_dataloader') is None:
@@ -58,7 +59,6 @@ def train(
         require_data(cfg, 'val_dataloader')
         cfg.val_cfg = loop_config(cfg.get('val_cfg'), 'val')
     complete(cfg)
-    said = uvpt_config(cfg)
     interruption = Interruption()
     with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
         if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either
@@ -70,7 +70,6 @@ def train(
             hooks = training_hooks(cfg, command, interruption, changes, claimed.checkpoint, anyway)
             runner = build_runner(_of_start(cfg, resume, claimed.checkpoint), hooks)
             changes += accelerate_as_config_says(runner.model, said, cfg)
-            runner.logger.info(table(changes))
             for warning in claimed.warnings:
                 runner.logger.warning(warning)
             try:
