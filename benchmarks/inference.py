@@ -92,16 +92,11 @@ def make_recipe(path: Path, model: str, workers: int) -> None:
 
 def make_checkpoints(folder: Path, model: str) -> None:
     """Write random weights: adapted, and its source."""
-    from whole_model import make_model
+    from whole_model import make_model, source_tensors
 
-    adapted = make_model(model).state_dict()
-    torch.save({'state_dict': adapted}, folder / 'adapted.pth')
-    staged = {
-        name.replace('backbone.staged.', 'backbone.'): tensor
-        for name, tensor in adapted.items()
-        if name.startswith(('backbone.staged.', 'decode_head.'))
-    }
-    torch.save({'state_dict': staged}, folder / 'source.pth')
+    adapted = make_model(model)
+    torch.save({'state_dict': adapted.state_dict()}, folder / 'adapted.pth')
+    torch.save({'state_dict': source_tensors(adapted)}, folder / 'source.pth')
 
 
 class Clock:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import made_how
+from measuring import made_how, write_target
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPE = 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
@@ -34,21 +34,6 @@ FRAMES = 2  # so that the second epoch, in which labels are corrected, begins so
 DECISIONS = 1 / 200  # an iteration
 KINDS = ('with', 'without', 'apart')
 PARTS = ('before_train_iter', 'after_train_iter', '_decide')
-
-
-def write_data(folder: Path) -> None:
-    """Write noise and labels in blocks as Cityscapes' training images and pseudo labels."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for number in range(FRAMES):
-        image = folder / f'cityscapes/leftImg8bit/train/city/{number}_leftImg8bit.png'
-        label = folder / f'pseudo/city/{number}_gtFine_labelTrainIds.png'
-        for path in (image, label):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (1024, 2048, 3), np.uint8)).save(image)
-        blocks = rng.integers(0, 19, (32, 64), np.uint8)
-        Image.fromarray(np.kron(blocks, np.ones((32, 32), np.uint8))).save(label)
 
 
 def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
@@ -62,7 +47,7 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     from mmseg_uvpt.engine.training import run
     from mmseg_uvpt.engine.training.runner import build_runner
 
-    write_data(folder)
+    write_target(folder, FRAMES, (1024, 2048))
     cfg = Config.fromfile(REPOSITORY / RECIPE)
     if args.model != 'swin-b':
         models = REPOSITORY / 'configs/_base_/models'
@@ -79,7 +64,7 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
     cfg.train_dataloader.dataset.data_root = str(folder / 'cityscapes')
     cfg.default_hooks.checkpoint.update(save_best=None, interval=iterations + 1, save_last=False)
     cfg.default_hooks.label_correction.update(
-        pseudo_label_dir=str(folder / 'pseudo'), interval=1, queue_length=1
+        pseudo_label_dir=str(folder / 'labels'), interval=1, queue_length=1
     )
     share_pseudo_labels(cfg)
     cfg.vis_backends = cfg.visualizer.vis_backends = []

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from torch.utils.flop_counter import (
     FlopCounterMode,
@@ -126,6 +128,26 @@ def _of_attention(query_shape, key_shape, value_shape, *_, **__) -> int:
 
 def _of_attention_backward(grad_shape, query_shape, key_shape, value_shape, *_, **__) -> int:
     return sdpa_backward_flop_count(grad_shape, query_shape, key_shape, value_shape)
+
+
+def write_target(folder: Path, frames: int, size: tuple[int, int]) -> None:
+    """Write noise as Cityscapes' training images, and labels in blocks as pseudo labels.
+
+    Args:
+        folder: takes ``cityscapes`` and ``labels``.
+        frames: how many.
+        size: (height, width) in pixels, multiples of 32.
+    """
+    rng = np.random.default_rng(0)
+    for number in range(frames):
+        image = folder / f'cityscapes/leftImg8bit/train/city/{number}_leftImg8bit.png'
+        label = folder / f'labels/city/{number}_gtFine_labelTrainIds.png'
+        blocks = rng.integers(0, 19, (size[0] // 32, size[1] // 32), np.uint8)
+        pixels = np.kron(blocks, np.ones((32, 32), np.uint8))
+        noise = rng.integers(0, 256, (*size, 3), np.uint8)
+        for path, array in ((image, noise), (label, pixels)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), array)
 
 
 def made_how(device: str, absent: dict[str, str]) -> dict:

@@ -18,10 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
-from measuring import made_how
-from whole_model import make_model
+from measuring import made_how, write_target
+from whole_model import make_model, source_tensors
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FORMS = {
@@ -34,27 +33,6 @@ FORMS = {
 }
 AGAINST = 'against'
 FRAMES = 4
-
-
-def write_files(folder: Path, model: str) -> None:
-    """Write frames of noise, pseudo labels in blocks, and a source model of random weights."""
-    import cv2
-
-    rng = np.random.default_rng(0)
-    for number in range(FRAMES):
-        image = folder / f'cityscapes/leftImg8bit/train/city/{number}_leftImg8bit.png'
-        label = folder / f'labels/city/{number}_gtFine_labelTrainIds.png'
-        for path in (image, label):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(image), rng.integers(0, 256, (512, 1024, 3), np.uint8))
-        blocks = rng.integers(0, 19, (16, 32), np.uint8)
-        cv2.imwrite(str(label), np.kron(blocks, np.ones((32, 32), np.uint8)))
-    tensors = {
-        name.replace('backbone.staged.', 'backbone.'): tensor
-        for name, tensor in make_model(model).state_dict().items()
-        if name.startswith(('backbone.staged.', 'decode_head.'))
-    }
-    torch.save({'state_dict': tensors}, folder / 'source.pth')
 
 
 def write_recipe(path: Path, checkout: Path, args: argparse.Namespace, folder: Path) -> None:
@@ -141,7 +119,8 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_files(folder, args.model)
+        write_target(folder, FRAMES, (512, 1024))
+        torch.save({'state_dict': source_tensors(make_model(args.model))}, folder / 'source.pth')
         runs = {form: (REPOSITORY, FORMS[form]) for form in args.forms}
         if args.against:
             runs = {AGAINST: (args.against.resolve(), [])} | runs

@@ -42,6 +42,15 @@ def make_model(name: str):
     return model
 
 
+def source_tensors(adapted: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors of the source model within an adapted one, under its own names."""
+    return {
+        name.replace('backbone.staged.', 'backbone.'): tensor
+        for name, tensor in adapted.state_dict().items()
+        if name.startswith(('backbone.staged.', 'decode_head.'))
+    }
+
+
 def training_iteration(model, side: int) -> Callable[[], None]:
     """Return a function that runs one iteration on an image of ``side`` x ``side``."""
     from mmengine.structures import PixelData
