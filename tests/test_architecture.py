@@ -4,7 +4,7 @@ import ast
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +51,15 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+def files_with(kind: type[ast.AST], holds: Callable[[ast.AST], bool]) -> set[str]:
+    """Return the files in which something is true of a node of a kind."""
+    return {
+        name(path)
+        for path in FILES
+        if any(isinstance(node, kind) and holds(node) for node in ast.walk(tree(path)))
+    }
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield the modules that a file imports, anywhere in it."""
     for node in ast.walk(tree(path)):
@@ -89,38 +98,27 @@ def test_no_two_files_have_one_name():
 
 def test_nothing_takes_a_name_from_somebody_else():
     """A registry is told of no name twice."""
-    found = {
-        name(path)
-        for path in FILES
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, 'attr', '').startswith('register')
-        and any(keyword.arg == 'force' for keyword in node.keywords)
-    }
-    assert found <= FORCE
+    forces = files_with(
+        ast.Call,
+        lambda node: (
+            getattr(node.func, 'attr', '').startswith('register')
+            and any(keyword.arg == 'force' for keyword in node.keywords)
+        ),
+    )
+    assert forces <= FORCE
 
 
 def test_one_function_knows_where_the_repository_is():
     """`shipped` finds what a wheel carries elsewhere than a checkout does."""
-    found = {
-        name(path)
-        for path in FILES
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.Name) and node.id == '__file__'
-    }
+    found = files_with(ast.Name, lambda node: node.id == '__file__')
     assert found <= {'shipped.py', *BESIDE_THEM}
 
 
 def test_no_object_changes_its_class():
-    found = {
-        name(path)
-        for path in FILES
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.Attribute)
-        and node.attr == '__class__'
-        and isinstance(node.ctx, ast.Store)
-    }
-    assert not found
+    assert not files_with(
+        ast.Attribute,
+        lambda node: node.attr == '__class__' and isinstance(node.ctx, ast.Store),
+    )
 
 
 def test_only_uvpt_is_ours_at_the_top_of_a_config():
