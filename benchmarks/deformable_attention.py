@@ -67,7 +67,7 @@ def tensors(case: Case, device: str, dtype: torch.dtype) -> dict[str, Tensor]:
     """
     from mmseg_uvpt.ops import DeformableAttention
     from mmseg_uvpt.ops.reference import pixel_centres
-    from mmseg_uvpt.ops.sizes import pixels
+    from mmseg_uvpt.ops.tokens import pixels
 
     generator = torch.Generator().manual_seed(0)
     levels = len(case.value_sizes)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from mmseg_uvpt.models.backbones.mit import DepthwiseConv
 from mmseg_uvpt.ops.autocast import autocast_type
 from mmseg_uvpt.ops.backends import is_inference_on_cpu
-from mmseg_uvpt.ops.sizes import Size
-from mmseg_uvpt.ops.tokens import as_tokens, map_view
+from mmseg_uvpt.ops.tokens import Size, as_tokens, map_view
 
 
 class Depthwise(nn.Conv2d):

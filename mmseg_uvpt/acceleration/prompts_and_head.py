@@ -14,7 +14,7 @@ from mmseg_uvpt.models.decode_heads.daformer import SeparableASPP
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.prompts.generator import PromptGenerator
 from mmseg_uvpt.ops.backends import is_inference_on_cpu
-from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import Size
 
 
 class FastPromptGenerator(PromptGenerator):

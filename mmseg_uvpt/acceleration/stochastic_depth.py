@@ -10,7 +10,7 @@ from torch import Tensor
 from mmseg_uvpt.acceleration.capture import compile_region, is_captured
 from mmseg_uvpt.acceleration.frozen import is_frozen
 from mmseg_uvpt.models.backbones.mit import Block
-from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import Size
 
 
 def add_branch(

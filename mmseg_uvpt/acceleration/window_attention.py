@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from mmseg_uvpt.acceleration.capture import read_by_graph
 from mmseg_uvpt.models.backbones.swin import APART
-from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import Size
 
 
 class Windows(NamedTuple):

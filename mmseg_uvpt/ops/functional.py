@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmseg_uvpt.ops import backends, reference
-from mmseg_uvpt.ops.sizes import Size, flat, pixels
+from mmseg_uvpt.ops.tokens import Size, flat, pixels
 
 
 def deformable_attention(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_uvpt.ops.functional import fused_deformable_attention
-from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import Size
 
 
 class DeformableAttention(nn.Module):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import Size
 
 
 def deformable_attention(

@@ -1,11 +1,26 @@
-"""Maps as tokens, a row a pixel, and tokens as maps."""
+"""Maps as tokens, a row a pixel, tokens as maps, and the sizes of maps.
+
+Sizes are Python integers: nothing here waits for a device.
+"""
+
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from mmseg_uvpt.ops import backends
-from mmseg_uvpt.ops.sizes import Size
 
+Size = tuple[int, int]  # height, width
 _BLOCK = 1024  # rows
+
+
+def pixels(sizes: Sequence[Size]) -> int:
+    """Return how many pixels some maps have together."""
+    return sum(h * w for h, w in sizes)
+
+
+def flat(sizes: Sequence[Size]) -> list[int]:
+    """Return heights and widths in turn, as the compiled operators take them."""
+    return [side for size in sizes for side in size]
 
 
 def as_tokens(feature_map: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mmseg_uvpt.ops import backends, build, check, operators
-from mmseg_uvpt.ops.sizes import flat
+from mmseg_uvpt.ops.tokens import flat
 
 pytestmark = pytest.mark.slow  # a minute of compiling, once for each state of the sources
 

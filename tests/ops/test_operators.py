@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmseg_uvpt.ops import DeformableAttention, backends, check
-from mmseg_uvpt.ops.sizes import flat
+from mmseg_uvpt.ops.tokens import flat
 
 SIZES = [(4, 5), (2, 3)], [(3, 4)]
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.models.prompts.interactor import init_layer
-from mmseg_uvpt.ops.sizes import Size
-from mmseg_uvpt.ops.tokens import as_map, as_tokens
+from mmseg_uvpt.ops.tokens import Size, as_map, as_tokens
 
 # two different eps: the weight files were trained with them, and each shows in the features
 BLOCK_EPS = 1e-6

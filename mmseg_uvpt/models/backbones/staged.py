@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import Size
 
 
 class StagedBackbone(BaseModule):

@@ -9,8 +9,7 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
-from mmseg_uvpt.ops.sizes import Size
-from mmseg_uvpt.ops.tokens import as_map
+from mmseg_uvpt.ops.tokens import Size, as_map
 
 APART = -100.0  # added to the logit of two pixels that only the shift has brought together
 

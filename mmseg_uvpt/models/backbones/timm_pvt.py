@@ -5,8 +5,7 @@ from timm.models.pvt_v2 import PyramidVisionTransformerV2
 from torch import Tensor
 
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
-from mmseg_uvpt.ops.sizes import Size
-from mmseg_uvpt.ops.tokens import as_map
+from mmseg_uvpt.ops.tokens import Size, as_map
 
 
 @MODELS.register_module()

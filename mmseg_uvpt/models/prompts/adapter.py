@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.prompts.interactor import LEVELS, PromptInteractor, init_layer
-from mmseg_uvpt.ops.sizes import Size
+from mmseg_uvpt.ops.tokens import Size
 
 
 class PromptAdapter(PromptInteractor):

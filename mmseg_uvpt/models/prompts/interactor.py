@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from mmseg_uvpt.models.prompts.generator import STRIDES, init_convolution
 from mmseg_uvpt.ops import DeformableAttention
-from mmseg_uvpt.ops.sizes import Size
-from mmseg_uvpt.ops.tokens import as_map, as_tokens
+from mmseg_uvpt.ops.tokens import Size, as_map, as_tokens
 
 LEVELS = len(STRIDES)
 NORM_EPS = 1e-6
