@@ -6,7 +6,10 @@ a projection's raw offsets and logits. Either runs in compiled code where that w
 tensor's device, else in plain PyTorch; ``python -m mmseg_uvpt.ops`` tells.
 """
 
-from mmseg_uvpt.ops.functional import deformable_attention, fused_deformable_attention
-from mmseg_uvpt.ops.module import DeformableAttention
+from mmseg_uvpt.ops.deformable import (
+    DeformableAttention,
+    deformable_attention,
+    fused_deformable_attention,
+)
 
 __all__ = ['DeformableAttention', 'deformable_attention', 'fused_deformable_attention']

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmseg_uvpt.ops import backends
-from mmseg_uvpt.ops.functional import deformable_attention, fused_deformable_attention
+from mmseg_uvpt.ops.deformable import deformable_attention, fused_deformable_attention
 from mmseg_uvpt.ops.tokens import Size, pixels
 
 ENTRIES = ('fused', 'classic')
