@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mmseg_uvpt.correction.curve import relative_slope_change
-from mmseg_uvpt.correction.overlap import intersection_and_union
-from mmseg_uvpt.correction.rule import LabelCorrectionRule
+from mmseg_uvpt.correction.rule import LabelCorrectionRule, intersection_and_union
 
 
 def test_intersection_and_union_by_masks() -> None:
