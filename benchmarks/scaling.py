@@ -139,8 +139,7 @@ def exchange_parts() -> dict[str, float]:
     from mmseg.registry import MODELS
 
     import mmseg_uvpt.register  # noqa: F401
-    from mmseg_uvpt.correction import exchange
-    from mmseg_uvpt.correction.batch import Crop
+    from mmseg_uvpt.correction.batch import Crop, gather, scatter
     from mmseg_uvpt.correction.label_bank import Box, Kept
     from mmseg_uvpt.engine.config.resolve import parts_of_type
     from mmseg_uvpt.engine.training import distributed, sync_batch_norm
@@ -165,9 +164,9 @@ def exchange_parts() -> dict[str, float]:
             torch.autograd.grad(sum(m.sum() for m in sync_batch_norm.joint_moments(x)[1:]), x)
 
     def exchange_labels() -> None:
-        dealt = exchange.gather([crop])
-        exchange.scatter(dealt and [[label] for _ in dealt])
-        exchange.gather([(0, kept)])
+        dealt = gather([crop])
+        scatter(dealt and [[label] for _ in dealt])
+        gather([(0, kept)])
 
     return {
         'gradient': _ms(lambda: dist.all_reduce(gradient)),

@@ -14,9 +14,8 @@ from mmseg.registry import HOOKS
 from torch import nn
 
 from mmseg_uvpt.acceleration.host_copy import HostCopy
-from mmseg_uvpt.correction import exchange
 from mmseg_uvpt.correction.bank_source import BankSource
-from mmseg_uvpt.correction.batch import Crop, read_crop
+from mmseg_uvpt.correction.batch import Crop, gather, joint_batch, read_crop, scatter
 from mmseg_uvpt.correction.label_bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
@@ -115,8 +114,8 @@ class LabelCorrectionHook(Hook):
         """Correct the labels of the batch's images, then scatter them to the processes."""
         self._model.iteration = runner.iter
         crops = _crops(data_batch)
-        dealt = exchange.gather(crops)
-        labels = exchange.scatter(dealt and self._labels(dealt, runner.iter))
+        dealt = gather(crops)
+        labels = scatter(dealt and self._labels(dealt, runner.iter))
         for crop, sample, label in zip(crops, data_batch['data_samples'], labels, strict=True):
             crop.set_label(sample, label)
 
@@ -130,7 +129,7 @@ class LabelCorrectionHook(Hook):
 
     def _labels(self, dealt: list[list[Crop]], iteration: int) -> list[list[np.ndarray]]:
         """Return the labels of each process's crops, corrected from the second epoch on."""
-        batch = exchange.joint_batch(dealt)
+        batch = joint_batch(dealt)
         for crop in batch:
             self._check_size(crop)
         if self.rule.is_past_first_epoch(iteration):
@@ -166,8 +165,8 @@ class LabelCorrectionHook(Hook):
             (crop.index, Kept(crop.box, crop.from_network(label), crop.from_network(confidence)))
             for crop, label, confidence in zip(crops, predictions, confidences, strict=True)
         ]
-        dealt = exchange.gather(own)
-        for index, kept in exchange.joint_batch(dealt or []):
+        dealt = gather(own)
+        for index, kept in joint_batch(dealt or []):
             self.rule.observe(kept.prediction, self.bank.read_label(index, kept.box))
             self.bank.keep(index, runner.iter, kept)
         self._iteration = runner.iter
