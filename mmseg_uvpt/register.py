@@ -17,7 +17,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # it prints a debugging message
     import mmseg.datasets
 import mmseg.models  # noqa: E402, F401
 
-import mmseg_uvpt.acceleration.async_preprocessor  # noqa: E402
+import mmseg_uvpt.acceleration.async_copies  # noqa: E402
 import mmseg_uvpt.augmentation.augmenting_preprocessor  # noqa: E402
 import mmseg_uvpt.augmentation.collate  # noqa: E402
 import mmseg_uvpt.checkpoints.loading  # noqa: E402

@@ -7,9 +7,9 @@ import mmcv.cnn
 from mmseg.models import SegDataPreProcessor
 from mmseg.models.backbones.swin import SwinBlock, WindowMSA
 from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
-from torch import Tensor, nn
+from torch import nn
 
-from mmseg_uvpt.acceleration.async_preprocessor import AsyncPreprocessor
+from mmseg_uvpt.acceleration.async_copies import AsyncPreprocessor
 from mmseg_uvpt.acceleration.depthwise import (
     Depthwise,
     DepthwiseOfTokens,
@@ -17,9 +17,10 @@ from mmseg_uvpt.acceleration.depthwise import (
     pads_zeros,
 )
 from mmseg_uvpt.acceleration.frozen import FrozenConv2d, FrozenLayerNorm, FrozenLinear, is_frozen
-from mmseg_uvpt.acceleration.prompts_and_head import (
+from mmseg_uvpt.acceleration.prompts_head_loss import (
     CheckpointedASPP,
     CheckpointedStem,
+    FastLovaszSoftmax,
     FastPromptAdapter,
     FastPromptGenerator,
     FastSeparableASPP,
@@ -32,15 +33,6 @@ from mmseg_uvpt.models.decode_heads.daformer import SeparableASPP
 from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.prompts.generator import PromptGenerator
-from mmseg_uvpt.ops.lovasz import lovasz_softmax
-
-
-class FastLovaszSoftmax(LovaszSoftmax):
-    """Lovasz-softmax with the gradient written down, by sorts that suit the device."""
-
-    def forward(self, probabilities: Tensor, labels: Tensor) -> Tensor:
-        """Do as `LovaszSoftmax.forward`."""
-        return lovasz_softmax(probabilities, labels, self.ignore_index, self.bins)
 
 
 class Replacement(NamedTuple):

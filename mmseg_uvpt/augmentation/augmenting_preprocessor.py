@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.acceleration.async_preprocessor import AsyncPreprocessor
+from mmseg_uvpt.acceleration.async_copies import AsyncPreprocessor
 from mmseg_uvpt.augmentation.augmentations import CORRUPTIONS
 from mmseg_uvpt.augmentation.fda import exchange_amplitude
 from mmseg_uvpt.augmentation.prerequisites import FILES

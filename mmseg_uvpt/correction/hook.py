@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import nn
 
-from mmseg_uvpt.acceleration.host_copy import HostCopy
+from mmseg_uvpt.acceleration.async_copies import HostCopy
 from mmseg_uvpt.correction.bank_source import BankSource
 from mmseg_uvpt.correction.batch import Crop, gather, joint_batch, read_crop, scatter
 from mmseg_uvpt.correction.label_bank import Kept, LabelBank, remove

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmseg_uvpt.acceleration import prompts_and_head
+from mmseg_uvpt.acceleration import prompts_head_loss
 from mmseg_uvpt.acceleration.accelerate import accelerate
 
 
@@ -74,7 +74,7 @@ def test_checkpointing_under_autocast_changes_no_number_and_saves_memory(
     for checkpoints in (True, False):
         if not checkpoints:
             plain = lambda run, *args: run(*args)  # noqa: E731
-            monkeypatch.setattr(prompts_and_head, 'checkpointed_in_half', plain)
+            monkeypatch.setattr(prompts_head_loss, 'checkpointed_in_half', plain)
         torch.manual_seed(0)
         model = build(f'{name}_uni-uvpt', changes).train()
         accelerate(model)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.models import SegDataPreProcessor
 
-from mmseg_uvpt.acceleration.async_preprocessor import AsyncPreprocessor
+from mmseg_uvpt.acceleration.async_copies import AsyncPreprocessor
 
 SETTINGS = {
     'mean': [123.675, 116.28, 103.53],

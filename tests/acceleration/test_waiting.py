@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_uvpt.acceleration.accelerate import accelerate
-from mmseg_uvpt.acceleration.host_copy import HostCopy
+from mmseg_uvpt.acceleration.async_copies import HostCopy
 from mmseg_uvpt.correction import hook
 from mmseg_uvpt.engine.hooks import skipped_iterations
 from mmseg_uvpt.ops.lovasz import by_batched_sort, by_histogram

@@ -11,7 +11,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
-from mmseg_uvpt.acceleration.host_copy import HostCopy
+from mmseg_uvpt.acceleration.async_copies import HostCopy
 from mmseg_uvpt.acceleration.running_statistics import keep_again, kept_statistics, put_back
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError

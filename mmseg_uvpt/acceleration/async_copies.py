@@ -1,5 +1,6 @@
-"""Batches on their way to the model's device."""
+"""Copies between main memory and a GPU, which the processor does not wait for."""
 
+import torch
 from mmengine.structures import BaseDataElement
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
@@ -49,3 +50,24 @@ def _pinned(data: Tensor | BaseDataElement) -> Tensor | BaseDataElement:
         if isinstance(value, Tensor | BaseDataElement):
             pinned.set_data({name: _pinned(value)})
     return pinned
+
+
+class HostCopy:
+    """Copies of tensors in main memory, made beside what the GPU computes next.
+
+    Args:
+        *tensors: of one device; on a CPU they are taken as they are.
+    """
+
+    def __init__(self, *tensors: Tensor):
+        self._copies = tuple(x.to('cpu', non_blocking=True) for x in tensors)
+        self._made = None
+        if tensors[0].is_cuda:
+            self._made = torch.cuda.Event()
+            self._made.record()
+
+    def wait(self) -> tuple[Tensor, ...]:
+        """Return the copies, once they are there."""
+        if self._made is not None:
+            self._made.synchronize()
+        return self._copies

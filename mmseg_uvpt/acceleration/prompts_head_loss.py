@@ -1,4 +1,4 @@
-"""Generator, adapters and head that keep less under autocast, and are compile regions."""
+"""Generator, adapters and head that keep less under autocast, and are compile regions; the loss."""
 
 import functools
 import math
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from mmseg_uvpt.acceleration.capture import compile_region
 from mmseg_uvpt.acceleration.checkpointing import checkpointed_in_half
 from mmseg_uvpt.models.decode_heads.daformer import SeparableASPP
+from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.prompts.generator import PromptGenerator
 from mmseg_uvpt.ops.backends import is_inference_on_cpu
+from mmseg_uvpt.ops.lovasz import lovasz_softmax
 from mmseg_uvpt.ops.tokens import Size
 
 
@@ -72,3 +74,11 @@ class SeparableMaxPool(nn.MaxPool2d):
                 torch.maximum, (padded.narrow(dim, i, x.shape[dim]) for i in range(3))
             )
         return x
+
+
+class FastLovaszSoftmax(LovaszSoftmax):
+    """Lovasz-softmax with the gradient written down, by sorts that suit the device."""
+
+    def forward(self, probabilities: Tensor, labels: Tensor) -> Tensor:
+        """Do as `LovaszSoftmax.forward`."""
+        return lovasz_softmax(probabilities, labels, self.ignore_index, self.bins)
