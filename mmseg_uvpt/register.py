@@ -25,7 +25,6 @@ import mmseg_uvpt.correction.hook  # noqa: E402
 import mmseg_uvpt.datasets.cityscapes  # noqa: E402
 import mmseg_uvpt.datasets.gta_synthia  # noqa: E402
 import mmseg_uvpt.datasets.image_cache  # noqa: E402
-import mmseg_uvpt.datasets.load_transforms  # noqa: E402
 import mmseg_uvpt.datasets.transforms  # noqa: E402
 import mmseg_uvpt.engine.hooks.logged_numbers  # noqa: E402
 import mmseg_uvpt.engine.hooks.skipped_iterations  # noqa: E402

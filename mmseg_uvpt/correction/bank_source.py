@@ -11,7 +11,7 @@ from mmseg_uvpt.correction.identity import BankIdentity
 from mmseg_uvpt.correction.label_bank import LabelBank
 from mmseg_uvpt.correction.pseudo_label_files import check_frames, list_frames, read_pseudo_labels
 from mmseg_uvpt.datasets.image_cache import all_transforms
-from mmseg_uvpt.datasets.load_transforms import LoadPseudoLabel
+from mmseg_uvpt.datasets.transforms import LoadPseudoLabel
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.progress import progress
 

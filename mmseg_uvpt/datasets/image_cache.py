@@ -23,7 +23,7 @@ from mmseg.datasets.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
 from mmseg_uvpt.datasets.cache_entries import read_entry, write_entry
-from mmseg_uvpt.datasets.load_transforms import LoadImageChecked, LoadLabelChecked, LoadPseudoLabel
+from mmseg_uvpt.datasets.transforms import LoadImageChecked, LoadLabelChecked, LoadPseudoLabel
 from mmseg_uvpt.errors import UserError
 
 _SOURCES = {

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from mmseg_uvpt.correction.bank_source import BankSource
 from mmseg_uvpt.correction.batch import Crop, read_crop
 from mmseg_uvpt.correction.label_bank import Box
-from mmseg_uvpt.datasets.load_transforms import LoadPseudoLabel
+from mmseg_uvpt.datasets.transforms import LoadPseudoLabel
 from mmseg_uvpt.errors import UserError
 
 META = {'sample_idx': 3, 'crop_box': (1, 5, 2, 8), 'frame_shape': (10, 12), 'flip': False}

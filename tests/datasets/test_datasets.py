@@ -7,7 +7,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 from raw_labels import write_grey, write_rgb
 
-from mmseg_uvpt.datasets import cityscapes, gta_synthia, load_transforms  # noqa: F401
+from mmseg_uvpt.datasets import cityscapes, gta_synthia, transforms  # noqa: F401
 from mmseg_uvpt.datasets.conversion.convert import convert_data_set
 from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.datasets.layouts import LAYOUTS

@@ -7,7 +7,7 @@ from PIL import Image
 from raw_labels import write_grey, write_gta, write_rgb
 from torch.utils.data import DataLoader
 
-from mmseg_uvpt.datasets import gta_synthia, load_transforms  # noqa: F401
+from mmseg_uvpt.datasets import gta_synthia, transforms  # noqa: F401
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.decoding import check_pixels
 

@@ -15,8 +15,8 @@ from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.pseudo_label_files import list_frames, read_pseudo_labels
 from mmseg_uvpt.datasets.image_cache import all_transforms
 from mmseg_uvpt.datasets.label_encodings import IGNORE, read_train_ids
-from mmseg_uvpt.datasets.load_transforms import LoadLabelChecked
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
+from mmseg_uvpt.datasets.transforms import LoadLabelChecked
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.model_wrappers import without_wrapper
