@@ -104,6 +104,7 @@ class CheckedFiles:
             'label_map': self.label_map,
             'reduce_zero_label': self.reduce_zero_label,
             'seg_fields': [],
+            'num_classes': len(self._metainfo['classes']),  # ids that its label may have
         }
         if (labels := self.data_prefix.get('seg_map_path')) is not None:
             label = without_suffix(name, suffixes) + self.seg_map_suffix

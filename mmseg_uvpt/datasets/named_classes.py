@@ -53,10 +53,6 @@ class NamedClasses:
                 )
             )
 
-    def get_data_info(self, idx: int) -> dict:
-        """Return mmseg's facts of a frame, and in ``num_classes`` how many its label may have."""
-        return {**super().get_data_info(idx), 'num_classes': len(self._metainfo['classes'])}
-
 
 def not_mapped(what: str) -> str:
     """Return the error for a setting that would give labels other ids than their files have."""
