@@ -1,5 +1,6 @@
 """The label bank: current labels of all target images, and what was last predicted of them."""
 
+import mmap
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,6 @@ from mmseg_uvpt.correction.layout import (
     BankLayout,
     Size,
 )
-from mmseg_uvpt.correction.mapped_file import MappedFile, allocate
 from mmseg_uvpt.correction.pseudo_label_files import IGNORE
 from mmseg_uvpt.correction.thresholds import ConfidenceHistogram
 from mmseg_uvpt.correction.undo import UndoLog
@@ -92,8 +92,8 @@ class LabelBank:
             found = (folder / name).stat().st_size if (folder / name).is_file() else 'no file'
             if found != size:
                 raise _damaged(folder, f'{name} has {found} instead of {size} bytes')
-        self._files = {name: MappedFile(folder / name, dtype) for name, dtype in DTYPES.items()}
-        self._index = self._files[INDEX].array.reshape(-1, INDEX_COLUMNS)
+        self._files = {name: _mapped(folder, name) for name in DTYPES}
+        self._index = self._files[INDEX].reshape(-1, INDEX_COLUMNS)
         self.undo = UndoLog(folder, self._files)
         self.taken_back = iterations is not None and self.undo.roll_back(iterations)
         self._histogram = ConfidenceHistogram(identity.num_classes)
@@ -128,7 +128,7 @@ class LabelBank:
         try:
             part.mkdir(parents=True)
             for name, size in layout.file_bytes.items():
-                allocate(part / name, size)
+                _allocate(part / name, size)
             _fill(part, layout, labels)
             sizes = [list(size) for size in frame_sizes]
             write_json(part / META, {'identity': identity.as_json(), 'frame_sizes': sizes})
@@ -154,7 +154,7 @@ class LabelBank:
     def read_label(self, i: int, box: Box) -> np.ndarray:
         """Return a copy of the labels of frame ``i`` within ``box``: (H, W) uint8."""
         label = self._frame(i, box)[box.top : box.bottom, box.left : box.right].copy()
-        self._files[LABELS].release()
+        _release(self._files[LABELS])
         return label
 
     def write_label(self, i: int, box: Box, label: np.ndarray) -> None:
@@ -162,7 +162,7 @@ class LabelBank:
         frame = self._frame(i, box)
         self.undo.save(LABELS, *self.layout.label_offsets[i : i + 2].tolist())
         frame[box.top : box.bottom, box.left : box.right] = label
-        self._files[LABELS].release()
+        _release(self._files[LABELS])
 
     def kept(self, i: int) -> Kept | None:
         """Return what was last kept of frame ``i``, copied; None if nothing was."""
@@ -212,9 +212,7 @@ class LabelBank:
         """Flush and let go of the files."""
         self.flush()
         self.undo.close()
-        del self._index
-        for file in self._files.values():
-            file.close()
+        del self._index, self._files, self.undo
 
     def _check_labels(self, num_classes: int) -> None:
         """Raise a ValueError if a label is no class; the loss would fail on it much later."""
@@ -228,7 +226,7 @@ class LabelBank:
         if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
             raise ValueError(f'box {tuple(box)} is outside of frame {i}, {height} x {width}')
         start, end = self.layout.label_offsets[i : i + 2]
-        return self._files[LABELS].array[start:end].reshape(height, width)
+        return self._files[LABELS][start:end].reshape(height, width)
 
     def _kept_box(self, i: int) -> Box | None:
         """Return which part of frame ``i`` was last predicted."""
@@ -249,13 +247,12 @@ class LabelBank:
             raise ValueError(f'a crop of {height} x {width} is larger than {end - start} pixels')
         part = slice(start, start + height * width)
         return [
-            self._files[name].array[part].reshape(height, width)
-            for name in (PREDICTIONS, CONFIDENCES)
+            self._files[name][part].reshape(height, width) for name in (PREDICTIONS, CONFIDENCES)
         ]
 
     def _release_kept(self) -> None:
         for name in (PREDICTIONS, CONFIDENCES):
-            self._files[name].release()
+            _release(self._files[name])
 
 
 def remove(folder: Path) -> None:
@@ -271,6 +268,29 @@ def _empty_part(folder: Path) -> Path:
     return part
 
 
+def _allocate(path: Path, size: int) -> None:
+    """Create a file of ``size`` zero bytes whose blocks are reserved on the disk.
+
+    Reserving them now makes a full disk an error here. Of a sparse file it would be noticed when
+    a page is written back, and then the process dies of SIGBUS in the middle of training.
+    """
+    with path.open('xb') as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _mapped(folder: Path, name: str) -> np.memmap:
+    return np.memmap(folder / name, DTYPES[name], 'r+')
+
+
+def _release(file: np.memmap) -> None:
+    """Drop the resident pages of a mapped file; contents stay as they are.
+
+    Pages that were touched count as resident: a bank would grow to its full size in memory within
+    an epoch. What was written stays in the system's page cache and reaches the disk.
+    """
+    file.base.madvise(mmap.MADV_DONTNEED)
+
+
 def _size_text(size: int) -> str:
     for unit, name in ((1e9, 'GB'), (1e6, 'MB'), (1e3, 'kB')):
         if size >= unit:
@@ -279,15 +299,12 @@ def _size_text(size: int) -> str:
 
 
 def _fill(part: Path, layout: BankLayout, labels: Iterable[np.ndarray]) -> None:
-    file = MappedFile(part / LABELS, DTYPES[LABELS])
+    file = _mapped(part, LABELS)
     offsets = layout.label_offsets
     for start, end, label in zip(offsets[:-1], offsets[1:], labels, strict=True):
-        file.array[start:end] = label.ravel()
-        file.release()
-    file.close()
-    index = MappedFile(part / INDEX, DTYPES[INDEX])
-    index.array[:] = -1
-    index.close()
+        file[start:end] = label.ravel()
+        _release(file)
+    _mapped(part, INDEX)[:] = -1
 
 
 def _read_meta(folder: Path) -> tuple[BankIdentity, list[Size]]:

@@ -19,7 +19,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mmseg_uvpt.correction.mapped_file import MappedFile
 from mmseg_uvpt.files import open_regular, regular
 
 _HEADER = struct.Struct('<IIQQ')
@@ -34,7 +33,7 @@ class UndoLog:
         files: the bank's files by name, always in the same order.
     """
 
-    def __init__(self, folder: Path, files: Mapping[str, MappedFile]):
+    def __init__(self, folder: Path, files: Mapping[str, np.memmap]):
         self._folder = folder
         self._files = list(files.values())
         self._numbers = {name: number for number, name in enumerate(files)}
@@ -65,7 +64,7 @@ class UndoLog:
             for iterations in self._found()[:-_KEPT]:
                 self._path(iterations).unlink()
         number = self._numbers[name]
-        old = self._files[number].array[start:stop].tobytes()
+        old = self._files[number][start:stop].tobytes()
         self._log.write(_HEADER.pack(zlib.crc32(old), number, start, stop) + old)
         self._log.flush()  # to the system, which outlives this process
         self._saved.add((name, start))
@@ -84,9 +83,8 @@ class UndoLog:
         for found in reversed(later):
             for number, start, old in self._records(self._path(found)):
                 file = self._files[number]
-                elements = np.frombuffer(old, file.array.dtype)
-                file.array[start : start + len(elements)] = elements
-                file.release()
+                elements = np.frombuffer(old, file.dtype)
+                file[start : start + len(elements)] = elements
         for file in self._files:
             file.flush()
         # the newest first: what is left can be undone again
@@ -121,7 +119,7 @@ class UndoLog:
                 checksum, number, start, stop = _HEADER.unpack(header)
                 if number >= len(self._files):
                     return
-                size = (stop - start) * self._files[number].array.itemsize
+                size = (stop - start) * self._files[number].itemsize
                 old = log.read(size)
                 if len(old) != size or zlib.crc32(old) != checksum:
                     return

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from mmseg_uvpt import files
-from mmseg_uvpt.correction import mapped_file, undo
+from mmseg_uvpt.correction import label_bank, undo
 from mmseg_uvpt.engine.hooks.skipped_iterations import FiniteOptimWrapper
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.errors import run_cli
@@ -28,8 +28,8 @@ STEPS = [
     (os, 'replace'),
     (os, 'fsync'),
     (os, 'rename'),
-    (mapped_file.MappedFile, 'release'),
-    (mapped_file.MappedFile, 'flush'),
+    (label_bank, '_release'),
+    (np.memmap, 'flush'),
     (undo.UndoLog, 'save'),
     (undo.UndoLog, 'begin'),
     (FiniteOptimWrapper, 'step'),
