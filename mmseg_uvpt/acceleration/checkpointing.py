@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from mmseg_uvpt.acceleration.capture import is_captured
 from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.ops.autocast import autocast_type
+from mmseg_uvpt.ops.backends import autocast_type
 
 _INSIDE = ContextVar('inside a part that is checkpointed', default=False)
 

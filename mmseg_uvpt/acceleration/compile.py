@@ -12,7 +12,7 @@ from mmseg_uvpt.acceleration.cuda_graphs import CapturedNetwork, CapturedSteps, 
 from mmseg_uvpt.acceleration.frozen import cache_cast_weights
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, View
-from mmseg_uvpt.ops.autocast import autocast_type
+from mmseg_uvpt.ops.backends import autocast_type
 
 
 @dataclass

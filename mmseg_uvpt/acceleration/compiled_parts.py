@@ -25,7 +25,7 @@ from mmseg_uvpt import random_states
 from mmseg_uvpt.acceleration.cuda_graphs import SHAPES, VARIANTS, kind_of
 from mmseg_uvpt.acceleration.running_statistics import put_back
 from mmseg_uvpt.errors import first_line
-from mmseg_uvpt.ops.autocast import autocast_type
+from mmseg_uvpt.ops.backends import autocast_type
 from mmseg_uvpt.processes import run_apart, share_of_processors
 
 INDUCTOR = 'inductor'  # the one backend that generates code, and keeps it for other processes

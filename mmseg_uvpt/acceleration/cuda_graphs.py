@@ -22,7 +22,7 @@ from mmseg_uvpt.acceleration.capture import CAPTURE, Capture
 from mmseg_uvpt.acceleration.frozen import cache_cast_weights
 from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
 from mmseg_uvpt.errors import first_line
-from mmseg_uvpt.ops.autocast import autocast_type
+from mmseg_uvpt.ops.backends import autocast_type
 
 _WARM_UP = 3  # runs before capturing, in which libraries choose their kernels
 SHAPES = 8  # of images that graphs are kept of: each holds memory

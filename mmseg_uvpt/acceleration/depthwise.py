@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.mit import DepthwiseConv
-from mmseg_uvpt.ops.autocast import autocast_type
-from mmseg_uvpt.ops.backends import is_inference_on_cpu
+from mmseg_uvpt.ops.backends import autocast_type, is_inference_on_cpu
 from mmseg_uvpt.ops.tokens import Size, as_tokens, map_view
 
 

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from mmseg_uvpt.acceleration.capture import read_by_graph
 from mmseg_uvpt.acceleration.depthwise import runs_shifted, shifted
-from mmseg_uvpt.ops.autocast import autocast_type
+from mmseg_uvpt.ops.backends import autocast_type
 
 
 def is_frozen(module: nn.Module) -> bool:

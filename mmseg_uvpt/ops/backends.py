@@ -1,4 +1,4 @@
-"""Which implementation of an operator serves which tensors.
+"""How an operator runs: which implementation serves which tensors, and in which type.
 
 ``UVPT_OPS=reference|cpp|cuda``, read when this module is imported, forces one of them. The
 reference of each operator, not of deformable attention alone, is plain PyTorch.
@@ -131,6 +131,19 @@ def is_inference_on_cpu(x: torch.Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and not is_reference()
     )
+
+
+def autocast_type(x: torch.Tensor) -> torch.dtype | None:
+    """Return the type that autocast computes in on a tensor's device; None without autocast."""
+    kind = x.device.type
+    if _has_autocast(kind) and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return None
+
+
+@torch.compiler.assume_constant_result  # not every torch traces the question
+def _has_autocast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind)
 
 
 def force(name: str | None) -> None:

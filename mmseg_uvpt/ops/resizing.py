@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmseg_uvpt.ops import backends
-from mmseg_uvpt.ops.autocast import autocast_type
 
 
 def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
@@ -72,4 +71,5 @@ def _shares(
 
 
 def _without_autocast(x: Tensor) -> AbstractContextManager:
-    return torch.autocast(x.device.type, enabled=False) if autocast_type(x) else nullcontext()
+    cast = backends.autocast_type(x) is not None
+    return torch.autocast(x.device.type, enabled=False) if cast else nullcontext()
