@@ -21,7 +21,6 @@ from torch._dynamo.backends.registry import lookup_backend
 from torch._dynamo.exc import TorchDynamoException
 from torch.utils._pytree import tree_leaves
 
-from mmseg_uvpt import random_states
 from mmseg_uvpt.acceleration.cuda_graphs import SHAPES, VARIANTS, kind_of
 from mmseg_uvpt.acceleration.running_statistics import put_back
 from mmseg_uvpt.errors import first_line
@@ -185,14 +184,14 @@ def _line(x: Tensor) -> Tensor:
 @contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
     """Leave random numbers and buffers as they were."""
-    states = random_states.take()
     kept = [(buffer, buffer.clone()) for buffer in model.buffers()] if model.training else []
+    gpu = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     try:
-        yield
+        with torch.random.fork_rng(gpu):
+            yield
     finally:
         with torch.no_grad():
             put_back(kept)
-        random_states.restore(states)
         torch.clear_autocast_cache()
 
 

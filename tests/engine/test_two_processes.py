@@ -11,7 +11,6 @@ import torch
 import torch.distributed as dist
 from mmengine.hooks import Hook
 
-from mmseg_uvpt import random_states
 from mmseg_uvpt.engine.hooks import resume
 from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook, Stopped
 from mmseg_uvpt.engine.hooks.skipped_iterations import FiniteOptimWrapper
@@ -71,7 +70,7 @@ def test_both_stop_when_one_is_told_to(tmp_path):
 def test_random_states_of_all_are_kept(tmp_path):
     def check(rank: int) -> None:
         torch.manual_seed(rank)
-        expected = random_states.take()
+        expected = resume.random_states()
         hook: Hook = resume.ExactResumeHook()
         hook.before_checkpoint(None, 1)
         assert torch.equal(hook._states[rank]['torch'], expected['torch'])

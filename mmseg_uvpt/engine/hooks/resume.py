@@ -3,14 +3,16 @@ never been stopped, and what must be the same as it was then."""
 
 import hashlib
 import os
+import random
 from collections.abc import Iterator
 
+import numpy as np
+import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from torch.utils.data import Dataset
 
-from mmseg_uvpt import random_states
 from mmseg_uvpt.datasets.seeded_batches import PlacedSampler, data_set_of
 from mmseg_uvpt.errors import UserError
 
@@ -77,20 +79,20 @@ class ExactResumeHook(Hook):
         """Restore the random states: training goes on from here."""
         states = (self._loaded or {}).get('random_states', [])
         if get_rank() < len(states):
-            random_states.restore(states[get_rank()])
+            restore_random_states(states[get_rank()])
 
     def before_val(self, runner) -> None:
         """Keep the random states."""
-        self._before_evaluation = random_states.take()
+        self._before_evaluation = random_states()
 
     def after_val(self, runner) -> None:
         """Restore them."""
-        random_states.restore(self._before_evaluation)
+        restore_random_states(self._before_evaluation)
         self._before_evaluation = None
 
     def before_checkpoint(self, runner, iterations: int) -> None:
         """Gather the states of all processes; `WholeCheckpointHook` calls this in each."""
-        self._states = all_gather_object(self._before_evaluation or random_states.take())
+        self._states = all_gather_object(self._before_evaluation or random_states())
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Put everything into the checkpoint, but for the best one, which is not resumed from."""
@@ -106,6 +108,32 @@ class ExactResumeHook(Hook):
             'data': self._data,
         }
         self._states = None
+
+
+def random_states() -> dict:
+    """Return the states of Python's, numpy's and torch's random numbers: tensors and plain values,
+    which `torch.load` reads with ``weights_only``."""
+    version, words, next_gauss = random.getstate()
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    states = {
+        'python': (version, torch.tensor(words), next_gauss),
+        'numpy': (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        'torch': torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states['cuda'] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore_random_states(states: dict) -> None:
+    """Take back what `random_states` returned; the GPU's is left out where there is no GPU."""
+    version, words, next_gauss = states['python']
+    random.setstate((version, tuple(words.tolist()), next_gauss))
+    kind, keys, *rest = states['numpy']
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(states['torch'].cpu())
+    if 'cuda' in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states['cuda'].cpu())
 
 
 def refuse(what: str, differences: Iterator[str] | list[str], anyway: bool) -> None:
