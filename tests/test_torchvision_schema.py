@@ -72,6 +72,13 @@ def test_importing_the_package_imports_nothing_heavy():
     assert run(f'import sys, mmseg_uvpt; print(*{heavy} & set(sys.modules))') == ''
 
 
+def test_mmcv_and_mmseg_warn_of_nothing():
+    command = [sys.executable, '-c', 'import mmseg_uvpt, mmcv.cnn, mmseg.models']
+    environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 @pytest.mark.parametrize(
     'code',
     [

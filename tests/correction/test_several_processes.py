@@ -16,7 +16,7 @@ from . import two_processes
 def test_two_processes_correct_as_one_does(make_runner, target, iterations):
     config = make_runner('unused', iterations).cfg.to_dict()
     config['model'] = {'type': 'PlaceGuesser'}
-    config['custom_hooks'] = config['custom_hooks'][1:]  # the runner seeds batches by their place
+    config['custom_hooks'] = config['custom_hooks'][1:]  # the loop seeds batches by their place
     one = config | {'work_dir': str(target / 'one'), 'experiment_name': f'{target.name}_one'}
     runner, hook = two_processes.train(one)
     assert hook.record is not None

@@ -16,6 +16,7 @@ from mmengine.model import is_model_wrapper
 from mmseg.registry import MODELS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import mmseg_uvpt.register  # noqa: F401
 from correction.conftest import CROP, Guesser, Prediction
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.engine.training.runner import ProjectRunner
@@ -41,7 +42,8 @@ class PlaceGuesser(Guesser):
 
 
 def train(config: dict) -> tuple[ProjectRunner, LabelCorrectionHook]:
-    """Train and return the runner and its hook."""
+    """Train and return the runner and its hook; batches are seeded by their place."""
+    config['train_cfg']['type'] = 'SeededTrainLoop'
     runner = ProjectRunner.from_cfg(Config(config))
     runner.train()
     return runner, next(h for h in runner.hooks if isinstance(h, LabelCorrectionHook))
