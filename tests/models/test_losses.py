@@ -14,6 +14,7 @@ from mmseg_uvpt.models.losses.consistency import (
     prompt_consistency,
 )
 from mmseg_uvpt.models.losses.entropy import entropy_regulariser
+from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
 from mmseg_uvpt.ops.lovasz import by_batched_sort, by_radix_sorts, lovasz_softmax
 
 
@@ -62,6 +63,16 @@ def test_lovasz_against_loops(dtype):
     torch.testing.assert_close(loss, expected)
     grads = [torch.autograd.grad(x, probabilities)[0] for x in (loss, expected)]
     torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_changes_nothing_of_the_plain_lovasz(dtype):
+    probabilities, labels = some_predictions(torch.float32)
+    expected = LovaszSoftmax()(probabilities, labels)
+    with torch.autocast('cpu', dtype):
+        loss = LovaszSoftmax()(probabilities, labels)
+    assert loss.dtype == torch.float32
+    assert loss == expected
 
 
 @pytest.mark.parametrize('sharpness', [1, 5, 100])
