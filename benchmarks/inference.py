@@ -194,7 +194,6 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
     from mmengine.device import get_device
     from mmseg.registry import DATASETS
 
-    from mmseg_uvpt.checkpoints.loading import load_file
     from mmseg_uvpt.engine.config.resolve import read
     from mmseg_uvpt.engine.inference.logits_to_labels import resized_label
     from mmseg_uvpt.engine.inference.loop import predict
@@ -213,7 +212,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
         path = str(folder / f'{kind}.pth')
         dataset = DATASETS.build(cfg.test_dataloader.dataset)
         names = (path, dataset.metainfo['classes'], 'test_dataloader')
-        model = accelerated_model(cfg, load_file(path), *names)
+        model = accelerated_model(cfg, *names)
         batch = pseudo_collate([dataset[0]])
         images = model.data_preprocessor(batch, False)['inputs'].repeat(frames, 1, 1, 1)
 
@@ -226,7 +225,7 @@ def run_parts(folder: Path, options: list[str], out: Path, rounds: int, frames: 
         networks[f'{kind} network'] = waited(network, device)
         uncompiled = copy.deepcopy(cfg)
         uncompiled.merge_from_dict({'uvpt.compile': False})
-        counted = partial(network, accelerated_model(uncompiled, load_file(path), *names))
+        counted = partial(network, accelerated_model(uncompiled, *names))
         arithmetic[f'{kind} network'] = operations(counted) / frames
     found = {name: s / frames for name, s in seconds_on_cpu(networks, rounds).items()}
     (result,) = predict(model, [batch])

@@ -57,6 +57,28 @@ class CheckpointedASPP(DepthwiseSeparableASPPModule):
         return checkpointed_in_half(super().forward, x)
 
 
+class BatchNormAfterConv(nn.BatchNorm2d):
+    """The batch norm of a convolution's result, which nothing else reads.
+
+    Without gradients on a CPU it is normalised where it lies, some channels at a time.
+    """
+
+    CHANNELS = 64  # at a time
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (B, C, H, W), normalised."""
+        if self.training or not is_inference_on_cpu(x):
+            return super().forward(x)
+        statistics = (self.running_mean, self.running_var, self.weight, self.bias)
+        for part, *of_part in zip(
+            x.split(self.CHANNELS, dim=1),
+            *(numbers.split(self.CHANNELS) for numbers in statistics),
+            strict=True,
+        ):
+            part.copy_(F.batch_norm(part, *of_part, eps=self.eps))
+        return x
+
+
 class SeparableMaxPool(nn.MaxPool2d):
     """Maxima over neighbourhoods of 3 x 3, at stride 1.
 

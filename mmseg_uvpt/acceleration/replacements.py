@@ -18,6 +18,7 @@ from mmseg_uvpt.acceleration.depthwise import (
 )
 from mmseg_uvpt.acceleration.frozen import FrozenConv2d, FrozenLayerNorm, FrozenLinear, is_frozen
 from mmseg_uvpt.acceleration.prompts_head_loss import (
+    BatchNormAfterConv,
     CheckpointedASPP,
     CheckpointedStem,
     FastLovaszSoftmax,
@@ -50,6 +51,11 @@ def _is_stem(module: nn.Sequential, name: str) -> bool:
     return name.endswith('generator.stem')
 
 
+def _follows_convolution(module: nn.BatchNorm2d, name: str) -> bool:
+    """Tell whether it is a norm of DAFormer's ASPP: mmcv's `ConvModule` has convolved before."""
+    return '.fuse_layer.' in name and name.endswith('.bn')
+
+
 def _pools_neighbours(module: nn.MaxPool2d, name: str) -> bool:
     how = (module.kernel_size, module.stride, module.padding, module.dilation)
     return how == (3, 1, 1, 1) and not (module.ceil_mode or module.return_indices)
@@ -71,6 +77,7 @@ TABLE = (
     Replacement(SeparableASPP, FastSeparableASPP),
     Replacement(DepthwiseSeparableASPPModule, CheckpointedASPP),
     Replacement(nn.Sequential, CheckpointedStem, _is_stem),
+    Replacement(nn.BatchNorm2d, BatchNormAfterConv, _follows_convolution),
     Replacement(nn.MaxPool2d, SeparableMaxPool, _pools_neighbours),
     *(
         Replacement(plain, fast, _is_frozen_part)

@@ -15,7 +15,6 @@ from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.datasets.files.image_files import images_below, naming, read_image
 from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.classes import meta_of
@@ -67,8 +66,7 @@ def predict_images(
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts |= {'amp': uvpt_config(cfg).amp, 'classes': list(meta['classes'])}
     with readable_failures(out), Writers() as writers:
-        loaded = load_file(checkpoint)
-        model = accelerated_model(cfg, loaded, checkpoint, meta['classes'], 'test_dataloader')
+        model = accelerated_model(cfg, checkpoint, meta['classes'], 'test_dataloader')
         files = [f'{name}{suffix}' for name in named for suffix in ('.png', CLASSES)]
         facts = claim_folder(out, files, [checkpoint, *named.values()], facts, '--out')
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)

@@ -33,13 +33,12 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
 
 
 def accelerated_model(
-    cfg: Config, loaded: Mapping, checkpoint: str, classes: Sequence[str], loader: str
+    cfg: Config, checkpoint: str, classes: Sequence[str], loader: str
 ) -> nn.Module:
     """Build a checkpoint's model on its device, as ``cfg.uvpt`` says how it is accelerated.
 
     Args:
         cfg: as of `source_model`.
-        loaded: what was read from the checkpoint.
         checkpoint: its path.
         classes: of the images that are to be predicted.
         loader: the config's entry that has these classes.
@@ -48,8 +47,10 @@ def accelerated_model(
         UserError: the checkpoint does not fit, or is of other classes.
     """
     data_set = f'{loader}.dataset.metainfo.classes'
+    loaded = load_file(checkpoint)
     require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
     model = _build(cfg, loaded, checkpoint).to(get_device())
+    del loaded  # what the network computes takes its memory
     require_equal(of_model(model) | {data_set: len(classes)})
     accelerate_as_config_says(model, uvpt_config(cfg), cfg)
     return model

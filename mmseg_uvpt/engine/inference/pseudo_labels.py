@@ -68,9 +68,8 @@ def label_target(
     """
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
     require_data(cfg, LOADER)
-    loaded = load_file(checkpoint)
     facts = provenance.of_predictions(cfg, checkpoint, command)
-    facts['weights_sha256'] = weights_sha256(state_dict_of(loaded, checkpoint))
+    facts['weights_sha256'] = weights_sha256(state_dict_of(load_file(checkpoint), checkpoint))
     init_default_scope('mmseg')
     with readable_failures(folder):
         distributed.join(launcher())
@@ -78,7 +77,7 @@ def label_target(
         classes, frames = dataset.metainfo['classes'], list_frames(dataset, Path(folder))
         _refuse_ground_truth(dataset, frames, Path(folder))
         report = LabelReport(folder, classes, facts, force)
-        model = accelerated_model(cfg, loaded, checkpoint, classes, LOADER)
+        model = accelerated_model(cfg, checkpoint, classes, LOADER)
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
             _label_all(cfg, dataset, frames, model, report, force)
 

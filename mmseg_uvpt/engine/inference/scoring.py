@@ -73,6 +73,7 @@ def score(
         use_cache(cfg, said.image_cache, 'test_dataloader')
         shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []
         runner = build_runner(cfg, test_hooks(cfg, *shown))
+        runner.load_or_resume()  # before memory is kept: the file's goes back to the system
         runner.model.requires_grad_(False)  # makes more of it cheaper
         accelerate_as_config_says(runner.model, said, cfg)
         start = provenance.start_of(cfg, command, runner.seed)
