@@ -28,7 +28,10 @@ import mmseg_uvpt.engine.training.train_loop
 import mmseg_uvpt.evaluation.iou_metric
 import mmseg_uvpt.models.backbones.mit
 import mmseg_uvpt.models.backbones.swin
-import mmseg_uvpt.models.backbones.timm_pvt
+import mmseg_uvpt.models.backbones.timm.convnext
+import mmseg_uvpt.models.backbones.timm.efficientnet
+import mmseg_uvpt.models.backbones.timm.pvt
+import mmseg_uvpt.models.backbones.timm.swin
 import mmseg_uvpt.models.decode_heads.daformer
 import mmseg_uvpt.models.losses.cross_entropy
 import mmseg_uvpt.models.prompts.prompted_backbone

@@ -242,7 +242,7 @@ def fit_imagenet_weights(backbone: nn.Module, path: str | Path) -> dict[str, Ten
         UserError: the file does not fit.
     """
     tensors = {
-        name.removeprefix('module.').removeprefix('backbone.'): tensor
+        backbone.file_prefix + name.removeprefix('module.').removeprefix('backbone.'): tensor
         for name, tensor in state_dict_of(load_file(path), path).items()
     }
     expected = backbone.state_dict()

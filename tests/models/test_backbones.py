@@ -1,15 +1,21 @@
 """The contract that every staged backbone meets, alone and with prompts."""
 
 import pytest
+import timm
 import torch
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from mmseg.registry import MODELS
 
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.checkpoints.loading import load_imagenet_weights
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.backbones import mit
 from mmseg_uvpt.models.backbones.swin import ShiftedWindows
+from mmseg_uvpt.models.backbones.timm.timm_backbone import padded
 from mmseg_uvpt.ops.tokens import as_map
 
 WIDTHS = (16, 32, 64, 128)
+NANO = dict(depths=(1, 1, 2, 1), drop_path_rate=0.1)
 STAGED = {
     'swin': dict(
         type='StagedSwin',
@@ -22,20 +28,41 @@ STAGED = {
     'mit': dict(
         type='StagedMiT', widths=WIDTHS, depths=(1,) * 4, num_heads=(1, 2, 4, 8), drop_path_rate=0.1
     ),
-    'pvt': dict(
-        type='StagedPVT', widths=WIDTHS, depths=(1,) * 4, num_heads=(1, 2, 4, 8), drop_path_rate=0.1
-    ),
 }
+WINDOWS = dict(embed_dim=16, num_heads=(2, 2, 4, 4), window_size=4, img_size=64)
+TIMM = {
+    'convnext': dict(type='TimmConvNeXt', model='convnext_atto', dims=WIDTHS, **NANO),
+    'convnextv2': dict(type='TimmConvNeXt', model='convnextv2_atto', dims=WIDTHS, **NANO),
+    'efficientnet': dict(type='TimmEfficientNet', model='tf_efficientnet_lite0'),
+    'pvt': dict(
+        type='TimmPVT', model='pvt_v2_b0', embed_dims=WIDTHS, num_heads=(1, 2, 4, 8), **NANO
+    ),
+    'swin-timm': dict(type='TimmSwin', model='swin_tiny_patch4_window7_224', **WINDOWS, **NANO),
+    'swinv2': dict(type='TimmSwin', model='swinv2_tiny_window8_256', **WINDOWS, **NANO),
+}
+FAST = ('swin', 'mit', 'convnext')
 SIZES = [(64, 96), (67, 93), (33, 65), (32, 32)]
 
 
-@pytest.fixture(params=STAGED)
+def slow(name: str) -> object:
+    return pytest.param(name, marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=[n if n in FAST else slow(n) for n in STAGED | TIMM])
 def staged_config(request):
     torch.manual_seed(0)
-    return STAGED[request.param]
+    return (STAGED | TIMM)[request.param]
 
 
-def expected_sizes(height: int, width: int) -> list[tuple[int, int]]:
+@pytest.fixture(params=[n if n in FAST else slow(n) for n in TIMM])
+def timm_config(request):
+    torch.manual_seed(0)
+    return TIMM[request.param]
+
+
+def expected_sizes(kind: str, height: int, width: int) -> list[tuple[int, int]]:
+    if kind == 'TimmConvNeXt':  # it leaves out what does not fill a kernel
+        return [(height // s, width // s) for s in (4, 8, 16, 32)]
     return [(-(-height // s), -(-width // s)) for s in (4, 8, 16, 32)]
 
 
@@ -43,21 +70,63 @@ def expected_sizes(height: int, width: int) -> list[tuple[int, int]]:
 def test_any_size_forward_and_backward(staged_config, size):
     backbone = MODELS.build(staged_config)
     features = backbone(torch.randn(2, 3, *size))
-    assert [f.shape for f in features] == [
-        (2, width, *s) for width, s in zip(WIDTHS, expected_sizes(*size), strict=True)
-    ]
-    assert backbone.widths == WIDTHS
+    sizes = expected_sizes(staged_config['type'], *size)
+    assert [tuple(f.shape[2:]) for f in features] == sizes
+    if staged_config['type'] != 'TimmEfficientNet':
+        assert [f.shape[1] for f in features] == list(WIDTHS) == list(backbone.widths)
     sum(f.square().mean() for f in features).backward()
-    unused = [n for n, p in backbone.named_parameters() if p.grad is None]
-    assert not unused
+    assert not [n for n, p in backbone.named_parameters() if p.grad is None]
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_what_timm_computes(timm_config, size):
+    backbone = MODELS.build(timm_config).eval()
+    image = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        features = backbone(image)
+        whole = padded(image, 4) if timm_config['type'] == 'TimmSwin' else image
+        expected = backbone.net.forward_intermediates(whole, norm=True, intermediates_only=True)
+    for found, wanted in zip(features, expected[-4:], strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_names_are_timms(timm_config, tmp_path):
+    """A file of timm's fits strictly, with its classifier or without."""
+    backbone = MODELS.build(timm_config)
+    kwargs = {k: v for k, v in timm_config.items() if k not in ('type', 'model')}
+    other = timm.create_model(timm_config['model'], **kwargs)
+    torch.save(other.state_dict(), tmp_path / 'timm.pth')
+    load_imagenet_weights(backbone, tmp_path / 'timm.pth')
+    held = backbone.net.state_dict()
+    other_parts = tuple(part.removeprefix('net.') for part in backbone.classifier_parts)
+    for name, tensor in other.state_dict().items():
+        assert name.startswith(other_parts) or torch.equal(held[name], tensor)
+    torch.save({'stem.weight': torch.zeros(1)}, tmp_path / 'wrong.pth')
+    with pytest.raises(UserError, match='missing'):
+        load_imagenet_weights(backbone, tmp_path / 'wrong.pth')
+
+
+def test_models_that_timm_does_not_have():
+    with pytest.raises(ValueError, match="no model 'convnext_huge_plus'; it has convnext_"):
+        MODELS.build(dict(type='TimmConvNeXt', model='convnext_huge_plus'))
+    with pytest.raises(ValueError, match='convnext_atto is a ConvNeXt, which is none of Eff'):
+        MODELS.build(dict(type='TimmEfficientNet', model='convnext_atto'))
+    with pytest.raises(
+        ValueError, match=r"convnext_atto with these arguments: .*'strict_img_size'"
+    ):
+        MODELS.build(dict(type='TimmSwin', model='convnext_atto'))
 
 
 @pytest.mark.parametrize('size', SIZES)
 def test_prompts_any_size_forward_and_backward(staged_config, size):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=4))
+    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None))
+    model.staged.requires_grad_(False)
     features, prompts = model.features_and_prompts(torch.randn(2, 3, *size))
-    assert [f.shape for f in features] == [p.shape for p in prompts]
-    assert [tuple(f.shape[2:]) for f in features] == expected_sizes(*size)
+    sizes = expected_sizes(staged_config['type'], *size)
+    assert [tuple(f.shape[2:]) for f in features] == sizes
+    assert [tuple(p.shape) for p in prompts] == [
+        (2, width, *s) for width, s in zip(model.staged.widths, sizes, strict=True)
+    ]
     sum(f.square().mean() for f in features).backward()
     unused = {
         n.split('.')[1] for n, p in model.named_parameters() if p.requires_grad and p.grad is None
@@ -73,7 +142,7 @@ def test_images_smaller_than_a_reduction_window(name):
 
 
 def test_without_injection_the_prompted_model_is_the_source_model(staged_config):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=4)).eval()
+    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None)).eval()
     image = torch.randn(1, 3, 50, 70)
     with torch.no_grad():
         plain = model.staged(image)
@@ -91,7 +160,7 @@ def test_without_injection_the_prompted_model_is_the_source_model(staged_config)
 
 
 def test_gamma_starts_training_at_the_source_model(staged_config):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=4)).eval()
+    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None)).eval()
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         for a, b in zip(model.staged(image), model(image), strict=True):
@@ -99,7 +168,7 @@ def test_gamma_starts_training_at_the_source_model(staged_config):
 
 
 def test_one_image_does_not_see_the_other(staged_config):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=4)).eval()
+    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None)).eval()
     images = torch.randn(2, 3, 40, 56)
     with torch.no_grad():
         both = model(images)

@@ -15,13 +15,15 @@ class StagedBackbone(BaseModule):
     A subclass sets ``widths``, the channels of each stage, and ``drop_path_rate``, the stochastic
     depth of its last block, if it has any: extractors take it over. ``init_cfg=dict(
     type='Pretrained', checkpoint=FILE)`` names an ImageNet classifier, which who trains the model
-    loads; ``classifier_parts`` and ``output_norms`` name what it may hold in excess and may lack.
+    loads; ``classifier_parts`` and ``output_norms`` name what it may hold in excess and may lack;
+    its names lack ``file_prefix``.
     """
 
     widths: tuple[int, ...]
     drop_path_rate: float = 0.0
     classifier_parts: tuple[str, ...] = ('head.',)
     output_norms: tuple[str, ...] = ()
+    file_prefix: str = ''
 
     @abstractmethod
     def enter(self, stage: int, x: Any) -> tuple[Tensor, Size]:

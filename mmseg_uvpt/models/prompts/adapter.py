@@ -1,5 +1,7 @@
 """The prompt adapter: what stands before the blocks of a stage."""
 
+from math import gcd
+
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.prompts.interactor import LEVELS, PromptInteractor, init_layer
@@ -11,13 +13,19 @@ class PromptAdapter(PromptInteractor):
 
     Args:
         next_dim: width of the next stage; None in the last one, which carries nothing on.
-        dim, heads, points, drop_path: of `PromptInteractor`.
+        dim, points, drop_path: of `PromptInteractor`.
+        heads: likewise; None for the largest of 16, 8, 4 and 2 that divides the values' width.
     """
 
     def __init__(
-        self, dim: int, next_dim: int | None, heads: int = 16, points: int = 4, drop_path: float = 0
+        self,
+        dim: int,
+        next_dim: int | None,
+        heads: int | None = 16,
+        points: int = 4,
+        drop_path: float = 0,
     ):
-        super().__init__(dim, heads, points, drop_path)
+        super().__init__(dim, heads or gcd(dim // 2, 16), points, drop_path)
         self.carry = nn.ModuleList(
             nn.Conv2d(dim, next_dim, 3, stride=2, padding=1, bias=False)
             for _ in range(LEVELS if next_dim else 0)

@@ -17,7 +17,7 @@ class PromptedBackbone(BaseModule):
 
     Args:
         staged: config of the staged backbone.
-        heads: attention heads of the adapters.
+        heads: attention heads of the adapters; None for the most that each width allows.
         points: samples a head takes from each level.
         generator_channels: width of the prompt generator's stem.
         add_level_embedding: add the level embedding to the pyramid. The released MiT models hold
@@ -27,7 +27,7 @@ class PromptedBackbone(BaseModule):
     def __init__(
         self,
         staged: dict,
-        heads: int = 16,
+        heads: int | None = 16,
         points: int = 4,
         generator_channels: int = 64,
         add_level_embedding: bool = True,

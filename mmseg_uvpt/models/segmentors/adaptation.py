@@ -64,7 +64,8 @@ class AdaptedSegmentor(Segmentor):
     Args:
         source_checkpoint: source model that a training starts from; who trains loads it.
         tune: what is trained: ``'prompts'`` (prompts, head, scale weights), ``'head'`` or
-            ``'all'``. Frozen parts still run in train mode, drop path included.
+            ``'all'``. Frozen parts still run in train mode, drop path included, but
+            for their batch norms.
         view_scales: sizes of the views; the first one is trained on the labels.
         **kwargs: of mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
 
@@ -97,6 +98,15 @@ class AdaptedSegmentor(Segmentor):
             self.backbone.staged.requires_grad_(False)
         if tune == 'head':
             self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'AdaptedSegmentor':
+        """Set the mode; batch norms that are frozen stay in eval mode, as their buffers stay."""
+        super().train(mode)
+        for module in self.backbone.staged.modules():
+            frozen = not any(p.requires_grad for p in module.parameters())
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and frozen:
+                module.eval()
+        return self
 
     @abstractmethod
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:

@@ -1,0 +1,30 @@
+"""ConvNeXt and ConvNeXt V2 (Liu et al., CVPR 2022; Woo et al., CVPR 2023) of timm.
+
+DINOv3's ConvNeXts are of this family, too.
+"""
+
+from mmseg.registry import MODELS
+from timm.models.convnext import ConvNeXt
+from torch import Tensor
+
+from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
+from mmseg_uvpt.ops.tokens import Size, as_map, as_tokens
+
+
+@MODELS.register_module()
+class TimmConvNeXt(TimmBackbone):
+    """A ConvNeXt of timm, which computes maps."""
+
+    kinds = (ConvNeXt,)
+
+    def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:
+        x = self.net.stages[stage].downsample(x if stage else self.net.stem(x))
+        return as_tokens(x), (x.shape[2], x.shape[3])
+
+    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
+        return as_tokens(self.net.stages[stage].blocks(as_map(tokens, size)))
+
+    def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+        feature = as_map(tokens, size)
+        last = stage == len(self.widths) - 1
+        return self.net.norm_pre(feature) if last else feature, feature
