@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from backbone_configs import BY_NAME, OURS, TIMM, WIDTHS
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from mmseg.registry import MODELS
 
@@ -14,50 +15,19 @@ from mmseg_uvpt.models.backbones.swin import ShiftedWindows
 from mmseg_uvpt.models.backbones.timm.timm_backbone import padded
 from mmseg_uvpt.ops.tokens import as_map
 
-WIDTHS = (16, 32, 64, 128)
-NANO = dict(depths=(1, 1, 2, 1), drop_path_rate=0.1)
-STAGED = {
-    'swin': dict(
-        type='StagedSwin',
-        embed_dims=16,
-        depths=(2,) * 4,
-        num_heads=(2, 2, 4, 4),
-        window_size=4,
-        drop_path_rate=0.1,
-    ),
-    'mit': dict(
-        type='StagedMiT', widths=WIDTHS, depths=(1,) * 4, num_heads=(1, 2, 4, 8), drop_path_rate=0.1
-    ),
-}
-WINDOWS = dict(embed_dim=16, num_heads=(2, 2, 4, 4), window_size=4, img_size=64)
-TIMM = {
-    'convnext': dict(type='TimmConvNeXt', model='convnext_atto', dims=WIDTHS, **NANO),
-    'convnextv2': dict(type='TimmConvNeXt', model='convnextv2_atto', dims=WIDTHS, **NANO),
-    'efficientnet': dict(type='TimmEfficientNet', model='tf_efficientnet_lite0'),
-    'pvt': dict(
-        type='TimmPVT', model='pvt_v2_b0', embed_dims=WIDTHS, num_heads=(1, 2, 4, 8), **NANO
-    ),
-    'swin-timm': dict(type='TimmSwin', model='swin_tiny_patch4_window7_224', **WINDOWS, **NANO),
-    'swinv2': dict(type='TimmSwin', model='swinv2_tiny_window8_256', **WINDOWS, **NANO),
-}
-FAST = ('swin', 'mit', 'convnext')
 SIZES = [(64, 96), (67, 93), (33, 65), (32, 32)]
 
 
-def slow(name: str) -> object:
-    return pytest.param(name, marks=pytest.mark.slow)
-
-
-@pytest.fixture(params=[n if n in FAST else slow(n) for n in STAGED | TIMM])
+@pytest.fixture(params=BY_NAME)
 def staged_config(request):
     torch.manual_seed(0)
-    return (STAGED | TIMM)[request.param]
+    return request.param
 
 
-@pytest.fixture(params=[n if n in FAST else slow(n) for n in TIMM])
+@pytest.fixture(params=TIMM)
 def timm_config(request):
     torch.manual_seed(0)
-    return TIMM[request.param]
+    return request.param
 
 
 def expected_sizes(kind: str, height: int, width: int) -> list[tuple[int, int]]:
@@ -136,7 +106,7 @@ def test_prompts_any_size_forward_and_backward(staged_config, size):
 
 @pytest.mark.parametrize('name', ['swin', 'mit'])
 def test_images_smaller_than_a_reduction_window(name):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=STAGED[name], heads=4)).eval()
+    model = MODELS.build(dict(type='PromptedBackbone', staged=OURS[name], heads=4)).eval()
     features = model(torch.randn(1, 3, 8, 5))
     assert [tuple(f.shape[2:]) for f in features] == [(2, 2), (1, 1), (1, 1), (1, 1)]
 

@@ -1,0 +1,132 @@
+"""What an adaptation promises whatever its frozen backbone is."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from backbone_configs import BY_NAME
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.acceleration.accelerate import accelerate
+from mmseg_uvpt.checkpoints.loading import load_source_model
+from mmseg_uvpt.ops import backends
+
+SEGMENTOR = Path(__file__).resolve().parents[2] / 'configs/_base_/models/segmentor.py'
+SIZE = 64, 96
+
+
+@pytest.fixture(params=BY_NAME)
+def staged(request) -> dict:
+    """The config of a staged backbone."""
+    return request.param
+
+
+def make(staged: dict, prompted: bool = True):
+    """Return an adapted model, or its source model, with random weights that let all count."""
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    widths = [feature.shape[1] for feature in MODELS.build(staged)(torch.randn(2, 3, *SIZE))]
+    described = Config.fromfile(SEGMENTOR).model.to_dict()
+    described['decode_head'] |= dict(in_channels=widths, channels=16, dropout_ratio=0.0)
+    described['backbone'] = staged
+    if prompted:
+        prompts = dict(type='PromptedBackbone', heads=None, generator_channels=8)
+        described |= dict(type='UniUVPT', backbone=dict(prompts, staged=staged))
+        described['view_scales'] = (1.0, 0.75)
+    torch.manual_seed(0)
+    model = MODELS.build(described)
+    torch.nn.init.normal_(model.decode_head.conv_seg.weight)
+    for adapter in model.backbone.adapters if prompted else ():
+        torch.nn.init.normal_(adapter.injector.gamma, std=0.1)
+        for part in (adapter.extractor, adapter.injector):  # no sample on the edge of a pixel
+            torch.nn.init.normal_(part.attn.sampling.weight, std=0.02)
+    return model.train()
+
+
+@pytest.fixture
+def batch(labelled):
+    torch.manual_seed(1)
+    return torch.randn(2, 3, *SIZE), labelled(torch.randint(0, 19, (2, *SIZE)))
+
+
+def step(model, batch) -> tuple[torch.Tensor, dict]:
+    """Return the loss and the gradients."""
+    torch.manual_seed(2)
+    loss = model.parse_losses(model(*batch, mode='loss'))[0]
+    loss.backward()
+    return loss.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+
+def test_frozen_is_frozen(staged, batch):
+    """No parameter and no buffer of the backbone changes; all of the rest is tuned."""
+    model = make(staged)
+    before = copy.deepcopy(model.backbone.staged.state_dict())
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(trained.values())
+    _, gradients = step(model, batch)
+    optimizer.step()
+    for name, tensor in model.backbone.staged.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert gradients.keys() == trained.keys()
+    assert not [name for name in trained if name.startswith('backbone.staged.')]
+    assert model.decode_head.fuse_layer.bottleneck.bn.num_batches_tracked > 0  # the head's are its
+
+
+def test_where_all_is_tuned_norms_follow(staged, batch):
+    model = make(staged)
+    model.backbone.staged.requires_grad_(True)
+    model.train()
+    norms = [m for m in model.backbone.staged.modules() if hasattr(m, 'num_batches_tracked')]
+    step(model, batch)
+    assert all(norm.num_batches_tracked > 0 for norm in norms)
+
+
+def test_a_source_model_is_taken_whole(staged, tmp_path):
+    source = make(staged, prompted=False)
+    torch.save({'state_dict': source.state_dict()}, tmp_path / 'source.pth')
+    model = make(staged)
+    torch.nn.init.zeros_(model.decode_head.conv_seg.weight)
+    load_source_model(model, tmp_path / 'source.pth')
+    for name, tensor in source.state_dict().items():
+        ours = name.replace('backbone.', 'backbone.staged.', 1)
+        assert torch.equal(model.state_dict()[ours], tensor), name
+
+
+def test_accelerated_it_has_the_same_numbers(staged, batch):
+    plain = make(staged)
+    fast = copy.deepcopy(plain)
+    accelerate(fast)
+    with backends.forced('reference'):
+        loss, gradients = step(plain, batch)
+    found, others = step(fast, batch)
+    torch.testing.assert_close(found, loss, rtol=1e-5, atol=1e-5)
+    assert others.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        assert (others[name] - gradient).norm() <= 1e-2 * gradient.norm() + 1e-6, name
+
+
+def test_in_half_precision_it_stays_close(staged, batch):
+    plain = make(staged)
+    fast = copy.deepcopy(plain)
+    accelerate(fast, amp=True)
+    (loss, _), (found, gradients) = step(plain, batch), step(fast, batch)
+    torch.testing.assert_close(found, loss, rtol=2e-2, atol=1e-2)
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+
+
+def test_a_seed_gives_one_model(staged, batch):
+    (loss, _), (same, _) = (step(make(staged), batch) for _ in range(2))
+    assert torch.equal(loss, same)
+
+
+def test_it_compiles_without_a_break(staged, batch):
+    backbone = make(staged).backbone.eval()
+    compiled = torch.compile(backbone, backend='eager', fullgraph=True)
+    with torch.no_grad():
+        for expected, found in zip(backbone(batch[0]), compiled(batch[0]), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch._dynamo.reset()
