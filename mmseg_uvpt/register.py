@@ -32,6 +32,7 @@ import mmseg_uvpt.models.backbones.timm.convnext
 import mmseg_uvpt.models.backbones.timm.efficientnet
 import mmseg_uvpt.models.backbones.timm.pvt
 import mmseg_uvpt.models.backbones.timm.swin
+import mmseg_uvpt.models.backbones.timm.vit
 import mmseg_uvpt.models.decode_heads.daformer
 import mmseg_uvpt.models.losses.cross_entropy
 import mmseg_uvpt.models.prompts.prompted_backbone

@@ -31,7 +31,17 @@ _TIMM = {
     'swin-timm': dict(type='TimmSwin', model='swin_tiny_patch4_window7_224', **WINDOWS, **NANO),
     'swinv2': dict(type='TimmSwin', model='swinv2_tiny_window8_256', **WINDOWS, **NANO),
 }
-FAST = ('swin', 'mit', 'convnext')
+PLAIN = dict(type='TimmViT', embed_dim=32, depth=5, num_heads=2, img_size=56, drop_path_rate=0.1)
+_TIMM |= {
+    'vit': dict(PLAIN, model='vit_tiny_patch16_224', img_size=64),
+    'clip': dict(PLAIN, model='vit_base_patch16_clip_224', img_size=64),
+    'siglip': dict(PLAIN, model='vit_base_patch16_siglip_224', img_size=64),
+    'dinov2': dict(PLAIN, model='vit_small_patch14_dinov2'),
+    'dinov2-registers': dict(PLAIN, model='vit_small_patch14_reg4_dinov2'),
+    'dinov3': dict(PLAIN, model='vit_small_patch16_dinov3', img_size=64),
+    'eva02': dict(PLAIN, model='eva02_tiny_patch14_224'),
+}
+FAST = ('swin', 'mit', 'convnext', 'vit')
 
 
 def _parameters(described: dict[str, dict]) -> list:

@@ -3,7 +3,7 @@
 import pytest
 import timm
 import torch
-from backbone_configs import BY_NAME, OURS, TIMM, WIDTHS
+from backbone_configs import BY_NAME, OURS, TIMM
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from mmseg.registry import MODELS
 
@@ -11,7 +11,9 @@ import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints.loading import load_imagenet_weights
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.backbones import mit
+from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.models.backbones.swin import ShiftedWindows
+from mmseg_uvpt.models.backbones.timm.convnext import TimmConvNeXt
 from mmseg_uvpt.models.backbones.timm.timm_backbone import padded
 from mmseg_uvpt.ops.tokens import as_map
 
@@ -30,20 +32,20 @@ def timm_config(request):
     return request.param
 
 
-def expected_sizes(kind: str, height: int, width: int) -> list[tuple[int, int]]:
-    if kind == 'TimmConvNeXt':  # it leaves out what does not fill a kernel
-        return [(height // s, width // s) for s in (4, 8, 16, 32)]
-    return [(-(-height // s), -(-width // s)) for s in (4, 8, 16, 32)]
+def expected_sizes(backbone: StagedBackbone, height: int, width: int) -> list[tuple[int, int]]:
+    if isinstance(backbone, TimmConvNeXt):  # it leaves out what does not fill a kernel
+        return [(height // s, width // s) for s in backbone.strides]
+    return [(-(-height // s), -(-width // s)) for s in backbone.strides]
 
 
 @pytest.mark.parametrize('size', SIZES)
 def test_any_size_forward_and_backward(staged_config, size):
     backbone = MODELS.build(staged_config)
     features = backbone(torch.randn(2, 3, *size))
-    sizes = expected_sizes(staged_config['type'], *size)
+    sizes = expected_sizes(backbone, *size)
     assert [tuple(f.shape[2:]) for f in features] == sizes
     if staged_config['type'] != 'TimmEfficientNet':
-        assert [f.shape[1] for f in features] == list(WIDTHS) == list(backbone.widths)
+        assert [f.shape[1] for f in features] == list(backbone.widths)
     sum(f.square().mean() for f in features).backward()
     assert not [n for n, p in backbone.named_parameters() if p.grad is None]
 
@@ -55,7 +57,10 @@ def test_what_timm_computes(timm_config, size):
     with torch.no_grad():
         features = backbone(image)
         whole = padded(image, 4) if timm_config['type'] == 'TimmSwin' else image
-        expected = backbone.net.forward_intermediates(whole, norm=True, intermediates_only=True)
+        blocks = [end - 1 for end in backbone.ends] if timm_config['type'] == 'TimmViT' else None
+        expected = backbone.net.forward_intermediates(
+            whole, blocks, norm=True, intermediates_only=True
+        )
     for found, wanted in zip(features, expected[-4:], strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
@@ -92,7 +97,7 @@ def test_prompts_any_size_forward_and_backward(staged_config, size):
     model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None))
     model.staged.requires_grad_(False)
     features, prompts = model.features_and_prompts(torch.randn(2, 3, *size))
-    sizes = expected_sizes(staged_config['type'], *size)
+    sizes = expected_sizes(model.staged, *size)
     assert [tuple(f.shape[2:]) for f in features] == sizes
     assert [tuple(p.shape) for p in prompts] == [
         (2, width, *s) for width, s in zip(model.staged.widths, sizes, strict=True)
@@ -126,7 +131,8 @@ def test_without_injection_the_prompted_model_is_the_source_model(staged_config)
     for a, b, c in zip(plain, same, other, strict=True):
         assert torch.equal(a, b)
         assert not torch.allclose(a, c, rtol=1e-2)
-    assert torch.equal(prompts[0], as_map(tokens, size))
+    of_map = tokens[:, model.staged.prefix_tokens :]
+    assert torch.equal(prompts[0], as_map(of_map, size))
 
 
 def test_gamma_starts_training_at_the_source_model(staged_config):

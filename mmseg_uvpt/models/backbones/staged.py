@@ -10,16 +10,20 @@ from mmseg_uvpt.ops.tokens import Size
 
 
 class StagedBackbone(BaseModule):
-    """A hierarchical backbone that can be run stage by stage.
+    """A backbone that can be run stage by stage.
 
-    A subclass sets ``widths``, the channels of each stage, and ``drop_path_rate``, the stochastic
-    depth of its last block, if it has any: extractors take it over. ``init_cfg=dict(
-    type='Pretrained', checkpoint=FILE)`` names an ImageNet classifier, which who trains the model
-    loads; ``classifier_parts`` and ``output_norms`` name what it may hold in excess and may lack;
-    its names lack ``file_prefix``.
+    A subclass sets ``widths``, the channels of each stage, and where they differ from those below
+    ``strides``, of each stage's map; ``prefix_tokens``, how many tokens come before those of the
+    map; and ``drop_path_rate``, the stochastic depth of its last block, which extractors take over.
+
+    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` names an ImageNet classifier, which who
+    trains the model loads; ``classifier_parts`` and ``output_norms`` name what it may hold in
+    excess and may lack; its names lack ``file_prefix``.
     """
 
     widths: tuple[int, ...]
+    strides: tuple[int, ...] = (4, 8, 16, 32)
+    prefix_tokens: int = 0
     drop_path_rate: float = 0.0
     classifier_parts: tuple[str, ...] = ('head.',)
     output_norms: tuple[str, ...] = ()
@@ -30,7 +34,7 @@ class StagedBackbone(BaseModule):
         """Embed the image (B, 3, H, W) of stage 0, or what `output` of the stage before passed on.
 
         Returns:
-            tuple: tokens (B, height * width, widths[stage]) and (height, width).
+            tuple: tokens (B, prefix_tokens + height * width, widths[stage]) and (height, width).
         """
 
     @abstractmethod

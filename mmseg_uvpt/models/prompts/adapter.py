@@ -13,6 +13,7 @@ class PromptAdapter(PromptInteractor):
 
     Args:
         next_dim: width of the next stage; None in the last one, which carries nothing on.
+        next_stride: by how much the next stage's map is smaller, 2 or 1.
         dim, points, drop_path: of `PromptInteractor`.
         heads: likewise; None for the largest of 16, 8, 4 and 2 that divides the values' width.
     """
@@ -24,10 +25,11 @@ class PromptAdapter(PromptInteractor):
         heads: int | None = 16,
         points: int = 4,
         drop_path: float = 0,
+        next_stride: int = 2,
     ):
         super().__init__(dim, heads or gcd(dim // 2, 16), points, drop_path)
         self.carry = nn.ModuleList(
-            nn.Conv2d(dim, next_dim, 3, stride=2, padding=1, bias=False)
+            nn.Conv2d(dim, next_dim, 3, stride=next_stride, padding=1, bias=False)
             for _ in range(LEVELS if next_dim else 0)
         )
         for part in (self.extractor.ffn, self.carry):

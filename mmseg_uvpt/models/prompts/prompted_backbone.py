@@ -1,14 +1,17 @@
 """A staged backbone with a prompt adapter before the blocks of each stage."""
 
+from itertools import pairwise
+
 import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
-from mmseg_uvpt.models.prompts.generator import PromptGenerator
+from mmseg_uvpt.models.prompts.generator import STRIDES, PromptGenerator
 from mmseg_uvpt.models.prompts.interactor import LEVELS
-from mmseg_uvpt.ops.tokens import map_view
+from mmseg_uvpt.ops.resizing import resized
+from mmseg_uvpt.ops.tokens import Size, map_view
 
 
 @MODELS.register_module()
@@ -39,9 +42,12 @@ class PromptedBackbone(BaseModule):
         self.level_embedding = nn.Parameter(torch.empty(LEVELS, widths[0]).normal_())
         self.level_embedding.requires_grad_(add_level_embedding)
         self.add_level_embedding = add_level_embedding
+        ratios = [b // a for a, b in pairwise(self.staged.strides)]
         self.adapters = nn.ModuleList(
-            PromptAdapter(width, following, heads, points, self.staged.drop_path_rate)
-            for width, following in zip(widths, [*widths[1:], None], strict=True)
+            PromptAdapter(width, following, heads, points, self.staged.drop_path_rate, smaller)
+            for width, following, smaller in zip(
+                widths, [*widths[1:], None], [*ratios, 1], strict=True
+            )
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -56,12 +62,23 @@ class PromptedBackbone(BaseModule):
                 level + embedding.view(1, -1, 1, 1).to(level)
                 for level, embedding in zip(pyramid, self.level_embedding, strict=True)
             ]
-        features, prompts, x = [], [], image
+        features, prompts, x, before = [], [], image, self.staged.prefix_tokens
         for stage, adapter in enumerate(self.adapters):
             tokens, size = self.staged.enter(stage, x)
+            prefix, tokens = tokens[:, :before], tokens[:, before:]
+            if stage == 0 and self.staged.strides[0] != STRIDES[1]:
+                pyramid = around(size, pyramid)
             tokens, pyramid = adapter(tokens, size, pyramid)
             prompts.append(map_view(tokens, size))
+            tokens = torch.cat([prefix, tokens], dim=1) if before else tokens
             tokens = self.staged.blocks(stage, tokens, size)
             feature, x = self.staged.output(stage, tokens, size)
             features.append(feature)
         return tuple(features), tuple(prompts)
+
+
+def around(size: Size, pyramid: list[Tensor]) -> list[Tensor]:
+    """Resize the levels (B, C, h, w) of a pyramid to 2, 1 and 0.5 times a size, rounded up."""
+    height, width = size
+    sizes = [(2 * height, 2 * width), size, (-(-height // 2), -(-width // 2))]
+    return [resized(x, s, align_corners=False) for x, s in zip(pyramid, sizes, strict=True)]

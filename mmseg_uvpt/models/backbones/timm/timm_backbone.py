@@ -47,7 +47,8 @@ class TimmBackbone(StagedBackbone):
             names = ', '.join(kind.__name__ for kind in self.kinds)
             raise ValueError(f'{model} is a {type(self.net).__name__}, which is none of {names}')
         for part in self.classifier:
-            setattr(self.net, part, nn.Identity())
+            if getattr(self.net, part, None) is not None:
+                setattr(self.net, part, nn.Identity())
         self.classifier_parts = tuple(f'{self.file_prefix}{part}.' for part in self.classifier)
         self.drop_path_rate = drop_path_rate
         self.widths = tuple(stage['num_chs'] for stage in self.net.feature_info)
