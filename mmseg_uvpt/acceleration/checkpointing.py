@@ -83,7 +83,8 @@ def checkpoint_stages(model: nn.Module) -> int:
     backbone = model.backbone
     if not hasattr(backbone, 'adapters'):
         raise UserError('uvpt.low_memory is for adaptation: this model has no prompt adapters')
-    parts = [backbone.generator, *backbone.adapters, model.decode_head]
+    neck = [model.neck] if model.with_neck else []
+    parts = [backbone.generator, *backbone.adapters, *neck, model.decode_head]
     for part in parts:
         part.forward = functools.partial(checkpointed, part.forward)
     backbone.staged.blocks = functools.partial(checkpointed, backbone.staged.blocks)

@@ -211,7 +211,7 @@ def load_source_model(model: nn.Module, path: str | Path) -> None:
     expected = {
         name: tensor
         for name, tensor in model.state_dict().items()
-        if name.startswith(('backbone.staged.', 'decode_head.'))
+        if name.startswith(('backbone.staged.', 'neck.', 'decode_head.'))
     }
     model.load_state_dict(
         {**model.state_dict(), **_checked(expected, ours, f'source model {path}')}

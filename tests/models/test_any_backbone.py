@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from backbone_configs import BY_NAME
+from backbone_configs import BY_NAME, PLAIN
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
@@ -33,6 +33,9 @@ def make(staged: dict, prompted: bool = True):
     described = Config.fromfile(SEGMENTOR).model.to_dict()
     described['decode_head'] |= dict(in_channels=widths, channels=16, dropout_ratio=0.0)
     described['backbone'] = staged
+    if staged['type'] == 'TimmViT':
+        neck = dict(type='Feature2Pyramid', embed_dim=widths[0], norm_cfg=dict(type='BN'))
+        described['neck'] = neck
     if prompted:
         prompts = dict(type='PromptedBackbone', heads=None, generator_channels=8)
         described |= dict(type='UniUVPT', backbone=dict(prompts, staged=staged))
@@ -118,11 +121,25 @@ def test_in_half_precision_it_stays_close(staged, batch):
     assert all(gradient.isfinite().all() for gradient in gradients.values())
 
 
+@pytest.mark.parametrize('patch', [14, 16])
+def test_a_padded_image_is_cut_to_what_it_shows(patch):
+    model = make(dict(PLAIN, model='vit_tiny_patch16_224', patch_size=patch, img_size=2 * patch))
+    image = torch.randn(1, 3, 6 * patch - 9, 6 * patch)
+    size = image.shape[2:]
+    cells = [[-(-4 * side // (n * patch)) for side in size] for n in (1, 2, 4, 8)]
+    assert [list(x.shape[2:]) for x in model.extract_feat(image)] == cells
+    whole = torch.nn.functional.pad(image, (0, 0, 0, 9))
+    model.eval()
+    for cut, x in zip(model.extract_feat(image), model.extract_feat(whole), strict=True):
+        torch.testing.assert_close(cut, x[..., : cut.shape[2], :])
+
+
 def test_a_seed_gives_one_model(staged, batch):
     (loss, _), (same, _) = (step(make(staged), batch) for _ in range(2))
     assert torch.equal(loss, same)
 
 
+@pytest.mark.slow
 def test_it_compiles_without_a_break(staged, batch):
     backbone = make(staged).backbone.eval()
     compiled = torch.compile(backbone, backend='eager', fullgraph=True)

@@ -17,7 +17,7 @@ from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.ops.backends import check_forced
 
-_SHARED = ('data_preprocessor', 'decode_head', 'train_cfg', 'test_cfg')
+_SHARED = ('data_preprocessor', 'neck', 'decode_head', 'train_cfg', 'test_cfg')
 
 
 def source_model(cfg: Config, checkpoint: str) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import nn
 # what `lr_mult` can name, and the beginnings of the names of its parameters
 GROUPS = {
     'prompts': ('backbone.generator.', 'backbone.level_embedding', 'backbone.adapters.'),
-    'head': ('decode_head',),  # all of them, where there are several
+    'head': ('decode_head', 'neck'),  # all of them, where there are several
     'scale_weights': ('scale_weights',),
 }
 PARAMWISE = ('lr_mult', 'custom_keys', 'norm_decay_mult')

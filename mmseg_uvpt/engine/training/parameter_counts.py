@@ -34,5 +34,5 @@ def parameter_counts(model: nn.Module) -> ParameterCounts:
         prompts = sum(
             p.numel() for n, p in named if n.startswith('backbone.') and '.staged.' not in n
         )
-    head = sum(p.numel() for n, p in named if n.startswith('decode_head.'))
+    head = sum(p.numel() for n, p in named if n.startswith(('neck.', 'decode_head.')))
     return ParameterCounts(total, trainable, total - trainable, prompts, head)

@@ -29,9 +29,13 @@ class StagedBackbone(BaseModule):
     output_norms: tuple[str, ...] = ()
     file_prefix: str = ''
 
+    def padded(self, image: Tensor) -> Tensor:
+        """Return the image (B, 3, H, W) as it is entered; a plain ViT pads it to whole patches."""
+        return image
+
     @abstractmethod
     def enter(self, stage: int, x: Any) -> tuple[Tensor, Size]:
-        """Embed the image (B, 3, H, W) of stage 0, or what `output` of the stage before passed on.
+        """Embed the `padded` image of stage 0, or what `output` of the stage before passed on.
 
         Returns:
             tuple: tokens (B, prefix_tokens + height * width, widths[stage]) and (height, width).
@@ -47,7 +51,7 @@ class StagedBackbone(BaseModule):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the feature map of each stage for an image (B, 3, H, W) of any size."""
-        features, x = [], image
+        features, x = [], self.padded(image)
         for stage in range(len(self.widths)):
             tokens, size = self.enter(stage, x)
             feature, x = self.output(stage, self.blocks(stage, tokens, size), size)

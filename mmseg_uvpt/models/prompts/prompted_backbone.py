@@ -56,6 +56,7 @@ class PromptedBackbone(BaseModule):
 
     def features_and_prompts(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return feature map and prompt, both (B, widths[i], h_i, w_i), of each stage i."""
+        image = self.staged.padded(image)
         pyramid = self.generator(image)
         if self.add_level_embedding:
             pyramid = [

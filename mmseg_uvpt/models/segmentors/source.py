@@ -1,10 +1,11 @@
 """The source model: a staged backbone and a head, trained on labelled source images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch import Tensor
 
 
 class Segmentor(EncoderDecoder):
@@ -20,6 +21,24 @@ class Segmentor(EncoderDecoder):
         super().__init__(**kwargs)
         for hook in Segmentor.before_loading:
             self._register_load_state_dict_pre_hook(hook, with_module=True)
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return what the head is given of images (B, 3, H, W)."""
+        return self.for_head(self.backbone(inputs), inputs.shape[2:])
+
+    def for_head(self, features: tuple[Tensor, ...], size: Sequence[int]) -> tuple[Tensor, ...]:
+        """Run the neck, if there is one, on feature maps of images of a size (height, width).
+
+        A plain ViT pads images to whole patches; the neck's maps are cut to what shows the image.
+        """
+        if not self.with_neck:
+            return features
+        patch = getattr(self.backbone, 'staged', self.backbone).strides[0]
+        padded = [-(-side // patch) * patch for side in size]
+        return tuple(
+            x[..., : -(-size[0] * x.shape[2] // padded[0]), : -(-size[1] * x.shape[3] // padded[1])]
+            for x in self.neck(features)
+        )
 
     def test_step(self, data: dict) -> list[SegDataSample]:
         """Return the samples with ``pred_sem_seg`` of images (3, H, W) and their samples."""

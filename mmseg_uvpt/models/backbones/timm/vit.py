@@ -11,7 +11,7 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
+from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone, padded
 from mmseg_uvpt.ops.tokens import Size, as_map
 
 STAGES = 4
@@ -27,7 +27,7 @@ class TimmViT(TimmBackbone):
     """
 
     kinds = (VisionTransformer, Eva)
-    fixed: ClassVar[dict] = {'dynamic_img_size': True, 'dynamic_img_pad': True}
+    fixed: ClassVar[dict] = {'dynamic_img_size': True}
     classifier = ('head', 'attn_pool', 'fc_norm')
 
     def __init__(self, *args, **kwargs):
@@ -39,6 +39,9 @@ class TimmViT(TimmBackbone):
         self.widths = (self.net.embed_dim,) * STAGES
         self.strides = (self.net.patch_embed.patch_size[0],) * STAGES
         self.prefix_tokens = self.net.num_prefix_tokens
+
+    def padded(self, image: Tensor) -> Tensor:
+        return padded(image, self.strides[0])
 
     def enter(self, stage: int, x: Tensor | tuple[Tensor, Size]) -> tuple[Tensor, Size]:
         if stage:
