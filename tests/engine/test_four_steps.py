@@ -181,3 +181,53 @@ def test_mixed_precision(tmp_path, source_config, miniature):
     assert torch.isfinite(losses).all()
     recorded = Config.fromfile(next(tmp_path.glob('*.py')))
     assert recorded.optim_wrapper.type == 'BFloat16OptimWrapper'
+
+
+VIT = """
+staged = dict(
+    _delete_=True, type='TimmViT', model='vit_small_patch14_reg4_dinov2', img_size=56,
+    embed_dim=32, depth=4, num_heads=2)
+model = dict(
+    backbone={backbone},
+    neck=dict(type='Feature2Pyramid', embed_dim=32, norm_cfg=dict(type='BN')),
+    decode_head=dict(in_channels=(32,) * 4))
+"""
+EFFICIENTNET = """
+staged = dict(_delete_=True, type='TimmEfficientNet', model='tf_efficientnet_lite0')
+model = dict(backbone={backbone}, decode_head=dict(in_channels=(24, 40, 112, 320)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('changes', [VIT, EFFICIENTNET], ids=['vit', 'efficientnet'])
+def test_four_steps_of_another_backbone(
+    tmp_path, source_config, adaptation_config, data_root, changes
+):
+    configs = []
+    for base, backbone in (
+        (source_config, 'staged'),
+        (adaptation_config, 'dict(staged=staged, heads=None)'),
+    ):
+        config = tmp_path / base.name
+        config.write_text(f'_base_ = {str(base)!r}\n{changes.format(backbone=backbone)}')
+        configs.append(str(config))
+    source, adapted, labels = (str(tmp_path / name) for name in ('source', 'adapted', 'labels'))
+    data = ['--data-root', str(data_root)]
+    checkpoint = f'{source}/iter_4.pth'
+    pretrain.main([configs[0], '--work-dir', source, *data])
+    generate_pseudo_label.main(
+        ['--config', configs[0], '--checkpoint', checkpoint, '--pseudo_label_dir', labels, *data]
+    )
+    given = ['--source-checkpoint', checkpoint, '--pseudo-label-dir', labels]
+    train.main([configs[1], *given, '--work-dir', adapted, *data])
+    before, after = (
+        torch.load(path, weights_only=True)['state_dict']
+        for path in (checkpoint, f'{adapted}/iter_4.pth')
+    )
+    for name, tensor in before.items():
+        ours = name.replace('backbone.', 'backbone.staged.', 1)
+        is_same = torch.equal(after[ours], tensor)
+        assert is_same or name.startswith(('neck.', 'decode_head.')), name
+    out = tmp_path / 'score.json'
+    test.main([configs[1], f'{adapted}/iter_4.pth', *data, '--out', str(out), '--work-dir', source])
+    assert json.loads(out.read_text())['mIoU19'] >= 0
