@@ -53,6 +53,9 @@ def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[
     options = CompileOptions(said.compile_backend, said.compile_limit)
     backends.force('reference' if said.plain else backends.ASKED)
     if said.plain:
+        ignored = [name for name in ('compile', 'low_memory') if getattr(said, name)]
+        if ignored:
+            print_log(f'--plain: uvpt.{" and uvpt.".join(ignored)} without effect', 'current')
         changes = autocast_forward(without_wrapper(model)) if said.amp else []
     else:
         compiles = options if said.compile else None

@@ -4,9 +4,12 @@ import copy
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
+from mmseg_uvpt.acceleration import accelerate as accelerate_module
 from mmseg_uvpt.acceleration.accelerate import accelerate, table
+from mmseg_uvpt.engine.config.uvpt import UvptConfig
 from mmseg_uvpt.models.backbones.mit import Block
 from mmseg_uvpt.ops import backends
 
@@ -83,3 +86,15 @@ def test_a_copy_of_an_accelerated_model_is_one_of_its_own(build, labelled):
     samples = labelled(torch.zeros(1, 64, 64))
     losses = other(torch.randn(1, 3, 64, 64), samples, mode='loss')
     assert all(loss.isfinite() for loss in losses.values())
+
+
+def test_plain_says_which_flags_it_overrides(build, monkeypatch):
+    said = []
+    monkeypatch.setattr(accelerate_module, 'print_log', lambda text, *_: said.append(text))
+    options = UvptConfig(plain=True, compile=True, low_memory=True)
+    with backends.forced(None):
+        assert (
+            accelerate_module.accelerate_as_config_says(build('mit-nano_source'), options, Config())
+            == []
+        )
+    assert said[0] == '--plain: uvpt.compile and uvpt.low_memory without effect'
