@@ -56,7 +56,8 @@ class PromptedBackbone(BaseModule):
 
     def features_and_prompts(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return feature map and prompt, both (B, widths[i], h_i, w_i), of each stage i."""
-        image = self.staged.padded(image)
+        resizes = self.staged.strides[0] != STRIDES[1]  # a plain ViT's patches
+        image = self.staged.padded(image) if resizes else image
         pyramid = self.generator(image)
         if self.add_level_embedding:
             pyramid = [
@@ -67,7 +68,7 @@ class PromptedBackbone(BaseModule):
         for stage, adapter in enumerate(self.adapters):
             tokens, size = self.staged.enter(stage, x)
             prefix, tokens = tokens[:, :before], tokens[:, before:]
-            if stage == 0 and self.staged.strides[0] != STRIDES[1]:
+            if stage == 0 and resizes:
                 pyramid = around(size, pyramid)
             tokens, pyramid = adapter(tokens, size, pyramid)
             prompts.append(map_view(tokens, size))

@@ -142,8 +142,9 @@ class AdaptedSegmentor(Segmentor):
             images = resized(images, size, align_corners=True)
         features, prompts = self.backbone.features_and_prompts(images)
         features_for_method = features if self.uses_features else ()
-        logits = self.decode_head(self.for_head(features, images.shape[2:]))
-        return View(logits.float(), features_for_method, prompts)
+        if self.with_neck:
+            features = self.run_neck(features, images.shape[2:])
+        return View(self.decode_head(features).float(), features_for_method, prompts)
 
     @torch.no_grad()
     def predict_for_correction(self, logits: Sequence[Tensor], size: Sequence[int]) -> Prediction:

@@ -24,15 +24,14 @@ class Segmentor(EncoderDecoder):
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return what the head is given of images (B, 3, H, W)."""
-        return self.for_head(self.backbone(inputs), inputs.shape[2:])
+        features = self.backbone(inputs)
+        return self.run_neck(features, inputs.shape[2:]) if self.with_neck else features
 
-    def for_head(self, features: tuple[Tensor, ...], size: Sequence[int]) -> tuple[Tensor, ...]:
-        """Run the neck, if there is one, on feature maps of images of a size (height, width).
+    def run_neck(self, features: tuple[Tensor, ...], size: Sequence[int]) -> tuple[Tensor, ...]:
+        """Run the neck on feature maps of images of a size (height, width).
 
         A plain ViT pads images to whole patches; the neck's maps are cut to what shows the image.
         """
-        if not self.with_neck:
-            return features
         patch = getattr(self.backbone, 'staged', self.backbone).strides[0]
         padded = [-(-side // patch) * patch for side in size]
         return tuple(
