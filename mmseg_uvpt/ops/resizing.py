@@ -1,5 +1,6 @@
-"""Bilinear resizing of maps that are trained on."""
+"""Bilinear resizing of maps that are trained on, and padding of images."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
@@ -32,6 +33,19 @@ def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
     if x.is_cuda and trained and not backends.is_reference():
         return _Resized.apply(x, tuple(size), align_corners)
     return _interpolated(x, tuple(size), align_corners)
+
+
+def padded(image: Tensor, patch: int) -> Tensor:
+    """Pad images (B, C, H, W) at the bottom and on the right to multiples of ``patch``."""
+    height, width = image.shape[2:]
+    return image if patch == 1 else F.pad(image, (0, -width % patch, 0, -height % patch))
+
+
+def unpadded(x: Tensor, size: Sequence[int], patch: int) -> Tensor:
+    """Cut a map (B, C, h, w) of a `padded` image to what shows the image, which has ``size``."""
+    whole = [-(-side // patch) * patch for side in size]
+    h, w = (-(-side * cells // n) for side, cells, n in zip(size, x.shape[2:], whole, strict=True))
+    return x[..., :h, :w]
 
 
 def _interpolated(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:

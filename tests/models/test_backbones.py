@@ -14,7 +14,7 @@ from mmseg_uvpt.models.backbones import mit
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.models.backbones.swin import ShiftedWindows
 from mmseg_uvpt.models.backbones.timm.convnext import TimmConvNeXt
-from mmseg_uvpt.models.backbones.timm.timm_backbone import padded
+from mmseg_uvpt.ops.resizing import padded
 from mmseg_uvpt.ops.tokens import as_map
 
 SIZES = [(64, 96), (67, 93), (33, 65), (32, 32)]
@@ -56,7 +56,7 @@ def test_what_timm_computes(timm_config, size):
     image = torch.randn(2, 3, *size)
     with torch.no_grad():
         features = backbone(image)
-        whole = padded(image, 4) if timm_config['type'] == 'TimmSwin' else backbone.padded(image)
+        whole = padded(image, 4 if timm_config['type'] == 'TimmSwin' else backbone.patch)
         blocks = [end - 1 for end in backbone.ends] if timm_config['type'] == 'TimmViT' else None
         expected = backbone.net.forward_intermediates(
             whole, blocks, norm=True, intermediates_only=True
@@ -127,7 +127,7 @@ def test_without_injection_the_prompted_model_is_the_source_model(staged_config)
         for adapter in model.adapters:
             adapter.injector.gamma.fill_(0.5)
         other = model(image)
-        tokens, size = model.staged.enter(0, model.staged.padded(image))
+        tokens, size = model.staged.enter(0, padded(image, model.staged.patch))
     for a, b, c in zip(plain, same, other, strict=True):
         assert torch.equal(a, b)
         assert not torch.allclose(a, c, rtol=1e-2)

@@ -6,15 +6,17 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmseg_uvpt.ops.resizing import padded
 from mmseg_uvpt.ops.tokens import Size
 
 
 class StagedBackbone(BaseModule):
     """A backbone that can be run stage by stage.
 
-    A subclass sets ``widths``, the channels of each stage, and where they differ from those below
-    ``strides``, of each stage's map; ``prefix_tokens``, how many tokens come before those of the
-    map; and ``drop_path_rate``, the stochastic depth of its last block, which extractors take over.
+    A subclass sets ``widths``, the channels of each stage; and where they differ from those below
+    ``strides``, of each stage's map; ``patch``, of which multiples images are padded to;
+    ``prefix_tokens``, how many tokens come before those of the map; and ``drop_path_rate``, the
+    stochastic depth of its last block, which extractors take over.
 
     ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` names an ImageNet classifier, which who
     trains the model loads; ``classifier_parts`` and ``output_norms`` name what it may hold in
@@ -23,19 +25,16 @@ class StagedBackbone(BaseModule):
 
     widths: tuple[int, ...]
     strides: tuple[int, ...] = (4, 8, 16, 32)
+    patch: int = 1
     prefix_tokens: int = 0
     drop_path_rate: float = 0.0
     classifier_parts: tuple[str, ...] = ('head.',)
     output_norms: tuple[str, ...] = ()
     file_prefix: str = ''
 
-    def padded(self, image: Tensor) -> Tensor:
-        """Return the image (B, 3, H, W) as it is entered; a plain ViT pads it to whole patches."""
-        return image
-
     @abstractmethod
     def enter(self, stage: int, x: Any) -> tuple[Tensor, Size]:
-        """Embed the `padded` image of stage 0, or what `output` of the stage before passed on.
+        """Embed the padded image of stage 0, or what `output` of the stage before passed on.
 
         Returns:
             tuple: tokens (B, prefix_tokens + height * width, widths[stage]) and (height, width).
@@ -51,7 +50,7 @@ class StagedBackbone(BaseModule):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the feature map of each stage for an image (B, 3, H, W) of any size."""
-        features, x = [], self.padded(image)
+        features, x = [], padded(image, self.patch)
         for stage in range(len(self.widths)):
             tokens, size = self.enter(stage, x)
             feature, x = self.output(stage, self.blocks(stage, tokens, size), size)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.prompts.generator import STRIDES, PromptGenerator
 from mmseg_uvpt.models.prompts.interactor import LEVELS
-from mmseg_uvpt.ops.resizing import resized
+from mmseg_uvpt.ops.resizing import padded, resized
 from mmseg_uvpt.ops.tokens import Size, map_view
 
 
@@ -56,8 +56,7 @@ class PromptedBackbone(BaseModule):
 
     def features_and_prompts(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return feature map and prompt, both (B, widths[i], h_i, w_i), of each stage i."""
-        resizes = self.staged.strides[0] != STRIDES[1]  # a plain ViT's patches
-        image = self.staged.padded(image) if resizes else image
+        image = padded(image, self.staged.patch)
         pyramid = self.generator(image)
         if self.add_level_embedding:
             pyramid = [
@@ -68,7 +67,7 @@ class PromptedBackbone(BaseModule):
         for stage, adapter in enumerate(self.adapters):
             tokens, size = self.staged.enter(stage, x)
             prefix, tokens = tokens[:, :before], tokens[:, before:]
-            if stage == 0 and resizes:
+            if stage == 0 and self.staged.strides[0] != STRIDES[1]:
                 pyramid = around(size, pyramid)
             tokens, pyramid = adapter(tokens, size, pyramid)
             prompts.append(map_view(tokens, size))

@@ -103,8 +103,8 @@ class AdaptedSegmentor(Segmentor):
         """Set the mode; batch norms that are frozen stay in eval mode, as their buffers stay."""
         super().train(mode)
         for module in self.backbone.staged.modules():
-            frozen = not any(p.requires_grad for p in module.parameters())
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and frozen:
+            is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+            if is_norm and not any(p.requires_grad for p in module.parameters()):
                 module.eval()
         return self
 

@@ -7,6 +7,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmseg_uvpt.ops.resizing import unpadded
+
 
 class Segmentor(EncoderDecoder):
     """mmseg's `EncoderDecoder` that predicts batches of images of any sizes.
@@ -28,16 +30,9 @@ class Segmentor(EncoderDecoder):
         return self.run_neck(features, inputs.shape[2:]) if self.with_neck else features
 
     def run_neck(self, features: tuple[Tensor, ...], size: Sequence[int]) -> tuple[Tensor, ...]:
-        """Run the neck on feature maps of images of a size (height, width).
-
-        A plain ViT pads images to whole patches; the neck's maps are cut to what shows the image.
-        """
-        patch = getattr(self.backbone, 'staged', self.backbone).strides[0]
-        padded = [-(-side // patch) * patch for side in size]
-        return tuple(
-            x[..., : -(-size[0] * x.shape[2] // padded[0]), : -(-size[1] * x.shape[3] // padded[1])]
-            for x in self.neck(features)
-        )
+        """Return the neck's maps of images of a size (height, width), without their padding."""
+        patch = getattr(self.backbone, 'staged', self.backbone).patch
+        return tuple(unpadded(x, size, patch) for x in self.neck(features))
 
     def test_step(self, data: dict) -> list[SegDataSample]:
         """Return the samples with ``pred_sem_seg`` of images (3, H, W) and their samples."""

@@ -7,7 +7,8 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import Tensor
 
-from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone, padded
+from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
+from mmseg_uvpt.ops.resizing import padded
 from mmseg_uvpt.ops.tokens import Size, as_map
 
 

@@ -3,8 +3,7 @@
 from typing import Any, ClassVar
 
 import timm
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
 
@@ -52,9 +51,3 @@ class TimmBackbone(StagedBackbone):
         self.classifier_parts = tuple(f'{self.file_prefix}{part}.' for part in self.classifier)
         self.drop_path_rate = drop_path_rate
         self.widths = tuple(stage['num_chs'] for stage in self.net.feature_info)
-
-
-def padded(image: Tensor, patch: int) -> Tensor:
-    """Pad images (B, 3, H, W) at the bottom and on the right to whole patches."""
-    height, width = image.shape[2:]
-    return F.pad(image, (0, -width % patch, 0, -height % patch))

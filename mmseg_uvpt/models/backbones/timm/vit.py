@@ -11,7 +11,7 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone, padded
+from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
 from mmseg_uvpt.ops.tokens import Size, as_map
 
 STAGES = 4
@@ -37,11 +37,9 @@ class TimmViT(TimmBackbone):
             raise ValueError('a ViT needs four blocks and one rotation of positions for all')
         self.ends = [depth * (stage + 1) // STAGES for stage in range(STAGES)]
         self.widths = (self.net.embed_dim,) * STAGES
-        self.strides = (self.net.patch_embed.patch_size[0],) * STAGES
+        self.patch = self.net.patch_embed.patch_size[0]
+        self.strides = (self.patch,) * STAGES
         self.prefix_tokens = self.net.num_prefix_tokens
-
-    def padded(self, image: Tensor) -> Tensor:
-        return padded(image, self.strides[0])
 
     def enter(self, stage: int, x: Tensor | tuple[Tensor, Size]) -> tuple[Tensor, Size]:
         if stage:
