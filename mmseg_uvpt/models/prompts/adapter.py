@@ -1,7 +1,5 @@
 """The prompt adapter: what stands before the blocks of a stage."""
 
-from math import gcd
-
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.prompts.interactor import LEVELS, PromptInteractor, init_layer
@@ -14,20 +12,11 @@ class PromptAdapter(PromptInteractor):
     Args:
         next_dim: width of the next stage; None in the last one, which carries nothing on.
         next_stride: by how much the next stage's map is smaller, 2 or 1.
-        dim, points, drop_path: of `PromptInteractor`.
-        heads: likewise; None for the largest of 16, 8, 4 and 2 that divides the values' width.
+        dim, **kwargs: of `PromptInteractor`.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        next_dim: int | None,
-        heads: int | None = 16,
-        points: int = 4,
-        drop_path: float = 0,
-        next_stride: int = 2,
-    ):
-        super().__init__(dim, heads or gcd(dim // 2, 16), points, drop_path)
+    def __init__(self, dim: int, next_dim: int | None, next_stride: int = 2, **kwargs):
+        super().__init__(dim, **kwargs)
         self.carry = nn.ModuleList(
             nn.Conv2d(dim, next_dim, 3, stride=next_stride, padding=1, bias=False)
             for _ in range(LEVELS if next_dim else 0)

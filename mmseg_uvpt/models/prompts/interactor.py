@@ -1,5 +1,7 @@
 """The prompt interactor: pyramid and stage tokens exchange features by deformable attention."""
 
+from math import gcd
+
 import torch
 import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
@@ -71,12 +73,14 @@ class PromptInteractor(nn.Module):
 
     Args:
         dim: width of the stage and of the pyramid.
-        heads, points: attention heads, and samples that each takes from a level.
+        heads: attention heads; None for the largest of 16, 8, 4, 2 that divides the values' width.
+        points: samples that each takes from a level.
         drop_path: stochastic depth of the extractor's feed-forward layer.
     """
 
-    def __init__(self, dim: int, heads: int = 16, points: int = 4, drop_path: float = 0):
+    def __init__(self, dim: int, heads: int | None = 16, points: int = 4, drop_path: float = 0):
         super().__init__()
+        heads = heads or gcd(dim // 2, 16)
         self.extractor = Extractor(dim, heads, points, drop_path)
         self.injector = Injector(dim, heads, points)
 

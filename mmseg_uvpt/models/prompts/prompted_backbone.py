@@ -43,11 +43,11 @@ class PromptedBackbone(BaseModule):
         self.level_embedding.requires_grad_(add_level_embedding)
         self.add_level_embedding = add_level_embedding
         ratios = [b // a for a, b in pairwise(self.staged.strides)]
+        nexts = [*zip(widths[1:], ratios, strict=True), (None, 1)]
+        how = {'heads': heads, 'points': points, 'drop_path': self.staged.drop_path_rate}
         self.adapters = nn.ModuleList(
-            PromptAdapter(width, following, heads, points, self.staged.drop_path_rate, smaller)
-            for width, following, smaller in zip(
-                widths, [*widths[1:], None], [*ratios, 1], strict=True
-            )
+            PromptAdapter(width, *following, **how)
+            for width, following in zip(widths, nexts, strict=True)
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -80,6 +80,5 @@ class PromptedBackbone(BaseModule):
 
 def around(size: Size, pyramid: list[Tensor]) -> list[Tensor]:
     """Resize the levels (B, C, h, w) of a pyramid to 2, 1 and 0.5 times a size, rounded up."""
-    height, width = size
-    sizes = [(2 * height, 2 * width), size, (-(-height // 2), -(-width // 2))]
+    sizes = [[2 * n for n in size], size, [-(-n // 2) for n in size]]
     return [resized(x, s, align_corners=False) for x, s in zip(pyramid, sizes, strict=True)]
