@@ -53,7 +53,7 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
         models = REPOSITORY / 'configs/_base_/models'
         cfg.model = Config.fromfile(models / f'{args.model}_uni-uvpt.py').model
     cfg.model.source_checkpoint = None
-    cfg.model.backbone.staged.init_cfg = None
+    cfg.model.backbone.init_cfg = None
     cfg.work_dir = str(folder / 'work')
     cfg.uvpt.update(image_cache=str(folder / 'cache'), amp=args.amp)
     cfg.uvpt.update(compile=args.compile, compile_limit=None)

@@ -35,7 +35,7 @@ import mmseg_uvpt.models.backbones.timm.swin
 import mmseg_uvpt.models.backbones.timm.vit
 import mmseg_uvpt.models.decode_heads.daformer
 import mmseg_uvpt.models.losses.cross_entropy
-import mmseg_uvpt.models.prompts.prompted_backbone
 import mmseg_uvpt.models.segmentors.source
 import mmseg_uvpt.models.segmentors.source_gta
-import mmseg_uvpt.models.segmentors.uni_uvpt  # noqa: F401
+import mmseg_uvpt.models.segmentors.uni_uvpt
+import mmseg_uvpt.models.tuners.prompts  # noqa: F401

@@ -12,6 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from mmseg_uvpt.acceleration.capture import is_captured
 from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.backbones.staged import StagedBackbone
+from mmseg_uvpt.models.tuners.prompts import Prompts
+from mmseg_uvpt.models.tuners.tuner import Tuner
 from mmseg_uvpt.ops.backends import autocast_type
 
 _INSIDE = ContextVar('inside a part that is checkpointed', default=False)
@@ -64,11 +67,12 @@ def checkpointed_in_half(run: nn.Module | Callable, *args):
 @contextmanager
 def _without_statistics(module: nn.Module) -> Iterator[None]:
     """Leave the running statistics of batch norms as they are."""
-    kept = kept_statistics(module) if module.training else []  # in eval the backward needs them
+    kept = kept_statistics(module) if module.training else []
     try:
         yield
     finally:
-        put_back(kept)
+        # not counted as a change: the backward pass of norms that did not run may need theirs
+        put_back([(buffer.data, copy) for buffer, copy in kept])
 
 
 def checkpoint_stages(model: nn.Module) -> int:
@@ -81,11 +85,13 @@ def checkpoint_stages(model: nn.Module) -> int:
         UserError: it is another one.
     """
     backbone = model.backbone
-    if not hasattr(backbone, 'adapters'):
-        raise UserError('uvpt.low_memory is for adaptation: this model has no prompt adapters')
-    neck = [model.neck] if model.with_neck else []
-    parts = [backbone.generator, *backbone.adapters, *neck, model.decode_head]
+    if not isinstance(backbone, Tuner):
+        raise UserError('uvpt.low_memory is for adaptation: this is a source model')
+    prompts = [backbone.generator, *backbone.adapters] if isinstance(backbone, Prompts) else []
+    parts = [*prompts, *([model.neck] if model.with_neck else []), model.decode_head]
     for part in parts:
         part.forward = functools.partial(checkpointed, part.forward)
+    if not isinstance(backbone.staged, StagedBackbone):
+        return len(parts)
     backbone.staged.blocks = functools.partial(checkpointed, backbone.staged.blocks)
-    return len(parts) + len(backbone.adapters)
+    return len(parts) + len(backbone.staged.widths)

@@ -16,8 +16,9 @@ from mmseg_uvpt.ops.backends import autocast_type
 
 
 def is_frozen(module: nn.Module) -> bool:
-    """Tell whether a module has no trainable parameter."""
-    return not any(p.requires_grad for p in module.parameters())
+    """Tell whether a module has no trainable parameter, and no hook, which may bring some."""
+    hooks = (m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+    return not (any(p.requires_grad for p in module.parameters()) or any(hooks))
 
 
 def cache_cast_weights(module: nn.Module, dtype: torch.dtype) -> list:

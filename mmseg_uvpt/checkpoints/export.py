@@ -5,7 +5,7 @@ file of the rest and the source model give it back: `split` and `join`.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,11 @@ from torch import Tensor
 from mmseg_uvpt.checkpoints.loading import (
     SPLIT,
     differences,
-    is_prompted,
     is_split,
     load_file,
     state_dict_of,
 )
-from mmseg_uvpt.checkpoints.names import COMPUTED, name_in_staged_backbone, to_ours
+from mmseg_uvpt.checkpoints.names import COMPUTED, is_adapted, names_in_source
 from mmseg_uvpt.checkpoints.reading import SUFFIXES, read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import refuse_to_replace
@@ -70,20 +69,26 @@ def split(adapted_path: str | Path, source_path: str | Path) -> dict:
         source_path: the source model that it was adapted from, likewise.
 
     Returns:
-        dict: ``meta`` and ``state_dict`` as `strip` gives them, the latter without the backbone's
-        parameters; and ``split``: the source file's name (``source``), the hash of its backbone
-        (``backbone_sha256``) and all names of the adapted model in their order (``names``).
+        dict: ``meta`` and ``state_dict`` as `strip` gives them, the latter without the tensors that
+        are the source model's to the bit; and ``split``: the source file's name (``source``), how
+        many tensors are left to it (``taken``), their hash (``taken_sha256``) and all names of the
+        adapted model in their order (``names``).
 
     Raises:
-        UserError: a file cannot be read or is not of that kind; or the backbones differ in a bit.
+        UserError: a file cannot be read or is not of that kind; or a weight of the backbone is
+            another than the source model's.
     """
     adapted = strip(adapted_path)
     tensors = adapted['state_dict']
-    if not is_prompted(to_ours(tensors, prompted=True)):
+    if not is_adapted(tensors):
         raise UserError(f'{adapted_path} is a source model: it holds no prompts to split off')
-    expected, found = _source_backbone(source_path), _backbone(tensors)
+    source, of_source = _source_model(source_path), _of_source(tensors)
+    expected = _backbone(source)
+    found = {part: tensors[name] for name, part in of_source.items() if part in expected}
     wrong = differences(expected, found) or [
-        f'{name} differs' for name in expected if not _same(expected[name], found[name])
+        f'{name} differs'
+        for name, tensor in expected.items()
+        if tensor.ndim > 1 and not _same(tensor, found[name])  # norms and biases may be tuned
     ]
     if wrong:
         more = f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''
@@ -92,14 +97,16 @@ def split(adapted_path: str | Path, source_path: str | Path) -> dict:
             "was adapted from another source model, or tuned as a whole (tune='all'). For a file "
             f'that stands alone: python tools/export_checkpoint.py strip {adapted_path} <file>'
         )
+    taken = {n: p for n, p in of_source.items() if p in source and _same(source[p], tensors[n])}
     return {
         'meta': adapted['meta'],
         SPLIT: {
             'source': Path(source_path).name,
-            'backbone_sha256': contents_sha256(expected),
+            'taken': len(taken),
+            'taken_sha256': _taken_sha256(source, taken.values()),
             'names': list(tensors),
         },
-        'state_dict': {k: v for k, v in tensors.items() if _of_source(k) is None},
+        'state_dict': {name: tensor for name, tensor in tensors.items() if name not in taken},
     }
 
 
@@ -108,7 +115,7 @@ def join(small_path: str | Path, source_path: str | Path) -> dict:
 
     Args:
         small_path: what `split` gave.
-        source_path: the source model that it names; any file with the same backbone.
+        source_path: the source model that it names; any file with the tensors that were taken.
 
     Returns:
         dict: what `strip` gives for the adapted model that was split, bit for bit.
@@ -123,25 +130,29 @@ def join(small_path: str | Path, source_path: str | Path) -> dict:
             '`python tools/export_checkpoint.py split` wrote.'
         )
     noted, held = small[SPLIT], state_dict_of(small, small_path)
-    backbone = _source_backbone(source_path)
-    found = contents_sha256(backbone)
-    if found != noted.get('backbone_sha256'):
-        raise UserError(
-            f'{source_path} is not the source model that {small_path} belongs to, '
-            f'{noted.get("source")}: the SHA-256 of its backbone is {found}, not '
-            f'{noted.get("backbone_sha256")}'
-        )
+    source = _source_model(source_path)
     try:
-        parts = {name: _of_source(name) for name in noted['names']}
-        tensors = {n: held[n] if part is None else backbone[part] for n, part in parts.items()}
-        if len(tensors) != len(held) + len(backbone):
+        names = list(noted['names'])
+        of_source = _of_source(names)
+        taken = [of_source[name] for name in names if name not in held]
+        # version 0.1 took the backbone as a whole
+        count = noted.get('taken', len(_backbone(source)))
+        if None in taken or (len(taken), len(names)) != (count, count + len(held)):
             raise ValueError('not all tensors are named')
-        return {'meta': small['meta'], 'state_dict': tensors}
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{small_path} is damaged: its list of names does not fit its tensors. Split the '
             'adapted model anew.'
         ) from error
+    found = _taken_sha256(source, taken) if source.keys() >= set(taken) else 'of other tensors'
+    expected = noted.get('taken_sha256', noted.get('backbone_sha256'))
+    if found != expected:
+        raise UserError(
+            f'{source_path} is not the source model that {small_path} belongs to, '
+            f'{noted.get("source")}: the SHA-256 of its tensors is {found}, not {expected}'
+        )
+    tensors = {name: held[name] if name in held else source[of_source[name]] for name in names}
+    return {'meta': small['meta'], 'state_dict': tensors}
 
 
 def contents_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -168,27 +179,32 @@ def check_output(path: Path, inputs: list[Path], force: bool) -> None:
     refuse_to_replace(path, inputs, force)
 
 
-def _of_source(name: str) -> str | None:
-    """Return the name within the backbone of what is taken from the source model, else None.
+def _of_source(names: Iterable[str]) -> dict[str, str | None]:
+    """Return what the source model calls the tensors of a model; None for what it has not.
 
     Buffers that are computed stay with the prompts: a source file may lack them.
     """
-    return None if COMPUTED.match(name) else name_in_staged_backbone(name)
+    found = names_in_source(names)
+    return {name: None if COMPUTED.match(name) else part for name, part in found.items()}
 
 
-def _backbone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    named = {_of_source(name): tensor for name, tensor in tensors.items()}
-    return {name: tensor for name, tensor in named.items() if name is not None}
+def _backbone(source: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in source.items() if name.startswith('backbone.')}
 
 
-def _source_backbone(path: str | Path) -> dict[str, Tensor]:
+def _source_model(path: str | Path) -> dict[str, Tensor]:
     tensors = state_dict_of(load_file(path), path)
-    if is_prompted(to_ours(tensors, prompted=True)):
+    if is_adapted(tensors):
         raise UserError(f'{path} is an adapted model: name the source model it was adapted from')
-    backbone = _backbone(tensors)
-    if not backbone:
+    parts = _of_source(tensors)
+    source = {parts[name]: tensor for name, tensor in tensors.items() if parts[name] is not None}
+    if not _backbone(source):
         raise UserError(f'{path} is no source model: it holds no tensor named backbone.*')
-    return backbone
+    return source
+
+
+def _taken_sha256(source: Mapping[str, Tensor], names: Iterable[str]) -> str:
+    return contents_sha256({name.removeprefix('backbone.'): source[name] for name in names})
 
 
 def _same(first: Tensor, second: Tensor) -> bool:

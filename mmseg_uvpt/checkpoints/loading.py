@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from mmseg_uvpt.checkpoints.names import COMPUTED, LEAVE_ONE_OUT, to_ours
+from mmseg_uvpt.checkpoints.names import COMPUTED, LEAVE_ONE_OUT, is_adapted, to_ours
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
@@ -151,31 +151,40 @@ def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[s
         UserError: names the missing, unexpected and mis-shaped keys.
     """
     expected = model.state_dict()
-    prompted = is_prompted(expected)
+    adapted = is_adapted(expected)
     leave_one_out = any(name.startswith(LEAVE_ONE_OUT) for name in expected)
-    ours = to_ours(dict(state_dict), prompted, leave_one_out)
+    ours = to_ours(dict(state_dict), adapted, leave_one_out)
     if leave_one_out and not any(name.startswith(LEAVE_ONE_OUT) for name in ours):
         raise UserError(
             f'{what} holds no leave-one-out heads ({LEAVE_ONE_OUT}0 to 5), and the config '
             'describes generalise-then-adapt (type SourceGtA). Use a config of standard single '
             'source, configs/pretrain/sss_*.py, or one of adaptation.'
         )
-    if prompted and not is_prompted(ours):
+    if adapted and not is_adapted(state_dict):
         raise UserError(
             f'{what} is a source model: it holds no prompts, and the config describes an adapted '
             'model. Test it with the config of its pretraining (configs/pretrain/), or adapt it: '
             'python train.py <config> --source-checkpoint <file>.'
         )
-    if not prompted and is_prompted(to_ours(dict(state_dict), True)):
+    if not adapted and is_adapted(state_dict):
         raise UserError(
             f'{what} is an adapted model: it holds prompts, and the config describes a source '
             'model. Use the config of its adaptation (configs/uni_uvpt/).'
         )
-    return _checked(expected, ours, what)
+    cure = (
+        ' Its tuner has to be that of its training: --cfg-options model.tuner.type=NAME'
+        if adapted and {n for n in ours if _is_tuners(n)} != {n for n in expected if _is_tuners(n)}
+        else ''
+    )
+    return _checked(expected, ours, what, cure)
+
+
+def _is_tuners(name: str) -> bool:
+    return name.startswith('backbone.') and not name.startswith('backbone.staged.')
 
 
 def _checked(
-    expected: Mapping[str, Tensor], ours: dict[str, Tensor], what: str
+    expected: Mapping[str, Tensor], ours: dict[str, Tensor], what: str, cure: str = ''
 ) -> dict[str, Tensor]:
     classifier = 'decode_head.conv_seg.weight'
     if classifier in expected and classifier in ours:
@@ -187,15 +196,8 @@ def _checked(
             )
     lines = differences(expected, ours)
     if lines:
-        raise UserError(f'{what} does not fit the model. ' + '; '.join(lines))
+        raise UserError(f'{what} does not fit the model. {"; ".join(lines)}.{cure}')
     return {name: tensor.reshape(expected[name].shape) for name, tensor in ours.items()}
-
-
-def is_prompted(state_dict: Mapping[str, Tensor]) -> bool:
-    """Tell whether a state dict in our names is that of an adapted model."""
-    return any(
-        name.startswith(('backbone.adapters.', 'backbone.generator.')) for name in state_dict
-    )
 
 
 def load_source_model(model: nn.Module, path: str | Path) -> None:
@@ -205,9 +207,10 @@ def load_source_model(model: nn.Module, path: str | Path) -> None:
         UserError: the file does not fit, or is that of an adapted model.
     """
     checkpoint = load_file(path)
-    ours = to_ours(state_dict_of(checkpoint, path), prompted=True)
-    if is_prompted(ours):
+    tensors = state_dict_of(checkpoint, path)
+    if is_adapted(tensors):
         raise UserError(f'{path} is an adapted model already: a source model has no prompts')
+    ours = to_ours(tensors, prompted=True)
     expected = {
         name: tensor
         for name, tensor in model.state_dict().items()

@@ -6,6 +6,7 @@ layers are one of ours: what computes the sampling offsets, and what computes th
 """
 
 import re
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -49,6 +50,7 @@ def _rule(found: str, wanted: str) -> tuple[re.Pattern, str]:
 _TO_OURS = [_rule(released, ours) for released, ours in _BEGINNINGS]
 _TO_RELEASED = [_rule(ours, released) for released, ours in _BEGINNINGS]
 _OURS = re.compile(r'backbone\.(staged\.|generator\.|adapters\.|level_embedding$)')
+_OF_ADAPTED = re.compile(r'(module\.)?backbone\.(staged|generator|adapters|spm|interactions)\.')
 
 
 def _renamed(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
@@ -58,15 +60,36 @@ def _renamed(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
     return name
 
 
-def name_in_staged_backbone(name: str) -> str | None:
-    """Return what a tensor is called within the staged backbone; None if it lies outside.
+def is_adapted(names: Iterable[str]) -> bool:
+    """Tell whether a state dict, in released names or ours, is that of an adapted model."""
+    return any(_OF_ADAPTED.match(name) for name in names)
+
+
+def names_in_source(names: Iterable[str]) -> dict[str, str | None]:
+    """Return what the source model calls each tensor of an adapted model; None: it has none.
 
     Args:
-        name: released or ours, in a source or in an adapted model: it does not matter which.
+        names: released or ours. Those of a source model are given back as they are.
     """
-    name = name.removeprefix('module.')
-    ours = name if _OURS.match(name) else _renamed(name, _TO_OURS)
-    return ours.removeprefix(_STAGED) if ours.startswith(_STAGED) else None
+    plain = {name: name.removeprefix('module.') for name in names}
+    if not is_adapted(plain):
+        return dict(plain)
+    ours = _to_our_names(plain.values())
+    return {name: _name_in_source(known) for name, known in zip(plain, ours, strict=True)}
+
+
+def _name_in_source(name: str) -> str | None:
+    if name.startswith(_STAGED):
+        return f'backbone.{name.removeprefix(_STAGED)}'
+    return None if name.startswith(('backbone.', 'scale_weights')) else name
+
+
+def _to_our_names(names: Iterable[str]) -> list[str]:
+    """Return our names of those of an adapted model, of which a tuner may have any."""
+    names = list(names)
+    if any(name.startswith(_STAGED) for name in names):
+        return names
+    return [name if _OURS.match(name) else _renamed(name, _TO_OURS) for name in names]
 
 
 def to_ours(
@@ -84,14 +107,10 @@ def to_ours(
         dict: our names to the same tensors, without what no model of ours holds.
     """
     unused = UNUSED[1:] if leave_one_out else UNUSED
-    translated = {}
-    for name, tensor in state_dict.items():
-        name = name.removeprefix('module.')
-        if name.startswith(unused):
-            continue
-        keep = not prompted or _OURS.match(name)
-        translated[name if keep else _renamed(name, _TO_OURS)] = tensor
-    return _merged(translated)
+    plain = {name.removeprefix('module.'): tensor for name, tensor in state_dict.items()}
+    plain = {name: tensor for name, tensor in plain.items() if not name.startswith(unused)}
+    names = _to_our_names(plain) if prompted else plain
+    return _merged(dict(zip(names, plain.values(), strict=True)))
 
 
 def to_released(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from mmseg_uvpt.models.backbones.mit import Block
 from mmseg_uvpt.ops import backends
 
 MODELS = ('swin-nano', 'mit-nano')
-CHANGES = {'backbone.staged.drop_path_rate': 0.5, 'decode_head.dropout_ratio': 0.1}
+CHANGES = {'backbone.drop_path_rate': 0.5, 'decode_head.dropout_ratio': 0.1}
 
 
 def losses_and_gradients(model, image, samples):

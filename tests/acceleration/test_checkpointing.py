@@ -25,7 +25,7 @@ def test_low_memory_changes_no_number(name, build, labelled):
     for low_memory in (False, True):
         torch.manual_seed(0)
         changes = {
-            'backbone.staged.drop_path_rate': 0.5,
+            'backbone.drop_path_rate': 0.5,
             'decode_head.dropout_ratio': 0.1,
         }
         model = build(f'{name}_uni-uvpt', changes).train()
@@ -69,7 +69,7 @@ def test_checkpointing_under_autocast_changes_no_number_and_saves_memory(
 ):
     image = torch.randn(1, 3, 128, 128)  # a view of less than 64 x 64 meets a bug of torch
     samples = labelled(torch.randint(0, 19, (1, 128, 128)))
-    changes = {'backbone.staged.drop_path_rate': 0.5, 'decode_head.dropout_ratio': 0.1}
+    changes = {'backbone.drop_path_rate': 0.5, 'decode_head.dropout_ratio': 0.1}
     steps, kept = [], []
     for checkpoints in (True, False):
         if not checkpoints:

@@ -24,7 +24,7 @@ from mmseg_uvpt.acceleration.cuda_graphs import (
 from mmseg_uvpt.acceleration.frozen import FrozenLinear
 from mmseg_uvpt.acceleration.window_attention import _windows_of
 
-_WITHOUT_DRAWS = {'backbone.staged.drop_path_rate': 0.0, 'decode_head.dropout_ratio': 0.0}
+_WITHOUT_DRAWS = {'backbone.drop_path_rate': 0.0, 'decode_head.dropout_ratio': 0.0}
 
 
 class Noisy(nn.Module):
@@ -92,7 +92,7 @@ def graphs(monkeypatch):
 @pytest.mark.parametrize(('backbone', 'amp', 'kinds'), [('swin', True, 9), ('mit', False, 8)])
 def test_parts_are_compiled_once_a_kind(backbone, amp, kinds, build, graphs):
     """Not once a block: published backbones have up to 52 of them."""
-    model = build(f'{backbone}-nano_uni-uvpt', {'backbone.staged.depths': (1, 1, 5, 1)}).train()
+    model = build(f'{backbone}-nano_uni-uvpt', {'backbone.depths': (1, 1, 5, 1)}).train()
     accelerate(model)
     view, image = _View(model, 1.0), torch.randn(1, 3, 128, 128)
     found = []
@@ -322,7 +322,7 @@ def test_captured_views_train_alike(backbone, amp, build, labelled, uncompiled):
 @pytest.mark.gpu
 def test_captured_views_draw_anew_in_each_step(build, labelled, uncompiled):
     """Drop path and dropout differ between steps, and a seed gives them again."""
-    model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.5}).cuda().train()
+    model = build('swin-nano_uni-uvpt', {'backbone.drop_path_rate': 0.5}).cuda().train()
     accelerate(model, compile=CompileOptions())
     image = torch.randn(1, 3, 64, 64, device='cuda')
     samples = labelled(torch.randint(0, 19, (1, 64, 64), device='cuda'))

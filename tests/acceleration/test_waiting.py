@@ -117,7 +117,7 @@ def test_a_whole_step_waits_for_nothing(build, labelled, monkeypatch):
 
 @pytest.mark.gpu
 def test_a_whole_step_on_a_gpu_waits_for_nothing(build, labelled):
-    model = build('swin-nano_uni-uvpt', {'backbone.staged.drop_path_rate': 0.3}).cuda().train()
+    model = build('swin-nano_uni-uvpt', {'backbone.drop_path_rate': 0.3}).cuda().train()
     accelerate(model)
     trained = [p for p in model.parameters() if p.requires_grad]
     wrapper = skipped_iterations.FiniteOptimWrapper(torch.optim.AdamW(trained, fused=True))

@@ -58,10 +58,10 @@ GENERALISING = [
 ]
 ADAPTATION = [
     *COMMON,
-    *(f'model.backbone.staged.{option}' for option in SWIN),
+    *(f'model.backbone.{option}' for option in SWIN),
     'optim_wrapper.optimizer.lr=3e-5',
-    'model.backbone.heads=2',
-    'model.backbone.generator_channels=8',
+    'model.tuner.heads=2',
+    'model.tuner.generator_channels=8',
     f'{SCALE}=(64,32)',
     f'{CROP}=(32,32)',
     'default_hooks.label_correction.interval=2',

@@ -35,7 +35,7 @@ def scripts(miniature, finished, source_config, adaptation_config, data_root):
     correction = [
         'default_hooks.label_correction.slope=0.0',  # classes are corrected early and often
         'default_hooks.label_correction.quantile=0.3',
-        'model.backbone.staged.drop_path_rate=0.3',
+        'model.backbone.drop_path_rate=0.3',
     ]
     drop_path = 'model.backbone.drop_path_rate=0.3'
     return {

@@ -19,6 +19,7 @@ from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.models.losses.consistency import mix, prediction_consistency, prompt_consistency
 from mmseg_uvpt.models.losses.entropy import entropy_regulariser
 from mmseg_uvpt.models.segmentors.adaptation import Views
+from mmseg_uvpt.models.tuners.prompts import GENERATORS
 from mmseg_uvpt.ops.lovasz import lovasz_softmax
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,13 +32,13 @@ SWIN = ('embed_dims=8', 'depths=(1,1,1,1)', 'num_heads=(1,1,2,2)')
 HEAD = ('model.decode_head.in_channels=(8,16,32,64)', 'model.decode_head.channels=8')
 SMALL = {
     'adapt': (
-        *(f'model.backbone.staged.{option}' for option in SWIN),
-        *('model.backbone.heads=4', 'model.backbone.generator_channels=8', *HEAD),
+        *(f'model.backbone.{option}' for option in SWIN),
+        *('model.tuner.heads=4', 'model.tuner.generator_channels=8', *HEAD),
     ),
     'source': (*(f'model.backbone.{option}' for option in SWIN), *HEAD),
 }
 SMALL['gta'] = SMALL['source']
-SHRUNK = {'model.backbone.heads', 'model.backbone.generator_channels'}  # by SMALL
+SHRUNK = {'model.tuner.heads', 'model.tuner.generator_channels'}  # by SMALL
 TABLE = (REPOSITORY / 'docs/options.md').read_text()
 ROWS = [
     (option, recipe)
@@ -56,7 +57,10 @@ class Built:
 
     def __init__(self, recipe: str, *options: str):
         init_default_scope('mmseg')
-        self.cfg = resolved(recipe, *SMALL[recipe], *options)
+        small = SMALL[recipe]
+        if any(option.startswith('model.tuner.type') for option in options):  # it has no adapters
+            small = [option for option in small if not option.startswith('model.tuner.')]
+        self.cfg = resolved(recipe, *small, *options)
 
     @functools.cached_property
     def model(self):
@@ -125,10 +129,14 @@ class Built:
         return self.model.backbone.adapters[0].injector.attn
 
 
-def _tuned(built: Built) -> set[str]:
-    """Return the parts of a model that are tuned."""
-    names = [n for n, p in built.model.named_parameters() if p.requires_grad]
-    return {name.partition('.')[0] for name in names}
+def _tuned(built: Built) -> str:
+    """Return whether the source model's backbone is tuned."""
+    backbone = built.model.backbone.staged
+    return 'all' if all(p.requires_grad for p in backbone.parameters()) else 'prompts'
+
+
+def _generator(built: Built) -> str:
+    return {kind: name for name, kind in GENERATORS.items()}[type(built.model.backbone.generator)]
 
 
 def _drop_paths(part: torch.nn.Module) -> list[float]:
@@ -205,14 +213,16 @@ FOUND = {
     f'{STEPS}.RandomFlip.prob': lambda b: b.step('RandomFlip').prob,
     f'{STEPS}.PhotoMetricDistortion.hue_delta': lambda b: b.step('PhotoMetricDistortion').hue_delta,
     f'{STEPS}.PhotoMetricDistortion': lambda b: b.step('PhotoMetricDistortion'),
-    'model.tune': lambda b: 'head' if _tuned(b) == {'decode_head', 'scale_weights'} else _tuned(b),
-    'model.backbone.staged.drop_path_rate': lambda b: max(_drop_paths(b.model.backbone.adapters)),
+    'model.tuner.type': lambda b: type(b.model.backbone).__name__,
+    'model.tuner.tune': _tuned,
+    'model.tuner.generator': _generator,
+    'model.tuner.interactors': lambda b: {1: 'first', 4: 'each'}[len(b.model.backbone.adapters)],
     'model.backbone.drop_path_rate': lambda b: max(_drop_paths(b.model.backbone)),
     'model.decode_head.dropout_ratio': lambda b: b.model.decode_head.dropout.p,
-    'model.backbone.heads': lambda b: b.attention().heads,
-    'model.backbone.points': lambda b: b.attention().points,
-    'model.backbone.generator_channels': lambda b: b.model.backbone.generator.stem[0].out_channels,
-    'model.backbone.add_level_embedding': lambda b: b.model.backbone.level_embedding.requires_grad,
+    'model.tuner.heads': lambda b: b.attention().heads,
+    'model.tuner.points': lambda b: b.attention().points,
+    'model.tuner.generator_channels': lambda b: b.model.backbone.generator.stem[0].out_channels,
+    'model.tuner.add_level_embedding': lambda b: b.model.backbone.level_embedding.requires_grad,
     'model.entropy_weight': lambda b: _weight(b, 'entropy'),
     'model.prediction_weight': lambda b: _weight(b, 'prediction'),
     'model.prompt_weight': lambda b: _weight(b, 'prompt'),

@@ -12,6 +12,7 @@ from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, published, test, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
+from mmseg_uvpt.models.tuners.prompts import Prompts
 
 SCRIPTS = {
     'pretrain.py': (pretrain, 'configs/pretrain/sss_swin-b_gta5.py'),
@@ -20,7 +21,7 @@ SCRIPTS = {
     'generate_pseudo_label.py': (generate_pseudo_label, None),
 }
 DEFAULTS = {  # what may be named and stands in no recipe
-    'model': signature(UniUVPT).parameters,
+    'model': {**signature(UniUVPT).parameters, **signature(Prompts).parameters},
     'randomness': signature(Runner.set_randomness).parameters,
 }
 OPTIONS = [(script, option) for script in SCRIPTS for option in published.OPTIONS[script]]

@@ -44,7 +44,7 @@ def adaptation(tmp_path, adaptation_config, finished, place) -> list[str]:
         *(f'train_cfg.max_iters={ITERATIONS}', 'train_cfg.val_interval=4'),
         'train_dataloader.batch_size=1',
         *(f'{correction}.slope=0.0', f'{correction}.quantile=0.3'),
-        'model.backbone.staged.drop_path_rate=0.3',
+        'model.backbone.drop_path_rate=0.3',
     ]
 
 

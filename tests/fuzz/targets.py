@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'robustness'))
 import damages
 import readers
 
-from mmseg_uvpt.checkpoints.loading import fit, is_prompted, state_dict_of
-from mmseg_uvpt.checkpoints.names import name_in_staged_backbone, to_ours, to_released
+from mmseg_uvpt.checkpoints.loading import fit, state_dict_of
+from mmseg_uvpt.checkpoints.names import is_adapted, names_in_source, to_ours, to_released
 from mmseg_uvpt.errors import UserError
 
 _LONGEST = 1 << 20  # bytes of a chunk that are looked at
@@ -188,9 +188,8 @@ def _translate(checkpoint: dict) -> None:
             for leave_one_out in (False, True):
                 ours = to_ours(dict(state), prompted, leave_one_out)
                 to_released(ours)
-                is_prompted(ours)
-        for name in state:
-            name_in_staged_backbone(name)
+                is_adapted(ours)
+        names_in_source(state)
         for kind in ('source', 'uni-uvpt'):
             with contextlib.suppress(UserError):
                 fit(readers.model(kind), state, 'the file')

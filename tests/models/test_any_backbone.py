@@ -1,22 +1,15 @@
 """What an adaptation promises whatever its frozen backbone is."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 from backbone_configs import BY_NAME, PLAIN
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS
+from small_models import SIZE, make, step
 
-import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.acceleration.accelerate import accelerate
 from mmseg_uvpt.checkpoints.loading import load_source_model
 from mmseg_uvpt.ops import backends
-
-SEGMENTOR = Path(__file__).resolve().parents[2] / 'configs/_base_/models/segmentor.py'
-SIZE = 64, 96
 
 
 @pytest.fixture(params=BY_NAME)
@@ -25,43 +18,10 @@ def staged(request) -> dict:
     return request.param
 
 
-def make(staged: dict, prompted: bool = True):
-    """Return an adapted model, or its source model, with random weights that let all count."""
-    init_default_scope('mmseg')
-    torch.manual_seed(0)
-    widths = [feature.shape[1] for feature in MODELS.build(staged)(torch.randn(2, 3, *SIZE))]
-    described = Config.fromfile(SEGMENTOR).model.to_dict()
-    described['decode_head'] |= dict(in_channels=widths, channels=16, dropout_ratio=0.0)
-    described['backbone'] = staged
-    if staged['type'] == 'TimmViT':
-        neck = dict(type='Feature2Pyramid', embed_dim=widths[0], norm_cfg=dict(type='BN'))
-        described['neck'] = neck
-    if prompted:
-        prompts = dict(type='PromptedBackbone', heads=None, generator_channels=8)
-        described |= dict(type='UniUVPT', backbone=dict(prompts, staged=staged))
-        described['view_scales'] = (1.0, 0.75)
-    torch.manual_seed(0)
-    model = MODELS.build(described)
-    torch.nn.init.normal_(model.decode_head.conv_seg.weight)
-    for adapter in model.backbone.adapters if prompted else ():
-        torch.nn.init.normal_(adapter.injector.gamma, std=0.1)
-        for part in (adapter.extractor, adapter.injector):  # no sample on the edge of a pixel
-            torch.nn.init.normal_(part.attn.sampling.weight, std=0.02)
-    return model.train()
-
-
 @pytest.fixture
 def batch(labelled):
     torch.manual_seed(1)
     return torch.randn(2, 3, *SIZE), labelled(torch.randint(0, 19, (2, *SIZE)))
-
-
-def step(model, batch) -> tuple[torch.Tensor, dict]:
-    """Return the loss and the gradients."""
-    torch.manual_seed(2)
-    loss = model.parse_losses(model(*batch, mode='loss'))[0]
-    loss.backward()
-    return loss.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 
 
 def test_frozen_is_frozen(staged, batch):
@@ -89,7 +49,7 @@ def test_where_all_is_tuned_norms_follow(staged, batch):
 
 
 def test_a_source_model_is_taken_whole(staged, tmp_path):
-    source = make(staged, prompted=False)
+    source = make(staged, tuner=None)
     torch.save({'state_dict': source.state_dict()}, tmp_path / 'source.pth')
     model = make(staged)
     torch.nn.init.zeros_(model.decode_head.conv_seg.weight)

@@ -4,14 +4,5 @@ _base_ = 'mit-nano_source.py'
 model = dict(
     type='UniUVPT',
     source_checkpoint=None,  # the demo names it
-    tune='prompts',
-    backbone=dict(
-        _delete_=True,
-        type='PromptedBackbone',
-        staged=_base_.model.backbone,
-        heads=4,
-        points=4,
-        generator_channels=16,
-        add_level_embedding=False,
-    ),
+    tuner=dict(type='Prompts', heads=4, points=4, generator_channels=16, add_level_embedding=False),
 )

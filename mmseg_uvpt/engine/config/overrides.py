@@ -7,6 +7,9 @@ from mmengine.config.config import DELETE_KEY
 
 from mmseg_uvpt.errors import UserError
 
+# whose arguments are those of its type: another type takes none of them over
+_TYPE_OF_ITS_OWN = ('model.tuner',)
+
 
 def merge_options(cfg: Config, options: Iterable[str]) -> dict[str, object]:
     """Put ``key=value`` texts into a config, in place.
@@ -121,6 +124,9 @@ def _change(cfg: Config, key: str, value: object) -> dict[str, object]:
                 f'--cfg-options {key}: {name} is {node!r}, which has no entries; {cure}'
             )
     _check_kind(key, node, value)
+    above, _, last = key.rpartition('.')
+    if above in _TYPE_OF_ITS_OWN and last == 'type' and node != value:
+        changes[f'{above}.{DELETE_KEY}'] = True
     return changes
 
 

@@ -11,6 +11,7 @@ from typing import get_type_hints
 from mmengine.config import Config
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.tuners.version_0_1 import as_written_now, option_as_written_now
 
 # what stood at the top level in version 0.1
 MOVED = (
@@ -83,17 +84,21 @@ def uvpt_config(cfg: Config) -> UvptConfig:
 
 
 def translate(cfg: Config) -> None:
-    """Put entries of version 0.1 under ``cfg.uvpt``, in place."""
+    """Put entries of version 0.1 where they are now, in place."""
     for name in MOVED:
         if name in cfg:
             cfg.merge_from_dict({f'uvpt.{name}': cfg.pop(name)})
     if 'low_memory' in (cfg.get('model') or {}):
         cfg.merge_from_dict({'uvpt.low_memory': cfg.model.pop('low_memory')})
+    if 'model' in cfg and isinstance(cfg.model, dict):
+        cfg.model = as_written_now(cfg.model)
 
 
 def translate_options(options: Iterable[str]) -> list[str]:
-    """Return ``key=value`` texts with the keys of version 0.1 under ``uvpt``."""
-    return [
-        f'uvpt.{option}' if option.partition('=')[0].partition('.')[0] in MOVED else option
-        for option in options
-    ]
+    """Return ``key=value`` texts with the keys of version 0.1 where they are now."""
+    translated = []
+    for option in options:
+        key, equals, value = option.partition('=')
+        key = f'uvpt.{key}' if key.partition('.')[0] in MOVED else option_as_written_now(key)
+        translated.append(key + equals + value)
+    return translated

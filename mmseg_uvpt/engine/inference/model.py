@@ -10,14 +10,15 @@ from torch import nn
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
-from mmseg_uvpt.checkpoints.loading import fit, is_prompted, load_file, state_dict_of
-from mmseg_uvpt.checkpoints.names import to_ours
+from mmseg_uvpt.checkpoints.loading import fit, load_file, state_dict_of
+from mmseg_uvpt.checkpoints.names import is_adapted
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import of_model
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 from mmseg_uvpt.ops.backends import check_forced
 
-_SHARED = ('data_preprocessor', 'neck', 'decode_head', 'train_cfg', 'test_cfg')
+_SHARED = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'train_cfg', 'test_cfg')
 
 
 def source_model(cfg: Config, checkpoint: str) -> nn.Module:
@@ -61,9 +62,9 @@ def _build(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
     init_default_scope('mmseg')
     state_dict = state_dict_of(loaded, checkpoint)
     described = cfg.model
-    if 'staged' in described.backbone and not is_prompted(to_ours(state_dict, prompted=True)):
+    if issubclass(MODELS.get(described.type), AdaptedSegmentor) and not is_adapted(state_dict):
         described = {key: described[key] for key in _SHARED if key in described}
-        described |= {'type': 'SourceSegmentor', 'backbone': cfg.model.backbone.staged}
+        described['type'] = 'SourceSegmentor'
     model = MODELS.build(described)
     model.load_state_dict(fit(model, state_dict, f'checkpoint {checkpoint}'), strict=False)
     return model.eval().requires_grad_(False)  # makes more of it cheaper

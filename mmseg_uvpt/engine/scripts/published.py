@@ -24,6 +24,7 @@ _TRAINING = {
     '--diff_seed': '--cfg-options randomness.diff_rank_seed=True',
 }
 _HOOK = '--cfg-options default_hooks.label_correction'
+_ABLATION = '(nothing read it; it is --cfg-options model.tuner'
 _LR = '--cfg-options optim_wrapper'
 OPTIONS = {
     'pretrain.py': {
@@ -46,8 +47,8 @@ OPTIONS = {
         '--log-freq N': '--cfg-options default_hooks.logger.interval={}',
         '--lr VALUE': f'{_LR}.optimizer.lr={{}}',
         '--prompt-lr-mult VALUE': f'{_LR}.paramwise_cfg.lr_mult.prompts={{}}',
-        '--freeze-backbone': 'leave it out, that is the default (--cfg-options model.tune=all '
-        'trains the backbone too)',
+        '--freeze-backbone': 'leave it out, that is the default (--cfg-options '
+        'model.tuner.tune=all trains the backbone too)',
         '--curve-update-interval N': f'{_HOOK}.interval={{}}',
         '--IoU-queue-length N': f'{_HOOK}.queue_length={{}}',
         '--slope-diff-threshold VALUE': f'{_HOOK}.slope={{}}',
@@ -59,11 +60,11 @@ OPTIONS = {
         '--no-feature-consistency-loss': '--cfg-options model.prompt_weight=0',
         '--prediction-consistency-loss-weight VALUE': '--cfg-options model.prediction_weight={}',
         '--no-prediction-consistency-loss': '--cfg-options model.prediction_weight=0',
-        '--singlescale-stem': _UNREAD,
-        '--no-level-embedding': _UNREAD,
-        '--no-stem': _UNREAD,
-        '--no-PG': _UNREAD,
-        '--single-PI': _UNREAD,
+        '--singlescale-stem': f'{_ABLATION}.generator=single_scale)',
+        '--no-level-embedding': f'{_ABLATION}.add_level_embedding=False)',
+        '--no-stem': f'{_ABLATION}.generator=convolutions)',
+        '--no-PG': f'{_ABLATION}.generator=learned)',
+        '--single-PI': f'{_ABLATION}.interactors=first)',
     },
     'test.py': {
         **_ALL,

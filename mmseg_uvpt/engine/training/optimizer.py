@@ -7,22 +7,32 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-# what `lr_mult` can name, and the beginnings of the names of its parameters
-GROUPS = {
-    'prompts': ('backbone.generator.', 'backbone.level_embedding', 'backbone.adapters.'),
-    'head': ('decode_head', 'neck'),  # all of them, where there are several
-    'scale_weights': ('scale_weights',),
-}
+from mmseg_uvpt.models.tuners.tuner import Tuner
+
+# what `lr_mult` can name; the prompts are whatever the tuner adds, which may be nothing
+GROUPS = ('prompts', 'head', 'scale_weights')
 PARAMWISE = ('lr_mult', 'custom_keys', 'norm_decay_mult')
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
+def group_of(model: nn.Module, name: str) -> str | None:
+    """Return the group of `GROUPS` that a segmentor's parameter belongs to, if any."""
+    if name.startswith(('decode_head', 'neck')):  # all heads, where there are several
+        return 'head'
+    if name.startswith('scale_weights'):
+        return 'scale_weights'
+    backbone = getattr(model, 'backbone', None)
+    inner = name.removeprefix('backbone.')
+    return 'prompts' if isinstance(backbone, Tuner) and backbone.is_added(inner) else None
+
+
 class _Factor(NamedTuple):
-    """A factor of the learning rate of the parameters whose names begin with ``start``.
+    """A factor of the learning rate of a group's parameters, or of those that a name begins.
 
     ``entry`` is where it stands in ``paramwise_cfg``.
     """
 
+    group: str | None
     start: str
     lr_mult: float
     entry: str
@@ -54,7 +64,12 @@ class FewGroupsConstructor(DefaultOptimWrapperConstructor):
         for prefix, part in module.named_modules():
             is_norm = isinstance(part, _NORMS)
             for name, parameter in part.named_parameters(prefix, recurse=False):
-                matching = [factor for factor in factors if name.startswith(factor.start)]
+                group = group_of(module, name)
+                matching = [
+                    factor
+                    for factor in factors
+                    if (factor.group == group if factor.group else name.startswith(factor.start))
+                ]
                 entries = {factor.entry for factor in matching}
                 used |= entries
                 if len({entry.partition('.')[0] for entry in entries}) > 1:
@@ -70,6 +85,8 @@ class FewGroupsConstructor(DefaultOptimWrapperConstructor):
                 rates = (self.base_lr * lr_mult, self.base_wd * decay)
                 groups.setdefault(rates, []).append(parameter)
         unused = {factor.entry for factor in factors} - used
+        if isinstance(getattr(module, 'backbone', None), Tuner):
+            unused -= {'lr_mult.prompts'}
         if unused:
             raise ValueError(
                 f'paramwise_cfg: the model has no parameter for {", ".join(sorted(unused))}'
@@ -87,10 +104,10 @@ class FewGroupsConstructor(DefaultOptimWrapperConstructor):
                         'read. A key with dots stands in a config file only; on a command line '
                         f'there is paramwise_cfg.lr_mult.NAME, one of {", ".join(GROUPS)}'
                     )
-                found.append(_Factor(key, options.get('lr_mult', 1), f'custom_keys.{key}'))
+                found.append(_Factor(None, key, options.get('lr_mult', 1), f'custom_keys.{key}'))
         for group, factor in (self.paramwise_cfg.get('lr_mult') or {}).items():
             if factor is not None:
-                found += [_Factor(start, factor, f'lr_mult.{group}') for start in GROUPS[group]]
+                found.append(_Factor(group, '', factor, f'lr_mult.{group}'))
         for factor in found:
             if not isinstance(factor.lr_mult, int | float):
                 raise ValueError(f'{factor.entry}: {factor.lr_mult!r} is no number')

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -9,9 +10,8 @@ from torch import Tensor, nn
 
 from mmseg_uvpt.models.losses.consistency import mix
 from mmseg_uvpt.models.segmentors.source import Segmentor
+from mmseg_uvpt.models.tuners.version_0_1 import as_written_now
 from mmseg_uvpt.ops.resizing import resized
-
-TUNED = ('prompts', 'head', 'all')
 
 
 class View(NamedTuple):
@@ -62,15 +62,18 @@ class AdaptedSegmentor(Segmentor):
     where it follows the student.
 
     Args:
-        source_checkpoint: source model that a training starts from; who trains loads it.
-        tune: what is trained: ``'prompts'`` (prompts, head, scale weights), ``'head'`` or
-            ``'all'``. Frozen parts still run in train mode, drop path included, but
+        backbone: config of the source model's backbone.
+        tuner: config of a `Tuner`, what is trained of the backbone or beside it. Head and scale
+            weights are trained, too. Frozen parts still run in train mode, drop path included, but
             for their batch norms.
+        source_checkpoint: source model that a training starts from; who trains loads it.
         view_scales: sizes of the views; the first one is trained on the labels.
-        **kwargs: of mmseg's `EncoderDecoder`; the backbone is a `PromptedBackbone`.
+        tune: of version 0.1, see `version_0_1`.
+        **kwargs: of mmseg's `EncoderDecoder`.
 
     Raises:
-        ValueError: ``tune`` is none of the three; the head has a single class; a view has no size.
+        ValueError: the tuner does not fit the backbone; the head has a single class; a view has no
+            size.
     """
 
     uses_features = False
@@ -79,25 +82,28 @@ class AdaptedSegmentor(Segmentor):
 
     def __init__(
         self,
+        backbone: dict,
+        tuner: dict | None = None,
         source_checkpoint: str | None = None,
-        tune: str = 'prompts',
         view_scales: Sequence[float] = (1.0, 0.5, 2.0),
+        tune: str | None = None,
         **kwargs,
     ):
-        if tune not in TUNED:
-            raise ValueError(f'tune={tune!r}: must be one of {", ".join(TUNED)}')
         if not view_scales or min(view_scales) <= 0:
             raise ValueError(f'view_scales={view_scales}: must be numbers above 0')
-        super().__init__(**kwargs)
+        given = {'backbone': backbone, 'tuner': tuner} | ({'tune': tune} if tune else {})
+        backbone, tuner = itemgetter('backbone', 'tuner')(as_written_now(given))
+        super().__init__(
+            backbone={'type': 'Prompts', **(tuner or {}), 'staged': backbone}, **kwargs
+        )
         if self.num_classes < 2:
             raise ValueError(f'{self.num_classes} class: of a single one nothing is uncertain')
         self.source_checkpoint = source_checkpoint
         self.view_scales = tuple(view_scales)
         self.scale_weights = nn.Parameter(torch.ones(len(self.view_scales)))
-        if tune != 'all':
-            self.backbone.staged.requires_grad_(False)
-        if tune == 'head':
-            self.backbone.requires_grad_(False)
+        if not self.backbone.tunes_head:
+            for part in [self.decode_head, *([self.neck] if self.with_neck else [])]:
+                part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'AdaptedSegmentor':
         """Set the mode; batch norms that are frozen stay in eval mode, as their buffers stay."""

@@ -1,58 +1,83 @@
-"""A staged backbone with a prompt adapter before the blocks of each stage."""
+"""The method's way of tuning: a prompt adapter before the blocks of each stage."""
 
 from itertools import pairwise
 
 import torch
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_uvpt.models.prompts import ablations
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.prompts.generator import STRIDES, PromptGenerator
 from mmseg_uvpt.models.prompts.interactor import LEVELS
+from mmseg_uvpt.models.tuners.tuner import Tuner
 from mmseg_uvpt.ops.resizing import padded, resized
 from mmseg_uvpt.ops.tokens import Size, map_view
 
+GENERATORS = {
+    'pyramid': PromptGenerator,
+    'single_scale': ablations.SingleScale,
+    'convolutions': ablations.Convolutions,
+    'learned': ablations.Learned,
+}
+INTERACTORS = ('each', 'first')
+TUNED = ('prompts', 'head', 'all')
 
-@MODELS.register_module()
-class PromptedBackbone(BaseModule):
+
+@MODELS.register_module(name=['Prompts', 'PromptedBackbone'])  # the second of version 0.1
+class Prompts(Tuner):
     """Owns one staged backbone, one prompt generator and one prompt adapter a stage.
 
     Args:
-        staged: config of the staged backbone.
+        staged: config of the source model's backbone.
         heads: attention heads of the adapters; None for the most that each width allows.
         points: samples a head takes from each level.
         generator_channels: width of the prompt generator's stem.
         add_level_embedding: add the level embedding to the pyramid. The released MiT models hold
             one that they never add; their scores depend on that.
+        generator: what makes the pyramid: ``'pyramid'``, or of the ablations ``'single_scale'``,
+            ``'convolutions'`` (no stem) or ``'learned'`` (no generator).
+        interactors: before ``'each'`` stage, or as ablation before the ``'first'`` alone.
+        tune: ``'prompts'`` and head; ``'all'``: the source model, too, as the published launcher
+            does; ``'head'``: the head beside prompts as they were made.
+
+    Raises:
+        ValueError: an argument is none of these; the backbone has no stages.
     """
 
     def __init__(
         self,
         staged: dict,
-        heads: int | None = 16,
+        heads: int | None = None,
         points: int = 4,
         generator_channels: int = 64,
         add_level_embedding: bool = True,
+        generator: str = 'pyramid',
+        interactors: str = 'each',
+        tune: str = 'prompts',
     ):
-        super().__init__()
-        self.staged = MODELS.build(staged)
+        super().__init__(staged)
+        _require('generator', generator, GENERATORS)
+        _require('interactors', interactors, INTERACTORS)
+        _require('tune', tune, TUNED)
         widths = self.staged.widths
-        self.generator = PromptGenerator(widths[0], generator_channels)
+        self.generator = GENERATORS[generator](widths[0], generator_channels)
         self.level_embedding = nn.Parameter(torch.empty(LEVELS, widths[0]).normal_())
         self.level_embedding.requires_grad_(add_level_embedding)
         self.add_level_embedding = add_level_embedding
         ratios = [b // a for a, b in pairwise(self.staged.strides)]
         nexts = [*zip(widths[1:], ratios, strict=True), (None, 1)]
+        if interactors == 'first':
+            nexts = nexts[-1:]
         how = {'heads': heads, 'points': points, 'drop_path': self.staged.drop_path_rate}
         self.adapters = nn.ModuleList(
             PromptAdapter(width, *following, **how)
-            for width, following in zip(widths, nexts, strict=True)
+            for width, following in zip(widths, nexts, strict=interactors == 'each')
         )
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the feature map of each stage for images (B, 3, H, W) of any size."""
-        return self.features_and_prompts(image)[0]
+        if tune == 'all':
+            self.staged.requires_grad_(True)
+        elif tune == 'head':
+            self.requires_grad_(False)
 
     def features_and_prompts(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return feature map and prompt, both (B, widths[i], h_i, w_i), of each stage i."""
@@ -64,12 +89,13 @@ class PromptedBackbone(BaseModule):
                 for level, embedding in zip(pyramid, self.level_embedding, strict=True)
             ]
         features, prompts, x, before = [], [], image, self.staged.prefix_tokens
-        for stage, adapter in enumerate(self.adapters):
+        for stage in range(len(self.staged.widths)):
             tokens, size = self.staged.enter(stage, x)
             prefix, tokens = tokens[:, :before], tokens[:, before:]
             if stage == 0 and self.staged.strides[0] != STRIDES[1]:
                 pyramid = around(size, pyramid)
-            tokens, pyramid = adapter(tokens, size, pyramid)
+            if stage < len(self.adapters):
+                tokens, pyramid = self.adapters[stage](tokens, size, pyramid)
             prompts.append(map_view(tokens, size))
             tokens = torch.cat([prefix, tokens], dim=1) if before else tokens
             tokens = self.staged.blocks(stage, tokens, size)
@@ -82,3 +108,8 @@ def around(size: Size, pyramid: list[Tensor]) -> list[Tensor]:
     """Resize the levels (B, C, h, w) of a pyramid to 2, 1 and 0.5 times a size, rounded up."""
     sizes = [[2 * n for n in size], size, [-(-n // 2) for n in size]]
     return [resized(x, s, align_corners=False) for x, s in zip(pyramid, sizes, strict=True)]
+
+
+def _require(name: str, value: str, known: object) -> None:
+    if value not in known:
+        raise ValueError(f'{name}={value!r}: must be one of {", ".join(known)}')

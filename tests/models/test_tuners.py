@@ -1,0 +1,225 @@
+"""What every way of tuning promises, over the families of backbones that it fits."""
+
+import copy
+
+import pytest
+import torch
+from backbone_configs import OURS, PLAIN
+from small_models import PROMPTS, SIZE, make, step
+from torch import nn
+
+from mmseg_uvpt.acceleration.accelerate import accelerate
+from mmseg_uvpt.checkpoints.export import join, split
+from mmseg_uvpt.checkpoints.loading import load_file, load_source_model
+from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.tuners.version_0_1 import as_written_now
+from mmseg_uvpt.ops import backends
+
+VIT = dict(PLAIN, model='vit_tiny_patch16_224', img_size=64)
+CNN = dict(type='TimmEfficientNet', model='tf_efficientnet_lite0')
+BACKBONES = {'swin': OURS['swin'], 'mit': OURS['mit'], 'vit': VIT, 'cnn': CNN}
+TUNERS = {
+    'prompts': PROMPTS,
+    'prompts-all': dict(PROMPTS, tune='all'),
+    'single-scale': dict(PROMPTS, generator='single_scale'),
+    'convolutions': dict(PROMPTS, generator='convolutions'),
+    'learned': dict(PROMPTS, generator='learned'),
+    'first': dict(PROMPTS, interactors='first'),
+    'head': dict(type='Head'),
+    'all': dict(type='All'),
+    'norm': dict(type='Norm'),
+    'bias': dict(type='Bias'),
+    'statistics': dict(type='Statistics'),
+}
+WHOLE = ('prompts-all', 'all')  # these tune the source model's backbone as a whole
+NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
+WITHOUT = ('head', 'all', 'norm', 'bias', 'statistics')  # add no parameter
+COMPUTED = ('relative_position_index', 'num_batches_tracked')  # always in the small file
+STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
+FAST = {('mit', 'single-scale'), ('mit', 'norm'), ('vit', 'statistics')}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(
+            (backbone, tuner),
+            id=f'{backbone}-{tuner}',
+            marks=() if (backbone, tuner) in FAST else pytest.mark.slow,
+        )
+        for backbone in BACKBONES
+        for tuner in TUNERS
+    ]
+)
+def pair(request) -> tuple[str, str]:
+    """Names of a backbone and a tuner."""
+    return request.param
+
+
+@pytest.fixture
+def batch(labelled):
+    torch.manual_seed(1)
+    return torch.randn(2, 3, *SIZE), labelled(torch.randint(0, 19, (2, *SIZE)))
+
+
+def adapted(pair, begun: bool = True):
+    return make(BACKBONES[pair[0]], TUNERS[pair[1]], begun)
+
+
+def in_source(model, tuner: str) -> set[str]:
+    """Return what a tuner may change of the source model's backbone."""
+    staged = model.backbone.staged
+    names = {name for name, _ in staged.named_parameters()}
+    if tuner == 'norm':
+        norms = [name for name, part in staged.named_modules() if isinstance(part, NORMS)]
+        names = {name for name in names if name.rpartition('.')[0] in norms}
+    elif tuner == 'bias':
+        names = {name for name in names if name.endswith('bias')}
+    elif tuner not in WHOLE:
+        names = set()
+    return {f'backbone.staged.{name}' for name in names}
+
+
+def trained_once(model, batch) -> dict[str, torch.Tensor]:
+    """Return the gradients of a step that it takes."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    _, gradients = step(model, batch)
+    torch.optim.AdamW(trained, lr=1e-2).step()
+    return gradients
+
+
+def save(model, path) -> None:
+    torch.save({'state_dict': model.state_dict()}, path)
+
+
+def test_it_begins_at_the_source_model(pair, tmp_path):
+    source = make(BACKBONES[pair[0]], tuner=None)
+    save(source, tmp_path / 'source.pth')
+    model = adapted(pair, begun=False)
+    nn.init.zeros_(model.decode_head.conv_seg.weight)
+    load_source_model(model, tmp_path / 'source.pth')
+    image = torch.randn(2, 3, 67, 93)
+    with torch.no_grad():
+        expected, found = (m.eval()(image, mode='tensor') for m in (source, model))
+    if hasattr(model.backbone, 'adapters'):  # gamma begins at 1e-6, as published
+        assert (found - expected).norm() < 1e-4 * expected.norm()
+    else:
+        assert torch.equal(found, expected)
+
+
+def test_what_is_trained(pair, batch):
+    model = adapted(pair)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    gradients = trained_once(model, batch)
+    assert gradients.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
+    changed = {
+        name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    tuned = {n for n in changed if n.rpartition('.')[2] not in STATISTICS}
+    assert {n for n in tuned if n.startswith('backbone.staged.')} == in_source(model, pair[1])
+    assert any(n.startswith('decode_head.') for n in tuned) == (pair[1] != 'statistics')
+    assert {'decode_head.fuse_layer.bottleneck.bn.running_mean', 'scale_weights'} <= changed
+    counts = parameter_counts(model)
+    added = {n: p.numel() for n, p in model.named_parameters() if is_added(n)}
+    assert counts.prompts == sum(added.values())
+    assert bool(counts.prompts) == (pair[1] not in WITHOUT)
+    assert counts.trainable == sum(gradient.numel() for gradient in gradients.values())
+
+
+def is_added(name: str) -> bool:
+    return name.startswith('backbone.') and not name.startswith('backbone.staged.')
+
+
+def test_accelerated_it_has_the_same_numbers(pair, batch):
+    plain = adapted(pair)
+    fast = copy.deepcopy(plain)
+    accelerate(fast, low_memory=True)
+    with backends.forced('reference'):
+        loss, gradients = step(plain, batch)
+    found, others = step(fast, batch)
+    torch.testing.assert_close(found, loss, rtol=1e-5, atol=1e-5)
+    assert others.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        assert (others[name] - gradient).norm() <= 1e-2 * gradient.norm() + 1e-6, name
+
+
+def test_its_small_file_holds_only_what_it_changed(pair, batch, tmp_path):
+    source = make(BACKBONES[pair[0]], tuner=None)
+    save(source, tmp_path / 'source.pth')
+    model = adapted(pair)
+    load_source_model(model, tmp_path / 'source.pth')
+    trained_once(model, batch)
+    save(model, tmp_path / 'adapted.pth')
+    if pair[1] in WHOLE:
+        with pytest.raises(UserError, match='tuned as a whole'):
+            split(tmp_path / 'adapted.pth', tmp_path / 'source.pth')
+        return
+    small = split(tmp_path / 'adapted.pth', tmp_path / 'source.pth')
+    torch.save(small, tmp_path / 'small.pth')
+    weights = {n for n in small['state_dict'] if n.rpartition('.')[2] not in COMPUTED}
+    fixed = {n for n, p in model.named_parameters() if not p.requires_grad and not is_added(n)}
+    assert not weights & fixed
+    whole = join(tmp_path / 'small.pth', tmp_path / 'source.pth')['state_dict']
+    assert list(whole) == list(model.state_dict())
+    assert all(torch.equal(whole[n], tensor) for n, tensor in model.state_dict().items())
+
+
+def test_a_step_more_after_a_checkpoint_is_the_same(pair, batch, tmp_path):
+    """All of a tuner's state lies in the checkpoint."""
+    model = adapted(pair)
+    trained_once(model, batch)
+    save(model, tmp_path / 'iter_1.pth')
+    other = adapted(pair, begun=False)
+    other.load_state_dict(load_file(tmp_path / 'iter_1.pth')['state_dict'])
+    model.zero_grad()
+    (loss, gradients), (same, others) = step(model, batch), step(other, batch)
+    assert torch.equal(loss, same)
+    assert all(torch.equal(gradient, others[name]) for name, gradient in gradients.items())
+
+
+@pytest.mark.parametrize(
+    ('old', 'tune'), [({}, 'prompts'), ({'tune': 'head'}, 'head'), ({'tune': 'all'}, 'all')]
+)
+def test_configs_of_version_0_1(old, tune):
+    staged = OURS['mit']
+    prompted = dict(type='PromptedBackbone', staged=staged, heads=2, generator_channels=8)
+    before = dict(type='UniUVPT', backbone=prompted, **old)
+    now = as_written_now(before)
+    assert now['backbone'] == staged
+    assert now['tuner'] == {'type': 'Prompts', 'heads': 2, 'generator_channels': 8, **old}
+    assert as_written_now(now) == now
+    assert before['backbone'] == prompted
+
+
+def test_a_config_of_version_0_1_that_inherits_from_one_of_now():
+    base = dict(backbone=dict(OURS['mit']), tuner=dict(type='Prompts', points=4))
+    merged = {**base, 'backbone': {**OURS['mit'], 'heads': 2, 'staged': {'depths': (2,) * 4}}}
+    now = as_written_now(merged)
+    assert now['backbone'] == {**OURS['mit'], 'depths': (2,) * 4}
+    assert now['tuner'] == {'type': 'Prompts', 'points': 4, 'heads': 2}
+    merged['backbone']['staged'] = {'_delete_': True, 'type': 'TimmConvNeXt'}
+    assert as_written_now(merged)['backbone'] == {'type': 'TimmConvNeXt'}
+    theirs = dict(backbone=dict(type='Theirs', heads=3), tuner=dict(type='Head'))
+    assert as_written_now(theirs) == theirs
+
+
+RESNET = dict(type='ResNet', depth=18, norm_cfg=dict(type='BN'), norm_eval=False)
+
+
+@pytest.mark.parametrize('tuner', ['Head', 'All', 'Norm', 'Bias', 'Statistics'])
+def test_any_backbone_of_mmseg_can_be_tuned_so(tuner, batch):
+    model = make(RESNET, dict(type=tuner))
+    before = copy.deepcopy(model.backbone.state_dict())
+    trained_once(model, batch)
+    changed = {n for n, x in model.backbone.state_dict().items() if not torch.equal(x, before[n])}
+    if tuner in ('Head', 'Statistics'):
+        assert not changed
+    else:
+        assert {n for n in changed if n.rpartition('.')[2] not in STATISTICS}
+
+
+def test_what_cannot_be_prompted_says_what_can_be_done():
+    with pytest.raises(ValueError, match=r"ResNet is none: tuner=dict\(type='Head'\) tunes"):
+        make(RESNET, PROMPTS)
+    with pytest.raises(ValueError, match="generator='none': must be one of pyramid, single_scale"):
+        make(OURS['mit'], dict(PROMPTS, generator='none'))
