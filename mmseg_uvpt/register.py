@@ -38,4 +38,7 @@ import mmseg_uvpt.models.losses.cross_entropy
 import mmseg_uvpt.models.segmentors.source
 import mmseg_uvpt.models.segmentors.source_gta
 import mmseg_uvpt.models.segmentors.uni_uvpt
-import mmseg_uvpt.models.tuners.prompts  # noqa: F401
+import mmseg_uvpt.models.tuners.adaptformer
+import mmseg_uvpt.models.tuners.lora
+import mmseg_uvpt.models.tuners.prompts
+import mmseg_uvpt.models.tuners.rein  # noqa: F401

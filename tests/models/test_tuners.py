@@ -31,13 +31,24 @@ TUNERS = {
     'norm': dict(type='Norm'),
     'bias': dict(type='Bias'),
     'statistics': dict(type='Statistics'),
+    'lora': dict(type='LoRA', rank=4),
+    'adaptformer': dict(type='AdaptFormer', hidden=4),
+    'rein': dict(type='Rein', tokens=5, rank=2),
 }
 WHOLE = ('prompts-all', 'all')  # these tune the source model's backbone as a whole
 NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
 WITHOUT = ('head', 'all', 'norm', 'bias', 'statistics')  # add no parameter
 COMPUTED = ('relative_position_index', 'num_batches_tracked')  # always in the small file
 STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
-FAST = {('mit', 'single-scale'), ('mit', 'norm'), ('vit', 'statistics')}
+NOT_FOR = {('cnn', 'lora'), ('cnn', 'adaptformer')}
+FAST = {
+    ('mit', 'lora'),
+    ('swin', 'adaptformer'),
+    ('vit', 'rein'),
+    ('mit', 'single-scale'),
+    ('mit', 'norm'),
+    ('vit', 'statistics'),
+}
 
 
 @pytest.fixture(
@@ -49,10 +60,13 @@ FAST = {('mit', 'single-scale'), ('mit', 'norm'), ('vit', 'statistics')}
         )
         for backbone in BACKBONES
         for tuner in TUNERS
+        if (backbone, tuner) not in NOT_FOR
     ]
 )
 def pair(request) -> tuple[str, str]:
     """Names of a backbone and a tuner."""
+    if request.param[1] == 'lora':
+        pytest.importorskip('peft')
     return request.param
 
 
@@ -120,8 +134,11 @@ def test_what_is_trained(pair, batch):
     assert any(n.startswith('decode_head.') for n in tuned) == (pair[1] != 'statistics')
     assert {'decode_head.fuse_layer.bottleneck.bn.running_mean', 'scale_weights'} <= changed
     counts = parameter_counts(model)
-    added = {n: p.numel() for n, p in model.named_parameters() if is_added(n)}
-    assert counts.prompts == sum(added.values())
+    assert counts.prompts == sum(
+        parameter.numel()
+        for name, parameter in model.backbone.named_parameters()
+        if not name.startswith('staged.') or '.lora_' in name
+    )
     assert bool(counts.prompts) == (pair[1] not in WITHOUT)
     assert counts.trainable == sum(gradient.numel() for gradient in gradients.values())
 
@@ -177,6 +194,17 @@ def test_a_step_more_after_a_checkpoint_is_the_same(pair, batch, tmp_path):
     assert all(torch.equal(gradient, others[name]) for name, gradient in gradients.items())
 
 
+@pytest.mark.slow
+def test_it_compiles_without_a_break(pair):
+    backbone = adapted(pair).backbone.eval()
+    image = torch.randn(2, 3, *SIZE)
+    compiled = torch.compile(backbone, backend='eager', fullgraph=True)
+    with torch.no_grad():
+        for expected, found in zip(backbone(image), compiled(image), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch._dynamo.reset()
+
+
 @pytest.mark.parametrize(
     ('old', 'tune'), [({}, 'prompts'), ({'tune': 'head'}, 'head'), ({'tune': 'all'}, 'all')]
 )
@@ -216,6 +244,14 @@ def test_any_backbone_of_mmseg_can_be_tuned_so(tuner, batch):
         assert not changed
     else:
         assert {n for n in changed if n.rpartition('.')[2] not in STATISTICS}
+
+
+def test_tuners_that_do_not_fit_a_backbone():
+    with pytest.raises(ValueError, match='InvertedResidual has no linear feed-forward layer'):
+        make(CNN, TUNERS['adaptformer'])
+    pytest.importorskip('peft')
+    with pytest.raises(ValueError, match=r'no linear layer called qkv or .* such as \(fc1,fc2\)'):
+        make(CNN, TUNERS['lora'])
 
 
 def test_what_cannot_be_prompted_says_what_can_be_done():

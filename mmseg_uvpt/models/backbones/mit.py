@@ -3,7 +3,7 @@
 Written from the paper; parameters are named as in SegFormer's weight files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -168,10 +168,8 @@ class StagedMiT(StagedBackbone):
     def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:
         return getattr(self, f'patch_embed{stage + 1}')(x)
 
-    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
-        for block in getattr(self, f'block{stage + 1}'):
-            tokens = block(tokens, size)
-        return tokens
+    def layers(self, stage: int) -> Iterable[nn.Module]:
+        return getattr(self, f'block{stage + 1}')
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         # unlike in Swin, the next stage embeds the map as it is after this norm

@@ -1,10 +1,11 @@
 """What a backbone must offer so that prompt adapters can be put between its stages."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_uvpt.ops.resizing import padded
 from mmseg_uvpt.ops.tokens import Size
@@ -15,7 +16,8 @@ class StagedBackbone(BaseModule):
 
     A subclass sets ``widths``, the channels of each stage; and where they differ from those below
     ``strides``, of each stage's map; ``patch``, of which multiples images are padded to;
-    ``prefix_tokens``, how many tokens come before those of the map; and ``drop_path_rate``, the
+    ``prefix_tokens``, how many tokens come before those of the map; ``channels_first``, whether its
+    `layers` compute maps (B, C, height, width); and ``drop_path_rate``, the
     stochastic depth of its last block, which extractors take over.
 
     ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` names an ImageNet classifier, which who
@@ -27,6 +29,7 @@ class StagedBackbone(BaseModule):
     strides: tuple[int, ...] = (4, 8, 16, 32)
     patch: int = 1
     prefix_tokens: int = 0
+    channels_first: bool = False
     drop_path_rate: float = 0.0
     classifier_parts: tuple[str, ...] = ('head.',)
     output_norms: tuple[str, ...] = ()
@@ -40,9 +43,15 @@ class StagedBackbone(BaseModule):
             tuple: tokens (B, prefix_tokens + height * width, widths[stage]) and (height, width).
         """
 
-    @abstractmethod
+    def layers(self, stage: int) -> Iterable[nn.Module]:
+        """Return the blocks of a stage in their order; tuners add to what they compute."""
+        return ()
+
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
-        """Run the transformer blocks of a stage on its tokens; the shape stays the same."""
+        """Run the blocks of a stage on its tokens; the shape stays the same."""
+        for layer in self.layers(stage):
+            tokens = layer(tokens, size)
+        return tokens
 
     @abstractmethod
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Any]:

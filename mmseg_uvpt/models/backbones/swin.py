@@ -1,5 +1,7 @@
 """Swin Transformer (Liu et al., ICCV 2021) as a staged backbone, on mmseg's."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from mmseg.models.backbones.swin import ShiftWindowMSA, SwinTransformer, WindowMSA
@@ -109,10 +111,8 @@ class StagedSwin(StagedBackbone, SwinTransformer):
         tokens, size = self.patch_embed(x)
         return self.drop_after_pos(tokens), size
 
-    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
-        for block in self.stages[stage].blocks:
-            tokens = block(tokens, size)
-        return tokens
+    def layers(self, stage: int) -> Iterable[nn.Module]:
+        return self.stages[stage].blocks
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, tuple[Tensor, Size]]:
         # the next stage merges the tokens as they are before this norm

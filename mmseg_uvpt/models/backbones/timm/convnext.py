@@ -3,9 +3,11 @@
 DINOv3's ConvNeXts are of this family, too.
 """
 
+from collections.abc import Iterable
+
 from mmseg.registry import MODELS
 from timm.models.convnext import ConvNeXt
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
 from mmseg_uvpt.ops.tokens import Size, as_map, as_tokens
@@ -16,10 +18,14 @@ class TimmConvNeXt(TimmBackbone):
     """A ConvNeXt of timm, which computes maps."""
 
     kinds = (ConvNeXt,)
+    channels_first = True
 
     def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:
         x = self.net.stages[stage].downsample(x if stage else self.net.stem(x))
         return as_tokens(x), (x.shape[2], x.shape[3])
+
+    def layers(self, stage: int) -> Iterable[nn.Module]:
+        return self.net.stages[stage].blocks
 
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
         return as_tokens(self.net.stages[stage].blocks(as_map(tokens, size)))

@@ -1,8 +1,10 @@
 """EfficientNet-Lite (Tan and Le, ICML 2019, without squeeze and excitation) of timm: a CNN."""
 
+from collections.abc import Iterable
+
 from mmseg.registry import MODELS
 from timm.models.efficientnet import EfficientNet
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
 from mmseg_uvpt.ops.tokens import Size, as_map, as_tokens
@@ -21,6 +23,7 @@ class TimmEfficientNet(TimmBackbone):
     """
 
     kinds = (EfficientNet,)
+    channels_first = True
     classifier = ('conv_head', 'bn2', 'classifier')
 
     def __init__(self, *args, **kwargs):
@@ -33,8 +36,11 @@ class TimmEfficientNet(TimmBackbone):
         x = self.net.blocks[ENTRY[stage]][0](x)
         return as_tokens(x), (x.shape[2], x.shape[3])
 
+    def layers(self, stage: int) -> Iterable[nn.Module]:
+        return self.net.blocks[ENTRY[stage]][1:]
+
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
-        return as_tokens(self.net.blocks[ENTRY[stage]][1:](as_map(tokens, size)))
+        return as_tokens(self.layers(stage)(as_map(tokens, size)))
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         feature = as_map(tokens, size)

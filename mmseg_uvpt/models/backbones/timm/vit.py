@@ -4,12 +4,13 @@ AugReg and DeiT (Steiner et al., 2021; Touvron et al., ICML 2021), CLIP and SigL
 with registers and without, and, of timm's `Eva`, EVA-02 and DINOv3's ViTs.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from mmseg.registry import MODELS
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
 from mmseg_uvpt.ops.tokens import Size, as_map
@@ -49,12 +50,14 @@ class TimmViT(TimmBackbone):
         x = self.net._pos_embed(x)
         return self.net.norm_pre(x[0] if isinstance(x, tuple) else x), size
 
+    def layers(self, stage: int) -> Iterable[nn.Module]:
+        return self.net.blocks[self.ends[stage - 1] if stage else 0 : self.ends[stage]]
+
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
         rope = getattr(self.net, 'rope', None)
         how = {} if rope is None else {'rope': rope.get_embed(shape=size)}
-        begin = self.ends[stage - 1] if stage else 0
-        for block in self.net.blocks[begin : self.ends[stage]]:
-            tokens = block(tokens, **how)
+        for layer in self.layers(stage):
+            tokens = layer(tokens, **how)
         return tokens
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, tuple[Tensor, Size]]:
