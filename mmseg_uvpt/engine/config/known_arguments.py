@@ -98,7 +98,12 @@ def types_called(name: object) -> list[Callable]:
         return [name]
     if not isinstance(name, str):
         return []
-    found = [registry.get(name) for registry in _REGISTRIES]
+    if '.' in name:  # it has a scope, or says where to import it from
+        found = [registry.get(name) for registry in _REGISTRIES]
+    else:  # `get` tries to import a module of this name, a hundred times slower
+        for registry in _REGISTRIES:
+            registry.import_from_location()
+        found = [registry.module_dict.get(name) for registry in _REGISTRIES]
     return list(dict.fromkeys(kind for kind in found if callable(kind)))
 
 
