@@ -32,8 +32,6 @@ ITERATIONS = 30
 TRAIN = [f'aachen/aachen_{i}' for i in range(6)]
 
 COMMON = [
-    f'train_cfg.max_iters={ITERATIONS}',
-    f'default_hooks.checkpoint.interval={ITERATIONS}',
     'model.decode_head.in_channels=(8,16,32,64)',
     'model.decode_head.channels=8',
     'model.decode_head.dropout_ratio=0.0',
@@ -78,13 +76,21 @@ def main() -> None:
     CURVES.write_text(f'{text}\n')
 
 
-def curves(folder: Path) -> dict[str, dict[str, list[float]]]:
-    """Train in an empty folder; return each recipe's losses by name, a number an iteration."""
+def curves(folder: Path, iterations: int = ITERATIONS) -> dict[str, dict[str, list[float]]]:
+    """Train in an empty folder; return each recipe's losses by name, a number an iteration.
+
+    Rates fall as in a training of ``ITERATIONS``, so that fewer are its first.
+    """
     data = folder / 'data'
     write_data(data)
     standard, generalising = (f'pretrain/{kind}_swin-b_gta5' for kind in ('sss', 'source-gta'))
-    runs = {'sss': run(pretrain.main, standard, folder / 'sss', data, STANDARD)}
-    options = [*GENERALISING, f'train_dataloader.collate_fn.style_dir={data / "style"}']
+    length = [
+        f'train_cfg.max_iters={iterations}',
+        f'default_hooks.checkpoint.interval={iterations}',
+    ]
+    poly = [*length, f'param_scheduler.PolyLR.end={ITERATIONS}']
+    runs = {'sss': run(pretrain.main, standard, folder / 'sss', data, [*STANDARD, *poly])}
+    options = [*GENERALISING, *poly, f'train_dataloader.collate_fn.style_dir={data / "style"}']
     options += write_networks(data)
     with patch('mmseg_uvpt.augmentation.style_images.SIDE', 80):
         work = folder / 'source-gta'
@@ -92,7 +98,8 @@ def curves(folder: Path) -> dict[str, dict[str, list[float]]]:
     files = ['--source-checkpoint', str(write_source(data, standard))]
     files += ['--pseudo-label-dir', str(data / 'pseudo'), '--foreign-labels']
     recipe = 'uni_uvpt/sss_swin-b_gta5-to-cityscapes'
-    runs['adaptation'] = run(train.main, recipe, folder / 'adaptation', data, ADAPTATION, files)
+    options = [*ADAPTATION, *length, f'param_scheduler.CosineAnnealingLR.end={ITERATIONS}']
+    runs['adaptation'] = run(train.main, recipe, folder / 'adaptation', data, options, files)
     return runs
 
 
@@ -100,7 +107,7 @@ def run(script, recipe: str, work: Path, data: Path, options: list[str], files=(
     """Run a script; return the losses that its checkpoint has noted."""
     places = ['--work-dir', str(work), '--data-root', str(data), *files, '--no-validate']
     script([str(CONFIGS / f'{recipe}.py'), *places, '--cfg-options', *options])
-    state = torch.load(work / f'iter_{ITERATIONS}.pth', weights_only=True)
+    state = torch.load(next(work.glob('iter_*.pth')), weights_only=True)
     scalars = state['message_hub']['log_scalars']
     return {
         name.removeprefix('train/'): [float(f'{value:.7g}') for value in values.tolist()]
