@@ -39,6 +39,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope='session', autouse=True)
+def no_layout():
+    """Spare the layout of config texts, 0.3 s each, of which a run has six."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
+        yield
+
+
 @pytest.fixture(scope='session')
 def hear_ctrl_c() -> Callable[[], None]:
     """The ``preexec_fn`` of a process that is to be interrupted as from a terminal.

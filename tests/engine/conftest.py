@@ -78,11 +78,10 @@ def write_frame(image: Path, label: Path | None, seed: int) -> None:
 def no_waiting():
     """Spare what takes long in a run of a second.
 
-    The layout of config texts (0.3 s each), the wait for workers that failed (5 s), and the two
-    collections of garbage that mmengine asks for when it makes data sets.
+    The wait for workers that failed (5 s), and the two collections of garbage that mmengine asks
+    for when it makes data sets.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
         patch.setattr('mmengine.dataset.base_dataset.gc', SimpleNamespace(collect=int))
         patch.setattr('torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.1)
         yield

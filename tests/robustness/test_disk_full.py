@@ -18,11 +18,6 @@ from mmseg_uvpt.files import write_json
 BALLAST = 'ballast'
 
 
-@pytest.fixture(autouse=True)
-def _quick_config_texts(monkeypatch):
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
-
-
 @contextlib.contextmanager
 def _small_file_system(folder: Path) -> Iterator[Path]:
     """Mount 8 MB of memory on a folder."""

@@ -231,8 +231,6 @@ def tiny(here, monkeypatch) -> list[str]:
         torch.save({'state_dict': model.state_dict(), 'meta': {}}, file)
     monkeypatch.setattr(attempt, '_spawn', InThisProcess)
     monkeypatch.setattr('mmseg_uvpt.sweep.local._STEP', 0.01)
-    # a second a script
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
     return ['--config-root', 'c', '--data_url', 'cs', '--train_url', 'w']
 
 
