@@ -103,6 +103,12 @@ def test_adapted_model(adapted, device, parity_weights):
     assert relative(resized[:, :, ::4, ::4], expected['seg_logits']) < MAPS[device]
 
 
+@pytest.mark.parametrize(
+    'adapted',
+    [BACKBONES[0], pytest.param(BACKBONES[1], marks=pytest.mark.slow)],
+    indirect=True,
+    ids=lambda p: p[1],
+)
 @pytest.mark.usefixtures('attention')
 def test_training(adapted, device, labelled, parity_weights):
     model, expected, _ = adapted
