@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = 'mmseg_uvpt'
 FILES = sorted(REPOSITORY.glob(f'{PACKAGE}/**/*.py'))
 MODELS_MAY = (
-    *('mmcv', 'mmengine', 'mmseg', 'numpy', 'timm', 'torch', 'torchvision'),
+    *('mmcv', 'mmengine', 'mmseg', 'numpy', 'peft', 'timm', 'torch', 'torchvision'),
     *('mmseg_uvpt.models', 'mmseg_uvpt.ops'),
 )
 ABOVE_ENGINE = ('engine', 'sweep', 'demo')

@@ -12,21 +12,38 @@ from mmseg_uvpt.checkpoints.loading import load_source_model
 from mmseg_uvpt.ops import backends
 
 
-@pytest.fixture(params=BY_NAME)
+@pytest.fixture(scope='module', params=BY_NAME)
 def staged(request) -> dict:
     """The config of a staged backbone."""
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def batch(labelled):
     torch.manual_seed(1)
     return torch.randn(2, 3, *SIZE), labelled(torch.randint(0, 19, (2, *SIZE)))
 
 
-def test_frozen_is_frozen(staged, batch):
+@pytest.fixture(scope='module')
+def made(staged):
+    """An adapted model; not to be changed."""
+    return make(staged)
+
+
+@pytest.fixture
+def model(made):
+    """An adapted model of the test's own."""
+    return copy.deepcopy(made)
+
+
+@pytest.fixture(scope='module')
+def stepped(made, batch):
+    """The loss and the gradients of a step of it."""
+    return step(copy.deepcopy(made), batch)
+
+
+def test_frozen_is_frozen(model, batch):
     """No parameter and no buffer of the backbone changes; all of the rest is tuned."""
-    model = make(staged)
     before = copy.deepcopy(model.backbone.staged.state_dict())
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(trained.values())
@@ -39,8 +56,7 @@ def test_frozen_is_frozen(staged, batch):
     assert model.decode_head.fuse_layer.bottleneck.bn.num_batches_tracked > 0  # the head's are its
 
 
-def test_where_all_is_tuned_norms_follow(staged, batch):
-    model = make(staged)
+def test_where_all_is_tuned_norms_follow(model, batch):
     model.backbone.staged.requires_grad_(True)
     model.train()
     norms = [m for m in model.backbone.staged.modules() if hasattr(m, 'num_batches_tracked')]
@@ -48,10 +64,9 @@ def test_where_all_is_tuned_norms_follow(staged, batch):
     assert all(norm.num_batches_tracked > 0 for norm in norms)
 
 
-def test_a_source_model_is_taken_whole(staged, tmp_path):
+def test_a_source_model_is_taken_whole(staged, model, tmp_path):
     source = make(staged, tuner=None)
     torch.save({'state_dict': source.state_dict()}, tmp_path / 'source.pth')
-    model = make(staged)
     torch.nn.init.zeros_(model.decode_head.conv_seg.weight)
     load_source_model(model, tmp_path / 'source.pth')
     for name, tensor in source.state_dict().items():
@@ -59,12 +74,11 @@ def test_a_source_model_is_taken_whole(staged, tmp_path):
         assert torch.equal(model.state_dict()[ours], tensor), name
 
 
-def test_accelerated_it_has_the_same_numbers(staged, batch):
-    plain = make(staged)
-    fast = copy.deepcopy(plain)
-    accelerate(fast)
+def test_accelerated_it_has_the_same_numbers(made, model, batch):
     with backends.forced('reference'):
-        loss, gradients = step(plain, batch)
+        loss, gradients = step(model, batch)
+    fast = copy.deepcopy(made)
+    accelerate(fast)
     found, others = step(fast, batch)
     torch.testing.assert_close(found, loss, rtol=1e-5, atol=1e-5)
     assert others.keys() == gradients.keys()
@@ -72,11 +86,9 @@ def test_accelerated_it_has_the_same_numbers(staged, batch):
         assert (others[name] - gradient).norm() <= 1e-2 * gradient.norm() + 1e-6, name
 
 
-def test_in_half_precision_it_stays_close(staged, batch):
-    plain = make(staged)
-    fast = copy.deepcopy(plain)
-    accelerate(fast, amp=True)
-    (loss, _), (found, gradients) = step(plain, batch), step(fast, batch)
+def test_in_half_precision_it_stays_close(model, stepped, batch):
+    accelerate(model, amp=True)
+    (loss, _), (found, gradients) = stepped, step(model, batch)
     torch.testing.assert_close(found, loss, rtol=2e-2, atol=1e-2)
     assert all(gradient.isfinite().all() for gradient in gradients.values())
 
@@ -94,14 +106,14 @@ def test_a_padded_image_is_cut_to_what_it_shows(patch):
         torch.testing.assert_close(cut, x[..., : cut.shape[2], :])
 
 
-def test_a_seed_gives_one_model(staged, batch):
-    (loss, _), (same, _) = (step(make(staged), batch) for _ in range(2))
+def test_a_seed_gives_one_model(staged, stepped, batch):
+    (loss, _), (same, _) = stepped, step(make(staged), batch)
     assert torch.equal(loss, same)
 
 
 @pytest.mark.slow
-def test_it_compiles_without_a_break(staged, batch):
-    backbone = make(staged).backbone.eval()
+def test_it_compiles_without_a_break(model, batch):
+    backbone = model.backbone.eval()
     compiled = torch.compile(backbone, backend='eager', fullgraph=True)
     with torch.no_grad():
         for expected, found in zip(backbone(batch[0]), compiled(batch[0]), strict=True):

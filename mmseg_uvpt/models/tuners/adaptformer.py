@@ -63,9 +63,7 @@ class AdaptFormer(Tuner):
                 feed_forward.register_forward_hook(bottleneck.add)
                 self.bottlenecks.append(bottleneck)
         if not self.bottlenecks:
-            raise ValueError(
-                f'{type(self.staged).__name__} has no blocks with a feed-forward layer'
-            )
+            raise ValueError(f'{type(self.staged).__name__} does not name its layers')
 
     def init_weights(self) -> None:
         """Initialise the backbone, and begin at the source model."""
