@@ -34,6 +34,7 @@ import mmseg_uvpt.models.backbones.timm.pvt
 import mmseg_uvpt.models.backbones.timm.swin
 import mmseg_uvpt.models.backbones.timm.vit
 import mmseg_uvpt.models.decode_heads.daformer
+import mmseg_uvpt.models.decode_heads.linear_segformer
 import mmseg_uvpt.models.losses.cross_entropy
 import mmseg_uvpt.models.segmentors.source
 import mmseg_uvpt.models.segmentors.source_gta

@@ -168,7 +168,7 @@ def test_window_attention_is_mmsegs(size, shift):
 
 def test_reduced_attention_is_softmax_attention():
     torch.manual_seed(0)
-    layer = mit.ReducedAttention(16, heads=4, reduction=2).eval()
+    layer = mit.ReducedAttention(16, heads=4, reduction=2, eps=1e-5).eval()
     tokens = torch.randn(2, 6 * 8, 16)
     reduced = layer.norm(layer.sr(as_map(tokens, (6, 8))).flatten(2).transpose(1, 2))
     q = layer.q(tokens).view(2, 48, 4, 4)

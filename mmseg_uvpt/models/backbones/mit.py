@@ -14,18 +14,14 @@ from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.models.prompts.interactor import init_layer
 from mmseg_uvpt.ops.tokens import Size, as_map, as_tokens
 
-# two different eps: the weight files were trained with them, and each shows in the features
-BLOCK_EPS = 1e-6
-EMBEDDING_EPS = 1e-5
-
 
 class OverlapPatchEmbed(nn.Module):
     """Overlapping patches by a strided convolution (section 3.1)."""
 
-    def __init__(self, in_channels: int, dim: int, kernel: int, stride: int):
+    def __init__(self, in_channels: int, dim: int, kernel: int, stride: int, eps: float):
         super().__init__()
         self.proj = nn.Conv2d(in_channels, dim, kernel, stride, kernel // 2)
-        self.norm = nn.LayerNorm(dim, eps=EMBEDDING_EPS)
+        self.norm = nn.LayerNorm(dim, eps=eps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Size]:
         x = self.proj(x)
@@ -35,7 +31,7 @@ class OverlapPatchEmbed(nn.Module):
 class ReducedAttention(nn.Module):
     """Self-attention whose keys and values are taken at a lower resolution (equation 2)."""
 
-    def __init__(self, dim: int, heads: int, reduction: int):
+    def __init__(self, dim: int, heads: int, reduction: int, eps: float):
         super().__init__()
         self.heads = heads
         self.q = nn.Linear(dim, dim)
@@ -44,7 +40,7 @@ class ReducedAttention(nn.Module):
         self.reduction = reduction
         if reduction > 1:
             self.sr = nn.Conv2d(dim, dim, reduction, reduction)
-            self.norm = nn.LayerNorm(dim, eps=EMBEDDING_EPS)
+            self.norm = nn.LayerNorm(dim, eps=eps)
 
     def forward(self, tokens: Tensor, size: Size) -> Tensor:
         batch, count, dim = tokens.shape
@@ -100,13 +96,22 @@ class StochasticDepth(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block."""
+    """Pre-norm transformer block; ``reduced_eps`` is of the norm within the attention."""
 
-    def __init__(self, dim: int, heads: int, reduction: int, mlp_ratio: float, drop_path: float):
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        reduction: int,
+        mlp_ratio: float,
+        drop_path: float,
+        eps: float,
+        reduced_eps: float,
+    ):
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=BLOCK_EPS)
-        self.attn = ReducedAttention(dim, heads, reduction)
-        self.norm2 = nn.LayerNorm(dim, eps=BLOCK_EPS)
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = ReducedAttention(dim, heads, reduction, reduced_eps)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = MixFFN(dim, int(dim * mlp_ratio))
         self.drop_path = StochasticDepth(drop_path)
 
@@ -132,6 +137,9 @@ class StagedMiT(StagedBackbone):
         reductions: side of the window that is reduced to one key and value, a stage.
         mlp_ratio: hidden width of the feed-forward layers, as a multiple of the stage's width.
         drop_path_rate: stochastic depth of the last block, rising linearly from 0.
+        eps: of the norms of blocks and stages. SegFormer's weight files were trained with this one
+            and the next; other programs have others, and each shows in the features.
+        embedding_eps: of the norms of patch embeddings and of reduced keys and values.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)`` for an ImageNet file.
     """
 
@@ -143,6 +151,8 @@ class StagedMiT(StagedBackbone):
         reductions: tuple[int, ...] = (8, 4, 2, 1),
         mlp_ratio: float = 4,
         drop_path_rate: float = 0.1,
+        eps: float = 1e-6,
+        embedding_eps: float = 1e-5,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -152,14 +162,14 @@ class StagedMiT(StagedBackbone):
         in_channels = 3
         for i, dim in enumerate(widths):
             kernel, stride = (3, 2) if i else (7, 4)
+            how = (num_heads[i], reductions[i], mlp_ratio)
             blocks = nn.ModuleList(
-                Block(dim, num_heads[i], reductions[i], mlp_ratio, next(rates))
-                for _ in range(depths[i])
+                Block(dim, *how, next(rates), eps, embedding_eps) for _ in range(depths[i])
             )
-            embed = OverlapPatchEmbed(in_channels, dim, kernel, stride)
+            embed = OverlapPatchEmbed(in_channels, dim, kernel, stride, embedding_eps)
             self.add_module(f'patch_embed{i + 1}', embed)
             self.add_module(f'block{i + 1}', blocks)
-            self.add_module(f'norm{i + 1}', nn.LayerNorm(dim, eps=BLOCK_EPS))
+            self.add_module(f'norm{i + 1}', nn.LayerNorm(dim, eps=eps))
             in_channels = dim
 
     def init_random(self) -> None:

@@ -6,6 +6,7 @@ DINOv3's ConvNeXts are of this family, too.
 from collections.abc import Iterable
 
 from mmseg.registry import MODELS
+from timm.layers import LayerNorm2d
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
@@ -15,10 +16,23 @@ from mmseg_uvpt.ops.tokens import Size, as_map, as_tokens
 
 @MODELS.register_module()
 class TimmConvNeXt(TimmBackbone):
-    """A ConvNeXt of timm, which computes maps."""
+    """A ConvNeXt of timm, which computes maps.
+
+    Args:
+        model: timm's name of it.
+        stage_norms: whether each feature map is normalised, as segmentors of the paper have it;
+            timm's model, and so its files, lack these norms.
+        **kwargs: of `TimmBackbone`.
+    """
 
     kinds = (ConvNeXt,)
     channels_first = True
+    output_norms = ('stage_norms.',)
+
+    def __init__(self, model: str, stage_norms: bool = False, **kwargs):
+        super().__init__(model, **kwargs)
+        norms = map(LayerNorm2d, self.widths) if stage_norms else ()
+        self.stage_norms = nn.ModuleList(norms)
 
     def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:
         x = self.net.stages[stage].downsample(x if stage else self.net.stem(x))
@@ -32,5 +46,7 @@ class TimmConvNeXt(TimmBackbone):
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         feature = as_map(tokens, size)
+        if self.stage_norms:
+            return self.stage_norms[stage](feature), feature
         last = stage == len(self.widths) - 1
         return self.net.norm_pre(feature) if last else feature, feature
