@@ -1,0 +1,159 @@
+"""What is written of a source model: its checkpoint, its config, and that of an adaptation."""
+
+import os
+from collections.abc import Iterable
+from keyword import iskeyword
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
+
+from mmseg_uvpt.checkpoints.reading import write_file
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import refuse_to_replace, write_whole
+from mmseg_uvpt.importing.mmseg_config import plain_values
+from mmseg_uvpt.importing.source_model import SourceModel
+from mmseg_uvpt.shipped import CHECKOUT, shipped
+
+WIDTH = 100  # of a line
+LEARNING_RATES = {'StagedMiT': 4e-6}  # of the published recipes, as is the next
+LEARNING_RATE = 6e-6
+
+
+class Files(NamedTuple):
+    """Paths of the checkpoint, of the source model's config and of the adaptation's."""
+
+    checkpoint: Path
+    source: Path
+    adaptation: Path
+
+    @classmethod
+    def of(cls, source: SourceModel, folder: Path) -> 'Files':
+        """Return where a source model's files are written, under the name of what it is read of."""
+        path = Path(source.origin).resolve()
+        name = path.name if path.is_dir() else path.stem
+        target = 'to-cityscapes' if source.is_cityscapes else 'adaptation'
+        files = (f'{name}.pth', f'{name}.py', f'{name}_{target}.py')
+        return cls(*(folder / file for file in files))
+
+    @property
+    def labels(self) -> str:
+        """The folder of its pseudo labels, below that of Cityscapes."""
+        return f'pretrain/{self.checkpoint.stem}/train'
+
+    def refuse_to_replace(self, inputs: Iterable[Path], force: bool) -> None:
+        """Raise a `UserError` where one exists, unless ``force``, or is an input."""
+        inputs = list(inputs)
+        for path in self:
+            refuse_to_replace(path, inputs, force)
+
+
+def write(source: SourceModel, model: nn.Module, files: Files) -> None:
+    """Write all three.
+
+    Args:
+        source: what was read.
+        model: the segmentor that `source_model.build` makes of it.
+        files: their paths.
+
+    Raises:
+        UserError: the config holds more than plain values; a file could not be written.
+    """
+    texts = {
+        files.source: source_config(source, files),
+        files.adaptation: adaptation_config(source, files),
+    }
+    meta = {'dataset_meta': source.named()}
+    write_file({'meta': meta, 'state_dict': model.state_dict()}, files.checkpoint)
+    for path, text in texts.items():
+        with write_whole(path, 'w') as file:
+            file.write(text)
+
+
+def source_config(source: SourceModel, files: Files) -> str:
+    """Return the text of a config that predicts with the source model and scores it."""
+    bases = ('datasets/cityscapes.py', 'default_runtime.py')
+    entries = {
+        'model': source.model,
+        'val_cfg': {'type': 'InferenceValLoop'},
+        'test_cfg': {'type': 'InferenceTestLoop'},
+    }
+    return _config(f'Source model, imported from {source.origin!r}.', bases, entries, source, files)
+
+
+def adaptation_config(source: SourceModel, files: Files) -> str:
+    """Return the text of a config that adapts the source model to photographs."""
+    bases = ('datasets/cityscapes_adaptation.py', 'schedules/adapt_80k.py')
+    backbone, tuner = source.model['backbone'], {}
+    kind = backbone['type']
+    if source.not_staged:
+        tuner = {'tuner': {'type': 'Head'}}
+    else:
+        backbone = {'type': 'PromptedBackbone', 'staged': backbone, 'heads': None}
+    adapted = {'type': 'UniUVPT', 'source_checkpoint': str(files.checkpoint), **tuner}
+    rate = LEARNING_RATES.get(kind, LEARNING_RATE)
+    labels = f'data/cityscapes/{files.labels}'
+    entries = {
+        'model': {**adapted, **source.model, 'backbone': backbone, 'type': 'UniUVPT'},
+        'optim_wrapper': {'optimizer': {'lr': rate}},
+        'default_hooks': {'label_correction': {'pseudo_label_dir': labels}},
+    }
+    return _config(f'Adaptation of {str(files.checkpoint)!r}.', bases, entries, source, files)
+
+
+def _config(
+    comment: str, bases: tuple[str, ...], entries: dict, source: SourceModel, files: Files
+) -> str:
+    imports = ['mmseg_uvpt.register', *source.imports]
+    entries = {
+        '_base_': [_base(base, files.source.parent) for base in bases],
+        **({'custom_imports': {'imports': imports}} if source.imports else {}),
+        **({} if source.is_cityscapes else {'metainfo': source.named()}),
+        **entries,
+    }
+    lines = [f'{name} = {source_text(value, 0, len(name) + 3)}' for name, value in entries.items()]
+    text = '\n'.join(lines) + '\n'
+    try:
+        same = plain_values(text) == entries
+    except (SyntaxError, ValueError):
+        same = False
+    if not same:
+        raise UserError(
+            f"{source.origin}: the model's config holds more than plain values (numbers, texts, "
+            'lists, dicts), which no config file could be written of'
+        )
+    return f'# {comment}\n{text}'
+
+
+def _base(name: str, folder: Path) -> str:
+    """Return the path of a shipped config: relative, where ``folder`` lies in the repository."""
+    path = shipped('configs/_base_') / name
+    folder = folder.resolve()
+    return os.path.relpath(path, folder) if folder.is_relative_to(CHECKOUT) else str(path)
+
+
+def source_text(value: object, indent: int = 0, before: int = 0) -> str:
+    """Return Python's text of a value: dicts by ``dict()``, an entry a line where one is too long.
+
+    Args:
+        value: of dicts, lists, tuples and constants.
+        indent: of the line that it begins in.
+        before: characters that stand before it there, beside the indent.
+    """
+    if isinstance(value, dict):
+        named = all(str(key).isidentifier() and not iskeyword(key) for key in value)
+        start, end = ('dict(', ')') if named else ('{', '}')
+        parts = [(f'{key}=' if named else f'{key!r}: ', each) for key, each in value.items()]
+    elif isinstance(value, list | tuple):
+        start, end = '[]' if isinstance(value, list) else '()'
+        parts = [('', each) for each in value]
+    else:
+        return repr(value)
+    last = ',' if isinstance(value, tuple) and len(value) == 1 else ''
+    line = ', '.join(f'{name}{source_text(each)}' for name, each in parts)
+    if '\n' not in line and indent + before + len(start + line + last + end) < WIDTH:
+        return f'{start}{line}{last}{end}'
+    lines = [f'{name}{source_text(each, indent + 4, len(name))},' for name, each in parts]
+    return '\n'.join(
+        [start, *(f'{" " * (indent + 4)}{line}' for line in lines), ' ' * indent + end]
+    )

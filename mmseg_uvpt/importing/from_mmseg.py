@@ -1,0 +1,158 @@
+"""A model of mmseg: an `EncoderDecoder`, from its config and its checkpoint."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+from torch import Tensor
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.importing.mmseg_backbones import NotStaged, backbone_as_it_is, staged
+from mmseg_uvpt.importing.mmseg_config import config_within, import_modules, read_config, values_of
+from mmseg_uvpt.importing.source_model import SourceModel, names_of_classes
+from mmseg_uvpt.importing.tensor_names import without
+
+AUXILIARY = 'auxiliary_head'
+SEGMENTORS = ('EncoderDecoder', 'SourceSegmentor')
+_BACKBONE = 'backbone.'
+_OF_CONVNEXT = ('mmpretrain', 'mmcls')  # which a translated backbone does without
+_INPUTS = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr', 'test_cfg')  # of a preprocessor
+
+
+def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceModel:
+    """Read a checkpoint of mmseg 1.x or 0.x.
+
+    Args:
+        checkpoint: its file, which is opened without running any code in it.
+        config: the config file, a program that is run; None for the text within the checkpoint,
+            which is not.
+
+    Raises:
+        UserError: a file cannot be read, or describes something else than one backbone and head.
+    """
+    loaded = load_file(checkpoint)
+    cfg = read_config(config) if config else config_within(loaded, checkpoint)
+    named = (cfg.get('custom_imports') or {}).get('imports') or () if config else ()
+    named = [named] if isinstance(named, str) else list(named)
+    imports = [name for name in named if not name.startswith(_OF_CONVNEXT)]
+    import_modules(imports, config)
+    where = str(config or f'the config within {checkpoint}')
+    model = cfg.get('model')
+    if not isinstance(model, Mapping) or not isinstance(model.get('decode_head'), Mapping):
+        raise UserError(f'{where}: model.decode_head must be one head, for it is adapted')
+    kind = str(model.get('type')).rpartition('.')[2]
+    if kind not in SEGMENTORS:
+        raise UserError(
+            f'{where}: the model is a {kind}; those of one backbone and one head are read, '
+            f'{" and ".join(SEGMENTORS)}'
+        )
+    model = Config(dict(model)).to_dict()  # plain dicts
+    tensors = {
+        name.removeprefix('module.'): tensor
+        for name, tensor in state_dict_of(loaded, checkpoint).items()
+    }
+    reason = None
+    try:
+        backbone, tensors = _staged(model['backbone'], tensors)
+    except NotStaged as error:
+        backbone, reason = _plain_norms(backbone_as_it_is(model['backbone'])), str(error)
+        import_modules(imports := named, config)
+    described = {
+        'type': 'SourceSegmentor',
+        'data_preprocessor': _preprocessor(cfg, where),
+        'backbone': backbone,
+        **{key: _plain_norms(model[key]) for key in ('neck', 'decode_head') if model.get(key)},
+        'test_cfg': model.get('test_cfg') or {'mode': 'whole'},
+    }
+    kept = without(tensors, AUXILIARY)
+    head = described['decode_head']
+    source = SourceModel(
+        origin=str(checkpoint),
+        what=f'{model["backbone"]["type"]} and {head["type"]} of mmseg',
+        model=described,
+        state_dict=kept,
+        classes=names_of_classes(_classes(cfg, loaded), head.get('num_classes', 0)),
+        palette=_meta(loaded).get('palette'),
+        imports=imports,
+        not_staged=reason,
+    )
+    if len(kept) < len(tensors):
+        source.left_out.append(f'{AUXILIARY} ({len(tensors) - len(kept)} tensors)')
+    source.notes += _notes(cfg, described)
+    return source
+
+
+def _staged(described: dict, tensors: dict[str, Tensor]) -> tuple[dict, dict[str, Tensor]]:
+    """Translate the backbone of a segmentor, whose other tensors stay."""
+    within = {k.removeprefix(_BACKBONE): t for k, t in tensors.items() if k.startswith(_BACKBONE)}
+    backbone, within = staged(described, within)
+    renamed = {f'{_BACKBONE}{name}': tensor for name, tensor in within.items()}
+    return backbone, {**renamed, **without(tensors, _BACKBONE)}
+
+
+def _preprocessor(cfg: Config, where: str) -> dict:
+    """Return how images become inputs, of mmseg 1.x or 0.x."""
+    model = cfg.model
+    found = dict(model.get('data_preprocessor') or cfg.get('data_preprocessor') or {})
+    if old := cfg.get('img_norm_cfg'):
+        found = {'mean': old['mean'], 'std': old['std'], 'bgr_to_rgb': old.get('to_rgb', True)}
+    if not found.get('mean') or not found.get('std'):
+        raise UserError(
+            f'{where} has no mean and std of the inputs: state them in model.data_preprocessor'
+        )
+    kept = {key: found[key] for key in _INPUTS if found.get(key)}
+    return {'type': 'SegDataPreProcessor', **kept, 'pad_val': 0, 'seg_pad_val': 255}
+
+
+def _plain_norms(node: object) -> object:
+    """Replace batch norms over several processes, of the same tensors, by those of one.
+
+    ``sync_bn`` of a config turns them into those of several where several train.
+    """
+    if isinstance(node, dict):
+        kind = (
+            {'type': 'BN' if node['type'] == 'SyncBN' else node['type']} if 'type' in node else {}
+        )
+        return kind | {k: _plain_norms(value) for k, value in node.items() if k != 'type'}
+    return [_plain_norms(each) for each in node] if isinstance(node, list | tuple) else node
+
+
+def _meta(loaded: Mapping) -> dict:
+    """Return what a checkpoint says of its classes, by mmengine's names; mmseg 0.x had others."""
+    meta = loaded['meta']
+    found = meta.get('dataset_meta') or {'classes': meta.get('CLASSES')}
+    found = {str(key).lower(): value for key, value in found.items()}
+    palette = found.get('palette', meta.get('PALETTE'))
+    known = isinstance(palette, list | tuple) and len(palette) == len(found.get('classes') or ())
+    return {**found, 'palette': palette if known else None}
+
+
+def _classes(cfg: Config, loaded: Mapping) -> Sequence[str] | None:
+    """Return names: the checkpoint's, else those of the config's data set."""
+    if found := _meta(loaded).get('classes'):
+        return found
+    kind = DATASETS.get(str(cfg.get('dataset_type')))
+    return getattr(kind, 'METAINFO', {}).get('classes')
+
+
+def _notes(cfg: Config, described: dict) -> list[str]:
+    """Say what differs from how mmseg's config predicts."""
+    notes, test_cfg = [], described['test_cfg']
+    if test_cfg.get('mode') == 'slide':
+        window, stride = (' x '.join(map(str, test_cfg[k])) for k in ('crop_size', 'stride'))
+        notes.append(
+            f'predicts by windows of {window}, {stride} apart, as its test_cfg says; an adaptation '
+            "trains on whole crops. test_cfg=dict(mode='whole') is faster"
+        )
+    pipelines = [cfg.get('test_pipeline'), cfg.get('test_dataloader'), cfg.get('data')]
+    for scale in values_of(pipelines, 'scale', 'img_scale'):
+        if isinstance(scale, list | tuple) and tuple(scale) != (1024, 512):
+            notes.append(
+                f'its own tests resize images to {scale[0]} x {scale[1]}, those here to '
+                '1024 x 512: scale of Resize in the pipelines'
+            )
+            break
+    return notes

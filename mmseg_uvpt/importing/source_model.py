@@ -1,0 +1,161 @@
+"""A source model of another program, as one of this project's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+import mmseg_uvpt.models.segmentors.source  # noqa: F401  # which the registry is asked for
+from mmseg_uvpt.checkpoints.loading import fit
+from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
+from mmseg_uvpt.datasets.named_classes import check_names
+from mmseg_uvpt.errors import UserError, first_line
+
+SIDE = 256  # of the image that a model is tried with
+
+
+@dataclass
+class SourceModel:
+    """What is read of a model.
+
+    Attributes:
+        origin: file or folder.
+        what: names of its parts, for people.
+        model: config of a `SourceSegmentor`.
+        state_dict: its tensors, by their names.
+        classes: names, in the order of the head's channels.
+        palette: colours [red, green, blue]; None for those of Pascal VOC.
+        imports: modules that define parts of it.
+        left_out: what of the file is not taken, in words.
+        notes: sentences on what differs from the program it comes from.
+        not_staged: why its backbone cannot be run stage by stage; None where it can.
+    """
+
+    origin: str
+    what: str
+    model: dict
+    state_dict: dict[str, Tensor]
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]] | None = None
+    imports: Sequence[str] = ()
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    not_staged: str | None = None
+
+    @property
+    def is_cityscapes(self) -> bool:
+        """Whether its classes are the 19 of Cityscapes, in order."""
+        return tuple(self.classes) == CLASSES
+
+    def summary(self) -> str:
+        """Return what is to be known of it, a line a matter."""
+        inputs, names = self.model['data_preprocessor'], ', '.join(self.classes)
+        order = 'RGB' if inputs.get('bgr_to_rgb') else 'BGR'
+        about = [
+            ('read', f'{self.origin}: {self.what}'),
+            (
+                'classes',
+                f'{len(self.classes)}: {"those of Cityscapes" if self.is_cityscapes else names}',
+            ),
+            ('mean', f'{_texts(inputs["mean"])} ({order})'),
+            ('deviation', _texts(inputs['std'])),
+            *(('left out', part) for part in self.left_out),
+            *(('note', note) for note in self.notes),
+        ]
+        if not self.is_cityscapes:
+            first = f'0 for {self.classes[0]!r}, 1 for {self.classes[1]!r}'
+            about.append(
+                ('labels', f'those to score with hold {first} and so on (docs/extending.md)')
+            )
+        if self.not_staged:
+            about.append(
+                (
+                    'no prompts',
+                    f'{self.not_staged}. Instead, its head alone can be tuned, as the written '
+                    "config does by model.tuner=dict(type='Head'); or train a source model with a "
+                    'backbone of docs/backbones.md',
+                )
+            )
+        return '\n'.join(f'{name:11}{text}' for name, text in about)
+
+    def named(self) -> dict:
+        """Return classes and, where it has them, colours, as configs name both."""
+        palette = PALETTE if self.is_cityscapes else self.palette
+        return {'classes': list(self.classes)} | (
+            {'palette': [list(colour) for colour in palette]} if palette else {}
+        )
+
+
+def _texts(numbers: Sequence[float]) -> str:
+    return ', '.join(f'{number:g}' for number in numbers)
+
+
+def names_of_classes(found: Sequence[str] | None, number: int) -> tuple[str, ...]:
+    """Return a name for each of a head's classes.
+
+    Args:
+        found: names that come with the model; None, or another number of them, for none.
+        number: of classes.
+
+    Returns:
+        tuple: Cityscapes' own spelling where they are its 19, whatever their case; names that
+        occur twice have the number of their class behind them.
+
+    Raises:
+        UserError: there are fewer than 2 or more than 254.
+    """
+    names = list(map(str, found or ()))
+    if len(names) != number:
+        names = [f'class {i}' for i in range(number)]
+    if tuple(name.lower().replace('_', ' ').replace('-', ' ') for name in names) == CLASSES:
+        return CLASSES
+    names = [name if name not in names[:i] else f'{name} ({i})' for i, name in enumerate(names)]
+    check_names(names, 'the model')
+    if sorted(names) == sorted(CLASSES):
+        first = next(i for i, name in enumerate(names) if name != CLASSES[i])
+        raise UserError(
+            f"the model's classes are those of Cityscapes in another order, id {first} is "
+            f'{names[first]!r} instead of {CLASSES[first]!r}: reorder the rows of its classifier'
+        )
+    return tuple(names)
+
+
+def build(source: SourceModel) -> nn.Module:
+    """Build the segmentor, load its tensors, and have it predict an image.
+
+    Raises:
+        UserError: the tensors do not fit the config, or the model gives no logits.
+    """
+    init_default_scope('mmseg')
+    try:
+        model = MODELS.build(source.model)
+    except Exception as error:
+        raise UserError(
+            f'{source.origin}: its model cannot be built: {type(error).__name__}: '
+            f'{first_line(error)}'
+        ) from error
+    tensors = fit(model, source.state_dict, source.origin)
+    model.load_state_dict(tensors, strict=False)
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = model(torch.zeros(1, 3, SIDE, SIDE), mode='tensor')
+    except Exception as error:
+        raise UserError(
+            f'{source.origin}: its model fails on an image of {SIDE} x {SIDE}: '
+            f'{type(error).__name__}: {first_line(error)}'
+        ) from error
+    head = source.model['decode_head']['type']
+    found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor) or found[:2] != (1, len(source.classes)):
+        raise UserError(
+            f'{source.origin}: {head} gives {found}, not logits (1, {len(source.classes)}, height, '
+            'width) that a class each could be taken from. Heads that classify masks, and those '
+            'that give more than logits, are not adapted'
+        )
+    if not logits.isfinite().all():
+        raise UserError(f'{source.origin}: the model gives no finite numbers')
+    return model
