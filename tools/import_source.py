@@ -47,7 +47,7 @@ def main() -> None:
     files.refuse_to_replace([args.model, *([args.config] if args.config else [])], args.force)
     model = build(source)
     write(source, model, files)
-    print(source.summary())
+    print(source.summary(), flush=True)
     for path in files:
         print(f'{"written":11}{path}')
     root = ['--data-root', args.data_root] if args.data_root else []

@@ -81,14 +81,17 @@ def plain_values(text: str) -> dict:
 
 
 class _Displayed(ast.NodeTransformer):
-    """Turns ``dict(key=value)`` into ``{'key': value}``, which is a literal."""
+    """Turns ``dict(key=value)`` and ``dict({...})`` into ``{...}``, which is a literal."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
+        within = node.args or [ast.Dict([], [])]
+        is_dict = isinstance(node.func, ast.Name) and node.func.id == 'dict'
+        if not is_dict or len(within) > 1 or not isinstance(within[0], ast.Dict):
             return node
         keys = [keyword.arg and ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+        values = [keyword.value for keyword in node.keywords]
+        return ast.Dict([*within[0].keys, *keys], [*within[0].values, *values])
 
 
 def values_of(node: object, *keys: str) -> Iterator[object]:
