@@ -80,12 +80,12 @@ def _swin(config: Mapping, tensors: Tensors) -> tuple[dict, list[int], Tensors]:
     found = {k: t for k, t in found.items() if not k.endswith('relative_position_index')}
     for name, tensor in found.items():
         if '.downsample.' in name:
-            found[name] = _by_channel(tensor)
+            found[name] = in_order_of_mmseg(tensor)
     found = without(found, 'backbone.layernorm.', 'backbone.swin.layernorm.')
     return backbone, [width * 2**i for i in range(STAGES)], found
 
 
-def _by_channel(tensor: Tensor) -> Tensor:
+def in_order_of_mmseg(tensor: Tensor) -> Tensor:
     """Put what patch merging has of 2 x 2 pixels, (..., columns * rows * C), in mmseg's order.
 
     That is channels first, then rows, then columns: (..., C * rows * columns).
