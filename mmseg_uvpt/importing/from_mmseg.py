@@ -12,7 +12,7 @@ from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.mmseg_backbones import NotStaged, backbone_as_it_is, staged
 from mmseg_uvpt.importing.mmseg_config import config_within, import_modules, read_config, values_of
-from mmseg_uvpt.importing.source_model import SourceModel, names_of_classes
+from mmseg_uvpt.importing.source_model import PADDING, SourceModel, names_of_classes
 from mmseg_uvpt.importing.tensor_names import without
 
 AUXILIARY = 'auxiliary_head'
@@ -104,7 +104,7 @@ def _preprocessor(cfg: Config, where: str) -> dict:
             f'{where} has no mean and std of the inputs: state them in model.data_preprocessor'
         )
     kept = {key: found[key] for key in _INPUTS if found.get(key)}
-    return {'type': 'SegDataPreProcessor', **kept, 'pad_val': 0, 'seg_pad_val': 255}
+    return {'type': 'SegDataPreProcessor', **kept, **PADDING}
 
 
 def _plain_norms(node: object) -> object:

@@ -11,7 +11,7 @@ from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object
 from mmseg_uvpt.importing import segformer, upernet
-from mmseg_uvpt.importing.source_model import SourceModel, names_of_classes
+from mmseg_uvpt.importing.source_model import PADDING, SourceModel, names_of_classes
 from mmseg_uvpt.importing.tensor_names import without
 
 CONFIG, INPUTS = 'config.json', 'preprocessor_config.json'
@@ -113,7 +113,7 @@ def _inputs(folder: Path) -> tuple[dict, list[str]]:
             '1024 x 512 and in proportion: scale of Resize in the pipelines'
         )
     how = {'type': 'SegDataPreProcessor', 'mean': mean, 'std': std, 'bgr_to_rgb': True}
-    return {**how, 'pad_val': 0, 'seg_pad_val': 255}, notes
+    return {**how, **PADDING}, notes
 
 
 def _number(value: float, factor: float, folder: Path) -> float:

@@ -15,6 +15,8 @@ from mmseg_uvpt.datasets.named_classes import check_names
 from mmseg_uvpt.errors import UserError, first_line
 
 SIDE = 256  # of the image that a model is tried with
+# of a preprocessor, beside its numbers: a batch is padded to its largest image
+PADDING = {'pad_val': 0, 'seg_pad_val': 255, 'size_divisor': 1}
 
 
 @dataclass

@@ -19,6 +19,7 @@ from mmseg_uvpt.engine.config.resolve import read as read_config
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.config_files import source_text
+from mmseg_uvpt.importing.mmseg_backbones import staged
 from mmseg_uvpt.importing.mmseg_config import plain_values
 from mmseg_uvpt.importing.read import read
 from mmseg_uvpt.importing.source_model import build, names_of_classes
@@ -261,3 +262,26 @@ def test_text_of_values():
     assert plain_values(f'x = {source_text(value)}') == dict(x=value)
     assert source_text(dict(a=[1, 2], b='c')) == "dict(a=[1, 2], b='c')"
     assert max(map(len, source_text(value).splitlines())) <= 103
+
+
+def test_convnext_of_mmpretrain():
+    """Names are those of mmpretrain 1.2, with which features agreed when this was written."""
+    arch = dict(depths=[1, 1, 2, 1], channels=WIDTHS)
+    given = dict(type='mmpretrain.ConvNeXt', arch=arch, out_indices=[0, 1, 2, 3])
+    described, _ = staged(dict(given, gap_before_final_norm=False), {})
+    expected = MODELS.build(described).state_dict()
+    theirs = {}
+    for name, tensor in expected.items():
+        for ours, other in (
+            *((r'^net\.stem', 'downsample_layers.0'), (r'\.mlp\.fc', '.pointwise_conv')),
+            *((r'^net\.stages\.(\d)\.downsample', r'downsample_layers.\1'), (r'^net\.', '')),
+            *((r'\.blocks\.', '.'), ('conv_dw', 'depthwise_conv'), (r'^stage_norms\.', 'norm')),
+        ):
+            name = re.sub(ours, other, name)
+        theirs[name] = (
+            tensor[..., None, None] if 'pointwise' in name and tensor.ndim > 1 else tensor
+        )
+    assert 'downsample_layers.3.1.weight' in theirs
+    assert 'stages.2.1.pointwise_conv2.bias' in theirs
+    _, found = staged(dict(given, gap_before_final_norm=False), theirs)
+    assert {k: t.shape for k, t in found.items()} == {k: t.shape for k, t in expected.items()}
