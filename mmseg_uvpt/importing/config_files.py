@@ -63,7 +63,7 @@ def write(source: SourceModel, model: nn.Module, files: Files) -> None:
         files.source: source_config(source, files),
         files.adaptation: adaptation_config(source, files),
     }
-    meta = {'dataset_meta': source.named()}
+    meta = {} if source.is_numbered else {'dataset_meta': source.named()}
     write_file({'meta': meta, 'state_dict': model.state_dict()}, files.checkpoint)
     for path, text in texts.items():
         with write_whole(path, 'w') as file:

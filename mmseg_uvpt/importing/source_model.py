@@ -18,6 +18,15 @@ SIDE = 256  # of the image that a model is tried with
 # of a preprocessor, beside its numbers: a batch is padded to its largest image
 PADDING = {'pad_val': 0, 'seg_pad_val': 255, 'size_divisor': 1}
 
+_NO_NAMES = (
+    'no names   of the classes are known: put them into metainfo of both configs, or leave '
+    "metainfo out where they are Cityscapes' 19"
+)
+_INSTEAD = (
+    'Instead, its head alone can be tuned, as the written config does by '
+    "model.tuner=dict(type='Head'); or train a source model with a backbone of docs/backbones.md"
+)
+
 
 @dataclass
 class SourceModel:
@@ -52,36 +61,10 @@ class SourceModel:
         """Whether its classes are the 19 of Cityscapes, in order."""
         return tuple(self.classes) == CLASSES
 
-    def summary(self) -> str:
-        """Return what is to be known of it, a line a matter."""
-        inputs, names = self.model['data_preprocessor'], ', '.join(self.classes)
-        order = 'RGB' if inputs.get('bgr_to_rgb') else 'BGR'
-        about = [
-            ('read', f'{self.origin}: {self.what}'),
-            (
-                'classes',
-                f'{len(self.classes)}: {"those of Cityscapes" if self.is_cityscapes else names}',
-            ),
-            ('mean', f'{_texts(inputs["mean"])} ({order})'),
-            ('deviation', _texts(inputs['std'])),
-            *(('left out', part) for part in self.left_out),
-            *(('note', note) for note in self.notes),
-        ]
-        if not self.is_cityscapes:
-            first = f'0 for {self.classes[0]!r}, 1 for {self.classes[1]!r}'
-            about.append(
-                ('labels', f'those to score with hold {first} and so on (docs/extending.md)')
-            )
-        if self.not_staged:
-            about.append(
-                (
-                    'no prompts',
-                    f'{self.not_staged}. Instead, its head alone can be tuned, as the written '
-                    "config does by model.tuner=dict(type='Head'); or train a source model with a "
-                    'backbone of docs/backbones.md',
-                )
-            )
-        return '\n'.join(f'{name:11}{text}' for name, text in about)
+    @property
+    def is_numbered(self) -> bool:
+        """Whether no names of its classes are known."""
+        return tuple(self.classes) == numbers(len(self.classes))
 
     def named(self) -> dict:
         """Return classes and, where it has them, colours, as configs name both."""
@@ -90,9 +73,36 @@ class SourceModel:
             {'palette': [list(colour) for colour in palette]} if palette else {}
         )
 
+    def summary(self) -> str:
+        """Return what is to be known of it, a line a matter."""
+        inputs, first = self.model['data_preprocessor'], self.classes[:2]
+        names = 'those of Cityscapes' if self.is_cityscapes else ', '.join(self.classes)
+        order = 'RGB' if inputs.get('bgr_to_rgb') else 'BGR'
+        lines = [
+            f'read       {self.origin}: {self.what}',
+            f'classes    {len(self.classes)}: {names}',
+            f'mean       {_texts(inputs["mean"])} ({order})',
+            f'deviation  {_texts(inputs["std"])}',
+            *(f'left out   {part}' for part in self.left_out),
+            *(f'note       {note}' for note in self.notes),
+        ]
+        if self.is_numbered:
+            lines.append(_NO_NAMES)
+        if not self.is_cityscapes:
+            ids = f'0 for {first[0]!r}, 1 for {first[1]!r}'
+            lines.append(f'labels     to score with hold {ids} and so on (docs/extending.md)')
+        if self.not_staged:
+            lines.append(f'no prompts {self.not_staged}. {_INSTEAD}')
+        return '\n'.join(lines)
+
 
 def _texts(numbers: Sequence[float]) -> str:
     return ', '.join(f'{number:g}' for number in numbers)
+
+
+def numbers(count: int) -> tuple[str, ...]:
+    """Return names for classes of which none are known."""
+    return tuple(f'class {i}' for i in range(count))
 
 
 def names_of_classes(found: Sequence[str] | None, number: int) -> tuple[str, ...]:
@@ -111,7 +121,7 @@ def names_of_classes(found: Sequence[str] | None, number: int) -> tuple[str, ...
     """
     names = list(map(str, found or ()))
     if len(names) != number:
-        names = [f'class {i}' for i in range(number)]
+        names = list(numbers(number))
     if tuple(name.lower().replace('_', ' ').replace('-', ' ') for name in names) == CLASSES:
         return CLASSES
     names = [name if name not in names[:i] else f'{name} ({i})' for i, name in enumerate(names)]

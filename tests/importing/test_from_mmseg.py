@@ -145,7 +145,9 @@ def test_other_classes_are_named(saved, imported):
     assert files.adaptation.name == 'theirs_adaptation.py'
     for file in files[1:]:
         assert read_config(file).metainfo.classes == list(source.classes)
-    assert "labels     those to score with hold 0 for 'sky', 1 for 'Road'" in source.summary()
+    assert read_file(files.checkpoint)['meta']['dataset_meta']['classes'] == list(source.classes)
+    assert 'no names' not in source.summary()
+    assert "labels     to score with hold 0 for 'sky', 1 for 'Road'" in source.summary()
 
 
 def test_a_checkpoint_of_version_0(saved):
@@ -166,7 +168,9 @@ def test_a_config_file_counts_and_names_its_data_set(saved, tmp_path):
     config.write_text(f"model = {MODEL!r}\ndataset_type = 'PascalVOCDataset'\nstride = 2 * 2\n")
     text = text_of(model=dict(MODEL, type='CascadeEncoderDecoder'))
     _, path = saved(meta=dict(cfg=text))
-    assert read(path, config).classes[0] == 'class 0', 'of 21 classes, not of 19'
+    source = read(path, config)
+    assert source.classes[18] == 'class 18', 'the data set has 21 classes, not 19'
+    assert 'no names   of the classes are known' in source.summary()
     with pytest.raises(UserError, match='the model is a CascadeEncoderDecoder'):
         read(path)
 

@@ -41,6 +41,10 @@ _TIMM |= {
     'dinov3': dict(PLAIN, model='vit_small_patch16_dinov3', img_size=64),
     'eva02': dict(PLAIN, model='eva02_tiny_patch14_224'),
 }
+_IMPORTED = {  # variations that models of other programs have
+    'convnext-norms': dict(_TIMM['convnext'], stage_norms=True),
+    'mit-eps': dict(OURS['mit'], eps=1e-3, embedding_eps=1e-4),
+}
 FAST = ('swin', 'mit', 'convnext', 'vit')
 
 
@@ -52,4 +56,4 @@ def _parameters(described: dict[str, dict]) -> list:
 
 
 TIMM = _parameters(_TIMM)
-BY_NAME = _parameters(OURS | _TIMM)
+BY_NAME = _parameters(OURS | _TIMM | _IMPORTED)
