@@ -33,3 +33,9 @@ minicity_class_weight = [
     *(0.6, 1.7, 0.6, 4.8, 4.1, 2.8, 10.4, 4.0, 1.1, 2.9),
     *(1.1, 3.3, 12.0, 1.1, 2.4, 3.2, 5.2, 9.9, 8.8),
 ]
+
+minicity_collate = dict(  # of source-GtA, with the augmentations that need no downloads
+    type='augmented_collate',
+    augmentations=['fda_random', 'fda_style'],
+    style_dir='data/minicity/style',
+)
