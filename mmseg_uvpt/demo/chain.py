@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmseg_uvpt.demo.backbones import BACKBONES, PRETRAINED
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.shipped import CHECKOUT
-
-STAGES = {'sss': 7, 'gta': 8}  # by kind of source model
 
 Command = tuple[str, ...]
 
@@ -29,7 +28,7 @@ class Settings:
 
     Attributes:
         seed: of the rendered data and of both trainings.
-        backbone: ``'swin'`` or ``'mit'``.
+        backbone: one of `BACKBONES`.
         train_frames: frames of each training set.
         val_frames: labelled target frames for the score.
         tune: what the adaptation tunes: ``'prompts'``, ``'head'`` or ``'all'``.
@@ -70,20 +69,34 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     Args:
         settings: of the run.
         root: the run's folder.
+
+    Raises:
+        UserError: the backbone has no config for this kind of source model.
     """
     data = root / 'data'
     pseudo_labels = data / 'cityscapes/pretrain/demo/train'
+    model = BACKBONES[settings.backbone]
     pretraining = {'sss': 'pretrain', 'gta': 'pretrain-gta'}[settings.source]
-    pretrain = f'configs/demo/{pretraining}_{settings.backbone}-nano.py'
-    adapt = f'configs/demo/uni-uvpt_{settings.backbone}-nano.py'
+    pretrain = f'configs/demo/{pretraining}_{model}.py'
+    adapt = f'configs/demo/uni-uvpt_{model}.py'
+    if not (CHECKOUT / pretrain).is_file():
+        raise UserError(
+            f'--source {settings.source} does not go with --backbone {settings.backbone}: there is '
+            f'no {pretrain}. Take --backbone swin, or --source sss.'
+        )
     place = ('--data-root', str(data))
     training = (*place, '--seed', str(settings.seed))
-    short = (
-        ('--cfg-options', f'train_cfg.max_iters={settings.iterations}')
-        if settings.iterations
-        else ()
-    )
+    short = [f'train_cfg.max_iters={settings.iterations}'] if settings.iterations else []
+    begin = list(short)
 
+    if settings.backbone in PRETRAINED:
+        weights = root / 'imagenet.safetensors'
+        begin.append(f'model.backbone.init_cfg.checkpoint={weights}')
+        yield Stage(
+            'imagenet_weights',
+            'writing the ImageNet weights of the backbone',
+            (('tools/efficientnet_lite0_weights.py', str(weights), '--force'),),
+        )
     yield Stage(
         'render',
         'rendering MiniCity in two looks',
@@ -112,7 +125,12 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     yield Stage(
         'pretrain',
         'training the source model on the rendered look',
-        (('pretrain.py', pretrain, '--work-dir', str(root / 'pretrain'), *training, *short),),
+        (
+            (
+                *('pretrain.py', pretrain, '--work-dir', str(root / 'pretrain'), *training),
+                *_changes(begin),
+            ),
+        ),
         root / 'pretrain',
     )
     source = str(last_checkpoint(root / 'pretrain'))
@@ -132,15 +150,15 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
         ),
     )
     adapted = adapted_folder(settings, root)
-    tuned = () if settings.tune == 'prompts' else (f'model.tune={settings.tune}',)
-    changes = (*(short or ('--cfg-options',)), *tuned) if short or tuned else ()
+    tuned = [] if settings.tune == 'prompts' else [f'model.tune={settings.tune}']
     yield Stage(
         adapted.name,
         f'adapting to the photographic look without labels, tuning {settings.tune}',
         (
             (
                 *('train.py', adapt, '--work-dir', str(adapted), '--source-checkpoint', source),
-                *('--pseudo-label-dir', str(pseudo_labels), *training, *changes),
+                *('--pseudo-label-dir', str(pseudo_labels), *training),
+                *_changes(short + tuned),
             ),
         ),
         adapted,
@@ -152,9 +170,18 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     )
 
 
+def stage_count(settings: Settings) -> int:
+    """Return how many stages `stages` yields."""
+    return 7 + (settings.source == 'gta') + (settings.backbone in PRETRAINED)
+
+
 def adapted_folder(settings: Settings, root: Path) -> Path:
     """Return the work folder of the adaptation."""
     return root / ('adapt' if settings.tune == 'prompts' else f'adapt-{settings.tune}')
+
+
+def _changes(entries: list[str]) -> Command:
+    return ('--cfg-options', *entries) if entries else ()
 
 
 def _test(config: str, checkpoint: str, folder: Path, place: Command) -> Command:

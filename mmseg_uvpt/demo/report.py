@@ -11,6 +11,7 @@ from prettytable import PrettyTable
 
 from mmseg_uvpt.correction.record import CURVE, EVENTS
 from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
+from mmseg_uvpt.demo.backbones import BACKBONES
 from mmseg_uvpt.demo.chain import Settings, adapted_folder
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_whole
@@ -103,7 +104,7 @@ def sentence(summary: dict) -> str:
     )
     trained = sum(t for name, t in seconds.items() if name == 'pretrain' or name[:5] == 'adapt')
     return (
-        f'{made["backbone"].capitalize()}-nano, seed {made["seed"]}, tuned: {made["tune"]}. '
+        f'{BACKBONES[made["backbone"]]}, seed {made["seed"]}, tuned: {made["tune"]}. '
         f'{made["train_frames"]} rendered frames with labels, {made["train_frames"]} photographic '
         f'ones without, scored on {made["val_frames"]} others. Trained for {trained / 60:.1f} '
         f'minutes of {summary["total_seconds"] / 60:.1f}. The label correction changed '

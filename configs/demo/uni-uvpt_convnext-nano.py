@@ -1,0 +1,10 @@
+"""The demo's adaptation with ConvNeXt-nano; tools/demo.py names the source checkpoint."""
+
+_base_ = ['../_base_/models/convnext-nano_source.py', '../_base_/demo_adapt.py']
+
+model = dict(
+    type='UniUVPT',
+    source_checkpoint=None,
+    tune='prompts',
+    backbone=dict(_base_.nano_prompts, _delete_=True, staged=_base_.model.backbone),
+)
