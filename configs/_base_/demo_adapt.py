@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 uvpt = dict(data_root='data/minicity')
-nano_prompts = dict(type='PromptedBackbone', heads=4, points=4, generator_channels=16)
+nano_prompts = dict(type='Prompts', heads=4, points=4, generator_channels=16)
 train_dataloader = dict(
     batch_size=2,
     num_workers=1,

@@ -2,9 +2,4 @@
 
 _base_ = ['../_base_/models/convnext-nano_source.py', '../_base_/demo_adapt.py']
 
-model = dict(
-    type='UniUVPT',
-    source_checkpoint=None,
-    tune='prompts',
-    backbone=dict(_base_.nano_prompts, _delete_=True, staged=_base_.model.backbone),
-)
+model = dict(type='UniUVPT', source_checkpoint=None, tuner=_base_.nano_prompts)

@@ -5,8 +5,6 @@ _base_ = ['../_base_/models/efficientnet-lite0_source.py', '../_base_/demo_adapt
 model = dict(
     type='UniUVPT',
     source_checkpoint=None,
-    tune='prompts',
-    backbone=dict(
-        _base_.nano_prompts, _delete_=True, staged=dict(_base_.model.backbone, init_cfg=None)
-    ),
+    backbone=dict(init_cfg=None),  # its weights are the source model's
+    tuner=_base_.nano_prompts,
 )

@@ -19,6 +19,12 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.shipped import CHECKOUT
 
+PROMPTS = 'Prompts'  # the method's tuner
+TUNERS = (
+    *(PROMPTS, 'Head', 'All', 'Norm', 'Bias', 'Statistics', 'TokenPrompts', 'PixelPrompt', 'LoRA'),
+    *('AdaptFormer', 'Rein'),
+)
+
 Command = tuple[str, ...]
 
 
@@ -31,7 +37,7 @@ class Settings:
         backbone: one of `BACKBONES`.
         train_frames: frames of each training set.
         val_frames: labelled target frames for the score.
-        tune: what the adaptation tunes: ``'prompts'``, ``'head'`` or ``'all'``.
+        tuner: of the adaptation, one of `TUNERS`.
         source: how the source model is pretrained: ``'sss'`` (standard single source) or ``'gta'``
             (generalise-then-adapt).
         iterations: of both trainings, for a quick look; None for the recipe's.
@@ -41,7 +47,7 @@ class Settings:
     backbone: str = 'swin'
     train_frames: int = 240
     val_frames: int = 60
-    tune: str = 'prompts'
+    tuner: str = PROMPTS
     source: str = 'sss'
     iterations: int | None = None
 
@@ -150,10 +156,10 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
         ),
     )
     adapted = adapted_folder(settings, root)
-    tuned = [] if settings.tune == 'prompts' else [f'model.tune={settings.tune}']
+    tuned = [] if settings.tuner == PROMPTS else [f'model.tuner.type={settings.tuner}']
     yield Stage(
         adapted.name,
-        f'adapting to the photographic look without labels, tuning {settings.tune}',
+        f'adapting to the photographic look without labels by {settings.tuner}',
         (
             (
                 *('train.py', adapt, '--work-dir', str(adapted), '--source-checkpoint', source),
@@ -166,7 +172,7 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     yield Stage(
         f'test_{adapted.name}',
         'scoring the adapted model',
-        (_test(adapt, str(last_checkpoint(adapted)), adapted, place),),
+        (_test(adapt, str(last_checkpoint(adapted)), adapted, (*place, *_changes(tuned))),),
     )
 
 
@@ -177,7 +183,7 @@ def stage_count(settings: Settings) -> int:
 
 def adapted_folder(settings: Settings, root: Path) -> Path:
     """Return the work folder of the adaptation."""
-    return root / ('adapt' if settings.tune == 'prompts' else f'adapt-{settings.tune}')
+    return root / ('adapt' if settings.tuner == PROMPTS else f'adapt-{settings.tuner.lower()}')
 
 
 def _changes(entries: list[str]) -> Command:

@@ -104,7 +104,7 @@ def sentence(summary: dict) -> str:
     )
     trained = sum(t for name, t in seconds.items() if name == 'pretrain' or name[:5] == 'adapt')
     return (
-        f'{BACKBONES[made["backbone"]]}, seed {made["seed"]}, tuned: {made["tune"]}. '
+        f'{BACKBONES[made["backbone"]]}, seed {made["seed"]}, tuner: {made["tuner"]}. '
         f'{made["train_frames"]} rendered frames with labels, {made["train_frames"]} photographic '
         f'ones without, scored on {made["val_frames"]} others. Trained for {trained / 60:.1f} '
         f'minutes of {summary["total_seconds"] / 60:.1f}. The label correction changed '

@@ -84,17 +84,15 @@ def source_config(source: SourceModel, files: Files) -> str:
 def adaptation_config(source: SourceModel, files: Files) -> str:
     """Return the text of a config that adapts the source model to photographs."""
     bases = ('datasets/cityscapes_adaptation.py', 'schedules/adapt_80k.py')
-    backbone, tuner = source.model['backbone'], {}
-    kind = backbone['type']
-    if source.not_staged:
-        tuner = {'tuner': {'type': 'Head'}}
-    else:
-        backbone = {'type': 'PromptedBackbone', 'staged': backbone, 'heads': None}
-    adapted = {'type': 'UniUVPT', 'source_checkpoint': str(files.checkpoint), **tuner}
-    rate = LEARNING_RATES.get(kind, LEARNING_RATE)
+    adapted = {
+        'type': 'UniUVPT',
+        'source_checkpoint': str(files.checkpoint),
+        'tuner': {'type': 'Head' if source.not_staged else 'Prompts'},
+    }
+    rate = LEARNING_RATES.get(source.model['backbone']['type'], LEARNING_RATE)
     labels = f'data/cityscapes/{files.labels}'
     entries = {
-        'model': {**adapted, **source.model, 'backbone': backbone, 'type': 'UniUVPT'},
+        'model': {**source.model, **adapted},
         'optim_wrapper': {'optimizer': {'lr': rate}},
         'default_hooks': {'label_correction': {'pseudo_label_dir': labels}},
     }

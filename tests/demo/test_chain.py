@@ -56,9 +56,9 @@ def test_an_interrupted_training_is_resumed(tmp_path):
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
-@pytest.mark.parametrize(('source', 'tune'), [('sss', 'prompts'), ('sss', 'head'), ('gta', 'all')])
-def test_stages_are_commands_of_the_project(backbone, source, tune, tmp_path):
-    settings = chain.Settings(seed=5, backbone=backbone, tune=tune, source=source, iterations=3)
+@pytest.mark.parametrize(('source', 'tuner'), [('sss', 'Prompts'), ('sss', 'Head'), ('gta', 'All')])
+def test_stages_are_commands_of_the_project(backbone, source, tuner, tmp_path):
+    settings = chain.Settings(seed=5, backbone=backbone, tuner=tuner, source=source, iterations=3)
     adapted = chain.adapted_folder(settings, tmp_path)
     for folder in (tmp_path / 'pretrain', adapted):
         folder.mkdir()
@@ -77,7 +77,9 @@ def test_stages_are_commands_of_the_project(backbone, source, tune, tmp_path):
                 assert word.endswith(f'_{BACKBONES[backbone]}.py')
                 assert (chain.CHECKOUT / word).is_file(), word
     adapting = next(c for c in commands if c[0] == 'train.py')
-    assert ('model.tune=' + tune in adapting) == (tune != 'prompts')
+    testing = commands[-1]
+    for command in (adapting, testing):
+        assert (f'model.tuner.type={tuner}' in command) == (tuner != 'Prompts')
     assert 'train_cfg.max_iters=3' in adapting
     weights = [word for c in commands for word in c if 'init_cfg' in word]
     if backbone == 'efficientnet-lite0':
@@ -95,8 +97,8 @@ def test_only_the_adaptation_differs_between_what_is_tuned(tmp_path):
     (tmp_path / 'pretrain').mkdir()
     (tmp_path / 'pretrain/iter_3.pth').touch()
     first, second = (
-        {s.name: json.dumps(s.commands) for s in chain.stages(chain.Settings(tune=t), tmp_path)}
-        for t in ('prompts', 'all')
+        {s.name: json.dumps(s.commands) for s in chain.stages(chain.Settings(tuner=t), tmp_path)}
+        for t in ('Prompts', 'All')
     )
     same = {name for name in first if second.get(name) == first[name]}
     assert same == {'render', 'convert', 'pretrain', 'test_source', 'pseudo_labels'}

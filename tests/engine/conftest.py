@@ -48,7 +48,7 @@ train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pi
 ADAPTATION = f"""
 model = dict(
     view_scales=(1.0, 0.5),  # of three, the largest takes most of the time
-    backbone=dict(staged=dict({SWIN}), heads=4, generator_channels=8), decode_head=dict({HEAD}))
+    backbone=dict({SWIN}), tuner=dict(heads=4, generator_channels=8), decode_head=dict({HEAD}))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(**hooks, label_correction=dict(
     pseudo_label_dir='data/cityscapes/pretrain/tiny/train', interval=2, queue_length=2,

@@ -126,7 +126,7 @@ def test_the_tool(saved, tmp_path, monkeypatch, capsys):
     adaptation = read_config(out / 'theirs_to-cityscapes.py')
     assert 'metainfo' not in adaptation
     assert adaptation.model.source_checkpoint == f'{out}/theirs.pth'
-    assert adaptation.model.backbone.staged == read_config(out / 'theirs.py').model.backbone
+    assert adaptation.model.backbone == read_config(out / 'theirs.py').model.backbone
     assert adaptation.optim_wrapper.optimizer.lr == 4e-6
     labels = adaptation.default_hooks.label_correction
     assert labels.pseudo_label_dir == 'data/cityscapes/pretrain/theirs/train'
