@@ -1,4 +1,4 @@
-"""Hours that the eight rows take on GPUs, derived from counted arithmetic and measured parts.
+"""Hours that the rows of a folder of configs take on GPUs, counted and derived.
 
 Counted here: the operations of products and convolutions of each recipe's step at full size, on
 tensors without data. Given: the speed that a step reaches, the speed of reading, what the process
@@ -56,6 +56,7 @@ def main() -> None:
         required=True,
         help='that a step reaches on a GPU; several make several tables',
     )
+    parser.add_argument('--config-root', type=Path, default=REPOSITORY / 'configs')
     parser.add_argument('--images', type=float, required=True, help='read in a second, a GPU')
     parser.add_argument('--bank-ms', type=float, required=True, help='of the label bank, a sample')
     parser.add_argument('--node-gbs', type=float, default=450, help='GB/s of a GPU within a node')
@@ -64,7 +65,7 @@ def main() -> None:
     init_default_scope('mmseg')
     counted_stages = {
         str(row): {'pretraining': pretraining(row), 'adaptation': adaptation(row)}
-        for row in find_rows(REPOSITORY / 'configs')
+        for row in find_rows(args.config_root)
     }
     figures = {speed: hours(counted_stages, speed, args) for speed in args.tflops}
     for speed, rows in figures.items():
@@ -72,6 +73,7 @@ def main() -> None:
         report(rows)
     if args.json:
         given = {name: value for name, value in vars(args).items() if name != 'json'}
+        given['config_root'] = str(args.config_root)
         write_json(args.json, {'given': given, 'rows': figures})
 
 
@@ -108,7 +110,7 @@ def pretraining(row) -> Stage:
     model = MODELS.build(cfg.model).to('meta').train()
     batch = cfg.train_dataloader.batch_size
     features = []
-    body = operations(lambda: features.append(model.backbone(image(batch))))
+    body = operations(lambda: features.append(model.extract_feat(image(batch))))
     kept = [f.detach().requires_grad_() for f in features[0]]
     head = operations(lambda: model.decode_head(kept).sum().backward())
     heads = sum(name.startswith('decode_head') for name, _ in model.named_children())
@@ -128,8 +130,8 @@ def adaptation(row) -> Stage:
 
     def forward() -> None:
         for scale in (1, 0.5, 2):
-            logits, prompts = model._view(image(batch), scale)
-            losses.append(logits.sum() + sum(p.sum() for p in prompts))
+            view = model.run_view(image(batch), scale)
+            losses.append(view.logits.sum() + sum(p.sum() for p in view.prompts))
 
     to_the_loss = operations(forward)
     return stage_of(cfg, model, to_the_loss + operations(sum(losses).backward), to_the_loss)
@@ -144,7 +146,7 @@ def stage_of(cfg: Config, model, step: float, forward: float) -> Stage:
     """Return the stage whose step has so many operations; count those of a validation frame."""
     model.eval()
     with torch.no_grad():
-        validation = operations(lambda: model.decode_head(model.backbone(image(1, 512, 1024))))
+        validation = operations(lambda: model.decode_head(model.extract_feat(image(1, 512, 1024))))
     return Stage(
         operations=step,
         forward=forward,
