@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from mmseg_uvpt.checkpoints.hub import local_file
 from mmseg_uvpt.checkpoints.names import COMPUTED, LEAVE_ONE_OUT, is_adapted, to_ours
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
@@ -222,12 +223,17 @@ def load_source_model(model: nn.Module, path: str | Path) -> None:
     MMLogger.get_current_instance().info(f'source model: {path}')
 
 
-def load_imagenet_weights(backbone: nn.Module, path: str | Path) -> None:
-    """Fill a staged backbone with an ImageNet classifier's weights.
+def load_imagenet_weights(backbone: nn.Module, weights: str | Path) -> None:
+    """Fill a staged backbone with a classifier's weights, mostly of ImageNet.
+
+    Args:
+        backbone: a `StagedBackbone`.
+        weights: a file, or a name on the hub.
 
     Raises:
-        UserError: the file does not fit.
+        UserError: the file does not fit, or cannot be had (`hub.local_file`).
     """
+    path = local_file(weights)
     backbone.load_state_dict({**backbone.state_dict(), **fit_imagenet_weights(backbone, path)})
     MMLogger.get_current_instance().info(f'ImageNet weights: {path}')
 
@@ -244,10 +250,15 @@ def fit_imagenet_weights(backbone: nn.Module, path: str | Path) -> dict[str, Ten
     Raises:
         UserError: the file does not fit.
     """
-    tensors = {
-        backbone.file_prefix + name.removeprefix('module.').removeprefix('backbone.'): tensor
+    named = {
+        name.removeprefix('module.').removeprefix('backbone.'): tensor
         for name, tensor in state_dict_of(load_file(path), path).items()
     }
+    what = f'ImageNet file {path}'
+    try:
+        tensors = backbone.from_file(named)
+    except ValueError as error:
+        raise UserError(f'{what} does not fit the model: {error}') from error
     expected = backbone.state_dict()
     held = {
         name: tensor
@@ -260,7 +271,7 @@ def fit_imagenet_weights(backbone: nn.Module, path: str | Path) -> dict[str, Ten
         for name, tensor in expected.items()
         if name in held or not name.startswith(backbone.output_norms or ('\0',))
     }
-    return _checked(required, held, f'ImageNet file {path}')
+    return _checked(required, held, what)
 
 
 def load_initial_weights(model: nn.Module) -> None:

@@ -3,6 +3,8 @@
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from mmseg_uvpt.checkpoints.hub import is_hub_name, require_findable
+from mmseg_uvpt.engine.config.normalisation import initial_weights
 from mmseg_uvpt.engine.config.resolve import require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
@@ -43,13 +45,15 @@ class Pretraining(Training):
 
     @property
     def needs(self) -> Path | None:
-        weights = (self.cfg.model.backbone.get('init_cfg') or {}).get('checkpoint')
+        weights = initial_weights(self.cfg)
         return Path(weights) if weights else None
 
     def require(self) -> None:
         from mmseg_uvpt.augmentation import prerequisites
 
-        if self.needs:
+        if self.needs and is_hub_name(self.needs):
+            require_findable(self.needs)  # the job downloads them
+        elif self.needs:
             require_file(self.needs, 'ImageNet weights', IMAGENET)
         require_data(self.cfg, 'train_dataloader', 'val_dataloader')
         prerequisites.check(self.cfg)

@@ -10,6 +10,7 @@ from mmengine.utils import import_modules_from_strings
 from mmseg_uvpt.engine.config import data_root
 from mmseg_uvpt.engine.config.classes import name_classes
 from mmseg_uvpt.engine.config.keys import check_names, check_options
+from mmseg_uvpt.engine.config.normalisation import fill_normalisation
 from mmseg_uvpt.engine.config.overrides import leave_out, merge_options, put
 from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.engine.config.uvpt import translate_options, uvpt_config
@@ -51,6 +52,7 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
         name_classes(cfg)
         for key, value in options.items():
             put(cfg, key, value)  # a number that is given stays, and is refused if it is wrong
+        fill_normalisation(cfg)
     for flag in FLAGS:
         if getattr(args, flag, False):
             cfg.merge_from_dict({f'uvpt.{flag}': True})
@@ -97,6 +99,7 @@ def read(path: str | Path, import_modules: bool = True) -> Config:
     cfg = _read(path, import_modules)
     if import_modules:
         name_classes(cfg)
+        fill_normalisation(cfg)
     return cfg
 
 

@@ -8,7 +8,9 @@ from mmengine.config import Config
 
 from mmseg_uvpt.acceleration.accelerate import Change, accelerate_as_config_says
 from mmseg_uvpt.acceleration.amp import half_type
+from mmseg_uvpt.checkpoints.hub import OPTION, local_file
 from mmseg_uvpt.engine.config.complete import complete, use_cache
+from mmseg_uvpt.engine.config.normalisation import initial_weights, normalisation_warning
 from mmseg_uvpt.engine.config.resolve import require_data, require_file, require_parts
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.interruption import Interruption
@@ -20,6 +22,8 @@ from mmseg_uvpt.engine.work_folder import claim
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.engine.work_folder.lock import locked
 from mmseg_uvpt.errors import UserError
+
+WEIGHTS = 'get them (model/README.md), or name others: --cfg-options ' + OPTION + '=FILE'
 
 
 def train(
@@ -58,6 +62,8 @@ def train(
     else:
         require_data(cfg, 'val_dataloader')
         cfg.val_cfg = loop_config(cfg.get('val_cfg'), 'val')
+    if weights := initial_weights(cfg):
+        require_file(local_file(weights), 'ImageNet weights', WEIGHTS)
     complete(cfg)
     interruption = Interruption()
     with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
@@ -70,7 +76,7 @@ def train(
             hooks = training_hooks(cfg, command, interruption, changes, claimed.checkpoint, anyway)
             runner = build_runner(_of_start(cfg, resume, claimed.checkpoint), hooks)
             changes += accelerate_as_config_says(runner.model, said, cfg)
-            for warning in claimed.warnings:
+            for warning in filter(None, (normalisation_warning(cfg), *claimed.warnings)):
                 runner.logger.warning(warning)
             try:
                 runner.train()

@@ -20,9 +20,9 @@ class StagedBackbone(BaseModule):
     `layers` compute maps (B, C, height, width); and ``drop_path_rate``, the
     stochastic depth of its last block, which extractors take over.
 
-    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` names an ImageNet classifier, which who
+    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` names a classifier's weights, which who
     trains the model loads; ``classifier_parts`` and ``output_norms`` name what it may hold in
-    excess and may lack; its names lack ``file_prefix``.
+    excess and may lack, and `from_file` translates its names.
     """
 
     widths: tuple[int, ...]
@@ -33,7 +33,6 @@ class StagedBackbone(BaseModule):
     drop_path_rate: float = 0.0
     classifier_parts: tuple[str, ...] = ('head.',)
     output_norms: tuple[str, ...] = ()
-    file_prefix: str = ''
 
     @abstractmethod
     def enter(self, stage: int, x: Any) -> tuple[Tensor, Size]:
@@ -65,6 +64,14 @@ class StagedBackbone(BaseModule):
             feature, x = self.output(stage, self.blocks(stage, tokens, size), size)
             features.append(feature)
         return tuple(features)
+
+    def from_file(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors of a file of a classifier under the names of this backbone.
+
+        Raises:
+            ValueError: they are not those of such a model.
+        """
+        return tensors
 
     def init_random(self) -> None:
         """Fill the parameters at random, as the backbone's paper does."""
