@@ -130,9 +130,7 @@ def test_where_the_hub_is_not_to_be_asked(hub, home, monkeypatch):
 
 
 def test_names_that_timm_does_not_know(hub):
-    with pytest.raises(
-        UserError, match=r"no weights 'convnext_base\.in23k'.*clip_laion2b, .*fb_"
-    ):
+    with pytest.raises(UserError, match=r"no weights 'convnext_base\.in23k'.*clip_laion2b, .*fb_"):
         local_file('timm/convnext_base.in23k')
     with pytest.raises(UserError, match=r"has no model 'convnext_bse\.x'; it has convnext_atto"):
         local_file('timm/convnext_bse.x')

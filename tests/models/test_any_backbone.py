@@ -8,7 +8,8 @@ from backbone_configs import BY_NAME, PLAIN
 from small_models import SIZE, make, step
 
 from mmseg_uvpt.acceleration.accelerate import accelerate
-from mmseg_uvpt.checkpoints.loading import load_source_model
+from mmseg_uvpt.checkpoints.loading import load_file, load_source_model
+from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.ops import backends
 
 
@@ -72,6 +73,20 @@ def test_a_source_model_is_taken_whole(staged, model, tmp_path):
     for name, tensor in source.state_dict().items():
         ours = name.replace('backbone.', 'backbone.staged.', 1)
         assert torch.equal(model.state_dict()[ours], tensor), name
+
+
+def test_a_checkpoint_gives_the_same_predictions(made, model, tmp_path):
+    model.eval()
+    write_file({'state_dict': model.state_dict()}, tmp_path / 'adapted.pth')
+    torch.manual_seed(3)
+    image = torch.randn(1, 3, 67, 93)
+    expected = model(image, mode='tensor')
+    other = copy.deepcopy(made).eval()
+    for parameter in other.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    assert not torch.equal(other(image, mode='tensor'), expected)
+    other.load_state_dict(load_file(tmp_path / 'adapted.pth')['state_dict'])
+    assert torch.equal(other(image, mode='tensor'), expected)
 
 
 def test_accelerated_it_has_the_same_numbers(made, model, batch):

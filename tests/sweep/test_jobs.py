@@ -48,6 +48,34 @@ def test_rows_are_those_of_the_published_table(root):
     assert all(row.pretraining.is_file() and row.adaptation.is_file() for row in rows)
 
 
+@pytest.mark.slow
+def test_the_foundation_recipes_start_from_models_made_here(tmp_path, capsys, monkeypatch):
+    """Weights of the hub are the job's to download, unless the hub is not to be asked."""
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', False)
+    roots = ('--config-root', 'configs/foundation', '--data-root', str(tmp_path))
+    roots += ('--work-root', str(tmp_path / 'sweep'))
+    for folder in ('gta', 'synthia', 'cityscapes'):
+        (tmp_path / folder).mkdir()
+    rows = find_rows('configs/foundation')
+    assert len({row.backbone for row in rows}) == 6
+    assert len(rows) == 12
+    assert all(row.pretraining and row.adaptation for row in rows)
+    only = 'convnext-b_gta5'
+    for stage, kind in STAGES.items():
+        (job,) = jobs_of(stage, tmp_path / 'sweep', [only], config_root=Path('configs/foundation'))
+        assert not (job.model and job.model.origin == 'released')
+        assert main(stage, '', ['--dry-run', *roots, '--only', only]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        assert f' {kind.script} ' in line
+        assert line.endswith('# missing input') == (stage != 'pretrain')
+    (job,) = jobs_of('pretrain', tmp_path, [only], config_root=Path('configs/foundation'))
+    assert str(job.needs) == 'timm/convnext_base.fb_in22k'
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    with pytest.raises(UserError, match=r'convnext_base\.fb_in22k/resolve/main.*HF_HUB_OFFLINE'):
+        job.require()
+
+
 @pytest.mark.parametrize('stage', STAGES)
 def test_eight_jobs_a_stage(stage, tmp_path):
     jobs = jobs_of(stage, tmp_path)
