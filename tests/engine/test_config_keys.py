@@ -109,6 +109,14 @@ def test_a_hook_of_ones_own_passes(source_config):
     assert resolved(source_config, *options).default_hooks.watch.momentum == 0.1
 
 
+def test_what_timm_takes_passes():
+    recipe = 'configs/foundation/pretrain/sss_convnext-b_gta5.py'
+    cfg = resolved(recipe, 'model.backbone.depths=(1,1,2,1)')
+    assert tuple(cfg.model.backbone.depths) == (1, 1, 2, 1)
+    with pytest.raises(UserError, match=r'nearest is model\.backbone\.drop_path_rate'):
+        resolved(recipe, 'model.backbone.drop_path_rates=0.1')
+
+
 @pytest.mark.parametrize(
     'name',
     [

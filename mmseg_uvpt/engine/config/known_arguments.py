@@ -17,6 +17,7 @@ from mmseg_uvpt.augmentation.prerequisites import FILES
 from mmseg_uvpt.engine.config.uvpt import KEYS
 from mmseg_uvpt.engine.inference.loop import InferenceTestLoop, InferenceValLoop
 from mmseg_uvpt.engine.training.optimizer import GROUPS, PARAMWISE
+from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
 
 _ALWAYS = frozenset({'type', '_scope_', '_delete_'})
 _LOADER = {'num_batch_per_epoch', 'disable_subprocess_warning'}
@@ -125,7 +126,7 @@ def _arguments(kind: Callable) -> tuple[set[str], bool]:
         parameters = inspect.signature(maker).parameters.values()
         names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         is_open = any(p.kind == p.VAR_KEYWORD for p in parameters)
-        if not is_open:
+        if not is_open or maker is TimmBackbone.__init__:  # which hands the others to timm
             break
     if isinstance(kind, type) and issubclass(kind, Hook):
         names.add('priority')
