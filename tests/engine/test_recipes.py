@@ -16,6 +16,7 @@ from mmseg_uvpt.engine.config.resolve import parts_of_type, resolve
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+FOUNDATION = sorted((CONFIGS / 'foundation/pretrain').glob('*_gta5.py'))
 # pretraining, backbone -> (source, adapted) for GTA 19, SYNTHIA 16, SYNTHIA 13
 SCORES = {
     ('SSS', 'Swin-B'): ((50.5, 56.2), (44.6, 52.6), (49.8, 59.4)),
@@ -77,6 +78,21 @@ def pretraining(row) -> Config:
 def test_no_other_recipes():
     assert len(list((CONFIGS / 'uni_uvpt').glob('*.py'))) == len(ROWS)
     assert len(list((CONFIGS / 'pretrain').glob('*.py'))) == len(ROWS)
+
+
+@pytest.mark.parametrize('path', FOUNDATION, ids=lambda path: path.stem)
+def test_foundation_recipes_are_pairs(path):
+    adapting = path.parents[1] / 'uni_uvpt' / f'{path.stem}-to-cityscapes.py'
+    source, adapted = (Config.fromfile(p, import_custom_modules=False) for p in (path, adapting))
+    assert adapted.model.backbone.staged == {**source.model.backbone, 'init_cfg': None}
+    for part in ('neck', 'data_preprocessor', 'decode_head'):
+        assert adapted.model.get(part) == source.model.get(part)
+    assert adapted.model.source_checkpoint is None
+    assert adapted.default_hooks.label_correction.pseudo_label_dir.split('/')[-2] == path.stem
+    for cfg, file in ((source, path), (adapted, adapting)):
+        assert 'released_checkpoint' not in cfg.uvpt
+        assert 'published' not in cfg.uvpt
+        assert 'Nobody has trained it here.' in file.read_text()
 
 
 @pytest.mark.parametrize('row', ROWS, ids='-'.join)
