@@ -1,6 +1,6 @@
 """Source model Swin V2-B, GTA5, standard single source. Nobody has trained it here.
 
-Counted, not measured (docs/backbones.md): 2.9 hours of an H100, and ? GiB, with --amp ?.
+Counted, not measured (docs/backbones.md): 2.9 hours of an H100, and 6.9 GiB, with --amp 5.1.
 The learning rate is Swin-B's, not tuned.
 """
 
