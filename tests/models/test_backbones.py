@@ -94,7 +94,7 @@ def test_models_that_timm_does_not_have():
 
 @pytest.mark.parametrize('size', SIZES)
 def test_prompts_any_size_forward_and_backward(staged_config, size):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None))
+    model = MODELS.build(dict(type='Prompts', staged=staged_config))
     model.staged.requires_grad_(False)
     features, prompts = model.features_and_prompts(torch.randn(2, 3, *size))
     sizes = expected_sizes(model.staged, *size)
@@ -111,13 +111,13 @@ def test_prompts_any_size_forward_and_backward(staged_config, size):
 
 @pytest.mark.parametrize('name', ['swin', 'mit'])
 def test_images_smaller_than_a_reduction_window(name):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=OURS[name], heads=4)).eval()
+    model = MODELS.build(dict(type='Prompts', staged=OURS[name], heads=4)).eval()
     features = model(torch.randn(1, 3, 8, 5))
     assert [tuple(f.shape[2:]) for f in features] == [(2, 2), (1, 1), (1, 1), (1, 1)]
 
 
 def test_without_injection_the_prompted_model_is_the_source_model(staged_config):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None)).eval()
+    model = MODELS.build(dict(type='Prompts', staged=staged_config)).eval()
     image = torch.randn(1, 3, 50, 70)
     with torch.no_grad():
         plain = model.staged(image)
@@ -136,7 +136,7 @@ def test_without_injection_the_prompted_model_is_the_source_model(staged_config)
 
 
 def test_gamma_starts_training_at_the_source_model(staged_config):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None)).eval()
+    model = MODELS.build(dict(type='Prompts', staged=staged_config)).eval()
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         for a, b in zip(model.staged(image), model(image), strict=True):
@@ -144,7 +144,7 @@ def test_gamma_starts_training_at_the_source_model(staged_config):
 
 
 def test_one_image_does_not_see_the_other(staged_config):
-    model = MODELS.build(dict(type='PromptedBackbone', staged=staged_config, heads=None)).eval()
+    model = MODELS.build(dict(type='Prompts', staged=staged_config)).eval()
     images = torch.randn(2, 3, 40, 56)
     with torch.no_grad():
         both = model(images)

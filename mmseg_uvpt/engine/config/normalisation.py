@@ -6,15 +6,14 @@ _PIXEL = 255  # timm counts from 0 to 1
 _CLOSE = 0.1
 
 
-def staged_backbone(cfg: Config) -> dict:
-    """Return the config of the frozen backbone, of a source model or an adapted one."""
-    backbone = (cfg.get('model') or {}).get('backbone') or {}
-    return backbone.get('staged') or backbone
+def _backbone(cfg: Config) -> dict:
+    """Return the config of a model's backbone."""
+    return (cfg.get('model') or {}).get('backbone') or {}
 
 
 def initial_weights(cfg: Config) -> str | None:
     """Return the file, or the name on the hub, of the weights that a backbone begins with."""
-    return (staged_backbone(cfg).get('init_cfg') or {}).get('checkpoint')
+    return (_backbone(cfg).get('init_cfg') or {}).get('checkpoint')
 
 
 def fill_normalisation(cfg: Config) -> None:
@@ -51,7 +50,7 @@ def _weights(cfg: Config) -> str:
 
     weights = initial_weights(cfg)
     is_named = weights and is_hub_name(weights)
-    return weights.removeprefix(HUB) if is_named else staged_backbone(cfg)['model']
+    return weights.removeprefix(HUB) if is_named else _backbone(cfg)['model']
 
 
 def _described(cfg: Config) -> dict[str, list[float]]:
@@ -60,7 +59,7 @@ def _described(cfg: Config) -> dict[str, list[float]]:
 
     from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone, description
 
-    kind = staged_backbone(cfg).get('type')
+    kind = _backbone(cfg).get('type')
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(kind, type) and issubclass(kind, TimmBackbone)):
         return {}
