@@ -93,6 +93,9 @@ def adaptation_config(source: SourceModel, files: Files) -> str:
     labels = f'data/cityscapes/{files.labels}'
     entries = {
         'model': {**source.model, **adapted},
+        **(
+            {'train_dataloader': {'batch_size': source.batch_size}} if source.batch_size > 1 else {}
+        ),
         'optim_wrapper': {'optimizer': {'lr': rate}},
         'default_hooks': {'label_correction': {'pseudo_label_dir': labels}},
     }

@@ -69,12 +69,17 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
     }
     kept = without(tensors, AUXILIARY)
     head = described['decode_head']
+    if not isinstance(head.get('num_classes'), int):
+        raise UserError(
+            f'{where}: model.decode_head, a {head["type"]}, states no num_classes: heads that are '
+            'made of others are not adapted'
+        )
     source = SourceModel(
         origin=str(checkpoint),
         what=f'{model["backbone"]["type"]} and {head["type"]} of mmseg',
         model=described,
         state_dict=kept,
-        classes=names_of_classes(_classes(cfg, loaded), head.get('num_classes', 0)),
+        classes=names_of_classes(_classes(cfg, loaded), head['num_classes']),
         palette=_meta(loaded).get('palette'),
         imports=imports,
         not_staged=reason,

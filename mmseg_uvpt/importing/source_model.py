@@ -26,6 +26,11 @@ _INSTEAD = (
     'Instead, its head alone can be tuned, as the written config does by '
     "model.tuner=dict(type='Head'); or train a source model with a backbone of docs/backbones.md"
 )
+_TOO_FEW = 'Expected more than 1 value per channel'  # what torch says of a batch norm
+_TWO_IMAGES = (
+    'its head has a batch norm behind a pooling of the whole map, which needs two images at a '
+    'time: an adaptation has batch_size=2, where the published recipes have 1'
+)
 
 
 @dataclass
@@ -42,6 +47,7 @@ class SourceModel:
         imports: modules that define parts of it.
         left_out: what of the file is not taken, in words.
         notes: sentences on what differs from the program it comes from.
+        batch_size: how many images it needs at a time to be trained.
         not_staged: why its backbone cannot be run stage by stage; None where it can.
     """
 
@@ -54,6 +60,7 @@ class SourceModel:
     imports: Sequence[str] = ()
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    batch_size: int = 1
     not_staged: str | None = None
 
     @property
@@ -138,6 +145,8 @@ def names_of_classes(found: Sequence[str] | None, number: int) -> tuple[str, ...
 def build(source: SourceModel) -> nn.Module:
     """Build the segmentor, load its tensors, and have it predict an image.
 
+    It is tried as an adaptation runs it, too, from which ``source.batch_size`` is set.
+
     Raises:
         UserError: the tensors do not fit the config, or the model gives no logits.
     """
@@ -150,24 +159,38 @@ def build(source: SourceModel) -> nn.Module:
             f'{first_line(error)}'
         ) from error
     tensors = fit(model, source.state_dict, source.origin)
-    model.load_state_dict(tensors, strict=False)
-    model.eval()
+    model.train()  # before its statistics are loaded, which this changes
     try:
-        with torch.no_grad():
-            logits = model(torch.zeros(1, 3, SIDE, SIDE), mode='tensor')
-    except Exception as error:
-        raise UserError(
-            f'{source.origin}: its model fails on an image of {SIDE} x {SIDE}: '
-            f'{type(error).__name__}: {first_line(error)}'
-        ) from error
-    head = source.model['decode_head']['type']
-    found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if not isinstance(logits, Tensor) or found[:2] != (1, len(source.classes)):
-        raise UserError(
-            f'{source.origin}: {head} gives {found}, not logits (1, {len(source.classes)}, height, '
-            'width) that a class each could be taken from. Heads that classify masks, and those '
-            'that give more than logits, are not adapted'
-        )
-    if not logits.isfinite().all():
+        _logits(source, model, 1)
+    except UserError as error:
+        if _TOO_FEW not in str(error):
+            raise
+        _logits(source, model, 2)
+        source.batch_size = 2
+        source.notes.append(_TWO_IMAGES)
+    model.load_state_dict(tensors, strict=False)
+    if not _logits(source, model.eval(), 1).isfinite().all():
         raise UserError(f'{source.origin}: the model gives no finite numbers')
     return model
+
+
+def _logits(source: SourceModel, model: nn.Module, count: int) -> Tensor:
+    """Run a segmentor on a number of black images."""
+    mode = 'train' if model.training else 'eval'
+    try:
+        with torch.no_grad():
+            logits = model(torch.zeros(count, 3, SIDE, SIDE), mode='tensor')
+    except Exception as error:
+        raise UserError(
+            f'{source.origin}: its model, in {mode} mode, fails on images of {SIDE} x {SIDE}, and '
+            'an adaptation shows it such of several sizes: '
+            f'{type(error).__name__}: {first_line(error)}'
+        ) from error
+    found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor) or found[:2] != (count, len(source.classes)):
+        raise UserError(
+            f'{source.origin}: {source.model["decode_head"]["type"]}, in {mode} mode, gives '
+            f'{found}, not logits ({count}, {len(source.classes)}, height, width). Heads that '
+            'classify masks, and those that give more than logits, are not adapted'
+        )
+    return logits

@@ -24,22 +24,22 @@ MODEL = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(type='SegDataPreProcessor', mean=[1, 2, 3], std=[4, 5, 6]),
     backbone=SWIN,
-    decode_head=dict(
-        type='FPNHead', in_channels=WIDTHS, in_index=[0, 1, 2, 3], channels=8,
-        feature_strides=[4, 8, 16, 32], num_classes=19, norm_cfg=dict(type='BN'),
-    ),
-)  # fmt: skip
+)
+MAPS = dict(in_channels=WIDTHS, in_index=[0, 1, 2, 3], channels=8, num_classes=19)
+FPN = dict(type='FPNHead', **MAPS, feature_strides=[4, 8, 16, 32], norm_cfg=dict(type='BN'))
+UPER = dict(type='UPerHead', **MAPS, norm_cfg=dict(type='BN'))  # takes two images at a time
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('named', [False, True])
-def test_from_a_checkpoint_to_an_adaptation(named, data_root, tmp_path):
+@pytest.mark.parametrize(('named', 'head'), [(False, FPN), (True, UPER)], ids=['fpn', 'uper'])
+def test_from_a_checkpoint_to_an_adaptation(named, head, data_root, tmp_path):
     """With Cityscapes' classes and with others, which labels hold as ids."""
     init_default_scope('mmseg')
     torch.manual_seed(0)
     names = [f'kind {i}' for i in range(19)] if named else CLASSES
-    meta = dict(cfg=f'model = {source_text(MODEL)}', dataset_meta=dict(classes=names))
-    model = MODELS.build(MODEL)
+    described = dict(MODEL, decode_head=head)
+    meta = dict(cfg=f'model = {source_text(described)}', dataset_meta=dict(classes=names))
+    model = MODELS.build(described)
     torch.save(dict(meta=meta, state_dict=model.state_dict()), tmp_path / 'theirs.pth')
 
     tool = [sys.executable, str(REPOSITORY / 'tools/import_source.py'), 'theirs.pth']

@@ -243,9 +243,27 @@ def test_heads_without_logits(saved):
     source = read(path)
     source.classes = source.classes[:18]
     with pytest.raises(
-        UserError, match=r'SegformerHead gives \(1, 19, 64, 64\), not logits \(1, 18'
+        UserError, match=r'SegformerHead, in train mode, gives \(1, 19, 64, 64\), not .*18'
     ):
         build(source)
+
+
+def test_a_head_that_needs_two_images_at_a_time(saved, imported):
+    """A pyramid pooling ends in one pixel, of which a batch norm needs two in training."""
+    _, path = saved(backbone=SWIN, decode_head=UPER)
+    source, files = imported(path)
+    assert read_config(files.adaptation).train_dataloader.batch_size == 2
+    assert 'needs two images at a time' in source.summary()
+    _, path = saved()
+    _, files = imported(path)
+    assert read_config(files.adaptation).train_dataloader.batch_size == 1
+
+
+def test_a_head_that_states_no_classes(tmp_path):
+    text = text_of(model=dict(MODEL, decode_head=dict(type='IterativeDecodeHead')))
+    torch.save(dict(meta=dict(cfg=text), state_dict=dict(a=torch.ones(1))), tmp_path / 'a.pth')
+    with pytest.raises(UserError, match='IterativeDecodeHead, states no num_classes'):
+        read(tmp_path / 'a.pth')
 
 
 def test_names():
