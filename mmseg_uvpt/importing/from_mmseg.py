@@ -40,16 +40,7 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
     imports = [name for name in named if not name.startswith(_OF_CONVNEXT)]
     import_modules(imports, config)
     where = str(config or f'the config within {checkpoint}')
-    model = cfg.get('model')
-    if not isinstance(model, Mapping) or not isinstance(model.get('decode_head'), Mapping):
-        raise UserError(f'{where}: model.decode_head must be one head, for it is adapted')
-    kind = str(model.get('type')).rpartition('.')[2]
-    if kind not in SEGMENTORS:
-        raise UserError(
-            f'{where}: the model is a {kind}; those of one backbone and one head are read, '
-            f'{" and ".join(SEGMENTORS)}'
-        )
-    model = Config(dict(model)).to_dict()  # plain dicts
+    model = _model(cfg, where)
     tensors = {
         name.removeprefix('module.'): tensor
         for name, tensor in state_dict_of(loaded, checkpoint).items()
@@ -65,15 +56,10 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
         'data_preprocessor': _preprocessor(cfg, where),
         'backbone': backbone,
         **{key: _plain_norms(model[key]) for key in ('neck', 'decode_head') if model.get(key)},
-        'test_cfg': model.get('test_cfg') or {'mode': 'whole'},
+        'test_cfg': _mapping(model.get('test_cfg')) or {'mode': 'whole'},
     }
     kept = without(tensors, AUXILIARY)
     head = described['decode_head']
-    if not isinstance(head.get('num_classes'), int):
-        raise UserError(
-            f'{where}: model.decode_head, a {head["type"]}, states no num_classes: heads that are '
-            'made of others are not adapted'
-        )
     source = SourceModel(
         origin=str(checkpoint),
         what=f'{model["backbone"]["type"]} and {head["type"]} of mmseg',
@@ -90,6 +76,28 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
     return source
 
 
+def _model(cfg: Config, where: str) -> dict:
+    """Return a segmentor's config as plain dicts, if it has one backbone and one head."""
+    model = cfg.get('model')
+    for part in ('backbone', 'decode_head'):
+        found = model.get(part) if isinstance(model, Mapping) else None
+        if not isinstance(found, Mapping) or not isinstance(found.get('type'), str):
+            raise UserError(f'{where}: model.{part} must be one, with its type')
+    kind = str(model.get('type')).rpartition('.')[2]
+    if kind not in SEGMENTORS:
+        raise UserError(
+            f'{where}: the model is a {kind}; those of one backbone and one head are read, '
+            f'{" and ".join(SEGMENTORS)}'
+        )
+    head = model['decode_head']
+    if not isinstance(head.get('num_classes'), int):
+        raise UserError(
+            f'{where}: model.decode_head, a {head["type"]}, states no num_classes: heads that are '
+            'made of others are not adapted'
+        )
+    return Config(dict(model)).to_dict()
+
+
 def _staged(described: dict, tensors: dict[str, Tensor]) -> tuple[dict, dict[str, Tensor]]:
     """Translate the backbone of a segmentor, whose other tensors stay."""
     within = {k.removeprefix(_BACKBONE): t for k, t in tensors.items() if k.startswith(_BACKBONE)}
@@ -101,9 +109,9 @@ def _staged(described: dict, tensors: dict[str, Tensor]) -> tuple[dict, dict[str
 def _preprocessor(cfg: Config, where: str) -> dict:
     """Return how images become inputs, of mmseg 1.x or 0.x."""
     model = cfg.model
-    found = dict(model.get('data_preprocessor') or cfg.get('data_preprocessor') or {})
-    if old := cfg.get('img_norm_cfg'):
-        found = {'mean': old['mean'], 'std': old['std'], 'bgr_to_rgb': old.get('to_rgb', True)}
+    found = _mapping(model.get('data_preprocessor') or cfg.get('data_preprocessor'))
+    if old := _mapping(cfg.get('img_norm_cfg')):
+        found = {**old, 'bgr_to_rgb': old.get('to_rgb', True)}
     if not found.get('mean') or not found.get('std'):
         raise UserError(
             f'{where} has no mean and std of the inputs: state them in model.data_preprocessor'
@@ -118,20 +126,26 @@ def _plain_norms(node: object) -> object:
     ``sync_bn`` of a config turns them into those of several where several train.
     """
     if isinstance(node, dict):
-        kind = (
-            {'type': 'BN' if node['type'] == 'SyncBN' else node['type']} if 'type' in node else {}
-        )
-        return kind | {k: _plain_norms(value) for k, value in node.items() if k != 'type'}
-    return [_plain_norms(each) for each in node] if isinstance(node, list | tuple) else node
+        made = {key: _plain_norms(value) for key, value in node.items()}
+        if made.get('type') == 'SyncBN':
+            made['type'] = 'BN'
+        return {'type': made['type'], **made} if 'type' in made else made
+    return type(node)(map(_plain_norms, node)) if isinstance(node, list | tuple) else node
+
+
+def _mapping(value: object) -> dict:
+    """Return what should be a dict; an empty one in the place of anything else."""
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _meta(loaded: Mapping) -> dict:
     """Return what a checkpoint says of its classes, by mmengine's names; mmseg 0.x had others."""
     meta = loaded['meta']
-    found = meta.get('dataset_meta') or {'classes': meta.get('CLASSES')}
+    found = _mapping(meta.get('dataset_meta')) or {'classes': meta.get('CLASSES')}
     found = {str(key).lower(): value for key, value in found.items()}
     palette = found.get('palette', meta.get('PALETTE'))
-    known = isinstance(palette, list | tuple) and len(palette) == len(found.get('classes') or ())
+    whole = isinstance(palette, list | tuple) and all(isinstance(c, list | tuple) for c in palette)
+    known = whole and len(palette) == len(found.get('classes') or ())
     return {**found, 'palette': palette if known else None}
 
 
@@ -147,14 +161,16 @@ def _notes(cfg: Config, described: dict) -> list[str]:
     """Say what differs from how mmseg's config predicts."""
     notes, test_cfg = [], described['test_cfg']
     if test_cfg.get('mode') == 'slide':
-        window, stride = (' x '.join(map(str, test_cfg[k])) for k in ('crop_size', 'stride'))
+        window, stride = (
+            ' x '.join(map(str, test_cfg.get(k, ()))) for k in ('crop_size', 'stride')
+        )
         notes.append(
             f'predicts by windows of {window}, {stride} apart, as its test_cfg says; an adaptation '
             "trains on whole crops. test_cfg=dict(mode='whole') is faster"
         )
     pipelines = [cfg.get('test_pipeline'), cfg.get('test_dataloader'), cfg.get('data')]
     for scale in values_of(pipelines, 'scale', 'img_scale'):
-        if isinstance(scale, list | tuple) and tuple(scale) != (1024, 512):
+        if isinstance(scale, list | tuple) and len(scale) == 2 and tuple(scale) != (1024, 512):
             notes.append(
                 f'its own tests resize images to {scale[0]} x {scale[1]}, those here to '
                 '1024 x 512: scale of Resize in the pipelines'

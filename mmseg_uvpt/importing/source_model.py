@@ -126,7 +126,7 @@ def names_of_classes(found: Sequence[str] | None, number: int) -> tuple[str, ...
     Raises:
         UserError: there are fewer than 2 or more than 254.
     """
-    names = list(map(str, found or ()))
+    names = list(map(str, found)) if isinstance(found, list | tuple) else []
     if len(names) != number:
         names = list(numbers(number))
     if tuple(name.lower().replace('_', ' ').replace('-', ' ') for name in names) == CLASSES:
