@@ -57,6 +57,7 @@ def test_what_mmengine_reads_is_known():
         ('custom_import.imports=[x]', 'custom_imports.imports'),
         ('data_preprocessor.mean=[0,0,0]', 'model.data_preprocessor.mean'),
         ('model.type=UniUVPTT', 'UniUVPT'),
+        ('model.tuner.type=Lora', 'LoRA'),
         ('train_dataloader.dataset.pipeline.Resize.type=Resiez', 'Resize'),
     ],
 )

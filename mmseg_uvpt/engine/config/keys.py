@@ -96,7 +96,8 @@ def _unread(key: str, before: dict, after: dict) -> Iterator[str]:
             return
         new = new[part]
     if parts[-1] == 'type' and parts[-2:-1] != ['clip_grad'] and not types_called(new):
-        nearest = get_close_matches(str(new), names_of_types(), 1, 0)
+        names = {name.lower(): name for name in names_of_types()}
+        nearest = [names[name] for name in get_close_matches(str(new).lower(), names, 1, 0)]
         yield f'{key}={new}: nothing is called so; nearest is {nearest[0]}'
 
 

@@ -31,7 +31,8 @@ class Segmentor(EncoderDecoder):
 
     def run_neck(self, features: tuple[Tensor, ...], size: Sequence[int]) -> tuple[Tensor, ...]:
         """Return the neck's maps of images of a size (height, width), without their padding."""
-        patch = getattr(self.backbone, 'staged', self.backbone).patch
+        staged = getattr(self.backbone, 'staged', self.backbone)
+        patch = getattr(staged, 'patch', 1)  # a backbone without stages pads no image
         return tuple(unpadded(x, size, patch) for x in self.neck(features))
 
     def test_step(self, data: dict) -> list[SegDataSample]:
