@@ -42,4 +42,5 @@ import mmseg_uvpt.models.segmentors.uni_uvpt
 import mmseg_uvpt.models.tuners.adaptformer
 import mmseg_uvpt.models.tuners.lora
 import mmseg_uvpt.models.tuners.prompts
-import mmseg_uvpt.models.tuners.rein  # noqa: F401
+import mmseg_uvpt.models.tuners.rein
+import mmseg_uvpt.models.tuners.token_prompts  # noqa: F401

@@ -34,6 +34,7 @@ from mmseg_uvpt.models.decode_heads.daformer import SeparableASPP
 from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.prompts.generator import PromptGenerator
+from mmseg_uvpt.models.tuners.windows_with_tokens import WindowsWithTokens
 
 
 class Replacement(NamedTuple):
@@ -70,6 +71,7 @@ TABLE = (
     Replacement(SegDataPreProcessor, AsyncPreprocessor),
     Replacement(SwinBlock, FastSwinBlock),
     Replacement(WindowMSA, WindowAttention),
+    Replacement(WindowsWithTokens, WindowAttention),
     Replacement(Block, FastMiTBlock),
     Replacement(DepthwiseConv, DepthwiseOfTokens),
     Replacement(PromptGenerator, FastPromptGenerator),

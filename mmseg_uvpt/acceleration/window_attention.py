@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from mmseg_uvpt.acceleration.capture import read_by_graph
 from mmseg_uvpt.models.backbones.swin import APART
+from mmseg_uvpt.models.tuners.windows_with_tokens import keys_and_values
 from mmseg_uvpt.ops.tokens import Size
 
 
@@ -96,13 +97,14 @@ class WindowAttention(WindowMSA):
         """Leave what is kept out of a copy of the layer: its table's versions begin anew."""
         return {**self.__dict__, '_biases': None}
 
-    def forward(self, tokens: Tensor, size: Size, shift: int) -> Tensor:
+    def forward(self, tokens: Tensor, size: Size, shift: int, read: Tensor | None = None) -> Tensor:
         """Attend within each window.
 
         Args:
             tokens: (B, height * width, C).
             size: (height, width).
             shift: of the windows, see `windows_of`.
+            read: tokens (count, C) without a position that the pixels of each window read, too.
 
         Returns:
             Tensor: same shape as ``tokens``.
@@ -113,19 +115,24 @@ class WindowAttention(WindowMSA):
         # padding is 0 before the projection
         outside = qkv.new_zeros(qkv.shape[1]) if self.qkv.bias is None else self.qkv.bias
         inside = _IntoWindows.apply(groups, qkv, outside)
-        attended = [self._attend(x, group) for x, group in zip(inside, groups, strict=True)]
+        more = None if read is None else self.qkv(read.to(tokens))
+        attended = [self._attend(x, group, more) for x, group in zip(inside, groups, strict=True)]
         tokens = _OutOfWindows.apply(groups, len(qkv), *attended).view(batch, -1, channels)
         return self.proj_drop(self.proj(tokens))
 
-    def _attend(self, qkv: Tensor, group: Windows) -> Tensor:
-        """Return (windows * N, C) from (windows * N, 3 * C)."""
+    def _attend(self, qkv: Tensor, group: Windows, more: Tensor | None) -> Tensor:
+        """Return (windows * N, C) from (windows * N, 3 * C), and tokens projected likewise."""
         qkv = qkv.view(-1, len(group.mask), 3, self.num_heads, qkv.shape[1] // (3 * self.num_heads))
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        bias = self._bias(group, query.dtype)
+        if more is not None:
+            key, value = keys_and_values(more, key, value)
+            bias = _aligned(F.pad(bias, (len(more), 0)))
         x = F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=self._bias(group, query.dtype),
+            attn_mask=bias,
             dropout_p=self.attn_drop.p if self.training else 0.0,
             scale=self.scale,
         )
@@ -147,9 +154,13 @@ class WindowAttention(WindowMSA):
     def _made_bias(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
         count = len(mask)
         bias = self.relative_position_bias_table[self.relative_position_index.flatten()]
-        bias = (bias.view(count, count, -1).permute(2, 0, 1) + mask).to(dtype)
-        # rows that begin at multiples of 8 numbers, which CUDA's kernels would otherwise copy
-        return F.pad(bias, (0, -count % 8))[None, ..., :count]
+        return _aligned((bias.view(count, count, -1).permute(2, 0, 1) + mask).to(dtype)[None])
+
+
+def _aligned(bias: Tensor) -> Tensor:
+    """Return it in rows that begin at multiples of 8 numbers; CUDA's kernels copy others."""
+    count = bias.shape[-1]
+    return F.pad(bias, (0, -count % 8))[..., :count]
 
 
 class _IntoWindows(torch.autograd.Function):

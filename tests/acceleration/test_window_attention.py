@@ -7,6 +7,8 @@ import torch
 from mmseg.models.backbones.swin import ShiftWindowMSA
 
 from mmseg_uvpt.acceleration.window_attention import WindowAttention
+from mmseg_uvpt.models.backbones.swin import ShiftedWindows
+from mmseg_uvpt.models.tuners.windows_with_tokens import WindowsWithTokens
 
 
 @pytest.mark.parametrize('size', [(8, 12), (9, 6), (3, 5)])
@@ -26,6 +28,30 @@ def test_its_numbers_and_gradients_are_mmsegs(size, shift):
         torch.autograd.grad(y, [x, *layer.parameters()], weights)
         for y, layer in ((expected, plain.w_msa), (found, ours))
     ]
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize('size', [(8, 12), (9, 6)])
+@pytest.mark.parametrize('shift', [0, 2])
+def test_with_tokens_its_numbers_are_the_plain_ones(size, shift):
+    torch.manual_seed(0)
+    plain = ShiftedWindows(32, 4, window_size=4, shift_size=shift)
+    for parameter in plain.parameters():
+        parameter.data.normal_(std=0.3)
+    ours = WindowAttention(32, 4, (4, 4)).double()
+    ours.load_state_dict(plain.w_msa.state_dict())
+    plain.w_msa = WindowsWithTokens(plain.w_msa)
+    plain.double()
+    x, tokens = (
+        torch.randn(*shape, 32, dtype=torch.float64, requires_grad=True)
+        for shape in ((2, size[0] * size[1]), (3,))
+    )
+    plain.w_msa.register_forward_pre_hook(lambda attention, given: (*given, tokens))
+    expected, found = plain(x, size), ours(x, size, shift, tokens)
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, ours(x, size, shift), rtol=0.1)
+    weights = torch.randn_like(expected)
+    gradients = [torch.autograd.grad(y, (x, tokens), weights) for y in (expected, found)]
     torch.testing.assert_close(gradients[1], gradients[0])
 
 
