@@ -41,6 +41,7 @@ import mmseg_uvpt.models.segmentors.source_gta
 import mmseg_uvpt.models.segmentors.uni_uvpt
 import mmseg_uvpt.models.tuners.adaptformer
 import mmseg_uvpt.models.tuners.lora
+import mmseg_uvpt.models.tuners.pixel_prompt
 import mmseg_uvpt.models.tuners.prompts
 import mmseg_uvpt.models.tuners.rein
 import mmseg_uvpt.models.tuners.token_prompts  # noqa: F401

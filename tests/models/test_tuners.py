@@ -36,6 +36,8 @@ TUNERS = {
     'rein': dict(type='Rein', tokens=5, rank=2),
     'tokens': dict(type='TokenPrompts', tokens=5),
     'tokens-shallow': dict(type='TokenPrompts', tokens=5, deep=False),
+    'pixel-frame': dict(type='PixelPrompt', width=10, size=(64, 64)),
+    'pixel-full': dict(type='PixelPrompt', kind='full', size=(32, 48)),
 }
 WHOLE = ('prompts-all', 'all')  # these tune the source model's backbone as a whole
 NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
@@ -240,7 +242,7 @@ def test_a_config_of_version_0_1_that_inherits_from_one_of_now():
 RESNET = dict(type='ResNet', depth=18, norm_cfg=dict(type='BN'), norm_eval=False)
 
 
-@pytest.mark.parametrize('tuner', ['Head', 'All', 'Norm', 'Bias', 'Statistics'])
+@pytest.mark.parametrize('tuner', ['Head', 'All', 'Norm', 'Bias', 'Statistics', 'PixelPrompt'])
 def test_any_backbone_of_mmseg_can_be_tuned_so(tuner, batch):
     model = make(RESNET, dict(type=tuner))
     before = copy.deepcopy(model.backbone.state_dict())
@@ -248,6 +250,8 @@ def test_any_backbone_of_mmseg_can_be_tuned_so(tuner, batch):
     changed = {n for n, x in model.backbone.state_dict().items() if not torch.equal(x, before[n])}
     if tuner in ('Head', 'Statistics'):
         assert not changed
+    elif tuner == 'PixelPrompt':
+        assert changed == {'rows', 'columns'}
     else:
         assert {n for n in changed if n.rpartition('.')[2] not in STATISTICS}
 
