@@ -43,8 +43,12 @@ class StagedBackbone(BaseModule):
         """
 
     def layers(self, stage: int) -> Iterable[nn.Module]:
-        """Return the blocks of a stage in their order; tuners add to what they compute."""
-        return ()
+        """Return the blocks of a stage in their order; tuners add to what they compute.
+
+        Raises:
+            NotImplementedError: a subclass runs its `blocks` otherwise.
+        """
+        raise NotImplementedError(f'{type(self).__name__} does not say which layers a stage has')
 
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
         """Run the blocks of a stage on its tokens; the shape stays the same."""

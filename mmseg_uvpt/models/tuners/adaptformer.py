@@ -48,6 +48,7 @@ class AdaptFormer(Tuner):
 
     Raises:
         ValueError: the backbone's blocks have no feed-forward layer of linear layers.
+        NotImplementedError: the backbone does not say which blocks a stage has.
     """
 
     def __init__(self, staged: dict, hidden: int = 64, scale: float = 0.1):
@@ -62,8 +63,6 @@ class AdaptFormer(Tuner):
                 bottleneck = Bottleneck(linear.in_features, hidden, scale)
                 feed_forward.register_forward_hook(bottleneck.add)
                 self.bottlenecks.append(bottleneck)
-        if not self.bottlenecks:
-            raise ValueError(f'{type(self.staged).__name__} does not name its layers')
 
     def init_weights(self) -> None:
         """Initialise the backbone, and begin at the source model."""

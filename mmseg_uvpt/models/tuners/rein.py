@@ -63,14 +63,12 @@ class Rein(Tuner):
         rank: of the two matrices whose product they are.
 
     Raises:
-        ValueError: the backbone does not say which blocks a stage has.
+        NotImplementedError: the backbone does not say which blocks a stage has.
     """
 
     def __init__(self, staged: dict, tokens: int = 100, rank: int = 16):
         super().__init__(staged)
         stages = [list(self.staged.layers(stage)) for stage in range(len(self.staged.widths))]
-        if not any(stages):
-            raise ValueError(f'{type(self.staged).__name__} does not name its layers')
         self.refinements = nn.ModuleList(
             Refinement(len(layers), width, tokens, rank)
             for layers, width in zip(stages, self.staged.widths, strict=True)
