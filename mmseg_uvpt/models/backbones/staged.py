@@ -46,15 +46,13 @@ class StagedBackbone(BaseModule):
         """Return the blocks of a stage in their order; tuners add to what they compute.
 
         Raises:
-            NotImplementedError: a subclass runs its `blocks` otherwise.
+            NotImplementedError: a subclass does not say so.
         """
         raise NotImplementedError(f'{type(self).__name__} does not say which layers a stage has')
 
+    @abstractmethod
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
         """Run the blocks of a stage on its tokens; the shape stays the same."""
-        for layer in self.layers(stage):
-            tokens = layer(tokens, size)
-        return tokens
 
     @abstractmethod
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Any]:
