@@ -94,8 +94,8 @@ def split(adapted_path: str | Path, source_path: str | Path) -> dict:
         more = f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''
         raise UserError(
             f'the backbone of {adapted_path} is not that of {source_path}: {wrong[0]}{more}. It '
-            "was adapted from another source model, or tuned as a whole (tune='all'). For a file "
-            f'that stands alone: python tools/export_checkpoint.py strip {adapted_path} <file>'
+            "was adapted from another source model, or tuned as a whole (All, tune='all'). For a "
+            f'file that stands alone: python tools/export_checkpoint.py strip {adapted_path} <file>'
         )
     taken = {n: p for n, p in of_source.items() if p in source and _same(source[p], tensors[n])}
     return {

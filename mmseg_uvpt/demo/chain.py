@@ -25,6 +25,12 @@ TUNERS = (
     *('AdaptFormer', 'Rein'),
 )
 
+UNFIT = {  # backbones of the demo that a tuner does not fit
+    'TokenPrompts': ('convnext', 'pvt', 'swinv2', 'efficientnet-lite0'),
+    'LoRA': ('convnext', 'swinv2', 'efficientnet-lite0'),
+    'AdaptFormer': ('convnext', 'efficientnet-lite0'),
+}
+
 Command = tuple[str, ...]
 
 
@@ -89,6 +95,11 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
         raise UserError(
             f'--source {settings.source} does not go with --backbone {settings.backbone}: there is '
             f'no {pretrain}. Take --backbone swin, or --source sss.'
+        )
+    if settings.backbone in UNFIT.get(settings.tuner, ()):
+        raise UserError(
+            f'--tuner {settings.tuner} does not fit --backbone {settings.backbone} '
+            '(docs/tuning.md). Take --backbone swin.'
         )
     place = ('--data-root', str(data))
     training = (*place, '--seed', str(settings.seed))

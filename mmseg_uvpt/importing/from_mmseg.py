@@ -110,7 +110,8 @@ def _preprocessor(cfg: Config, where: str) -> dict:
     """Return how images become inputs, of mmseg 1.x or 0.x."""
     model = cfg.model
     found = _mapping(model.get('data_preprocessor') or cfg.get('data_preprocessor'))
-    if old := _mapping(cfg.get('img_norm_cfg')):
+    old = _mapping(cfg.get('img_norm_cfg'))
+    if old and not found.get('mean'):  # of 0.x
         found = {**old, 'bgr_to_rgb': old.get('to_rgb', True)}
     if not found.get('mean') or not found.get('std'):
         raise UserError(

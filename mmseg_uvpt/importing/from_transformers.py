@@ -1,7 +1,7 @@
 """A folder of `transformers`: config.json, safetensors. That library is not needed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -103,7 +103,7 @@ def _inputs(folder: Path) -> tuple[dict, list[str]]:
         found = {**found, 'image_mean': (0, 0, 0), 'image_std': (1, 1, 1)}
     factor = found.get('rescale_factor', 1 / 255) if found.get('do_rescale', True) else 1
     mean, std = (
-        [_number(value, factor, folder) for value in found.get(key, _IMAGENET[key])]
+        [_number(value, factor, folder) for value in _three(found.get(key), key, folder)]
         for key in _IMAGENET
     )
     size = found.get('size')
@@ -114,6 +114,14 @@ def _inputs(folder: Path) -> tuple[dict, list[str]]:
         )
     how = {'type': 'SegDataPreProcessor', 'mean': mean, 'std': std, 'bgr_to_rgb': True}
     return {**how, **PADDING}, notes
+
+
+def _three(found: object, key: str, folder: Path) -> Sequence:
+    if found is None:
+        return _IMAGENET[key]
+    if not isinstance(found, list | tuple):
+        raise UserError(f'{folder / INPUTS}: {key}={found!r} must be three numbers')
+    return found
 
 
 def _number(value: float, factor: float, folder: Path) -> float:

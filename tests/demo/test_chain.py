@@ -92,6 +92,12 @@ def test_stages_are_commands_of_the_project(backbone, source, tuner, tmp_path):
     assert any('pretrain-gta' in word for c in commands for word in c) == (source == 'gta')
 
 
+def test_a_tuner_that_does_not_fit_is_refused_before_anything_is_trained(tmp_path):
+    settings = chain.Settings(backbone='efficientnet-lite0', tuner='LoRA')
+    with pytest.raises(UserError, match='--tuner LoRA does not fit --backbone efficientnet-lite0'):
+        next(chain.stages(settings, tmp_path))
+
+
 def test_only_the_adaptation_differs_between_what_is_tuned(tmp_path):
     """So that the head-only and full tunings share data, source model and pseudo labels."""
     (tmp_path / 'pretrain').mkdir()

@@ -115,6 +115,7 @@ def test_it_begins_at_the_source_model(pair, tmp_path):
     source = make(BACKBONES[pair[0]], tuner=None)
     save(source, tmp_path / 'source.pth')
     model = adapted(pair, begun=False)
+    model.init_weights()  # as before each training
     nn.init.zeros_(model.decode_head.conv_seg.weight)
     load_source_model(model, tmp_path / 'source.pth')
     image = torch.randn(2, 3, 67, 93)
@@ -235,7 +236,17 @@ def test_a_config_of_version_0_1_that_inherits_from_one_of_now():
     assert now['tuner'] == {'type': 'Prompts', 'points': 4, 'heads': 2}
     merged['backbone']['staged'] = {'_delete_': True, 'type': 'TimmConvNeXt'}
     assert as_written_now(merged)['backbone'] == {'type': 'TimmConvNeXt'}
-    theirs = dict(backbone=dict(type='Theirs', heads=3), tuner=dict(type='Head'))
+    merged['backbone']['staged'] = {'type': 'StagedMiT', 'init_cfg': {'checkpoint': 'y'}}
+    merged['backbone']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': 'x'}
+    assert as_written_now(merged)['backbone'] == {
+        **OURS['mit'],
+        'init_cfg': {'type': 'Pretrained', 'checkpoint': 'y'},
+    }
+    with pytest.raises(ValueError, match='names no type of its staged backbone'):
+        as_written_now(
+            dict(base, backbone={**OURS['mit'], 'type': 'PromptedBackbone'}, tune='head')
+        )
+    theirs = dict(backbone=dict(type='StagedHiera', heads=3), tuner=dict(type='Head'))
     assert as_written_now(theirs) == theirs
 
 

@@ -12,7 +12,12 @@ def _backbone(cfg: Config) -> dict:
 
 
 def initial_weights(cfg: Config) -> str | None:
-    """Return the file, or the name on the hub, of the weights that a backbone begins with."""
+    """Return the file, or the name on the hub, of the weights that a backbone begins with.
+
+    None in an adaptation: it begins with a source model.
+    """
+    if 'tuner' in (cfg.get('model') or {}):
+        return None
     return (_backbone(cfg).get('init_cfg') or {}).get('checkpoint')
 
 
@@ -27,7 +32,9 @@ def fill_normalisation(cfg: Config) -> None:
 
 def normalisation_warning(cfg: Config) -> str | None:
     """Say where a config normalises inputs otherwise than timm describes the weights."""
-    stated = cfg.model.get('data_preprocessor') or {}
+    stated = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    if not (initial_weights(cfg) or '.' in (_backbone(cfg).get('model') or '')):
+        return None  # weights of somebody else's, which timm does not describe
     wrong = [
         f'{name}={list(stated.get(name) or [])}, and timm says {wanted}'
         for name, wanted in _described(cfg).items()

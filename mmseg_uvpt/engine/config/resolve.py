@@ -44,7 +44,7 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
     cfg = _read(args.config, import_modules)
     before, file = data_root.stated(cfg), cfg._cfg_dict
     check_names(cfg)
-    options = merge_options(cfg, translate_options(args.cfg_options))
+    options = merge_options(cfg, translate_options(args.cfg_options, cfg))
     if import_modules:
         if any(key.startswith('custom_imports.') for key in options):
             import_modules_from_strings(**cfg.custom_imports)

@@ -91,14 +91,22 @@ def translate(cfg: Config) -> None:
     if 'low_memory' in (cfg.get('model') or {}):
         cfg.merge_from_dict({'uvpt.low_memory': cfg.model.pop('low_memory')})
     if 'model' in cfg and isinstance(cfg.model, dict):
-        cfg.model = as_written_now(cfg.model)
+        try:
+            cfg.model = as_written_now(cfg.model)
+        except ValueError as error:
+            raise UserError(f'config {cfg.filename}: {error}') from error
 
 
-def translate_options(options: Iterable[str]) -> list[str]:
-    """Return ``key=value`` texts with the keys of version 0.1 where they are now."""
+def translate_options(options: Iterable[str], cfg: Config) -> list[str]:
+    """Return ``key=value`` texts for a config with the keys of version 0.1 where they are now."""
     translated = []
+    backbone = ((cfg.get('model') or {}).get('backbone') or {}).get('type')
     for option in options:
         key, equals, value = option.partition('=')
-        key = f'uvpt.{key}' if key.partition('.')[0] in MOVED else option_as_written_now(key)
+        key = (
+            f'uvpt.{key}'
+            if key.partition('.')[0] in MOVED
+            else option_as_written_now(key, backbone)
+        )
         translated.append(key + equals + value)
     return translated

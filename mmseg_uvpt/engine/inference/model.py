@@ -62,7 +62,9 @@ def _build(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
     init_default_scope('mmseg')
     state_dict = state_dict_of(loaded, checkpoint)
     described = cfg.model
-    if issubclass(MODELS.get(described.type), AdaptedSegmentor) and not is_adapted(state_dict):
+    kind = MODELS.get(described.get('type') or '')
+    adapts = isinstance(kind, type) and issubclass(kind, AdaptedSegmentor)
+    if adapts and not is_adapted(state_dict):
         described = {key: described[key] for key in _SHARED if key in described}
         described['type'] = 'SourceSegmentor'
     model = MODELS.build(described)

@@ -62,7 +62,7 @@ def train(
     else:
         require_data(cfg, 'val_dataloader')
         cfg.val_cfg = loop_config(cfg.get('val_cfg'), 'val')
-    if weights := initial_weights(cfg):
+    if not resume and (weights := initial_weights(cfg)):
         require_file(local_file(weights), 'ImageNet weights', WEIGHTS)
     complete(cfg)
     interruption = Interruption()

@@ -100,5 +100,6 @@ def init_layer(module: nn.Module) -> None:
     """Truncated normal for linear layers, normal by fan-out for convolutions."""
     if isinstance(module, nn.Linear):
         trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     init_convolution(module)

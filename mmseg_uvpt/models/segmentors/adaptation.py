@@ -108,7 +108,7 @@ class AdaptedSegmentor(Segmentor):
     def train(self, mode: bool = True) -> 'AdaptedSegmentor':
         """Set the mode; batch norms that are frozen stay in eval mode, as their buffers stay."""
         super().train(mode)
-        for module in self.backbone.staged.modules():
+        for module in self.backbone.modules():
             is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
             if is_norm and not any(p.requires_grad for p in module.parameters()):
                 module.eval()

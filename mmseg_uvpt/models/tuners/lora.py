@@ -87,7 +87,10 @@ def _to_file(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, _: d
 def _linear_layers(backbone: nn.Module, names: tuple[str, ...]) -> Iterator[str]:
     """Yield the linear layers of some names; not those of which attention reads the weight."""
     for name, parent in backbone.named_modules():
-        if getattr(parent, 'q_bias', None) is None:
+        reads = (
+            isinstance(parent, nn.MultiheadAttention) or getattr(parent, 'q_bias', None) is not None
+        )
+        if not reads:
             for child, module in parent.named_children():
                 if child in names and isinstance(module, nn.Linear):
                     yield f'{name}.{child}'
