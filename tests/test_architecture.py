@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,29 @@ def test_only_uvpt_is_ours_at_the_top_of_a_config():
     for path in REPOSITORY.glob('configs/*/*.py'):
         cfg = Config.fromfile(path, import_custom_modules=False)
         assert not set(KEYS) & set(cfg), path
+
+
+PROGRAMS = sorted(
+    path
+    for folder in ('', 'benchmarks', 'tools', 'tools/convert_datasets')
+    for path in (REPOSITORY / folder).glob('*.py')
+)
+
+
+@pytest.mark.parametrize('path', PROGRAMS, ids=lambda path: path.name)
+def test_programs_import_names_that_exist(path):
+    """Most import within functions, and no test runs all of the benchmarks."""
+    missing = [
+        f'{node.module}.{alias.name}'
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(PACKAGE)
+        for alias in node.names
+        if not _exists(node.module, alias.name)
+    ]
+    assert not missing
+
+
+def _exists(module: str, name: str) -> bool:
+    found = import_module(module)
+    is_module = hasattr(found, '__path__') and find_spec(f'{module}.{name}') is not None
+    return hasattr(found, name) or is_module
