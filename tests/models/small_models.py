@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.ops import backends
 
 SEGMENTOR = Path(__file__).resolve().parents[2] / 'configs/_base_/models/segmentor.py'
 SIZE = 64, 96
@@ -42,6 +43,17 @@ def make(staged: dict, tuner: dict | None = PROMPTS, begun: bool = True):
         for part in (adapter.extractor, adapter.injector):  # no sample on the edge of a pixel
             torch.nn.init.normal_(part.attn.sampling.weight, std=0.02)
     return model.train()
+
+
+def assert_same_step(model, fast, batch) -> None:
+    """A step has the same loss and gradients accelerated as by the references of its operators."""
+    with backends.forced('reference'):
+        loss, gradients = step(model, batch)
+    found, others = step(fast, batch)
+    torch.testing.assert_close(found, loss, rtol=1e-5, atol=1e-5)
+    assert others.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        assert (others[name] - gradient).norm() <= 1e-2 * gradient.norm() + 1e-6, name
 
 
 def step(model, batch) -> tuple[torch.Tensor, dict]:
