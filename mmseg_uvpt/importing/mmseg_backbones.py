@@ -7,7 +7,7 @@ from mmseg.models.backbones import MixVisionTransformer, SwinTransformer
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_uvpt.importing.tensor_names import renamed
+from mmseg_uvpt.importing.tensor_names import differences, renamed
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
 
 Tensors = dict[str, Tensor]
@@ -69,11 +69,8 @@ def _with_defaults(kind: type, given: dict) -> dict:
 
 def _require(kind: str, given: Mapping, **wanted: object) -> None:
     """Raise `NotStaged` unless arguments have certain values, where they are given."""
-    for key, value in wanted.items():
-        found = given.get(key, value)
-        found = tuple(found) if isinstance(found, list) else found
-        if found != value:
-            raise NotStaged(f'{kind} has {key}={found}, the staged one {value}')
+    for key, found, value in differences(given, wanted):
+        raise NotStaged(f'{kind} has {key}={found}, the staged one {value}')
 
 
 def _swin(given: dict, tensors: Tensors) -> tuple[dict, Tensors]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmseg_uvpt.importing.tensor_names import joined, renamed
+from mmseg_uvpt.importing.tensor_names import differences, joined, renamed
 
 STAGES = 4
 # the library takes torch's, whatever layer_norm_eps of config.json says
@@ -34,11 +34,8 @@ _KEYS_VALUES = ('.attention.self.key.', '.attention.self.value.')
 
 def require(config: Mapping, wanted: Mapping[str, object], where: str = '') -> None:
     """Raise a `ValueError` unless a config says what its model must be; what it omits is right."""
-    for key, value in wanted.items():
-        found = config.get(key, value)
-        found = tuple(found) if isinstance(found, list) else found
-        if found != value:
-            raise ValueError(f'{where}{key} is {found!r}; a model is read where it is {value!r}')
+    for key, found, value in differences(config, wanted):
+        raise ValueError(f'{where}{key} is {found!r}; a model is read where it is {value!r}')
 
 
 def lists(config: Mapping, **defaults: tuple) -> list[list]:

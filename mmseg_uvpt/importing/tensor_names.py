@@ -1,6 +1,6 @@
-"""Tensors under other names, joined or in another order."""
+"""Tensors under other names, joined or in another order; configs that are others than read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -32,3 +32,12 @@ def joined(tensors: Mapping[str, Tensor], parts: tuple[str, ...], whole: str) ->
 def without(tensors: Mapping[str, Tensor], *beginnings: str) -> dict[str, Tensor]:
     """Leave out tensors whose names begin in some way."""
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(beginnings)}
+
+
+def differences(config: Mapping, wanted: Mapping) -> Iterator[tuple[str, object, object]]:
+    """Yield key, value and wanted value of entries that differ; what a config omits is right."""
+    for key, value in wanted.items():
+        found = config.get(key, value)
+        found = tuple(found) if isinstance(found, list) else found
+        if found != value:
+            yield key, found, value
