@@ -11,12 +11,18 @@ def _backbone(cfg: Config) -> dict:
     return (cfg.get('model') or {}).get('backbone') or {}
 
 
+def is_adaptation(cfg: Config) -> bool:
+    """Tell whether a config's model begins with a source model; without importing its class."""
+    model = cfg.get('model') or {}
+    return 'tuner' in model or 'source_checkpoint' in model
+
+
 def initial_weights(cfg: Config) -> str | None:
     """Return the file, or the name on the hub, of the weights that a backbone begins with.
 
     None in an adaptation: it begins with a source model.
     """
-    if 'tuner' in (cfg.get('model') or {}):
+    if is_adaptation(cfg):
         return None
     return (_backbone(cfg).get('init_cfg') or {}).get('checkpoint')
 

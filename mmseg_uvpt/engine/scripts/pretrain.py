@@ -31,10 +31,11 @@ def main(argv: Sequence[str]) -> None:
     options.add_training_options(parser)
     args = parser.parse_args(argv)
 
+    from mmseg_uvpt.engine.config.normalisation import is_adaptation
     from mmseg_uvpt.engine.config.resolve import label_corrections, resolve_run
 
     cfg = resolve_run(args)
-    if 'source_checkpoint' in cfg.get('model', {}) or label_corrections(cfg):
+    if is_adaptation(cfg) or label_corrections(cfg):
         raise UserError(
             f'{args.config} is an adaptation, which starts from a source model: python train.py '
             f'{args.config}'
