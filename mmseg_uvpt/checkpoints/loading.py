@@ -13,7 +13,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmseg_uvpt.checkpoints.hub import local_file
-from mmseg_uvpt.checkpoints.names import COMPUTED, LEAVE_ONE_OUT, is_adapted, to_ours
+from mmseg_uvpt.checkpoints.names import COMPUTED, LEAVE_ONE_OUT, is_adapted, is_added, to_ours
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
@@ -172,16 +172,10 @@ def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[s
             f'{what} is an adapted model: it holds prompts, and the config describes a source '
             'model. Use the config of its adaptation (configs/uni_uvpt/).'
         )
-    cure = (
-        ' Its tuner has to be that of its training: --cfg-options model.tuner.type=NAME'
-        if adapted and {n for n in ours if _is_tuners(n)} != {n for n in expected if _is_tuners(n)}
-        else ''
-    )
+    cure = ''
+    if adapted and set(filter(is_added, ours)) != set(filter(is_added, expected)):
+        cure = ' Its tuner has to be that of its training: --cfg-options model.tuner.type=NAME'
     return _checked(expected, ours, what, cure)
-
-
-def _is_tuners(name: str) -> bool:
-    return name.startswith('backbone.') and not name.startswith('backbone.staged.')
 
 
 def _checked(

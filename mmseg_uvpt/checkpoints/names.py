@@ -78,10 +78,15 @@ def names_in_source(names: Iterable[str]) -> dict[str, str | None]:
     return {name: _name_in_source(known) for name, known in zip(plain, ours, strict=True)}
 
 
+def is_added(name: str) -> bool:
+    """Tell whether a tensor of an adapted model, by our name, is one that its tuner adds."""
+    return name.startswith('backbone.') and not name.startswith(_STAGED)
+
+
 def _name_in_source(name: str) -> str | None:
-    if name.startswith(_STAGED):
-        return f'backbone.{name.removeprefix(_STAGED)}'
-    return None if name.startswith(('backbone.', 'scale_weights')) else name
+    if is_added(name) or name.startswith('scale_weights'):
+        return None
+    return name.replace(_STAGED, 'backbone.', 1) if name.startswith(_STAGED) else name
 
 
 def _to_our_names(names: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from mmseg_uvpt.models.tuners.tuner import Tuner
+from mmseg_uvpt.engine.training.optimizer import group_of
 
 
 class ParameterCounts(NamedTuple):
@@ -31,9 +31,6 @@ def parameter_counts(model: nn.Module) -> ParameterCounts:
     named = list(model.named_parameters())
     total = sum(p.numel() for _, p in named)
     trainable = sum(p.numel() for _, p in named if p.requires_grad)
-    prompts = 0
-    if isinstance(model.backbone, Tuner):
-        of_tuner = model.backbone.named_parameters()
-        prompts = sum(p.numel() for n, p in of_tuner if model.backbone.is_added(n))
+    prompts = sum(p.numel() for n, p in named if group_of(model, n) == 'prompts')
     head = sum(p.numel() for n, p in named if n.startswith(('neck.', 'decode_head.')))
     return ParameterCounts(total, trainable, total - trainable, prompts, head)

@@ -42,7 +42,7 @@ class TimmConvNeXt(TimmBackbone):
         return self.net.stages[stage].blocks
 
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
-        return as_tokens(self.net.stages[stage].blocks(as_map(tokens, size)))
+        return as_tokens(self.layers(stage)(as_map(tokens, size)))
 
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         feature = as_map(tokens, size)
