@@ -26,6 +26,9 @@ import mmseg_uvpt.engine.inference.loop
 import mmseg_uvpt.engine.training.optimizer
 import mmseg_uvpt.engine.training.train_loop
 import mmseg_uvpt.evaluation.iou_metric
+import mmseg_uvpt.methods.adabn
+import mmseg_uvpt.methods.mean_teacher
+import mmseg_uvpt.methods.self_training
 import mmseg_uvpt.models.backbones.mit
 import mmseg_uvpt.models.backbones.swin
 import mmseg_uvpt.models.backbones.timm.convnext

@@ -76,11 +76,14 @@ def begins(module: str, parents: tuple[str, ...]) -> bool:
     return any(module == parent or module.startswith(f'{parent}.') for parent in parents)
 
 
-@pytest.mark.parametrize('path', [p for p in FILES if name(p).startswith('models/')], ids=name)
-def test_models_are_plain(path):
-    stdlib = tuple(sys.stdlib_module_names)
-    others = [module for module in imports(path) if not begins(module, (*MODELS_MAY, *stdlib))]
-    assert not others
+@pytest.mark.parametrize(
+    'path', [p for p in FILES if name(p).startswith(('models/', 'methods/'))], ids=name
+)
+def test_models_and_methods_are_plain(path):
+    may = (*MODELS_MAY, *sys.stdlib_module_names)
+    if name(path).startswith('methods/'):
+        may = (*may, 'mmseg_uvpt.methods')
+    assert not [module for module in imports(path) if not begins(module, may)]
 
 
 def test_nothing_below_imports_the_engine():

@@ -84,8 +84,7 @@ class LabelCorrectionHook(Hook):
         dataset = data_set_of(loader)
         if self.num_classes is None:
             self.num_classes = len(dataset.metainfo['classes'])
-        self._model = without_wrapper(runner.model)
-        self._model.register_forward_hook(self._copy_prediction)
+        without_wrapper(runner.model).register_forward_hook(self._copy_prediction)
         epoch = math.ceil(len(dataset) / (loader.batch_size * get_world_size()))
         self.rule = self.make_rule(epoch)
         if not is_main_process():
@@ -112,7 +111,6 @@ class LabelCorrectionHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Sequence] | None = None
     ) -> None:
         """Correct the labels of the batch's images, then scatter them to the processes."""
-        self._model.iteration = runner.iter
         crops = _crops(data_batch)
         dealt = gather(crops)
         labels = scatter(dealt and self._labels(dealt, runner.iter))
@@ -147,7 +145,6 @@ class LabelCorrectionHook(Hook):
         """Keep what was predicted; at every interval decide what is corrected."""
         if 'skipped' not in (outputs or ()):  # else its prediction is worth nothing
             self._keep(runner, data_batch)
-            self._model.after_iteration()
         if is_main_process() and self.rule.is_due(runner.iter):
             self._decide(runner)
 

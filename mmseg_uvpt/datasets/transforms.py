@@ -97,17 +97,23 @@ class LoadPseudoLabel(BaseTransform):
 
     What is trained on comes from the label bank, which changes while crops are drawn ahead. So this
     field has a name of its own, under which nothing is trained on or handed on.
+
+    Args:
+        trained_on: whether it is trained on as it is, in a training without label correction.
     """
 
+    def __init__(self, trained_on: bool = False) -> None:
+        self.field = 'gt_seg_map' if trained_on else 'pseudo_label'
+
     def transform(self, results: dict) -> dict:
-        """Add ``pseudo_label``: uint8 (H, W), any values; one of ``seg_fields``.
+        """Add ``pseudo_label`` or ``gt_seg_map``: uint8 (H, W), one of ``seg_fields``.
 
         Args:
             results: with ``pseudo_label_path``; a data set adds it that has a ``pseudo_label_dir``.
 
         Raises:
             DataError: the data set names none; the file is missing or damaged, or has another size
-                than the image.
+                than the image; or values that are no classes, if it is trained on.
         """
         if 'pseudo_label_path' not in results:
             raise DataError(
@@ -117,10 +123,12 @@ class LoadPseudoLabel(BaseTransform):
             )
         path = results['pseudo_label_path']
         cure = 'Make it again with generate_pseudo_label.py, then go on with --resume.'
-        label = read_pseudo_label(path, cure)
+        if self.field == 'gt_seg_map':
+            label = read_train_ids(path, results.get('num_classes', MOST))
+        else:
+            label = read_pseudo_label(path, cure)
         _check_size(path, label, results, cure)
-        fields = [*results['seg_fields'], 'pseudo_label']
-        return {**results, 'pseudo_label': label, 'seg_fields': fields}
+        return {**results, self.field: label, 'seg_fields': [*results['seg_fields'], self.field]}
 
 
 @TRANSFORMS.register_module()
@@ -152,7 +160,8 @@ class CropWithBox(RandomCrop):
     def transform(self, results: dict) -> dict:
         """Cut ``img`` and update ``img_shape``."""
         height, width = results['img'].shape[:2]
-        drawn_by = {'img': results['img'], 'gt_seg_map': results.get('pseudo_label')}
+        label = results.get('pseudo_label', results.get('gt_seg_map'))
+        drawn_by = {'img': results['img'], 'gt_seg_map': label}
         top, bottom, left, right = map(int, self.crop_bbox(drawn_by))
         box = top, min(bottom, height), left, min(right, width)
         for key in ('img', *results.get('seg_fields', ())):

@@ -61,9 +61,6 @@ class Guesser(BaseModel):
         self.register_buffer('count', torch.zeros(1, dtype=torch.long))
         self.seen = []
 
-    def after_iteration(self):
-        pass
-
     def forward(self, inputs, data_samples, mode):
         rng = np.random.default_rng(int(self.count))
         self.count += 1

@@ -155,7 +155,7 @@ def _views(confidence: float) -> Views:
     prompts = [tuple(torch.rand(1, 3, 2, 2) for _ in range(3))]
     labels = torch.tensor([[[4, 4], [2, 255]]])
     images = torch.zeros(1, 3, 2, 2)
-    return Views(0, images, None, labels, logits, [], prompts, torch.ones(3))
+    return Views(0, images, None, labels, None, logits, [], prompts, torch.ones(3))
 
 
 def _weight(built: Built, which: str) -> float:

@@ -137,15 +137,65 @@ def label_corrections(cfg: Config) -> list[dict]:
     ]
 
 
+def needs_labels(cfg: Config) -> bool:
+    """Tell whether the method of an adaptation trains on labels."""
+    from mmseg.registry import MODELS
+
+    kind = cfg.model.type
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return getattr(kind, 'needs_labels', True)
+
+
+def pseudo_label_dir(cfg: Config) -> str | None:
+    """Return the folder of the pseudo labels of an adaptation; None: its method needs none.
+
+    The label correction names it, for there the label bank begins. Without one the training set
+    does, whose labels then stay as they are.
+
+    Raises:
+        UserError: nothing names it.
+    """
+    if hooks := label_corrections(cfg):
+        return hooks[0]['pseudo_label_dir']
+    dataset = cfg.train_dataloader.dataset
+    if not parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+        return None
+    folder = dataset.get('pseudo_label_dir')
+    if not folder:
+        raise UserError(
+            'without a label correction nothing names the pseudo labels: name their folder with '
+            '--pseudo-label-dir DIR'
+        )
+    return folder
+
+
+def set_pseudo_label_dir(cfg: Config, folder: str) -> None:
+    """Name the folder of the pseudo labels where `pseudo_label_dir` looks, in place.
+
+    Raises:
+        UserError: nothing reads them.
+    """
+    hooks = label_corrections(cfg)
+    dataset = cfg.train_dataloader.dataset
+    if not hooks and not parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+        raise UserError(
+            f'{cfg.model.type} trains without pseudo labels: leave out --pseudo-label-dir'
+        )
+    for described in hooks or [dataset]:
+        described['pseudo_label_dir'] = folder
+
+
 def share_pseudo_labels(cfg: Config) -> None:
     """Have the training set load the pseudo labels that the label bank begins with, in place.
 
-    One entry names their folder, ``pseudo_label_dir`` of the `LabelCorrectionHook`; what is added
-    here is recorded with the run. A training pipeline without `LoadPseudoLabel` needs nothing.
+    Without a label correction they are what is trained on. What is added here is recorded with the
+    run. A training pipeline without `LoadPseudoLabel` needs nothing.
     """
     dataset = cfg.train_dataloader.dataset
-    if parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
-        dataset.pseudo_label_dir = label_corrections(cfg)[0]['pseudo_label_dir']
+    for transform in parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+        dataset['pseudo_label_dir'] = pseudo_label_dir(cfg)
+        if not label_corrections(cfg):
+            transform['trained_on'] = True
 
 
 def parts_of_type(node: object, name: str) -> list[dict]:

@@ -13,6 +13,7 @@ from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
 from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook
 from mmseg_uvpt.engine.hooks.logged_numbers import DeferredRuntimeInfoHook
+from mmseg_uvpt.engine.hooks.method import MethodHook
 from mmseg_uvpt.engine.hooks.missed_evaluation import MissedEvaluationHook
 from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
 from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
@@ -69,6 +70,8 @@ def training_hooks(
         *called('timer'),
         # shuffles anew in each epoch, where there are epochs
         *called('sampler_seed'),
+        # begins the method and says the iteration: before losses are computed, unless `skipped`
+        MethodHook(),
         # labels each batch and corrects the bank, unless `skipped`
         *called('label_correction'),
         # logs losses, times and scores: after all that give them

@@ -62,19 +62,20 @@ def main(argv: Sequence[str]) -> None:
 
     from mmseg_uvpt.engine.config.resolve import (
         label_corrections,
+        needs_labels,
+        pseudo_label_dir,
         require_file,
         resolve_run,
+        set_pseudo_label_dir,
         share_pseudo_labels,
     )
 
     cfg = resolve_run(args)
     stated = cfg.get('model', {}).get('source_checkpoint')
-    hooks = label_corrections(cfg)
-    if not hooks or 'source_checkpoint' not in cfg.model:
+    if 'source_checkpoint' not in cfg.get('model', {}) or 'train_dataloader' not in cfg:
         raise UserError(
-            f'{args.config} is no adaptation: it needs model.source_checkpoint and a '
-            'LabelCorrectionHook, as configs/uni_uvpt/*.py have them. A source model is trained '
-            'with pretrain.py'
+            f'{args.config} is no adaptation: it needs model.source_checkpoint, as '
+            'configs/uni_uvpt/*.py have it. A source model is trained with pretrain.py'
         )
     if args.source_checkpoint:
         cfg.model.source_checkpoint = args.source_checkpoint
@@ -86,12 +87,18 @@ def main(argv: Sequence[str]) -> None:
         'get it (model/README.md) or make it with pretrain.py, and name it with '
         '--source-checkpoint FILE',
     )
-    for hook in hooks:
-        if args.pseudo_label_dir:
-            hook['pseudo_label_dir'] = args.pseudo_label_dir
+    if args.pseudo_label_dir:
+        set_pseudo_label_dir(cfg, args.pseudo_label_dir)
+    for hook in label_corrections(cfg):
         if args.foreign_labels:
             hook['foreign_labels'] = True
-        _require_labels(cfg, hook, args, stated)
+    if folder := pseudo_label_dir(cfg):
+        _require_labels(cfg, folder, args, stated)
+    elif needs_labels(cfg):
+        raise UserError(
+            f'{cfg.model.type} trains on pseudo labels, and nothing loads them: put '
+            "dict(type='LoadPseudoLabel') behind LoadImageChecked in train_dataloader's pipeline"
+        )
     share_pseudo_labels(cfg)
     from mmseg_uvpt.engine.training.run import (
         train,  # seconds, which a wrong argument does not cost
@@ -101,16 +108,17 @@ def main(argv: Sequence[str]) -> None:
     train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)
 
 
-def _require_labels(cfg, hook: dict, args: argparse.Namespace, stated: str | None) -> None:
+def _require_labels(cfg, folder: str, args: argparse.Namespace, stated: str | None) -> None:
     """Raise a `UserError` unless pseudo labels are there, and are those of the source model.
 
     A run that is resumed has them in its bank, and they were looked at when it began.
     """
     from mmseg_uvpt.engine.config.classes import meta_of
-    from mmseg_uvpt.engine.config.resolve import require_data, require_folder
+    from mmseg_uvpt.engine.config.resolve import label_corrections, require_data, require_folder
     from mmseg_uvpt.engine.inference.label_record import folder_of, require_labels_of
 
-    checkpoint, folder = cfg.model.source_checkpoint, hook['pseudo_label_dir']
+    checkpoint = cfg.model.source_checkpoint
+    foreign = [hook.get('foreign_labels', False) for hook in label_corrections(cfg)]
     options = [*(['--data-root', args.data_root] if args.data_root else [])]
     options += ['--cfg-options', *args.cfg_options] if args.cfg_options else []
     command = ['python', 'generate_pseudo_label.py', '--config', args.config]
@@ -127,4 +135,4 @@ def _require_labels(cfg, hook: dict, args: argparse.Namespace, stated: str | Non
     if not (args.resume or args.resume_anyway):
         require_data(cfg, 'train_dataloader')
         classes = meta_of(cfg.train_dataloader.dataset)['classes']
-        require_labels_of(folder, checkpoint, classes, hook.get('foreign_labels', False), make)
+        require_labels_of(folder, checkpoint, classes, args.foreign_labels or any(foreign), make)

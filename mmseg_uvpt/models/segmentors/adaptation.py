@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import torch
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.losses.consistency import mix
@@ -30,7 +31,9 @@ class Views(NamedTuple):
         images: (B, 3, H, W), augmented and normalised, of which the views are resized.
         unaugmented: the same crops before photometric augmentation, normalised likewise; None
             where the training pipeline has no `KeepUnaugmented`.
-        labels: (B, H, W), of the label bank; 255 where there is none.
+        labels: (B, H, W), what is to be learnt: of the label bank, of files, or of a teacher; 255
+            where there is none; None for a method that needs none.
+        weights: (B, H, W), how much each label counts; None where all count alike.
         logits: (B, C, H, W), resized to the labels.
         features, prompts: of each stage those of the views, each of its own size; features only
             for a method that ``uses_features``.
@@ -40,11 +43,21 @@ class Views(NamedTuple):
     iteration: int
     images: Tensor
     unaugmented: Tensor | None
-    labels: Tensor
+    labels: Tensor | None
+    weights: Tensor | None
     logits: list[Tensor]
     features: list[tuple[Tensor, ...]]
     prompts: list[tuple[Tensor, ...]]
     scale_weights: Tensor
+
+
+class Batch(NamedTuple):
+    """What of `Views` is there before the views are run."""
+
+    images: Tensor
+    unaugmented: Tensor | None
+    labels: Tensor | None
+    weights: Tensor | None = None
 
 
 class Prediction(NamedTuple):
@@ -55,11 +68,12 @@ class Prediction(NamedTuple):
 
 
 class AdaptedSegmentor(Segmentor):
-    """A source model with prompts, trained on its own labels by what a subclass defines: a method.
+    """A source model and its tuner, trained without labels by what a subclass defines: a method.
 
-    Who trains sets ``iteration`` before each `loss`, which sets ``last_prediction``. A method may
-    keep a teacher as a submodule without gradients: checkpoints hold it, and `after_iteration` is
-    where it follows the student.
+    Who trains calls `begin_training` once, sets ``iteration`` before each `loss`, which sets
+    ``last_prediction``, and calls `after_iteration` when the weights have changed. Buffers of a
+    method, such as those of a teacher, are its `training_state`; they are not persistent, so that
+    files of all methods hold the same.
 
     Args:
         backbone: config of the source model's backbone.
@@ -68,6 +82,8 @@ class AdaptedSegmentor(Segmentor):
             for their batch norms.
         source_checkpoint: source model that a training starts from; who trains loads it.
         view_scales: sizes of the views; the first one is trained on the labels.
+        anchors: configs of what holds the model near the source model, whatever the method
+            (`methods.anchors`).
         tune: of version 0.1, see `version_0_1`.
         **kwargs: of mmseg's `EncoderDecoder`.
 
@@ -77,6 +93,7 @@ class AdaptedSegmentor(Segmentor):
     """
 
     uses_features = False
+    needs_labels = True
     iteration = 0
     last_prediction: Prediction | None = None
 
@@ -86,6 +103,7 @@ class AdaptedSegmentor(Segmentor):
         tuner: dict | None = None,
         source_checkpoint: str | None = None,
         view_scales: Sequence[float] = (1.0, 0.5, 2.0),
+        anchors: Sequence[dict] = (),
         tune: str | None = None,
         **kwargs,
     ):
@@ -101,6 +119,7 @@ class AdaptedSegmentor(Segmentor):
         self.source_checkpoint = source_checkpoint
         self.view_scales = tuple(view_scales)
         self.scale_weights = nn.Parameter(torch.ones(len(self.view_scales)))
+        self.anchors = nn.ModuleList(MODELS.build(anchor) for anchor in anchors)
         if not self.backbone.tunes_head:
             for part in [self.decode_head, *([self.neck] if self.with_neck else [])]:
                 part.requires_grad_(False)
@@ -118,24 +137,56 @@ class AdaptedSegmentor(Segmentor):
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
         """Return scalars: what has ``loss`` in its name is trained on, the others are logged."""
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Return what the network is to see and to learn: a method with a teacher changes it."""
+        return batch
+
+    def begin_training(self) -> None:
+        """Is called before the first iteration, when the weights are those of the source model."""
+        for anchor in self.anchors:
+            anchor.begin(self)
+
     def after_iteration(self) -> None:
         """Is called when the weights have changed."""
+        for anchor in self.anchors:
+            anchor.after_iteration(self)
+
+    def weights_to_predict_with(self) -> dict[str, Tensor]:
+        """Return those tensors of the state dict that are others in predictions: none."""
+        return {}
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return what a training needs to go on, beside the weights: the method's own buffers."""
+        network = ('backbone.', 'neck.', 'decode_head.', 'data_preprocessor.')
+        return {n: buffer for n, buffer in self.named_buffers() if not n.startswith(network)}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `training_state` returned; the tensors become the model's."""
+        for name, tensor in state.items():
+            module, _, buffer = name.rpartition('.')
+            self.get_submodule(module).register_buffer(buffer, tensor, persistent=False)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Run the views of images (B, 3, H, W), and compute the losses of the method.
 
-        The samples' ``gt_sem_seg`` (1, H, W) is the label bank's current label.
+        The samples' ``gt_sem_seg`` (1, H, W) is the current label, for a method that needs any.
         """
-        labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
-        logits, features, prompts = zip(*self.run_views(inputs), strict=True)
-        self.last_prediction = self.predict_for_correction(logits, labels.shape[1:])
-        large = [resized(x, labels.shape[1:], align_corners=True).float() for x in logits]
+        labels = None
+        if self.needs_labels:
+            labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
+        batch = self.prepare(Batch(inputs, self._unaugmented(data_samples), labels))
+        logits, features, prompts = zip(*self.run_views(batch.images), strict=True)
+        size = batch.images.shape[2:]
+        if self.needs_labels:
+            self.last_prediction = self.predict_for_correction(logits, size)
+        large = [resized(x, size, align_corners=True).float() for x in logits]
         prompts = [[prompt.float() for prompt in stages] for stages in prompts]
         stages = [list(zip(*maps, strict=True)) for maps in (features, prompts)]
-        images = (inputs, self._unaugmented(data_samples))
-        return self.loss_by_views(
-            Views(self.iteration, *images, labels, large, *stages, self.scale_weights)
-        )
+        views = Views(self.iteration, *batch, large, *stages, self.scale_weights)
+        losses = self.loss_by_views(views)
+        for anchor in self.anchors:
+            losses |= anchor.losses(self, views)
+        return losses
 
     def run_views(self, images: Tensor) -> list[View]:
         """Run the network on each view of images (B, 3, H, W)."""

@@ -1,0 +1,19 @@
+# Methods beside Uni-UVPT, for configs that list this file in `_base_`.
+self_training = dict(type='SelfTraining', view_scales=(1.0,))
+mean_teacher = dict(type='MeanTeacher', view_scales=(1.0,))
+adabn = dict(type='AdaBN', tuner=dict(_delete_=True, type='Statistics'))
+
+# How the demo's methods without pseudo labels see a frame: as it is, and augmented.
+demo_two_looks = [
+    dict(type='LoadImageChecked'),
+    dict(type='Resize', scale=(320, 160), keep_ratio=True),
+    dict(type='CropWithBox', crop_size=(128, 192)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='KeepUnaugmented'),
+    dict(type='PhotoMetricDistortion'),
+    dict(
+        type='PackSegInputs',
+        meta_keys=('img_path', 'ori_shape', 'img_shape', 'flip', 'sample_idx', 'unaugmented'),
+    ),
+]
+demo_one_look = [*demo_two_looks[:4], demo_two_looks[-1]]

@@ -1,0 +1,7 @@
+"""The demo's adaptation by a mean teacher; see tools/demo.py."""
+
+_base_ = ['uni-uvpt_swin-nano.py', '../_base_/methods.py']
+
+model = _base_.mean_teacher
+train_dataloader = dict(dataset=dict(pipeline=_base_.demo_two_looks))
+default_hooks = dict(label_correction=None)

@@ -1,0 +1,6 @@
+"""The demo's adaptation by self-training on fixed pseudo labels; see tools/demo.py."""
+
+_base_ = ['uni-uvpt_efficientnet-lite0.py', '../_base_/methods.py']
+
+model = _base_.self_training
+default_hooks = dict(label_correction=None)

@@ -1,0 +1,68 @@
+"""What tells the method of an adaptation how far its training is, and saves its state."""
+
+import torch
+from mmengine.hooks import Hook
+
+from mmseg_uvpt.model_wrappers import without_wrapper
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
+
+KEY = 'method'
+
+
+class MethodHook(Hook):
+    """Calls the `AdaptedSegmentor` that is trained; other segmentors are left alone.
+
+    A checkpoint's state dict is what the method predicts with. Beside it lie its `training_state`
+    and the weights that are trained, where they are others.
+    """
+
+    def __init__(self) -> None:
+        self._model: AdaptedSegmentor | None = None
+        self._saved: dict | None = None  # of a checkpoint, until training begins
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Keep the state until `before_train`, where it is clear whether a run is resumed."""
+        self._saved = checkpoint.get(KEY)
+
+    def before_train(self, runner) -> None:
+        """Begin the method, or put it where the run being resumed was."""
+        model = without_wrapper(runner.model)
+        if not isinstance(model, AdaptedSegmentor):
+            return
+        self._model = model
+        if runner.iter and self._saved:
+            device = model.scale_weights.device
+            model.load_training_state({n: t.to(device) for n, t in self._saved['state'].items()})
+            with torch.no_grad():
+                for name, tensor in self._saved['trained'].items():
+                    model.state_dict()[name].copy_(tensor)
+            return
+        model.begin_training()
+        if runner.iter and model.training_state():
+            runner.logger.warning(
+                f'the checkpoint to resume from holds no state of {type(model).__name__}, which '
+                'begins anew from its weights'
+            )
+
+    def before_train_iter(self, runner, *args: object, **kwargs: object) -> None:
+        """Say which iteration it is."""
+        if self._model:
+            self._model.iteration = runner.iter
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Say that the weights have changed, unless the iteration was skipped."""
+        if self._model and 'skipped' not in (outputs or ()):
+            self._model.after_iteration()
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Put the weights to predict with in the place of the trained ones, and the state aside."""
+        if self._model is None:
+            return
+        tensors, predicts = checkpoint['state_dict'], self._model.weights_to_predict_with()
+        checkpoint[KEY] = {
+            'state': {n: t.cpu() for n, t in self._model.training_state().items()},
+            'trained': {name: tensors[name] for name in predicts},
+        }
+        tensors.update({name: tensor.cpu() for name, tensor in predicts.items()})

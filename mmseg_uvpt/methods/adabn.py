@@ -1,0 +1,57 @@
+"""New statistics in the head's batch norms, and no training."""
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, View, Views
+
+
+@MODELS.register_module()
+class AdaBN(AdaptedSegmentor):
+    """Renews mean and variance of the head's batch norms on target images; nothing is trained.
+
+    Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2017. Each view of
+    each batch counts alike: a statistic is the mean of those of all batches. The norms of the
+    frozen backbone stay as they are, and it runs without drop path, as it will predict.
+
+    Args:
+        **kwargs: of `AdaptedSegmentor`; its tuner is `Statistics`.
+
+    Raises:
+        ValueError: the head has no batch norms.
+    """
+
+    needs_labels = False
+
+    def __init__(self, tuner: dict | None = None, **kwargs):
+        super().__init__(tuner=tuner or {'type': 'Statistics'}, **kwargs)
+        parts = [self.decode_head, *([self.neck] if self.with_neck else [])]
+        kind = nn.modules.batchnorm._BatchNorm
+        norms = [m for part in parts for m in part.modules() if isinstance(m, kind)]
+        if not norms:
+            raise ValueError(f'{type(self.decode_head).__name__} has no batch norms to renew')
+        for norm in norms:
+            norm.momentum = None  # the mean of all batches
+
+    def begin_training(self) -> None:
+        """Forget the statistics of the source domain."""
+        super().begin_training()
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is None:
+                module.reset_running_stats()
+
+    def train(self, mode: bool = True) -> 'AdaBN':
+        """Set the mode of all but the backbone, which stays in eval mode."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    @torch.no_grad()
+    def run_view(self, images: Tensor, scale: float) -> View:
+        """Run the network without gradients."""
+        return super().run_view(images, scale)
+
+    def loss_by_views(self, views: Views) -> dict[str, Tensor]:
+        """Return a loss that is 0: nothing is trained."""
+        return {'loss_none': 0 * views.scale_weights.sum()}

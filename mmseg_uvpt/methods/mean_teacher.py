@@ -1,0 +1,123 @@
+"""A mean teacher, whose student sees strong augmentation, mixed images and masked patches."""
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_uvpt.methods.class_mix import class_mix
+from mmseg_uvpt.methods.masking import mask_patches
+from mmseg_uvpt.methods.self_training import cross_entropy
+from mmseg_uvpt.methods.weight_copy import WeightCopy
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Batch, View, Views, agreement
+from mmseg_uvpt.ops.resizing import resized
+
+WEIGHTINGS = ('confidence', 'class quantile')
+
+
+@MODELS.register_module()
+class MeanTeacher(AdaptedSegmentor):
+    """Learns what a moving average of itself predicts (Tarvainen and Valpola, NeurIPS 2017).
+
+    The teacher sees images as they are, the student the same ones augmented, mixed with those of
+    the batch (`class_mix`), and once more with patches masked (MIC; Hoyer et al., CVPR 2023). The
+    teacher is what predicts and what checkpoints hold.
+
+    Args:
+        momentum: m of the moving average of what is tuned, buffers included: t <- m t + (1 - m) s
+            after each iteration.
+        weighting: how the teacher's labels count: by their ``'confidence'``; or, by
+            ``'class quantile'``, all alike that are as confident as that of their class.
+        quantile: of a class's confidences, for that: 0..1. The threshold of a class is a moving
+            average over the iterations that see the class.
+        mix: whether images are mixed; a batch of one is not.
+        mask_patch: side of the masked patches, in pixels.
+        mask_ratio: share of the patches that are masked, 0..1; 0 leaves that view out.
+        view_scales: sizes of the student's views.
+        **kwargs: of `AdaptedSegmentor`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    needs_labels = False
+
+    def __init__(
+        self,
+        momentum: float = 0.999,
+        weighting: str = 'confidence',
+        quantile: float = 0.5,
+        mix: bool = True,
+        mask_patch: int = 64,
+        mask_ratio: float = 0.7,
+        view_scales: tuple[float, ...] = (1.0,),
+        **kwargs,
+    ):
+        super().__init__(view_scales=view_scales, **kwargs)
+        if weighting not in WEIGHTINGS:
+            raise ValueError(f'weighting={weighting!r}: must be one of {", ".join(WEIGHTINGS)}')
+        for name, share in (('momentum', momentum), ('quantile', quantile), ('mask', mask_ratio)):
+            if not 0 <= share <= 1:
+                raise ValueError(f'{name}={share!r}: must be in 0..1')
+        self.momentum, self.weighting, self.quantile, self.mix = momentum, weighting, quantile, mix
+        self.mask_patch, self.mask_ratio = mask_patch, mask_ratio
+        self.teacher = WeightCopy()
+        self.register_buffer('thresholds', torch.zeros(self.num_classes), persistent=False)
+
+    def begin_training(self) -> None:
+        """Let the teacher be the source model."""
+        super().begin_training()
+        self.teacher.take(self)
+        self.thresholds.zero_()
+
+    def after_iteration(self) -> None:
+        """Let the teacher follow the student."""
+        super().after_iteration()
+        self.teacher.follow(self, self.momentum)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Return mixed images, the teacher's labels of them, and how much each counts."""
+        clean = batch.images if batch.unaugmented is None else batch.unaugmented
+        size = clean.shape[2:]
+        logits = resized(self.run_teacher(clean).logits, size, align_corners=False)
+        confidence, labels = logits.softmax(1).max(1)
+        weights = confidence
+        if self.weighting == 'class quantile':
+            weights = self._is_trusted(confidence, labels).to(confidence)
+        mixed = batch.images, labels, weights
+        if self.mix:
+            mixed = class_mix(*mixed)
+        return Batch(mixed[0], batch.unaugmented, *mixed[1:])
+
+    def run_teacher(self, images: Tensor) -> View:
+        """Run the teacher on images (B, 3, H, W)."""
+        with self.teacher.in_place_of_weights(self):
+            return AdaptedSegmentor.run_view(self, images, 1)
+
+    def loss_by_views(self, views: Views) -> dict[str, Tensor]:
+        """Compute the cross entropy of the views and of the masked one, and ``acc_seg``."""
+        losses = [cross_entropy(logits, views.labels, views.weights) for logits in views.logits]
+        found = {'loss_teacher': sum(losses) / len(losses)}
+        if self.mask_ratio:
+            masked = mask_patches(views.images, self.mask_patch, self.mask_ratio)
+            logits = AdaptedSegmentor.run_view(self, masked, 1).logits
+            logits = resized(logits, views.images.shape[2:], align_corners=True)
+            found['loss_masked'] = cross_entropy(logits, views.labels, views.weights)
+        return {**found, 'acc_seg': agreement(views.logits[0].detach(), views.labels)}
+
+    def weights_to_predict_with(self) -> dict[str, Tensor]:
+        """Return the teacher's tensors."""
+        return self.teacher.tensors()
+
+    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
+        if self.training or not self.teacher.tensors():  # without training it is what was loaded
+            return super()._forward(inputs, data_samples)
+        with self.teacher.in_place_of_weights(self):
+            return super()._forward(inputs, data_samples)
+
+    def _is_trusted(self, confidence: Tensor, labels: Tensor) -> Tensor:
+        """Renew the thresholds, and return where a confidence (B, H, W) reaches its class's."""
+        for number in labels.unique().tolist():
+            found = confidence[labels == number].quantile(self.quantile)
+            old = self.thresholds[number]
+            self.thresholds[number] = torch.where(old > 0, old.lerp(found, 0.1), found)
+        return confidence >= self.thresholds[labels]
