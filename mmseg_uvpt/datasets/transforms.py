@@ -158,9 +158,18 @@ class CropWithBox(RandomCrop):
         super().__init__(crop_size, cat_max_ratio)
 
     def transform(self, results: dict) -> dict:
-        """Cut ``img`` and update ``img_shape``."""
+        """Cut ``img`` and update ``img_shape``.
+
+        Raises:
+            DataError: crops are drawn by a label, and none was loaded.
+        """
         height, width = results['img'].shape[:2]
         label = results.get('pseudo_label', results.get('gt_seg_map'))
+        if label is None and self.cat_max_ratio < 1:
+            raise DataError(
+                f'{results.get("img_path")} has no label to draw a crop by: put LoadPseudoLabel '
+                'behind LoadImageChecked, or let CropWithBox have cat_max_ratio=1.0'
+            )
         drawn_by = {'img': results['img'], 'gt_seg_map': label}
         top, bottom, left, right = map(int, self.crop_bbox(drawn_by))
         box = top, min(bottom, height), left, min(right, width)

@@ -11,7 +11,7 @@ from mmseg_uvpt.methods.weight_copy import WeightCopy
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Batch, View, Views, agreement
 from mmseg_uvpt.ops.resizing import resized
 
-WEIGHTINGS = ('confidence', 'class quantile')
+WEIGHTINGS = ('confidence', 'class_quantile')
 
 
 @MODELS.register_module()
@@ -26,7 +26,7 @@ class MeanTeacher(AdaptedSegmentor):
         momentum: m of the moving average of what is tuned, buffers included: t <- m t + (1 - m) s
             after each iteration.
         weighting: how the teacher's labels count: by their ``'confidence'``; or, by
-            ``'class quantile'``, all alike that are as confident as that of their class.
+            ``'class_quantile'``, all alike that are as confident as that of their class.
         quantile: of a class's confidences, for that: 0..1. The threshold of a class is a moving
             average over the iterations that see the class.
         mix: whether images are mixed; a batch of one is not.
@@ -81,7 +81,7 @@ class MeanTeacher(AdaptedSegmentor):
         logits = resized(self.run_teacher(clean).logits, size, align_corners=False)
         confidence, labels = logits.softmax(1).max(1)
         weights = confidence
-        if self.weighting == 'class quantile':
+        if self.weighting == 'class_quantile':
             weights = self._is_trusted(confidence, labels).to(confidence)
         mixed = batch.images, labels, weights
         if self.mix:

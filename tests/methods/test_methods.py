@@ -1,0 +1,202 @@
+"""Methods beside Uni-UVPT: their losses by other computations, what they leave alone, and resuming.
+
+`tests/engine/test_method_runs.py` trains each of them through train.py.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmseg_uvpt.methods.class_mix import class_mix
+from mmseg_uvpt.methods.masking import mask_patches
+from mmseg_uvpt.methods.self_training import cross_entropy
+from mmseg_uvpt.methods.weight_copy import WeightCopy, trained
+
+SMALL = dict(view_scales=(1.0,))
+STATISTICS = dict(_delete_=True, type='Statistics')
+
+
+def test_cross_entropy_is_the_mean_over_labelled_pixels():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(2, 4, 5, 6))
+    labels = random.choice([0, 1, 3, 255], (2, 5, 6))
+    weights = random.uniform(size=(2, 5, 6))
+    expected, count = [0.0, 0.0], 0
+    for b, y, x in np.ndindex(labels.shape):
+        if labels[b, y, x] != 255:
+            share = np.exp(logits[b, :, y, x]) / np.exp(logits[b, :, y, x]).sum()
+            loss = -np.log(share[labels[b, y, x]])
+            expected = [expected[0] + loss, expected[1] + loss * weights[b, y, x]]
+            count += 1
+    given = torch.tensor(logits), torch.tensor(labels)
+    assert cross_entropy(*given).item() == pytest.approx(expected[0] / count)
+    found = cross_entropy(*given, torch.tensor(weights)).item()
+    assert found == pytest.approx(expected[1] / count)
+    assert cross_entropy(given[0], torch.full_like(given[1], 255)) == 0
+
+
+def test_class_mix_pastes_half_of_the_classes_of_the_image_before():
+    torch.manual_seed(0)
+    images = torch.arange(2).view(2, 1, 1, 1).expand(2, 3, 8, 8).float()
+    labels = torch.randint(4, (2, 8, 8)) + 4 * torch.arange(2).view(2, 1, 1)  # no class in both
+    weights = labels / 10
+    mixed, mixed_labels, mixed_weights = class_mix(images, labels, weights)
+    for own, other in ((0, 1), (1, 0)):
+        pasted = mixed_labels[own] // 4 == other
+        assert len(mixed_labels[own][pasted].unique()) == 2  # of four
+        assert torch.equal(mixed_labels[own][pasted], labels[other][pasted])
+        assert torch.equal(mixed_labels[own][~pasted], labels[own][~pasted])
+        assert torch.equal(mixed[own, 0], torch.where(pasted, other, own).float())
+        assert torch.equal(mixed_weights[own], mixed_labels[own] / 10)
+    assert class_mix(images[:1], labels[:1], weights[:1])[0] is not None
+    assert torch.equal(class_mix(images[:1], labels[:1], weights[:1])[1], labels[:1])
+
+
+def test_masked_patches_are_whole_squares():
+    torch.manual_seed(0)
+    masked = mask_patches(torch.ones(3, 3, 70, 100), 16, 0.7)
+    squares = [
+        masked[b, :, y : y + 16, x : x + 16]
+        for b in range(3)
+        for y in range(0, 70, 16)
+        for x in range(0, 100, 16)
+    ]
+    assert all(square.unique().numel() == 1 for square in squares)
+    share = np.mean([square.max() == 0 for square in squares])
+    assert 0.6 < share < 0.8
+    assert torch.equal(mask_patches(masked, 16, 0.0), masked)
+
+
+@pytest.fixture
+def teacher(build):
+    model = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', 'momentum': 0.75, **SMALL})
+    model.begin_training()
+    return model.train()
+
+
+def test_a_copy_holds_what_is_trained(teacher):
+    names = {name for name, _ in trained(teacher)}
+    assert names == teacher.teacher.tensors().keys()
+    gradients = {n for n, p in teacher.named_parameters() if p.requires_grad}
+    assert gradients - names == {'scale_weights'}
+    assert not any(name.startswith('backbone.staged.') for name in names)
+    assert any(name.endswith('running_var') for name in names - gradients)
+    everything = build_all(teacher)
+    assert {n for n, _ in trained(everything)} > names
+
+
+def build_all(model):
+    model.backbone.staged.requires_grad_(True)
+    return model
+
+
+def test_the_teacher_is_a_moving_average_of_weights_and_buffers(teacher):
+    before = {n: t.clone() for n, t in trained(teacher)}
+    with torch.no_grad():
+        for tensor in dict(trained(teacher)).values():
+            tensor.add_(1)
+    teacher.after_iteration()
+    for name, copy in teacher.teacher.tensors().items():
+        if copy.is_floating_point():
+            torch.testing.assert_close(copy, before[name] + 0.25)
+        else:
+            assert torch.equal(copy, before[name] + 1)
+
+
+def test_the_teacher_predicts_and_is_what_files_hold(teacher, build):
+    image = torch.randn(1, 3, 32, 32)
+
+    def predict(model):
+        with torch.no_grad():
+            return model.eval()(image, mode='tensor')
+
+    source = predict(teacher)
+    with torch.no_grad():
+        teacher.decode_head.conv_seg.bias.add_(torch.arange(19.0))
+    assert torch.equal(predict(teacher), source)
+    files = {**teacher.state_dict(), **teacher.weights_to_predict_with()}
+    plain = build('mit-nano_uni-uvpt', SMALL)
+    plain.load_state_dict(files)
+    assert torch.equal(predict(plain), source)
+    untrained = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', **SMALL})
+    untrained.load_state_dict(files)
+    assert torch.equal(predict(untrained), source)
+
+
+def test_a_model_computes_with_copies_and_gets_its_own_weights_back(teacher):
+    other = WeightCopy()
+    with torch.no_grad():
+        teacher.decode_head.conv_seg.bias.fill_(7)
+    other.take(teacher)
+    own = dict(teacher.named_parameters())
+    with torch.no_grad():
+        teacher.decode_head.conv_seg.bias.fill_(1)
+    with other.in_place_of_weights(teacher) as model:
+        assert model is teacher
+        assert not model.training
+        assert model.decode_head.conv_seg.bias.unique().tolist() == [7]
+    assert teacher.training
+    assert all(own[n] is p for n, p in teacher.named_parameters())
+    assert teacher.decode_head.conv_seg.bias.unique().tolist() == [1]
+
+
+def test_the_student_learns_what_the_teacher_sees(build, labelled):
+    """Without mixing and masks it is the cross entropy with the teacher's labels."""
+    torch.manual_seed(0)
+    changes = {'type': 'MeanTeacher', 'mix': False, 'mask_ratio': 0, **SMALL}
+    model = build('mit-nano_uni-uvpt', changes)
+    nn.init.normal_(model.decode_head.conv_seg.weight)
+    model.begin_training()
+    images = torch.randn(2, 3, 32, 32)
+    losses = model.train().loss(images, labelled(torch.zeros(2, 32, 32)))
+    logits = model.eval()(images, mode='tensor')
+    logits = nn.functional.interpolate(logits, (32, 32), mode='bilinear')
+    confidence, label = logits.softmax(1).max(1)
+    seen = model.train().run_view(images, 1).logits
+    seen = nn.functional.interpolate(seen, (32, 32), mode='bilinear', align_corners=True)
+    chosen = seen.log_softmax(1).gather(1, label[:, None])[:, 0]
+    expected = -(chosen * confidence).mean()
+    torch.testing.assert_close(losses['loss_teacher'], expected, rtol=1e-4, atol=1e-5)
+    losses['loss_teacher'].backward()
+    assert model.decode_head.conv_seg.weight.grad.any()
+    assert not any(t.requires_grad for t in model.teacher.tensors().values())
+
+
+def test_thresholds_of_classes_follow_their_quantiles(build):
+    changes = {'type': 'MeanTeacher', 'weighting': 'class_quantile', 'quantile': 0.5}
+    model = build('mit-nano_uni-uvpt', changes)
+    confidence = torch.tensor([[[0.2, 0.4, 0.6, 0.9]]])
+    labels = torch.tensor([[[1, 1, 1, 2]]])
+    assert model._is_trusted(confidence, labels).tolist() == [[[False, True, True, True]]]
+    assert model.thresholds[[0, 1, 2]].tolist() == pytest.approx([0, 0.4, 0.9])
+    model._is_trusted(confidence + 0.1, labels)
+    assert model.thresholds[[0, 1, 2]].tolist() == pytest.approx([0, 0.41, 0.91])
+
+
+@pytest.mark.parametrize('wrong', [{'momentum': 2}, {'weighting': 'none'}, {'quantile': -1}])
+def test_arguments_of_the_mean_teacher_that_are_out_of_range(build, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', **wrong})
+
+
+def test_adabn_renews_the_statistics_of_the_head_and_nothing_else(build, labelled):
+    model = build('mit-nano_uni-uvpt', {'type': 'AdaBN', 'tuner': STATISTICS, **SMALL})
+    model.begin_training()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    norm = next(m for m in model.decode_head.modules() if isinstance(m, nn.BatchNorm2d))
+    seen = []
+    norm.register_forward_hook(lambda module, given, _: seen.append(given[0].clone()))
+    for seed in range(3):
+        torch.manual_seed(seed)
+        losses = model.train().loss(torch.randn(2, 3, 32, 32), labelled(torch.zeros(2, 32, 32)))
+        assert losses['loss_none'] == 0
+    mean = torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0)
+    variance = torch.stack([x.transpose(0, 1).flatten(1).var(1) for x in seen]).mean(0)
+    torch.testing.assert_close(norm.running_mean, mean)
+    torch.testing.assert_close(norm.running_var, variance)
+    changed = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
+    assert {name.rpartition('.')[2] for name in changed} == {
+        *('running_mean', 'running_var', 'num_batches_tracked')
+    }
+    assert all(name.startswith('decode_head.') for name in changed)
