@@ -66,15 +66,15 @@ def iou_from_counts(intersection: np.ndarray, union: np.ndarray, present: np.nda
     """Divide intersections by unions, class by class.
 
     Args:
-        intersection: pixels of a class predicted as that class, integer (C,).
-        union: pixels that are that class in truth or in prediction, integer (C,).
-        present: whether the ground truth has a pixel of the class, bool (C,).
+        intersection: pixels of a class predicted as that class, whole numbers (..., C).
+        union: pixels that are that class in truth or in prediction, whole numbers (..., C).
+        present: whether the ground truth has a pixel of the class, bool (..., C).
 
     Returns:
-        float64 (C,) in 0..1; NaN where the class is not present, because a class that the ground
-        truth lacks can be got wrong, but not right.
+        float64 (..., C) in 0..1; NaN where the class is not present, because a class that the
+        ground truth lacks can be got wrong, but not right.
     """
-    iou = np.full(len(present), np.nan)
+    iou = np.full(present.shape, np.nan)
     np.divide(intersection, union, out=iou, where=present)
     return iou
 

@@ -1,0 +1,132 @@
+"""How sure a mean IoU is: bootstrap over images, of one model and of two on the same images.
+
+Images are drawn with replacement, and the pixels of those drawn are added up before IoU is taken,
+as an evaluation does with all images (percentile interval: Efron and Tibshirani, An Introduction
+to the Bootstrap, 1993, chapter 13). Only images vary: not the seed of a training.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from mmseg_uvpt.evaluation.iou import iou_from_counts
+
+LEVEL = 95  # percent of resamples that an interval holds
+RESAMPLES = 2000
+_BLOCK = 100  # resamples at a time: 1 MB for each thousand images
+
+
+class Interval(NamedTuple):
+    """Bounds that 95 % of the resamples lie between, in the unit of what they bound."""
+
+    low: float
+    high: float
+
+    def in_percent(self) -> 'Interval':
+        """Return the bounds of a share as percentages."""
+        return Interval(100 * self.low, 100 * self.high)
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """Pixels of each of N images and C classes, of which IoU is made.
+
+    The reference that predictions are compared with is ground truth in an evaluation; it may as
+    well be what another model says of the same images.
+
+    Args:
+        intersection: pixels that are the class in prediction and reference, int64 (N, C).
+        union: pixels that are the class in one of the two at least, int64 (N, C).
+        truth: pixels that are the class in the reference, int64 (N, C).
+    """
+
+    intersection: np.ndarray
+    union: np.ndarray
+    truth: np.ndarray
+
+    @classmethod
+    def of(cls, confusions: Iterable[np.ndarray]) -> 'ImageCounts':
+        """Make counts of one confusion matrix an image (`iou.confusion_matrix`), in their order."""
+        matrices = np.stack(list(confusions))
+        intersection = matrices.diagonal(axis1=1, axis2=2)
+        truth = matrices.sum(axis=2)
+        return cls(intersection, truth + matrices.sum(axis=1) - intersection, truth)
+
+    @cached_property
+    def resampled_iou(self) -> np.ndarray:
+        """IoU of each class in each resample, float64 (RESAMPLES, C) in 0..1, NaN where absent.
+
+        The images of a resample depend on their number N alone, so two models' resamples are
+        pairs; no random state outside is used or changed.
+        """
+        images = len(self.truth)
+        draw, shares = np.random.default_rng(0), np.full(images, 1 / images)
+        # whole numbers, which float64 adds exactly below 2**53, and faster than int64
+        pixels = np.hstack([self.intersection, self.union, self.truth]).astype(np.float64)
+        pooled = [
+            draw.multinomial(images, shares, _BLOCK) @ pixels for _ in range(0, RESAMPLES, _BLOCK)
+        ]
+        intersection, union, truth = np.split(np.vstack(pooled), 3, axis=1)
+        return iou_from_counts(intersection, union, truth > 0)
+
+
+def mean_iou_interval(counts: ImageCounts, subset: Sequence[int] | None = None) -> Interval | None:
+    """Return the 95 % interval of the mean IoU by bootstrap over images, in 0..1.
+
+    Args:
+        counts: of each image.
+        subset: ids of the classes that the mean is over, one or several; by default all. Those
+            that the reference of a resample lacks are left out of its mean.
+
+    Returns:
+        Interval: None where fewer than two images have any of these classes in the reference.
+    """
+    return _interval(counts, _means(counts, subset), subset)
+
+
+def mean_iou_difference_interval(
+    counts: ImageCounts, baseline: ImageCounts, subset: Sequence[int] | None = None
+) -> Interval | None:
+    """Return the 95 % interval of how far a mean IoU is above the baseline's, in -1..1.
+
+    It is paired: each resample takes the same images for both, so what makes an image easy or
+    hard for both cancels.
+
+    Args:
+        counts: of each image, by one model.
+        baseline: of the same images in the same order, by another model.
+        subset: as of `mean_iou_interval`.
+
+    Returns:
+        Interval: above 0 where ``counts`` are better; None as of `mean_iou_interval`.
+
+    Raises:
+        ValueError: the two do not have the same images and reference.
+    """
+    if not np.array_equal(counts.truth, baseline.truth):
+        raise ValueError('counts and baseline are not of the same images with the same reference')
+    return _interval(counts, _means(counts, subset) - _means(baseline, subset), subset)
+
+
+def _means(counts: ImageCounts, subset: Sequence[int] | None) -> np.ndarray:
+    """Return the mean IoU of each resample, (RESAMPLES,); NaN where it has none of the classes."""
+    iou = counts.resampled_iou[:, _columns(subset)]
+    present = (~np.isnan(iou)).sum(axis=1)
+    total = np.nansum(iou, axis=1)
+    return np.divide(total, present, out=np.full(len(iou), np.nan), where=present > 0)
+
+
+def _interval(
+    counts: ImageCounts, values: np.ndarray, subset: Sequence[int] | None
+) -> Interval | None:
+    if counts.truth[:, _columns(subset)].any(axis=1).sum() < 2:
+        return None  # all resamples that have the classes are the same
+    tail = (100 - LEVEL) / 2
+    return Interval(*np.nanpercentile(values, [tail, 100 - tail]).tolist())
+
+
+def _columns(subset: Sequence[int] | None) -> slice | list[int]:
+    return slice(None) if subset is None else list(subset)

@@ -1,0 +1,115 @@
+"""Bootstrap over images against resamples that are drawn and counted one by one."""
+
+import numpy as np
+import pytest
+
+from mmseg_uvpt.evaluation import bootstrap
+from mmseg_uvpt.evaluation.bootstrap import (
+    ImageCounts,
+    mean_iou_difference_interval,
+    mean_iou_interval,
+)
+
+
+def confusions(images, classes=4, right=0.6, seed=0):
+    """Return a confusion matrix an image; the truth is that of the seed, whatever is right."""
+    draw = np.random.default_rng(seed)
+    truth = draw.integers(0, classes, (images, 200))
+    noise, kept = draw.integers(0, classes, truth.shape), draw.random(truth.shape)
+    predicted = np.where(kept < right, truth, noise)
+    codes = truth * classes + predicted
+    counts = [np.bincount(c, minlength=classes**2).reshape(classes, classes) for c in codes]
+    return np.array(counts)
+
+
+def pooled_mean(matrices, subset):
+    """Return the mean IoU of images that are added up, one class at a time."""
+    total = matrices.sum(0)
+    found = []
+    for i in subset:
+        if total[i].sum():
+            found.append(total[i, i] / (total[i].sum() + total[:, i].sum() - total[i, i]))
+    return sum(found) / len(found) if found else np.nan
+
+
+def drawn(images, resamples=1000):
+    draw = np.random.default_rng(5)
+    return [draw.integers(images, size=images) for _ in range(resamples)]
+
+
+def test_an_interval_is_that_of_resamples_drawn_one_by_one():
+    matrices = confusions(12)
+    matrices[2:, 2] = 0  # a rare class: a tenth of the resamples has none of its two images
+    for subset in ([0, 1, 2, 3], [2], [0, 2]):
+        found = mean_iou_interval(ImageCounts.of(matrices), subset)
+        values = [pooled_mean(matrices[chosen], subset) for chosen in drawn(12)]
+        assert found == pytest.approx(np.nanpercentile(values, [2.5, 97.5]).tolist(), abs=0.01)
+    assert mean_iou_interval(ImageCounts.of(matrices)) == mean_iou_interval(
+        ImageCounts.of(matrices), range(4)
+    )
+
+
+def test_a_difference_is_paired():
+    """Two models that are alike on each image, on images that are not."""
+    sharp, blunt = confusions(10, right=0.9), confusions(10, right=0.3)
+    first = np.concatenate([sharp[:5], blunt[5:]])
+    second = np.concatenate([confusions(10, right=0.93)[:5], confusions(10, right=0.33)[5:]])
+    one, other = ImageCounts.of(first), ImageCounts.of(second)
+    found = mean_iou_difference_interval(other, one)
+    values = [
+        pooled_mean(second[chosen], range(4)) - pooled_mean(first[chosen], range(4))
+        for chosen in drawn(10)
+    ]
+    assert found == pytest.approx(np.percentile(values, [2.5, 97.5]).tolist(), abs=0.003)
+    assert 0 < found.low < found.high < 0.1
+    alone = mean_iou_interval(one)
+    assert alone.high - alone.low > 3 * (found.high - found.low)
+    turned = mean_iou_difference_interval(one, other)
+    assert turned == pytest.approx((-found.high, -found.low))
+    assert mean_iou_difference_interval(one, one) == (0, 0)
+
+
+def test_pixels_are_pooled_and_a_large_image_counts_more():
+    """One image of a million pixels is wrong, nine small ones are right."""
+    matrices = np.zeros((10, 2, 2), np.int64)
+    matrices[:, 0, 0] = 10
+    matrices[0, 0] = (0, 10**6)
+    low, high = mean_iou_interval(ImageCounts.of(matrices), [0])
+    assert low < 1e-4  # a mean of the images' own IoU would be above 0.5
+    assert high == 1  # without the large one
+
+
+def test_few_images():
+    counts = ImageCounts.of(confusions(1))
+    assert mean_iou_interval(counts) is mean_iou_difference_interval(counts, counts) is None
+    matrices = confusions(2)
+    alone = [pooled_mean(matrices[i : i + 1], [1]) for i in range(2)]  # each comes twice: 1 in 4
+    assert mean_iou_interval(ImageCounts.of(matrices), [1]) == pytest.approx(sorted(alone))
+    matrices[0, 3] = 0  # one image alone has the class: nothing says how much it varies
+    counts = ImageCounts.of(matrices)
+    assert mean_iou_interval(counts, [3]) is None
+    assert mean_iou_interval(counts, [0, 3]) is not None
+    matrices[1, 3] = 0
+    assert mean_iou_interval(ImageCounts.of(matrices), [3]) is None
+
+
+def test_intervals_repeat_and_leave_random_states_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    found = [mean_iou_interval(ImageCounts.of(confusions(6))) for _ in range(2)]
+    assert found[0] == found[1]
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_blocks_of_resamples_are_those_drawn_at_once(monkeypatch):
+    counts = [ImageCounts.of(confusions(6)) for _ in range(2)]
+    expected = counts[0].resampled_iou
+    monkeypatch.setattr(bootstrap, '_BLOCK', bootstrap.RESAMPLES)
+    np.testing.assert_array_equal(counts[1].resampled_iou, expected)
+    assert expected.shape == (2000, 4)
+
+
+def test_other_images_are_no_baseline():
+    with pytest.raises(ValueError, match='not of the same images'):
+        mean_iou_difference_interval(
+            ImageCounts.of(confusions(3)), ImageCounts.of(confusions(3, seed=1))
+        )
