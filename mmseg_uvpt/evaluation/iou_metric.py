@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.bootstrap import ImageCounts
 from mmseg_uvpt.evaluation.class_subsets import class_subsets
 from mmseg_uvpt.evaluation.iou import confusion_matrix
 from mmseg_uvpt.evaluation.score import Score
@@ -19,9 +20,10 @@ class DomainIoUMetric(BaseMetric):
     """IoU of each class and its mean over 19, 16 and 13 classes, side by side.
 
     Results, in percent: ``mIoU`` (over all classes), ``mIoU19``, ``mIoU16``, ``mIoU13``, ``aAcc``
-    and ``IoU.<class>``. A data set with N other classes has ``mIoU`` and ``mIoU<N>``. Classes
-    without a pixel of ground truth have no ``IoU.<class>`` and are left out of the means; the log
-    says which.
+    and ``IoU.<class>``, and the 95 % interval of ``mIoU`` over the images, ``mIoU_low`` and
+    ``mIoU_high``, which a single image does not have. A data set with N other classes has ``mIoU``
+    and ``mIoU<N>``. Classes without a pixel of ground truth have no ``IoU.<class>`` and are left
+    out of the means; the log says which.
 
     Args:
         out_json: file that takes the result, counts included; written anew by each evaluation.
@@ -39,7 +41,7 @@ class DomainIoUMetric(BaseMetric):
         self.score: Score | None = None
 
     def names(self) -> list[str]:
-        """Return what an evaluation of the data set gives, where each class has a pixel."""
+        """Return what a checkpoint can be chosen by, where each class has a pixel."""
         classes = self.dataset_meta['classes']
         means = ['mIoU', *(f'mIoU{size}' for size in class_subsets(classes)), 'aAcc']
         prefix = f'{self.prefix}/' if self.prefix else ''
@@ -90,13 +92,12 @@ class DomainIoUMetric(BaseMetric):
         Raises:
             UserError: there is no frame, or no pixel of ground truth in any.
         """
-        confusion = np.sum(results, axis=0, dtype=np.int64)
-        if not confusion.any():
+        if not any(confusion.any() for confusion in results):
             raise UserError(
                 f'{len(results)} frames were evaluated and none has a pixel of ground truth: look '
                 'at the data with: python tools/check_data.py <data root>'
             )
-        self.score = Score(tuple(self.dataset_meta['classes']), confusion, frames=len(results))
+        self.score = Score(tuple(self.dataset_meta['classes']), ImageCounts.of(results))
         print_log('\n' + self.score.table(), logger='current')
         if self.out_json is not None:
             write_json(self.out_json, self.score.to_json())

@@ -8,6 +8,13 @@ from functools import cached_property
 import numpy as np
 from prettytable import PrettyTable
 
+from mmseg_uvpt.evaluation.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    ImageCounts,
+    Interval,
+    mean_iou_interval,
+)
 from mmseg_uvpt.evaluation.class_subsets import class_subsets
 from mmseg_uvpt.evaluation.iou import iou_from_counts, mean_iou
 
@@ -15,7 +22,8 @@ DEFINITION = (
     'IoU of a class: intersection / union of pixels summed over all frames, in percent, pixels '
     'without ground truth (255) left out. mIoU and a number: mean of the IoU of the classes '
     'listed under classes_of_mean; predictions are among all classes in each case. Classes '
-    'without a pixel of ground truth have no IoU and are left out of the means.'
+    'without a pixel of ground truth have no IoU and are left out of the means. Intervals: '
+    f'{LEVEL} % of {RESAMPLES} resamples of the frames (bootstrap), each pooled like all frames.'
 )
 
 
@@ -25,33 +33,36 @@ class Score:
 
     Args:
         classes: the class names in the order of their ids.
-        confusion: int64 (C, C), pixels by true (row) and predicted (column) class.
-        frames: number of frames counted.
+        counts: pixels of each frame, in the order of the data set.
     """
 
     classes: Sequence[str]
-    confusion: np.ndarray
-    frames: int
+    counts: ImageCounts
+
+    @property
+    def frames(self) -> int:
+        """Number of frames counted."""
+        return len(self.counts.truth)
 
     @cached_property
     def intersection(self) -> np.ndarray:
         """Rightly predicted pixels of each class."""
-        return self.confusion.diagonal()
+        return self.counts.intersection.sum(axis=0)
 
     @cached_property
     def truth(self) -> np.ndarray:
         """Ground-truth pixels of each class."""
-        return self.confusion.sum(axis=1)
-
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        """Pixels predicted as each class, where there is ground truth."""
-        return self.confusion.sum(axis=0)
+        return self.counts.truth.sum(axis=0)
 
     @cached_property
     def union(self) -> np.ndarray:
         """Pixels of each class in ground truth or prediction."""
-        return self.truth + self.predicted - self.intersection
+        return self.counts.union.sum(axis=0)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Pixels predicted as each class, where there is ground truth."""
+        return self.union - self.truth + self.intersection
 
     @cached_property
     def present(self) -> np.ndarray:
@@ -72,6 +83,15 @@ class Score:
     def means(self) -> dict[int, float]:
         """Size of each class set to the mean IoU of its classes, in percent."""
         return {size: mean_iou(self.iou, self.present, ids) for size, ids in self.subsets.items()}
+
+    @cached_property
+    def intervals(self) -> dict[int, Interval | None]:
+        """Size of each class set to the 95 % interval of its mean IoU, in percent.
+
+        None where fewer than two frames have a pixel of its classes.
+        """
+        found = {size: mean_iou_interval(self.counts, ids) for size, ids in self.subsets.items()}
+        return {size: bounds and bounds.in_percent() for size, bounds in found.items()}
 
     @property
     def pixel_accuracy(self) -> float:
@@ -94,6 +114,8 @@ class Score:
         scalars = {'mIoU': self.means[len(self.classes)]}
         scalars |= {f'mIoU{size}': mean for size, mean in self.means.items()}
         scalars['aAcc'] = self.pixel_accuracy
+        if bounds := self.intervals[len(self.classes)]:
+            scalars |= {'mIoU_low': bounds.low, 'mIoU_high': bounds.high}
         scalars |= {
             f'IoU.{name}': float(iou)
             for name, iou in zip(self.classes, self.iou, strict=True)
@@ -109,6 +131,10 @@ class Score:
             cells = [_percent(self.iou[i]) if i in ids else '' for ids in self.subsets.values()]
             table.add_row([name, *cells], divider=i == len(self.classes) - 1)
         table.add_row(['mean', *map(_percent, self.means.values())])
+        bounds = [
+            ' to '.join(map(_percent, each)) if each else '-' for each in self.intervals.values()
+        ]
+        table.add_row([f'{LEVEL} % interval, {self.frames} frames', *bounds])
         counted = [sum(self.present[ids]) for ids in self.subsets.values()]
         table.add_row(['classes counted', *counted])
         return '\n'.join([table.get_string(), *self.remarks()])
@@ -132,6 +158,7 @@ class Score:
             'mIoU': means[f'mIoU{len(self.classes)}'],
             **means,
             'aAcc': self.pixel_accuracy,
+            'intervals': {f'mIoU{size}': bounds for size, bounds in self.intervals.items()},
             'frames': self.frames,
             'classes': list(self.classes),
             'IoU': dict(zip(self.classes, map(_or_none, self.iou), strict=True)),
@@ -146,6 +173,11 @@ class Score:
                 for size, ids in self.subsets.items()
             },
             'definition': DEFINITION,
+            'of_each_frame': {
+                'intersection': self.counts.intersection.tolist(),
+                'union': self.counts.union.tolist(),
+                'ground_truth_pixels': self.counts.truth.tolist(),
+            },
         }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmseg_uvpt.evaluation.bootstrap import ImageCounts
 from mmseg_uvpt.evaluation.class_subsets import class_subsets
 from mmseg_uvpt.evaluation.iou import confusion_matrix, iou_from_counts, mean_iou
 from mmseg_uvpt.evaluation.score import Score
@@ -84,7 +85,7 @@ def test_subsets_are_the_published_ones():
 def test_other_classes_have_one_mean_over_all(classes):
     assert class_subsets(classes) == {len(classes): list(range(len(classes)))}
     confusion = np.diag(np.arange(1, 1 + len(classes)))
-    score = Score(classes, confusion, frames=1)
+    score = Score(classes, ImageCounts.of([confusion]))
     assert score.metrics()['mIoU'] == score.metrics()[f'mIoU{len(classes)}'] == 100
     assert score.to_json()['mIoU'] == 100
     assert f'IoU ({len(classes)})' in score.table()

@@ -81,6 +81,32 @@ def test_scores_equal_a_direct_count_over_frames_of_several_sizes():
     assert metrics['aAcc'] == pytest.approx(100 * right / sum((t != 255).sum() for _, t in frames))
 
 
+def test_the_interval_is_in_scalars_table_and_file(tmp_path, caplog):
+    frames, out = list(make_frames([(30, 40)] * 6)), tmp_path / 'iou.json'
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        metrics = evaluate(frames, out_json=str(out))
+    finally:
+        logger.removeHandler(caplog.handler)
+    low, high = metrics['mIoU_low'], metrics['mIoU_high']
+    assert low < metrics['mIoU'] < high < low + 5
+    stored = json.loads(out.read_text())
+    assert stored['intervals']['mIoU19'] == [low, high]
+    assert stored['intervals']['mIoU13'] != [low, high]
+    assert f'95 % interval, 6 frames | {low:.2f} to {high:.2f} |' in caplog.text
+    each = stored['of_each_frame']
+    assert np.sum(each['intersection'], axis=0).tolist() == stored['intersection']
+    car, (prediction, truth) = CLASSES.index('car'), frames[4]
+    assert each['ground_truth_pixels'][4][car] == (truth == car).sum()
+    known = truth != 255
+    assert each['union'][4][car] == (((prediction == car) & known) | (truth == car)).sum()
+
+    metrics = evaluate(frames[:1], out_json=str(out))
+    assert not {'mIoU_low', 'mIoU_high'} & {*metrics}
+    assert json.loads(out.read_text())['intervals'] == dict.fromkeys(['mIoU19', 'mIoU16', 'mIoU13'])
+
+
 def test_absent_classes_are_left_out_and_named(tmp_path, caplog):
     terrain, train, wall = (CLASSES.index(name) for name in ('terrain', 'train', 'wall'))
     frames = list(make_frames([(50, 50)] * 3, absent=(terrain, train, wall)))
