@@ -24,6 +24,17 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """Return an argument as a number that is above 0 and below 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number between 0 and 1')
+    return number
+
+
 def key_and_value(text: str) -> str:
     """Return an argument that has an equals sign with something before it and after it."""
     if '=' not in text.strip('='):

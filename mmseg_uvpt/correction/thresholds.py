@@ -44,10 +44,13 @@ class ConfidenceHistogram:
 
     Args:
         num_classes: number of classes C.
+
+    Attributes:
+        counts: (C, PATTERNS) int64, pixels by class and bit pattern of their confidence.
     """
 
     def __init__(self, num_classes: int) -> None:
-        self._counts = np.zeros((num_classes, PATTERNS), np.int64)
+        self.counts = np.zeros((num_classes, PATTERNS), np.int64)
 
     def add(self, prediction: np.ndarray, confidence: np.ndarray) -> None:
         """Count the pixels of one image.
@@ -59,16 +62,16 @@ class ConfidenceHistogram:
         Raises:
             ValueError: a class or a confidence is out of range (or not a number).
         """
-        self._counts += self._count(prediction, confidence)
+        self.counts += self._count(prediction, confidence)
 
     def remove(self, prediction: np.ndarray, confidence: np.ndarray) -> None:
         """Take back what `add` counted for the same arrays."""
-        self._counts -= self._count(prediction, confidence)
+        self.counts -= self._count(prediction, confidence)
 
     def quantiles(self, quantile: float) -> np.ndarray:
         """Return what `class_quantiles` returns for all pixels counted: (C,) float32."""
-        result = np.zeros(len(self._counts), np.float32)
-        for c, total in enumerate(np.cumsum(self._counts, axis=1)):
+        result = np.zeros(len(self.counts), np.float32)
+        for c, total in enumerate(np.cumsum(self.counts, axis=1)):
             if total[-1]:
                 pattern = np.searchsorted(total, rank(quantile, int(total[-1])), side='right')
                 result[c] = pattern.astype(np.uint16).view(np.float16)
@@ -76,10 +79,10 @@ class ConfidenceHistogram:
 
     def _count(self, prediction: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         patterns = confidence.view(np.uint16)
-        if patterns.size and (patterns.max() >= PATTERNS or prediction.max() >= len(self._counts)):
+        if patterns.size and (patterns.max() >= PATTERNS or prediction.max() >= len(self.counts)):
             raise ValueError(
-                f'confidences must be in 0..1 and classes below {len(self._counts)}, not '
+                f'confidences must be in 0..1 and classes below {len(self.counts)}, not '
                 f'{confidence.min()}..{confidence.max()} and {prediction.max()}'
             )
         cells = np.multiply(prediction, PATTERNS, dtype=np.int64) + patterns
-        return np.bincount(cells.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+        return np.bincount(cells.ravel(), minlength=self.counts.size).reshape(self.counts.shape)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import cv2
 import numpy as np
@@ -10,6 +11,10 @@ import torch
 import torch.nn.functional as F
 from mmseg.apis import init_model
 
+from mmseg_uvpt.correction.thresholds import class_quantiles
+from mmseg_uvpt.engine.inference import confidence_counts
+from mmseg_uvpt.engine.inference.confidence_counts import ConfidenceCounts
+from mmseg_uvpt.engine.inference.label_report import LabelReport
 from mmseg_uvpt.engine.scripts import generate_pseudo_label
 from mmseg_uvpt.engine.work_folder import lock
 from mmseg_uvpt.errors import UserError
@@ -179,3 +184,140 @@ def test_a_diverged_model_labels_nothing(tmp_path, finished, adaptation_config, 
             ]
         )
     assert not list(folder.rglob('*.png'))
+
+
+def probabilities(model, frame: str, size: tuple[int, int], flip: bool, miniature) -> torch.Tensor:
+    """Return the classes' probabilities (19, 64, 128) in one view, without the project's loop."""
+    image = cv2.imread(
+        str(miniature / f'data/cityscapes/leftImg8bit/train/{frame}_leftImg8bit.png')
+    )
+    seen = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)[..., ::-1]
+    x = torch.from_numpy((seen - MEAN) / DEVIATION).permute(2, 0, 1)[None].float()
+    meta = [{'img_shape': x.shape[2:], 'pad_shape': x.shape[2:]}]
+    with torch.no_grad():
+        logits = model.encode_decode(x.flip(3) if flip else x, meta)
+    logits = logits.flip(3) if flip else logits
+    return F.interpolate(logits, (64, 128), mode='bilinear', align_corners=False).softmax(1)[0]
+
+
+@pytest.fixture
+def sharp(tmp_path, finished):
+    """A model that is sure of some pixels, as one of four iterations is not."""
+    checkpoint = torch.load(finished / 'iter_4.pth', weights_only=True)
+    checkpoint['state_dict']['decode_head.conv_seg.weight'] *= 50
+    torch.save(checkpoint, tmp_path / 'sharp.pth')
+    return tmp_path / 'sharp.pth'
+
+
+@pytest.fixture
+def label_sharp(label, sharp):
+    return partial(label, checkpoint=sharp)
+
+
+@pytest.fixture
+def model(sharp, source_config):
+    return init_model(str(source_config), str(sharp), device='cpu')
+
+
+def test_of_several_views(label_sharp, model, miniature):
+    folder = label_sharp('--aug-test')
+    views = [(size, flip) for size in ((64, 32), (96, 48)) for flip in (False, True)]
+    for frame in FRAMES:
+        each = [probabilities(model, frame, *view, miniature) for view in views]
+        expected, single = (sum(some).argmax(0).numpy() for some in (each, each[:1]))
+        assert (read(folder, frame) == expected).mean() > 0.999
+        assert (single == expected).mean() < 0.999
+    record = json.loads((folder / 'pseudo_labels.json').read_text())
+    assert [step['scale'] for step in record['tta_pipeline'][1]['transforms'][0]] == [
+        [64, 32],
+        [96, 48],
+    ]
+    with pytest.raises(UserError, match=r'made with --aug-test: choose another .*--force$'):
+        label_sharp()
+
+
+def test_a_threshold(label_sharp, model, miniature):
+    folder = label_sharp('--threshold', '0.2')
+    kept = 0
+    for frame in FRAMES:
+        confidence, expected = probabilities(model, frame, (64, 32), False, miniature).max(0)
+        expected[confidence < 0.2] = 255
+        assert (read(folder, frame) == expected.numpy()).mean() > 0.999
+        kept += (expected < 255).sum().item()
+    assert 0 < kept < 3 * 64 * 128
+    record = json.loads((folder / 'pseudo_labels.json').read_text())
+    assert record['threshold'] == 0.2
+    assert record['labelled_share'] == pytest.approx(kept / (3 * 64 * 128), abs=1e-3)
+    for other in (['--threshold', '0.3'], ['--class-quantile', '0.1']):
+        with pytest.raises(UserError, match=r'labels made with --threshold 0\.2: choose another'):
+            label_sharp(*other)
+
+
+def test_thresholds_of_classes(label_sharp, model, miniature, monkeypatch):
+    """Half of the pixels of each class stay; what a killed run has measured is not done again."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LabelReport, 'note_thresholds', killed)
+        with pytest.raises(KeyboardInterrupt):
+            label_sharp('--class-quantile', '0.5')
+    monkeypatch.setattr(ConfidenceCounts, 'add', killed)
+    folder = label_sharp('--class-quantile', '0.5')
+    assert not list(folder.glob('*.npz'))
+    record = json.loads((folder / 'pseudo_labels.json').read_text())
+    pairs = [probabilities(model, f, (64, 32), False, miniature).max(0) for f in FRAMES]
+    confidence, expected = (torch.stack(each).numpy() for each in zip(*pairs, strict=True))
+    found = np.stack([read(folder, frame) for frame in FRAMES])
+    for i, threshold in enumerate(record['thresholds'].values()):
+        own = np.sort(confidence[expected == i])
+        if not len(own):
+            assert threshold == 0
+            continue
+        assert threshold == pytest.approx(own[min(round(len(own) / 2), len(own) - 1)], rel=1e-3)
+        sure = (expected == i) & (confidence > threshold * 1.001)
+        unsure = (expected == i) & (confidence < threshold * 0.999)
+        assert (found[sure] == i).mean() > 0.999
+        assert (found[unsure] == 255).mean() > 0.999
+    assert 0.45 < record['labelled_share'] < 0.55
+    made = path(folder, FRAMES[1]).read_bytes()
+    path(folder, FRAMES[1]).unlink()
+    label_sharp('--class-quantile', '0.5')  # with the thresholds of the record
+    assert path(folder, FRAMES[1]).read_bytes() == made
+    record['thresholds'].popitem()
+    (folder / 'pseudo_labels.json').write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r'pseudo_labels\.json names no thresholds of its classes'):
+        label_sharp('--class-quantile', '0.5')
+
+
+def test_counts_of_killed_processes(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, (4, 8, 8)).astype(np.uint8)
+    confidence = rng.random((4, 8, 8)).astype(np.float16)
+    names = ['a', 'b', 'c', 'd']
+
+    def written_by(rank: int, frames: list[int]) -> None:
+        monkeypatch.setattr(confidence_counts, 'get_rank', lambda: rank)
+        counts = ConfidenceCounts(tmp_path, names, 3)
+        for i in frames:
+            counts.add(names[i], label[i], confidence[i])
+        counts.write()
+
+    written_by(0, [0])
+    written_by(1, [2])
+    merged = (tmp_path / 'pseudo_label_counts.1.npz').read_bytes()
+    monkeypatch.setattr(confidence_counts, 'get_rank', lambda: 0)
+    counts = ConfidenceCounts(tmp_path, names, 3)
+    counts.merge()
+    (tmp_path / 'pseudo_label_counts.1.npz').write_bytes(merged)  # killed before it was removed
+    (tmp_path / 'pseudo_label_counts.2.npz').write_bytes(merged[:-50])
+    counts = ConfidenceCounts(tmp_path, names, 3)
+    counts.merge()
+    assert counts.missing() == [1, 3]
+    for i in (1, 3):
+        counts.add(names[i], label[i], confidence[i])
+    np.testing.assert_array_equal(counts.quantiles(0.7), class_quantiles(label, confidence, 3, 0.7))
+    assert len(list(tmp_path.iterdir())) == 1
+    ConfidenceCounts.remove(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -99,6 +99,20 @@ def test_pseudo_labels(tmp_path, adaptation_config, finished, place):
 
 
 @pytest.mark.slow
+def test_thresholds_of_pseudo_labels(tmp_path, source_config, finished, place):
+    arguments = ['--config', str(source_config), '--checkpoint', str(finished / 'iter_4.pth')]
+    arguments += [*place, '--class-quantile', '0.4', '--aug-test', '--pseudo_label_dir']
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    generate_pseudo_label.main([*arguments, str(one)])
+    in_two(generate_pseudo_label.main, [*arguments, two])
+    reports = [json.loads((path / 'pseudo_labels.json').read_text()) for path in (one, two)]
+    for key in ('thresholds', 'labelled_share', 'tta_pipeline'):
+        assert reports[0][key] == reports[1][key]
+    for path in one.rglob('*.png'):
+        assert path.read_bytes() == (two / path.relative_to(one)).read_bytes()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('most', [1, 4])
 def test_one_is_killed(tmp_path, adaptation, capfd, most):
     """The other says so and ends; resumed, the run ends as one that was never stopped."""

@@ -14,6 +14,12 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, read_object, why_unreadable
 
 REPORT = 'pseudo_labels.json'
+# what a record says of how its labels were made, and the option that asks for it
+_OPTIONS = {
+    'tta_pipeline': '--aug-test',
+    'threshold': '--threshold',
+    'class_quantile': '--class-quantile',
+}
 
 
 def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -61,6 +67,21 @@ def _weights_of(record: Mapping) -> str:
     if why_unreadable(path) or file_hash(path) != record['checkpoint_sha256']:
         return ''
     return weights_sha256(state_dict_of(load_file(path), path))
+
+
+def made_otherwise(record: Mapping, facts: Mapping) -> str | None:
+    """Return the options that labels were made with, if others than those of ``facts``."""
+    differing = [key for key in _OPTIONS if record.get(key) != facts.get(key)]
+    if not differing:
+        return None
+    if differing == ['tta_pipeline'] and record.get(*differing) and facts.get(*differing):
+        return 'another tta_pipeline'
+    said = [
+        option if key == 'tta_pipeline' else f'{option} {record[key]}'
+        for key, option in _OPTIONS.items()
+        if record.get(key) is not None
+    ]
+    return ' '.join(said) or f'neither of {", ".join(_OPTIONS.values())}'
 
 
 def recorded_classes(record: Mapping) -> list[str] | None:

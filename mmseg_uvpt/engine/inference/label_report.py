@@ -13,6 +13,7 @@ from prettytable import PrettyTable
 from mmseg_uvpt.engine.inference.label_record import (
     REPORT,
     made_by_another,
+    made_otherwise,
     record_in,
     recorded_classes,
 )
@@ -36,11 +37,12 @@ class LabelReport:
     Args:
         folder: of the pseudo labels.
         classes: names, in the order of the label values.
-        facts: what made them; its model and classes are compared with those of labels made before.
-        force: whether labels of another checkpoint may be replaced.
+        facts: what made them; model, classes and options are compared with those of labels made
+            before.
+        force: whether labels of another checkpoint, or of other options, may be replaced.
 
     Raises:
-        UserError: the folder holds labels of another model, and ``force`` is not set.
+        UserError: the folder holds other labels, and ``force`` is not set.
     """
 
     def __init__(self, folder: str | Path, classes: Sequence[str], facts: dict, force: bool):
@@ -68,6 +70,32 @@ class LabelReport:
             )
         if recorded_classes(found) not in (None, self.classes):
             raise UserError(f'{self.folder} holds pseudo labels of other classes: {cure}')
+        if how := made_otherwise(found, self.facts):
+            raise UserError(f'{self.folder} holds pseudo labels made with {how}: {cure}')
+        self._take_thresholds(found.get('thresholds'), cure)
+
+    def _take_thresholds(self, found: object, cure: str) -> None:
+        """Take up the confidences, 0..1, that an earlier run has measured for each class."""
+        if found is None:
+            return
+        values = [*found.values()] if isinstance(found, dict) else []
+        if [*(found or ())] != self.classes or not all(
+            type(value) in (int, float) and 0 <= value <= 1 for value in values
+        ):
+            raise UserError(f'{self.folder / REPORT} names no thresholds of its classes: {cure}')
+        self.facts['thresholds'] = found
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """Confidence that a pixel of each class needs: (C,) float32; None before it is known."""
+        found = self.facts.get('thresholds')
+        return None if found is None else np.array([found[c] for c in self.classes], np.float32)
+
+    def note_thresholds(self, thresholds: np.ndarray) -> None:
+        """Put the confidence that a pixel of each class needs, (C,), into the record."""
+        pairs = zip(self.classes, thresholds.tolist(), strict=True)
+        self.facts['thresholds'] = dict(pairs)
+        self._write_begun()
 
     def begin(self, anew: bool) -> None:
         """Write who makes the labels; take up what earlier runs noted unless ``anew``."""
@@ -76,8 +104,11 @@ class LabelReport:
         else:
             for journal in self._journals():
                 journal.unlink()
-        write_json(self.folder / REPORT, {**self.facts, 'started': now(), 'finished': None})
+        self._write_begun()
         self._take_up_all()
+
+    def _write_begun(self) -> None:
+        write_json(self.folder / REPORT, {**self.facts, 'started': now(), 'finished': None})
 
     def _journals(self) -> list[Path]:
         return sorted(self.folder.glob(JOURNAL.replace('.', '*.')))
@@ -140,6 +171,12 @@ class LabelReport:
         return self.pixels / max(1, self.pixels.sum())
 
     @property
+    def labelled_share(self) -> float:
+        """Share of the pixels of the label files that have a class, 0..1."""
+        sizes = ((map(int, size.split(' x ')), images) for size, images in self.sizes.items())
+        return float(self.pixels.sum() / max(1, sum(w * h * n for (w, h), n in sizes)))
+
+    @property
     def mean_confidence(self) -> np.ndarray:
         """Mean probability of each class where it was predicted; NaN where it never was."""
         pixels, sums = self._total()
@@ -166,6 +203,8 @@ class LabelReport:
             'mean_confidence': float(sums.sum() / pixels.sum()) if pixels.any() else None,
             'classes': per_class,
         }
+        if self.facts.keys() & {'threshold', 'class_quantile'}:
+            report['labelled_share'] = self.labelled_share
         write_json(self.folder / REPORT, report)
 
     def table(self) -> str:
@@ -174,6 +213,8 @@ class LabelReport:
         for name, f, c in zip(self.classes, self.frequency, self.mean_confidence, strict=True):
             table.add_row([name, f'{100 * f:.2f}', '-' if np.isnan(c) else f'{c:.3f}'])
         lines = [table.get_string(), f'{self.images} pseudo labels in {self.folder}']
+        if self.facts.keys() & {'threshold', 'class_quantile'}:
+            lines.append(f'{100 * self.labelled_share:.1f} % of their pixels have a label')
         if len(self._sums) < self.images:
             lines.append(f'confidences of {len(self._sums)} of them are known')
         return '\n'.join(lines)

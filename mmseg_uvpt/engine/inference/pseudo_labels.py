@@ -1,5 +1,6 @@
 """Pseudo labels of the target train images, made by a source model."""
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -14,11 +15,8 @@ from mmengine.dist import (
     is_main_process,
 )
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
-from torch import nn
-from torch.utils.data import SequentialSampler
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
@@ -27,13 +25,15 @@ from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.image_files import image_size
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
-from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.resolve import launcher, require_data, require_file
+from mmseg_uvpt.engine.config.tta import use_tta_pipeline
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
+from mmseg_uvpt.engine.inference.confidence_counts import ConfidenceCounts
 from mmseg_uvpt.engine.inference.label_record import REPORT, record_in, weights_sha256
 from mmseg_uvpt.engine.inference.label_report import LabelReport
-from mmseg_uvpt.engine.inference.loop import Result, predict
+from mmseg_uvpt.engine.inference.label_thresholds import find_thresholds, sure_label
 from mmseg_uvpt.engine.inference.model import accelerated_model
+from mmseg_uvpt.engine.inference.target_frames import TargetFrames
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.training import distributed
 from mmseg_uvpt.engine.work_folder import provenance
@@ -52,8 +52,14 @@ def label_target(
     folder: str,
     command: str,
     force: bool = False,
+    aug_test: bool = False,
+    threshold: float | None = None,
+    class_quantile: float | None = None,
 ) -> None:
     """Write a pseudo label for every image of the config's ``target_train_dataloader``.
+
+    Of a ``class_quantile`` all images are predicted twice: before the first label is written, the
+    confidences of each class are counted.
 
     Args:
         cfg: resolved config of a pretraining or of an adaptation.
@@ -61,15 +67,29 @@ def label_target(
         folder: files are ``<folder>/<city>/<frame>_gtFine_labelTrainIds.png``.
         command: the command line, for the record.
         force: make all anew instead of skipping whole files.
+        aug_test: of the mean probability over the views of the config's ``tta_pipeline``.
+        threshold: confidence in 0..1 below which a pixel gets no label.
+        class_quantile: likewise, but of each class the quantile of its confidences in all images,
+            so that the most confident 1 - ``class_quantile`` of each class are left (class-balanced
+            self-training; Zou et al., ECCV 2018).
 
     Raises:
         UserError: data or checkpoint are missing; the checkpoint does not fit the config; the
-            folder holds pseudo labels of another model, or labels that nobody's record names.
+            folder holds pseudo labels of another model or of other options, or labels that
+            nobody's record names.
     """
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
     require_data(cfg, LOADER)
+    if aug_test:
+        use_tta_pipeline(cfg, LOADER, with_labels=False)
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts['weights_sha256'] = weights_sha256(state_dict_of(load_file(checkpoint), checkpoint))
+    made = {
+        'tta_pipeline': json.loads(json.dumps(cfg[LOADER].dataset.pipeline)) if aug_test else None,
+        'threshold': threshold,
+        'class_quantile': class_quantile,
+    }
+    facts.update({key: value for key, value in made.items() if value is not None})
     init_default_scope('mmseg')
     with readable_failures(folder):
         distributed.join(launcher())
@@ -79,7 +99,8 @@ def label_target(
         report = LabelReport(folder, classes, facts, force)
         model = accelerated_model(cfg, checkpoint, classes, LOADER)
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
-            _label_all(cfg, dataset, frames, model, report, force)
+            target = TargetFrames(cfg[LOADER], dataset, frames, model)
+            _label_all(target, report, force)
 
 
 def _refuse_ground_truth(dataset: BaseSegDataset, frames: list[TargetFrame], folder: Path) -> None:
@@ -100,26 +121,22 @@ def _refuse_ground_truth(dataset: BaseSegDataset, frames: list[TargetFrame], fol
         )
 
 
-def _label_all(
-    cfg: Config,
-    dataset: BaseSegDataset,
-    frames: list[TargetFrame],
-    model: nn.Module,
-    report: LabelReport,
-    force: bool,
-) -> None:
+def _label_all(target: TargetFrames, report: LabelReport, force: bool) -> None:
     """Write the labels that are missing, all processes together, and the report."""
-    missing = [None]
     if is_main_process():
         if force:  # before the report names the new checkpoint: no mixture is taken for its work
-            for frame in frames:
+            for frame in target.frames:
                 frame.pseudo_label.unlink(missing_ok=True)
+            ConfidenceCounts.remove(report.folder)
         report.begin(anew=force)
-        looked_at = enumerate(progress(frames, 'looking for whole files', 'frame'))
+    thresholds = find_thresholds(target, report)
+    missing = [None]
+    if is_main_process():
+        looked_at = enumerate(progress(target.frames, 'looking for whole files', 'frame'))
         missing = [[i for i, frame in looked_at if not _count_if_whole(frame, report)]]
     broadcast_object_list(missing)
     mine = missing[0][get_rank() :: get_world_size()]
-    _label(cfg, dataset, frames, mine, model, report)
+    _label(target, mine, report, thresholds)
     counts = all_gather_object((report.pixels, report.images, report.sizes))
     if is_main_process():
         pixels, images, sizes = zip(*counts, strict=True)
@@ -130,33 +147,14 @@ def _label_all(
 
 
 def _label(
-    cfg: Config,
-    dataset: BaseSegDataset,
-    frames: list[TargetFrame],
-    mine: list[int],
-    model: nn.Module,
-    report: LabelReport,
+    target: TargetFrames, mine: list[int], report: LabelReport, thresholds: np.ndarray | None
 ) -> None:
     """Write the labels of this process's share of the frames, and note the confidences."""
-    if not mine:
-        return
-    subset = dataset.get_subset(mine)
-    # the config's sampler would deal the frames out to the processes once more
-    own = {'dataset': subset, 'sampler': SequentialSampler(subset)}
-    loader = Runner.build_dataloader({**inference_loader(cfg[LOADER]), **own})
-    results = map(_arrays, predict(model, loader, report.classes))
-    if is_main_process():
-        processes = get_world_size()
-        title = f'labelling, one of {processes} shares' if processes > 1 else 'labelling'
-        results = progress(results, title, 'frame', len(mine))
     with Writers() as writers:
-        for index, arrays in zip(mine, results, strict=True):
-            writers.submit(_write, frames[index], *arrays, report)
-
-
-def _arrays(result: Result) -> list[np.ndarray]:
-    """Return the label of an image, and the label and confidence that the network saw."""
-    return [x.cpu().numpy() for x in (result.label, *result.as_seen())]
+        for frame, result in target.predict(mine, 'labelling'):
+            label = result.label if thresholds is None else sure_label(result, thresholds)
+            arrays = [x.cpu().numpy() for x in (label, *result.as_seen())]
+            writers.submit(_write, frame, *arrays, report)
 
 
 def _write(

@@ -12,6 +12,7 @@ from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.resolve import require_data, require_file
+from mmseg_uvpt.engine.config.tta import use_tta_pipeline
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.order import test_hooks
 from mmseg_uvpt.engine.inference.loop import loop_config
@@ -62,7 +63,7 @@ def score(
     out = out or str(Path(cfg.work_dir) / name)
     _refuse_other_file(Path(out))
     if aug_test:
-        _augment(cfg)
+        use_tta_pipeline(cfg, 'test_dataloader')
     cfg.load_from, cfg.resume = checkpoint, False
     cfg.test_cfg = loop_config(cfg.get('test_cfg'), 'test')
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
@@ -84,18 +85,6 @@ def score(
             write_json(out, {**start, **made, **_result(runner.test_evaluator.metrics, metrics)})
             print_log(f'wrote {out}', 'current')
     return metrics
-
-
-def _augment(cfg: Config) -> None:
-    """Have each image of a test loaded in several views, in place."""
-    if 'tta_pipeline' not in cfg:
-        raise UserError(
-            f'--aug-test needs tta_pipeline, which {cfg.filename} lacks; '
-            'configs/_base_/datasets/cityscapes.py has it'
-        )
-    if (cfg.get('tta_model') or {}).get('type', 'SegTTAModel') != 'SegTTAModel':
-        raise UserError('--aug-test averages the views of tta_pipeline itself: remove tta_model')
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
 def _refuse_other_file(path: Path) -> None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from mmseg_uvpt.arguments import share
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import readable
 
@@ -42,6 +43,25 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         '--force', action='store_true', help='make all anew, also those of another checkpoint'
     )
+    parser.add_argument(
+        '--aug-test',
+        action='store_true',
+        help="average over the sizes and flips of the config's tta_pipeline, as test.py does",
+    )
+    least = parser.add_mutually_exclusive_group()
+    least.add_argument(
+        '--threshold',
+        type=share,
+        metavar='T',
+        help='leave pixels without a label (255) whose confidence is below T',
+    )
+    least.add_argument(
+        '--class-quantile',
+        type=share,
+        metavar='Q',
+        help='likewise below a threshold of each class, the Q quantile of its confidences in all '
+        'images: the most confident 1 - Q of each class are left',
+    )
     options.add_inference_options(parser)
     options.add_config_options(parser)
     args = parser.parse_args(argv)
@@ -55,4 +75,7 @@ def main(argv: Sequence[str]) -> None:
     from mmseg_uvpt.engine.inference.pseudo_labels import label_target
 
     command = f'python generate_pseudo_label.py {shlex.join(argv)}'
-    label_target(cfg, args.checkpoint, args.pseudo_label_dir, command, force=args.force)
+    label_target(
+        *(cfg, args.checkpoint, args.pseudo_label_dir, command, args.force),
+        *(args.aug_test, args.threshold, args.class_quantile),
+    )
