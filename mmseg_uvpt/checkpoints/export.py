@@ -24,10 +24,12 @@ from mmseg_uvpt.checkpoints.reading import SUFFIXES, read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import refuse_to_replace
 
+ADAPTED_FROM = 'adapted_from'  # see `engine.inference.label_record.ancestors`
 # what says which model this is; the rest (environment, hooks' messages) is its training's affair
 _META = (
     *('CLASSES', 'PALETTE', 'dataset_meta', 'config', 'cfg', 'experiment_name', 'exp_name'),
     *('epoch', 'iter', 'seed', 'time', 'mmengine_version', 'mmseg_version', 'mmcv_version'),
+    ADAPTED_FROM,
 )
 
 

@@ -198,19 +198,24 @@ def _checked(
 def load_source_model(model: nn.Module, path: str | Path) -> None:
     """Fill the staged backbone and the head of an adapted model with a source model's weights.
 
+    An adapted model whose tuner added no tensor (statistics, head, norms, ...) is one as well; what
+    its method has beside the network, as scale weights, is left out.
+
     Raises:
-        UserError: the file does not fit, or is that of an adapted model.
+        UserError: the file does not fit, or is that of an adapted model with prompts or the like.
     """
-    checkpoint = load_file(path)
-    tensors = state_dict_of(checkpoint, path)
-    if is_adapted(tensors):
-        raise UserError(f'{path} is an adapted model already: a source model has no prompts')
+    tensors = state_dict_of(load_file(path), path)
     ours = to_ours(tensors, prompted=True)
-    expected = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if name.startswith(('backbone.staged.', 'neck.', 'decode_head.'))
-    }
+    network = ('backbone.staged.', 'neck.', 'decode_head.')
+    if is_adapted(tensors):
+        if added := [name for name in ours if is_added(name)]:
+            raise UserError(
+                f'{path} is an adapted model that holds more than a source model, {_some(added)}: '
+                'its tuner added them. Name the source model it was adapted from, or a model that '
+                'was adapted by a tuner that adds nothing (docs/tuning.md)'
+            )
+        ours = {name: tensor for name, tensor in ours.items() if name.startswith(network)}
+    expected = {n: tensor for n, tensor in model.state_dict().items() if n.startswith(network)}
     model.load_state_dict(
         {**model.state_dict(), **_checked(expected, ours, f'source model {path}')}
     )

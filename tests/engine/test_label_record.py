@@ -192,3 +192,44 @@ def test_the_folder_of_the_ground_truth(model, source_config, data_root, tmp_pat
             with pytest.raises(UserError, match='ground truth belongs: choose another'):
                 label(source_config, model, folder, data_root, *more)
         assert not folder.exists()
+
+
+def test_labels_of_an_adapted_model(
+    made, model, other, adapt, tmp_path, adaptation_config, data_root
+):
+    """Adapted, labelled with it, adapted anew from the source model; then from the adapted one."""
+    short = [BOUND, 'train_cfg.max_iters=1', 'model.tuner.type=Statistics']
+    adapted = adapt(model, made, work='first', options=short) / 'iter_1.pth'
+    stripped = tmp_path / 'stripped.safetensors'
+    write_file(strip(adapted), stripped)  # knows its source model as well
+    labels = tmp_path / 'again/train'
+    label(*(tmp_path / 'first/config.py', stripped, labels, data_root), '--threshold', '0.03')
+    record = json.loads((labels / 'pseudo_labels.json').read_text())
+    assert record['weights_sha256'] == digest(adapted)
+    assert record['adapted_from'] == [digest(model)]
+    work = adapt(model, labels, work='second')
+    (log,) = work.rglob('*.log')
+    assert f'those of {stripped}, which was adapted from this source model' in log.read_text()
+    with pytest.raises(UserError, match=r'pseudo labels of another model, .*stripped'):
+        adapt(other, labels, work='none')
+    with pytest.raises(UserError, match=r'pseudo labels of another model, .*iter_4'):
+        adapt(adapted, made, work='none')
+    adapt(adapted, labels, work='third', options=[BOUND, 'train_cfg.max_iters=1'])
+    meta = load_file(tmp_path / 'third/iter_1.pth')['meta']
+    assert meta['adapted_from'] == [digest(adapted), digest(model)]
+
+
+def test_adapted_models_as_source_models(made, model, adapt, tmp_path):
+    """Taken with the weights that they have, unless their tuner added some."""
+    head = ['train_cfg.max_iters=1', 'model.tuner.type=All', 'optim_wrapper.optimizer.lr=0.1']
+    adapted = adapt(model, made, work='all', options=[BOUND, *head]) / 'iter_1.pth'
+    still = [*head[:2], 'optim_wrapper.optimizer.lr=0.0']
+    again = adapt(adapted, made, '--foreign-labels', work='again', options=still) / 'iter_1.pth'
+    before, after = (state_dict_of(load_file(path)) for path in (adapted, again))
+    statistics = ('running_mean', 'running_var', 'num_batches_tracked')
+    for name in after:
+        same = torch.equal(before[name], after[name])
+        assert same or name.endswith(statistics) or name == 'scale_weights', name
+    prompted = adapt(model, made, work='prompts') / 'iter_1.pth'
+    with pytest.raises(UserError, match=r'holds more than a source model, backbone\.level_emb'):
+        adapt(prompted, made, '--foreign-labels', work='none')

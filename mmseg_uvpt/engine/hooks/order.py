@@ -9,8 +9,10 @@ from mmseg.registry import HOOKS
 
 from mmseg_uvpt.acceleration.accelerate import Change
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
+from mmseg_uvpt.engine.config.resolve import pseudo_label_dir
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
+from mmseg_uvpt.engine.hooks.descent import DescentHook
 from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook
 from mmseg_uvpt.engine.hooks.logged_numbers import DeferredRuntimeInfoHook
 from mmseg_uvpt.engine.hooks.method import MethodHook
@@ -46,6 +48,7 @@ def training_hooks(
     made = [*named.values(), *custom]
     corrections = [hook for hook in made if isinstance(hook, LabelCorrectionHook)]
     savers = [hook for hook in made if isinstance(hook, WholeCheckpointHook)]
+    source = (cfg.get('model') or {}).get('source_checkpoint')
     for hook in corrections:
         hook.anyway = anyway
     for hook in made:
@@ -80,6 +83,8 @@ def training_hooks(
         *called('param_scheduler'),
         # saves: after all whose state goes into the checkpoint have finished the iteration
         *called('checkpoint'),
+        # says in checkpoints what source model they descend from: of an adaptation
+        *([DescentHook(source, pseudo_label_dir(cfg))] if source else []),
         # writes the record when training begins: nothing can be found missing any more
         ProvenanceHook(cfg, command, checkpoint, changes),
         # makes the evaluation that a stopped run owes: once all hooks before it are ready

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mmseg_uvpt.checkpoints.export import contents_sha256
+from mmseg_uvpt.checkpoints.export import ADAPTED_FROM, contents_sha256
 from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import COMPUTED, to_ours
 from mmseg_uvpt.engine.config.classes import classes_in, require_same
@@ -30,6 +30,36 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
     """
     ours = to_ours(dict(tensors), prompted=True)
     return contents_sha256({n: t for n, t in ours.items() if not COMPUTED.match(n)})
+
+
+def ancestors(loaded: Mapping) -> list[str]:
+    """Return the hashes of the weights that a model was adapted from, as its checkpoint says.
+
+    Its source model's is the first; one that was adapted itself is followed by its own. Empty for
+    a model that was not adapted, or by version 0.1.
+    """
+    found = (loaded.get('meta') or {}).get(ADAPTED_FROM)
+    return [*map(str, found)] if isinstance(found, list | tuple) else []
+
+
+def facts_of(loaded: Mapping, checkpoint: str) -> dict:
+    """Return what stands in a record of the model that made labels.
+
+    Args:
+        loaded: contents of the checkpoint.
+        checkpoint: its path.
+
+    Returns:
+        dict: ``weights_sha256``; ``adapted_from`` with the `ancestors`, if there are any.
+    """
+    facts = {'weights_sha256': weights_sha256(state_dict_of(loaded, checkpoint))}
+    return facts | ({ADAPTED_FROM: found} if (found := ancestors(loaded)) else {})
+
+
+def is_descendant(record: Mapping, weights: str) -> bool:
+    """Tell whether what made labels was adapted from a model, known by the hash of its weights."""
+    found = record.get(ADAPTED_FROM)
+    return isinstance(found, list) and weights in found
 
 
 def record_in(folder: str | Path) -> dict | None:
@@ -99,6 +129,8 @@ def require_labels_of(
 ) -> None:
     """Make sure that pseudo labels are a source model's own, and hold the classes of a training.
 
+    Those of a model that was adapted from the source model are its own, too.
+
     Args:
         folder: of the labels.
         checkpoint: the source model.
@@ -118,12 +150,9 @@ def require_labels_of(
         require_same({**ours, f'{folder}/{REPORT}': recorded_classes(record)})
     if foreign:
         return
-    facts = {
-        'weights_sha256': weights_sha256(state_dict_of(loaded, checkpoint)),
-        'checkpoint_sha256': file_hash(checkpoint),
-    }
+    facts = {**facts_of(loaded, checkpoint), 'checkpoint_sha256': file_hash(checkpoint)}
     maker = None if record is None else made_by_another(record, facts)
-    if record is not None and maker is None:
+    if record is not None and (maker is None or is_descendant(record, facts['weights_sha256'])):
         return
     whose = (
         f'holds pseudo labels of another model, {maker}'

@@ -19,7 +19,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
+from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.correction.pseudo_label_files import TargetFrame, list_frames
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.image_files import image_size
@@ -29,7 +29,7 @@ from mmseg_uvpt.engine.config.resolve import launcher, require_data, require_fil
 from mmseg_uvpt.engine.config.tta import use_tta_pipeline
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.inference.confidence_counts import ConfidenceCounts
-from mmseg_uvpt.engine.inference.label_record import REPORT, record_in, weights_sha256
+from mmseg_uvpt.engine.inference.label_record import REPORT, facts_of, record_in
 from mmseg_uvpt.engine.inference.label_report import LabelReport
 from mmseg_uvpt.engine.inference.label_thresholds import find_thresholds, sure_label
 from mmseg_uvpt.engine.inference.model import accelerated_model
@@ -63,7 +63,7 @@ def label_target(
 
     Args:
         cfg: resolved config of a pretraining or of an adaptation.
-        checkpoint: the source model.
+        checkpoint: the source model, or one that was adapted from it.
         folder: files are ``<folder>/<city>/<frame>_gtFine_labelTrainIds.png``.
         command: the command line, for the record.
         force: make all anew instead of skipping whole files.
@@ -83,7 +83,7 @@ def label_target(
     if aug_test:
         use_tta_pipeline(cfg, LOADER, with_labels=False)
     facts = provenance.of_predictions(cfg, checkpoint, command)
-    facts['weights_sha256'] = weights_sha256(state_dict_of(load_file(checkpoint), checkpoint))
+    facts |= facts_of(load_file(checkpoint), checkpoint)
     made = {
         'tta_pipeline': json.loads(json.dumps(cfg[LOADER].dataset.pipeline)) if aug_test else None,
         'threshold': threshold,

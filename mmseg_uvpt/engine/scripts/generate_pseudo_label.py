@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
         published.NOTE,
     )
     parser.add_argument('--config', required=True, help='of the pretraining or of the adaptation')
-    parser.add_argument('--checkpoint', required=True, help='the source model')
+    parser.add_argument('--checkpoint', required=True, help='the source model, or an adapted one')
     parser.add_argument(
         '--pseudo_label_dir',
         '--pseudo-label-dir',
