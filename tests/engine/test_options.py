@@ -216,7 +216,7 @@ FOUND = {
     'model.tuner.type': lambda b: type(b.model.backbone).__name__,
     'model.tuner.tune': _tuned,
     'model.tuner.generator': _generator,
-    'model.tuner.interactors': lambda b: {1: 'first', 4: 'each'}[len(b.model.backbone.adapters)],
+    'model.tuner.interactors': lambda b: len(b.model.backbone.adapters),
     'model.backbone.drop_path_rate': lambda b: max(_drop_paths(b.model.backbone)),
     'model.decode_head.dropout_ratio': lambda b: b.model.decode_head.dropout.p,
     'model.tuner.heads': lambda b: b.attention().heads,

@@ -24,7 +24,7 @@ TUNERS = {
     'single-scale': dict(PROMPTS, generator='single_scale'),
     'convolutions': dict(PROMPTS, generator='convolutions'),
     'learned': dict(PROMPTS, generator='learned'),
-    'first': dict(PROMPTS, interactors='first'),
+    'two-adapters': dict(PROMPTS, interactors=2),
     'head': dict(type='Head'),
     'all': dict(type='All'),
     'norm': dict(type='Norm'),
@@ -273,3 +273,5 @@ def test_what_cannot_be_prompted_says_what_can_be_done():
         make(RESNET, PROMPTS)
     with pytest.raises(ValueError, match="generator='none': must be one of pyramid, single_scale"):
         make(OURS['mit'], dict(PROMPTS, generator='none'))
+    with pytest.raises(ValueError, match=r'interactors=5: must be None or 1\.\.4'):
+        make(OURS['mit'], dict(PROMPTS, interactors=5))

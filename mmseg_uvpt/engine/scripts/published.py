@@ -64,7 +64,7 @@ OPTIONS = {
         '--no-level-embedding': f'{_ABLATION}.add_level_embedding=False)',
         '--no-stem': f'{_ABLATION}.generator=convolutions)',
         '--no-PG': f'{_ABLATION}.generator=learned)',
-        '--single-PI': f'{_ABLATION}.interactors=first)',
+        '--single-PI': f'{_ABLATION}.interactors=1)',
     },
     'test.py': {
         **_ALL,

@@ -20,7 +20,6 @@ GENERATORS = {
     'convolutions': ablations.Convolutions,
     'learned': ablations.Learned,
 }
-INTERACTORS = ('each', 'first')
 TUNED = ('prompts', 'head', 'all')
 
 
@@ -37,7 +36,7 @@ class Prompts(Tuner):
             one that they never add; their scores depend on that.
         generator: what makes the pyramid: ``'pyramid'``, or of the ablations ``'single_scale'``,
             ``'convolutions'`` (no stem) or ``'learned'`` (no generator).
-        interactors: before ``'each'`` stage, or as ablation before the ``'first'`` alone.
+        interactors: how many of the first stages have an adapter; None: each, as in the paper.
         tune: ``'prompts'`` and head; ``'all'``: the source model, too, as the published launcher
             does; ``'head'``: the head beside prompts as they were made.
 
@@ -53,12 +52,11 @@ class Prompts(Tuner):
         generator_channels: int = 64,
         add_level_embedding: bool = True,
         generator: str = 'pyramid',
-        interactors: str = 'each',
+        interactors: int | None = None,
         tune: str = 'prompts',
     ):
         super().__init__(staged)
         _require('generator', generator, GENERATORS)
-        _require('interactors', interactors, INTERACTORS)
         _require('tune', tune, TUNED)
         widths = self.staged.widths
         self.generator = GENERATORS[generator](widths[0], generator_channels)
@@ -66,13 +64,15 @@ class Prompts(Tuner):
         self.level_embedding.requires_grad_(add_level_embedding)
         self.add_level_embedding = add_level_embedding
         ratios = [b // a for a, b in pairwise(self.staged.strides)]
-        nexts = [*zip(widths[1:], ratios, strict=True), (None, 1)]
-        if interactors == 'first':
-            nexts = nexts[-1:]
+        count = len(widths) if interactors is None else interactors
+        if count not in range(1, len(widths) + 1):
+            raise ValueError(f'interactors={interactors!r}: must be None or 1..{len(widths)}')
+        # the last adapter has nothing to carry the pyramid on to
+        nexts = [*zip(widths[1:count], ratios[: count - 1], strict=True), (None, 1)]
         how = {'heads': heads, 'points': points, 'drop_path': self.staged.drop_path_rate}
         self.adapters = nn.ModuleList(
             PromptAdapter(width, *following, **how)
-            for width, following in zip(widths, nexts, strict=interactors == 'each')
+            for width, following in zip(widths[:count], nexts, strict=True)
         )
         if tune == 'all':
             self.staged.requires_grad_(True)
