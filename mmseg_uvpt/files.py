@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all; reading of files that may be anything; their hash."""
+"""Files that appear whole or not at all, or change in place; reading of files; their hash."""
 
 import errno
 import hashlib
 import json
+import mmap
 import os
 import stat
 import tempfile
@@ -240,3 +241,35 @@ def file_hash(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def allocate(path: Path, size: int) -> None:
+    """Create a file of ``size`` zero bytes whose blocks are reserved on the disk.
+
+    Reserving them now makes a full disk an error here. Of a sparse file it would be noticed when
+    a page is written back, and then the process dies of SIGBUS in the middle of training.
+    """
+    with path.open('xb') as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def open_mapped(path: Path, dtype: str) -> np.memmap:
+    """Open a flat file to read and change it in place; it never lies in memory as a whole."""
+    return np.memmap(path, dtype, 'r+')
+
+
+def release(file: np.memmap) -> None:
+    """Drop the resident pages of a mapped file; contents stay as they are.
+
+    Pages that were touched count as resident: a bank would grow to its full size in memory within
+    an epoch. What was written stays in the system's page cache and reaches the disk.
+    """
+    file.base.madvise(mmap.MADV_DONTNEED)
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes in words."""
+    for unit, name in ((1e9, 'GB'), (1e6, 'MB'), (1e3, 'kB')):
+        if size >= unit:
+            return f'{size / unit:.1f} {name}'
+    return f'{size} bytes'

@@ -1,6 +1,5 @@
 """The label bank: current labels of all target images, and what was last predicted of them."""
 
-import mmap
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -24,7 +23,15 @@ from mmseg_uvpt.correction.pseudo_label_files import IGNORE
 from mmseg_uvpt.correction.thresholds import ConfidenceHistogram
 from mmseg_uvpt.correction.undo import UndoLog
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_json, why_unreadable, write_json
+from mmseg_uvpt.files import (
+    allocate,
+    open_mapped,
+    read_json,
+    release,
+    size_text,
+    why_unreadable,
+    write_json,
+)
 
 META = 'meta.json'
 
@@ -92,7 +99,7 @@ class LabelBank:
             found = (folder / name).stat().st_size if (folder / name).is_file() else 'no file'
             if found != size:
                 raise _damaged(folder, f'{name} has {found} instead of {size} bytes')
-        self._files = {name: _mapped(folder, name) for name in DTYPES}
+        self._files = {name: open_mapped(folder / name, DTYPES[name]) for name in DTYPES}
         self._index = self._files[INDEX].reshape(-1, INDEX_COLUMNS)
         self.undo = UndoLog(folder, self._files)
         self.taken_back = iterations is not None and self.undo.roll_back(iterations)
@@ -128,13 +135,13 @@ class LabelBank:
         try:
             part.mkdir(parents=True)
             for name, size in layout.file_bytes.items():
-                _allocate(part / name, size)
+                allocate(part / name, size)
             _fill(part, layout, labels)
             sizes = [list(size) for size in frame_sizes]
             write_json(part / META, {'identity': identity.as_json(), 'frame_sizes': sizes})
             os.rename(part, folder)
         except OSError as error:
-            needed = _size_text(sum(layout.file_bytes.values()))
+            needed = size_text(sum(layout.file_bytes.values()))
             raise UserError(
                 f'cannot write the label bank {folder} ({needed}): {error.strerror}. Free '
                 'some space or choose another --work-dir, then run the same command again.'
@@ -154,7 +161,7 @@ class LabelBank:
     def read_label(self, i: int, box: Box) -> np.ndarray:
         """Return a copy of the labels of frame ``i`` within ``box``: (H, W) uint8."""
         label = self._frame(i, box)[box.top : box.bottom, box.left : box.right].copy()
-        _release(self._files[LABELS])
+        release(self._files[LABELS])
         return label
 
     def write_label(self, i: int, box: Box, label: np.ndarray) -> None:
@@ -162,7 +169,7 @@ class LabelBank:
         frame = self._frame(i, box)
         self.undo.save(LABELS, *self.layout.label_offsets[i : i + 2].tolist())
         frame[box.top : box.bottom, box.left : box.right] = label
-        _release(self._files[LABELS])
+        release(self._files[LABELS])
 
     def kept(self, i: int) -> Kept | None:
         """Return what was last kept of frame ``i``, copied; None if nothing was."""
@@ -252,7 +259,7 @@ class LabelBank:
 
     def _release_kept(self) -> None:
         for name in (PREDICTIONS, CONFIDENCES):
-            _release(self._files[name])
+            release(self._files[name])
 
 
 def remove(folder: Path) -> None:
@@ -268,43 +275,13 @@ def _empty_part(folder: Path) -> Path:
     return part
 
 
-def _allocate(path: Path, size: int) -> None:
-    """Create a file of ``size`` zero bytes whose blocks are reserved on the disk.
-
-    Reserving them now makes a full disk an error here. Of a sparse file it would be noticed when
-    a page is written back, and then the process dies of SIGBUS in the middle of training.
-    """
-    with path.open('xb') as file:
-        os.posix_fallocate(file.fileno(), 0, size)
-
-
-def _mapped(folder: Path, name: str) -> np.memmap:
-    return np.memmap(folder / name, DTYPES[name], 'r+')
-
-
-def _release(file: np.memmap) -> None:
-    """Drop the resident pages of a mapped file; contents stay as they are.
-
-    Pages that were touched count as resident: a bank would grow to its full size in memory within
-    an epoch. What was written stays in the system's page cache and reaches the disk.
-    """
-    file.base.madvise(mmap.MADV_DONTNEED)
-
-
-def _size_text(size: int) -> str:
-    for unit, name in ((1e9, 'GB'), (1e6, 'MB'), (1e3, 'kB')):
-        if size >= unit:
-            return f'{size / unit:.1f} {name}'
-    return f'{size} bytes'
-
-
 def _fill(part: Path, layout: BankLayout, labels: Iterable[np.ndarray]) -> None:
-    file = _mapped(part, LABELS)
+    file = open_mapped(part / LABELS, DTYPES[LABELS])
     offsets = layout.label_offsets
     for start, end, label in zip(offsets[:-1], offsets[1:], labels, strict=True):
         file[start:end] = label.ravel()
-        _release(file)
-    _mapped(part, INDEX)[:] = -1
+        release(file)
+    open_mapped(part / INDEX, DTYPES[INDEX])[:] = -1
 
 
 def _read_meta(folder: Path) -> tuple[BankIdentity, list[Size]]:

@@ -16,6 +16,7 @@ from mmseg_uvpt.correction.label_bank import Box, Kept, LabelBank
 from mmseg_uvpt.correction.layout import BankLayout
 from mmseg_uvpt.correction.thresholds import class_quantiles
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import size_text
 
 SIZES = [(20, 30), (8, 40), (31, 17)]
 IDENTITY = BankIdentity('/pseudo', 5, (16, 16), 'none', ('a.png', 'b.png', 'c.png'))
@@ -208,7 +209,7 @@ def test_no_space_leaves_nothing_behind(tmp_path: Path, labels, monkeypatch) -> 
     [(9, '9 bytes'), (4_200, '4.2 kB'), (98_304_000, '98.3 MB'), (3_900_000_000, '3.9 GB')],
 )
 def test_sizes_are_readable(size: int, text: str) -> None:
-    assert bank_module._size_text(size) == text
+    assert size_text(size) == text
 
 
 def test_failure_while_filling_leaves_nothing_behind(tmp_path: Path, labels) -> None:

@@ -28,7 +28,7 @@ STEPS = [
     (os, 'replace'),
     (os, 'fsync'),
     (os, 'rename'),
-    (label_bank, '_release'),
+    (label_bank, 'release'),
     (np.memmap, 'flush'),
     (undo.UndoLog, 'save'),
     (undo.UndoLog, 'begin'),
