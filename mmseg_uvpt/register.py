@@ -15,6 +15,7 @@ import mmseg_uvpt.augmentation.augmenting_preprocessor
 import mmseg_uvpt.augmentation.collate
 import mmseg_uvpt.checkpoints.loading
 import mmseg_uvpt.correction.hook
+import mmseg_uvpt.correction.offline
 import mmseg_uvpt.datasets.cityscapes
 import mmseg_uvpt.datasets.gta_synthia
 import mmseg_uvpt.datasets.image_cache

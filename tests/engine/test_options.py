@@ -238,6 +238,10 @@ FOUND = {
     ),
     f'{CORRECTION}.slope': lambda b: b.hook('label_correction').make_rule(9).slope,
     f'{CORRECTION}.quantile': lambda b: b.hook('label_correction').quantile,
+    f'{CORRECTION}.type': lambda b: type(b.hook('label_correction')).__name__,
+    f'{CORRECTION}.record': lambda b: b.hook('label_correction').earlier_run,
+    f'{CORRECTION}.slope_change': lambda b: b.hook('label_correction').slope_change,
+    f'{CORRECTION}.confidence': lambda b: b.hook('label_correction').confidence,
     'train_dataloader.collate_fn.augmentations': lambda b: b.loader.collate_fn.keywords[
         'augmentations'
     ],
@@ -260,7 +264,7 @@ plain = functools.cache(Built)
 
 
 def test_the_table_is_the_list():
-    assert {option.partition('=')[0] for option, _ in ROWS} == set(FOUND)
+    assert {option.split()[-1].partition('=')[0] for option, _ in ROWS} == set(FOUND)
     assert {recipe for _, recipe in ROWS} == set(RECIPES)
 
 
@@ -275,9 +279,11 @@ def _cases() -> list:
 
 @pytest.mark.parametrize(('option', 'recipe'), _cases())
 def test_what_is_built_has_it(option, recipe):
+    *others, option = option.split()  # those that it takes effect with
     key, _, text = option.partition('=')
     wanted = DictAction._parse_iterable(text)
-    found, before = FOUND[key](Built(recipe, option)), FOUND[key](plain(recipe))
+    found = FOUND[key](Built(recipe, *others, option))
+    before = FOUND[key](plain(recipe, *others))
     numbers = isinstance(wanted, float)
     assert found == (pytest.approx(wanted, rel=1e-4) if numbers else wanted)
     if key not in SHRUNK:

@@ -1,0 +1,63 @@
+"""The paper's own variants of the label correction, each chosen by options of train.py."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from mmseg_uvpt.datasets.cityscapes import CheckedCityscapesDataset
+from mmseg_uvpt.engine.scripts import train
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import write_png
+
+CORRECTION = 'default_hooks.label_correction'
+
+
+@pytest.fixture
+def adapt(tmp_path, miniature, finished, adaptation_config):
+    """Start an adaptation of six iterations in a folder; return the folder."""
+    random = np.random.default_rng(0)
+    labels = tmp_path / 'labels'
+    for frame in (miniature / 'data/cityscapes/leftImg8bit/train').rglob('*.png'):
+        name = frame.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
+        classes = random.integers(0, 4, (4, 8)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+        write_png(labels / frame.parent.name / name, classes)
+
+    def start(name: str, *options: str, resume: bool = False):
+        where = ['--work-dir', str(tmp_path / name), '--data-root', str(miniature / 'data')]
+        where += ['--pseudo-label-dir', str(labels), *(['--resume'] if resume else [])]
+        options = ('train_cfg.max_iters=6', 'train_cfg.val_interval=6', *options)
+        source = ['--source-checkpoint', str(finished / 'iter_4.pth'), '--no-validate']
+        train.main([str(adaptation_config), *source, *where, '--cfg-options', *options])
+        return tmp_path / name
+
+    return start
+
+
+def rows(path) -> list[dict[str, str]]:
+    with path.open(newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def test_offline_correction(adapt):
+    """By the curve of an online run; without one the error says how to come by it."""
+    offline = f'{CORRECTION}.type=OfflineLabelCorrectionHook'
+    low = f'{CORRECTION}.confidence=0.01'  # the source model was trained for four iterations
+    with pytest.raises(UserError, match=r'the record of an earlier run.*train\.py CONFIG'):
+        adapt('without', offline)
+    record = adapt('online', 'train_cfg.max_iters=3') / 'label_correction_curve.csv'
+    assert [int(row['iteration']) for row in rows(record) if row['class'] == 'road'] == [2]
+    classes = CheckedCityscapesDataset.METAINFO['classes']
+    lines = ['iteration,class,iou']
+    for iteration, bent, straight in ((0, 0.5, 0.1), (2, 0.6, 0.2), (4, 0.5, 0.3), (6, 0.2, 0.4)):
+        lines += [f'{iteration},{name},{bent}' for name in classes[1:]]
+        lines += [f'{iteration},{classes[0]},{straight}']
+    record.write_text('\n'.join([*lines, '']))
+    # a parabola's slope is 0 at its second point, so after iteration 2 * 2; a line's never
+    made = adapt('offline', offline, f'{CORRECTION}.record={record.parent}', low)
+    events = rows(made / 'label_correction.csv')
+    started = {(row['iteration'], row['class']) for row in events if row['event'] == 'start'}
+    assert started == {('4', name) for name in classes[1:]}
+    changed = {row['class'] for row in events if int(row['pixels_changed'])}
+    assert changed
+    assert classes[0] not in changed
