@@ -200,3 +200,13 @@ def test_adabn_renews_the_statistics_of_the_head_and_nothing_else(build, labelle
         *('running_mean', 'running_var', 'num_batches_tracked')
     }
     assert all(name.startswith('decode_head.') for name in changed)
+
+
+def test_statistics_are_kept_or_follow(build, labelled):
+    for kept in (True, False):
+        model = build('mit-nano_uni-uvpt', {'keep_statistics': kept, **SMALL}).train()
+        buffers = dict(model.decode_head.named_buffers())
+        before = {name: tensor.clone() for name, tensor in buffers.items()}
+        model.loss(torch.randn(1, 3, 32, 32), labelled(torch.zeros(1, 32, 32)))
+        assert all(torch.equal(t, before[n]) for n, t in buffers.items()) == kept
+        assert model.decode_head.fuse_layer.bottleneck.bn.weight.requires_grad

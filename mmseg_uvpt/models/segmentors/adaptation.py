@@ -82,6 +82,8 @@ class AdaptedSegmentor(Segmentor):
             for their batch norms.
         source_checkpoint: source model that a training starts from; who trains loads it.
         view_scales: sizes of the views; the first one is trained on the labels.
+        keep_statistics: whether the head's batch norms keep mean and variance in the training and
+            normalise by them, instead of by those of each batch, which they would follow.
         anchors: configs of what holds the model near the source model, whatever the method
             (`methods.anchors`).
         tune: of version 0.1, see `version_0_1`.
@@ -103,6 +105,7 @@ class AdaptedSegmentor(Segmentor):
         tuner: dict | None = None,
         source_checkpoint: str | None = None,
         view_scales: Sequence[float] = (1.0, 0.5, 2.0),
+        keep_statistics: bool = False,
         anchors: Sequence[dict] = (),
         tune: str | None = None,
         **kwargs,
@@ -118,6 +121,7 @@ class AdaptedSegmentor(Segmentor):
             raise ValueError(f'{self.num_classes} class: of a single one nothing is uncertain')
         self.source_checkpoint = source_checkpoint
         self.view_scales = tuple(view_scales)
+        self.keep_statistics = keep_statistics
         self.scale_weights = nn.Parameter(torch.ones(len(self.view_scales)))
         self.anchors = nn.ModuleList(MODELS.build(anchor) for anchor in anchors)
         if not self.backbone.tunes_head:
@@ -125,13 +129,17 @@ class AdaptedSegmentor(Segmentor):
                 part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'AdaptedSegmentor':
-        """Set the mode; batch norms that are frozen stay in eval mode, as their buffers stay."""
+        """Set the mode; batch norms that keep their statistics stay in eval mode."""
         super().train(mode)
-        for module in self.backbone.modules():
-            is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
-            if is_norm and not any(p.requires_grad for p in module.parameters()):
+        for name, module in self.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and self._keeps(name, module):
                 module.eval()
         return self
+
+    def _keeps(self, name: str, norm: nn.Module) -> bool:
+        if name.startswith('backbone.'):
+            return not any(p.requires_grad for p in norm.parameters())
+        return self.keep_statistics
 
     @abstractmethod
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
