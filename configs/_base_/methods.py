@@ -1,7 +1,7 @@
 # Methods beside Uni-UVPT, for configs that list this file in `_base_`.
 self_training = dict(type='SelfTraining', view_scales=(1.0,))
 mean_teacher = dict(type='MeanTeacher', view_scales=(1.0,))
-adabn = dict(type='AdaBN', tuner=dict(_delete_=True, type='Statistics'))
+adabn = dict(type='AdaBN', view_scales=(1.0,), tuner=dict(_delete_=True, type='Statistics'))
 
 # How the demo's methods without pseudo labels see a frame: as it is, and augmented.
 demo_two_looks = [
@@ -16,4 +16,5 @@ demo_two_looks = [
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'flip', 'sample_idx', 'unaugmented'),
     ),
 ]
-demo_one_look = [*demo_two_looks[:4], demo_two_looks[-1]]
+# And how they see it for statistics: whole, as in a prediction.
+demo_whole_frames = [*demo_two_looks[:2], demo_two_looks[-1]]

@@ -3,6 +3,6 @@
 _base_ = ['uni-uvpt_efficientnet-lite0.py', '../_base_/methods.py']
 
 model = _base_.adabn
-train_dataloader = dict(dataset=dict(pipeline=_base_.demo_one_look))
-train_cfg = dict(max_iters=100, val_interval=100)
-default_hooks = dict(checkpoint=dict(interval=100), label_correction=None)
+train_dataloader = dict(batch_size=8, dataset=dict(pipeline=_base_.demo_whole_frames))
+train_cfg = dict(max_iters=30, val_interval=30)  # once through the images
+default_hooks = dict(checkpoint=dict(interval=30), label_correction=None)
