@@ -1,0 +1,8 @@
+"""Ablation: adapters before the first three stages of four.
+
+Nobody has trained it here.
+"""
+
+_base_ = '../../_base_/ablation.py'
+
+model = dict(tuner=dict(interactors=3))

@@ -1,0 +1,8 @@
+"""Ablation: the backbone's norms are tuned, without prompts.
+
+Nobody has trained it here.
+"""
+
+_base_ = '../../_base_/ablation.py'
+
+model = dict(tuner=dict(_delete_=True, type='Norm'))

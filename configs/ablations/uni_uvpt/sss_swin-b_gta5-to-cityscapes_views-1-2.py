@@ -1,0 +1,8 @@
+"""Ablation: two views, without the small one.
+
+Nobody has trained it here.
+"""
+
+_base_ = '../../_base_/ablation.py'
+
+model = dict(view_scales=[1.0, 2.0])

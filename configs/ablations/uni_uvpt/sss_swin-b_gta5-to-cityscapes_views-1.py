@@ -1,0 +1,8 @@
+"""Ablation: one view.
+
+Nobody has trained it here.
+"""
+
+_base_ = '../../_base_/ablation.py'
+
+model = dict(view_scales=[1.0])
