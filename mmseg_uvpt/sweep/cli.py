@@ -68,7 +68,7 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
         add('--source-only', action='store_true', help=source_only)
 
     add = functools.partial(parser.add_argument_group('files').add_argument, metavar='DIR')
-    configs = 'holds pretrain/ and uni_uvpt/ (default: configs)'
+    configs = 'holds pretrain/ and uni_uvpt/, e.g. configs/ablations (default: configs)'
     add('--config-root', type=Path, default=shipped('configs'), help=configs)
     add('--data-root', '--data_url', help=f"{DATA_ROOT} (the configs': data)")
     work_root = Path('work_dirs/sweep')

@@ -18,7 +18,8 @@ from mmseg_uvpt.shipped import CHECKOUT
 from mmseg_uvpt.sweep.models import Model, choose, released_source
 from mmseg_uvpt.sweep.rows import Row
 
-PRETRAIN, PSEUDO_LABEL, TRAIN = 'pretrain', 'pseudo_label', 'train'  # stages and their folders
+# stages and their folders
+PRETRAIN, PSEUDO_LABEL, TRAIN, TEST = 'pretrain', 'pseudo_label', 'train', 'test'
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Job(ABC):
 
     @property
     def name(self) -> str:
-        """Row and seed."""
-        return f'{self.row.name}/seed{self.seed}'
+        """Source model or adapted model, and seed."""
+        return f'{self._name_in(self.stage)}/seed{self.seed}'
 
     @property
     def folder(self) -> Path:
@@ -86,7 +87,10 @@ class Job(ABC):
         return old if old.is_dir() and not usual.is_dir() else usual
 
     def _place(self, stage: str, models: str = '') -> Path:
-        return self.settings.work_root / f'seed{self.seed}{models}' / stage / self.row.name
+        return self.settings.work_root / f'seed{self.seed}{models}' / stage / self._name_in(stage)
+
+    def _name_in(self, stage: str) -> str:
+        return self.row.adapted_name if stage in (TRAIN, TEST) else self.row.name
 
     @property
     def config(self) -> Path | None:

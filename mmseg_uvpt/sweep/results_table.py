@@ -113,7 +113,8 @@ class Result:
     @property
     def sizes(self) -> list[int]:
         """Class sets that count for the row: those published, else all."""
-        return [s for s in SIZES if s in self.published_adapted or not self.published_adapted]
+        published = self.published_adapted or self.published_source
+        return [s for s in SIZES if s in published or not published]
 
     def published(self, size: int) -> tuple[float | None, float | None, float | None]:
         """Return what was published: source-only, adapted, and the gain."""
@@ -189,8 +190,8 @@ def _run(
 ) -> Run | None:
     """Return what a seed's folder holds of a row; None if nothing."""
     source = _scores(folder / 'test_source' / row.name / 'score.json')
-    adapted = _scores(folder / 'test' / row.name / 'score.json')
-    training, test = folder / 'train' / row.name, folder / 'test' / row.name
+    training, test = folder / 'train' / row.adapted_name, folder / 'test' / row.adapted_name
+    adapted = _scores(test / 'score.json')
     record = record_of(training)
     pretraining = folder / 'pretrain' / row.name
     unfinished = is_begun(pretraining) and 'finished' not in record_of(pretraining)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
 
-# <method>_<backbone>_<source>.py in pretrain/, <the same>-to-<target>.py in uni_uvpt/
-_NAME = re.compile(r'(?P<method>[^_]+)_(?P<backbone>[^_]+)_(?P<source>[^_]+?)(-to-(?P<target>.+))?')
+# <method>_<backbone>_<source>.py in pretrain/; in uni_uvpt/ <the same>-to-<target>.py, and
+# <the same>_<variant>.py for each variant of that adaptation
+_SOURCE_MODEL = re.compile(r'(?P<method>[^_]+)_(?P<backbone>[^_]+)_(?P<source>[^_]+?)')
+_ADAPTATION = re.compile(r'(?P<name>.+?)-to-[^_]+(_(?P<variant>.+))?')
 # how the published table writes what file names write in lower case, in its order
 _METHODS = {'sss': 'SSS', 'source-gta': 'source-GtA'}
 _SOURCES = {'gta5': 'GTA', 'synthia': 'SYNTHIA'}
@@ -20,12 +22,14 @@ class Row:
     """A source model and its adaptation.
 
     Attributes:
-        name: file name of the pretraining's config, without suffix.
+        name: file name of the pretraining's config, without suffix: the source model's.
         method: of the pretraining: ``'SSS'`` or ``'source-GtA'``.
         backbone: such as ``'Swin-B'``.
         source: data set, ``'GTA'`` or ``'SYNTHIA'``.
         pretraining: config; None where there is only an adaptation.
         adaptation: config; None where there is only a pretraining.
+        variant: of the adaptation, such as an ablation's name; empty for the recipe itself.
+            Variants share source model and pseudo labels.
     """
 
     name: str
@@ -34,37 +38,61 @@ class Row:
     source: str
     pretraining: Path | None
     adaptation: Path | None
+    variant: str = ''
+
+    @property
+    def adapted_name(self) -> str:
+        """Return the name of the adapted model."""
+        return f'{self.name}_{self.variant}' if self.variant else self.name
+
+    @property
+    def source_model(self) -> str:
+        """Return how the published table calls the source model."""
+        return f'{self.method} {self.backbone}, {self.source}'
 
     def __str__(self) -> str:
-        return f'{self.method} {self.backbone}, {self.source}'
+        return f'{self.source_model}, {self.variant}' if self.variant else self.source_model
 
 
 def find_rows(config_root: str | Path) -> list[Row]:
     """Return the rows below a folder, in the order of the published table.
 
     Args:
-        config_root: holds ``pretrain/*.py`` and ``uni_uvpt/*.py``.
+        config_root: holds ``pretrain/*.py`` and ``uni_uvpt/*.py``. Without the first, it holds
+            variants of adaptations whose source models the folder above pretrains.
 
     Raises:
         UserError: it holds none, or a file's name is not of the form above.
     """
     root = Path(config_root)
-    pretrainings = {path.stem: path for path in root.glob('pretrain/[!.]*.py')}
     adaptations = {}
     for path in sorted(root.glob('uni_uvpt/[!.]*.py')):
-        name = re.sub('-to-.*', '', path.stem)
-        if name in adaptations:
-            raise UserError(f'{path} and {adaptations[name]} are adaptations of one source model')
-        adaptations[name] = path
-    names = pretrainings.keys() | adaptations.keys()
-    if not names:
+        parts = _ADAPTATION.fullmatch(path.stem)
+        key = (parts['name'], parts['variant'] or '') if parts else (path.stem, '')
+        if key in adaptations:
+            raise UserError(
+                f'{path} and {adaptations[key]} are adaptations of one source model, and of one '
+                'name: call one <method>_<backbone>_<source>-to-<target>_<variant>.py'
+            )
+        adaptations[key] = path
+    adapted = {name for name, _ in adaptations}
+    if (root / 'pretrain').is_dir():
+        pretrainings = {path.stem: path for path in root.glob('pretrain/[!.]*.py')}
+    else:
+        above = {name: root.resolve().parent / f'pretrain/{name}.py' for name in adapted}
+        pretrainings = {name: path for name, path in above.items() if path.is_file()}
+    keys = {*adaptations, *((name, '') for name in pretrainings.keys() - adapted)}
+    if not keys:
         raise UserError(f'{root} holds no configs pretrain/*.py and uni_uvpt/*.py')
-    rows = [_row(name, pretrainings.get(name), adaptations.get(name)) for name in names]
+    rows = [
+        _row(name, variant, pretrainings.get(name), adaptations.get((name, variant)))
+        for name, variant in keys
+    ]
     return sorted(rows, key=_published_order)
 
 
-def _row(name: str, pretraining: Path | None, adaptation: Path | None) -> Row:
-    parts = _NAME.fullmatch(name)
+def _row(name: str, variant: str, pretraining: Path | None, adaptation: Path | None) -> Row:
+    parts = _SOURCE_MODEL.fullmatch(name)
     if not parts:
         raise UserError(
             f'config {pretraining or adaptation}: the name of a recipe is '
@@ -73,7 +101,7 @@ def _row(name: str, pretraining: Path | None, adaptation: Path | None) -> Row:
     method = _METHODS.get(parts['method'], parts['method'])
     backbone = _BACKBONES.get(parts['backbone'], parts['backbone'])
     source = _SOURCES.get(parts['source'], parts['source'])
-    return Row(name, method, backbone, source, pretraining, adaptation)
+    return Row(name, method, backbone, source, pretraining, adaptation, variant)
 
 
 def _published_order(row: Row) -> tuple:
@@ -82,6 +110,7 @@ def _published_order(row: Row) -> tuple:
         _place(row.source, _SOURCES.values()),
         _place(row.backbone, _BACKBONES.values()),
         row.name,
+        row.variant,
     )
 
 

@@ -10,7 +10,7 @@ from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object
-from mmseg_uvpt.sweep.jobs import PRETRAIN, PSEUDO_LABEL, TRAIN, Job, Settings, shown
+from mmseg_uvpt.sweep.jobs import PRETRAIN, PSEUDO_LABEL, TEST, TRAIN, Job, Settings, shown
 from mmseg_uvpt.sweep.models import RELEASED, Model, choose, is_finished, made_in, source_of
 from mmseg_uvpt.sweep.rows import find_rows
 
@@ -123,7 +123,7 @@ class Scoring(Job):
 
     @property
     def stage(self) -> str:
-        return 'test_source' if self.settings.source_only else 'test'
+        return 'test_source' if self.settings.source_only else TEST
 
     @property
     def config(self) -> Path:
@@ -142,7 +142,7 @@ class Scoring(Job):
     def folder(self) -> Path:
         training = PRETRAIN if self.settings.source_only else TRAIN
         kind = 'source' if self.settings.source_only else 'adapted'
-        beside = self._folder(training).parents[1] / self.stage / self.row.name
+        beside = self._folder(training).parents[1] / self.stage / self._name_in(self.stage)
         old = self._place(self.stage, f'-released-{kind}')
         is_old = self.model.origin == RELEASED and old.is_dir() and not beside.is_dir()
         return old if is_old else beside
@@ -178,24 +178,30 @@ def list_jobs(stage: str, settings: Settings, seeds: list[int], only: list[str])
         stage: a key of `STAGES`.
         settings: of the sweep.
         seeds: a job each.
-        only: patterns; a job is taken if its name contains something that fits one of them.
+        only: patterns; a job is taken if its name, or that of an adapted model that begins with
+            what it makes, contains something that fits one of them.
 
     Raises:
         UserError: no job is left.
     """
     rows = find_rows(settings.config_root)
-    found = [STAGES[stage](row, seed, settings) for seed in dict.fromkeys(seeds) for row in rows]
-    jobs = [job for job in found if job.config and _wanted(job, only)]
+    # by name: variants share the jobs of their source model, made with the config of the first
+    found, jobs = {}, {}
+    for seed in dict.fromkeys(seeds):
+        for row in rows:
+            job = STAGES[stage](row, seed, settings)
+            job = found.setdefault(job.name, job)
+            if job.config and _wanted((job.name, f'{row.adapted_name}/seed{seed}'), only):
+                jobs[job.name] = job
     if not jobs:
         if not only:
             raise UserError(f'{settings.config_root} holds no configs for {STAGES[stage].script}')
-        names = ', '.join(job.name for job in found)
-        raise UserError(f'--only {" ".join(only)} fits none of the jobs {names}')
-    return jobs
+        raise UserError(f'--only {" ".join(only)} fits none of the jobs {", ".join(found)}')
+    return [*jobs.values()]
 
 
-def _wanted(job: Job, only: list[str]) -> bool:
-    return not only or any(fnmatchcase(job.name, f'*{pattern}*') for pattern in only)
+def _wanted(names: tuple[str, ...], only: list[str]) -> bool:
+    return not only or any(fnmatchcase(n, f'*{pattern}*') for n in names for pattern in only)
 
 
 def _report(labels: Path) -> dict:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, why_unreadable, write_whole
+from mmseg_uvpt.sweep.jobs import shown
 from mmseg_uvpt.sweep.results_table import Result
 from mmseg_uvpt.sweep.scores import SIZES
 
@@ -19,12 +20,13 @@ _MODELS, _FIGURES = ('source_model', 'adapted_model'), ('source', 'adapted', 'ga
 
 def to_records(results: Sequence[Result]) -> list[dict]:
     """Return a flat record for each row and class set, with means and deviations over the runs."""
-    records = []
+    has_variants, records = _has_variants(results), []
     for result in results:
         for size in SIZES:
             row, published = result.row, result.published(size)
             record = {
                 **{'method': row.method, 'backbone': row.backbone, 'source': row.source},
+                **({'variant': row.variant} if has_variants else {}),
                 'config': (row.adaptation or row.pretraining).name,
                 'classes': size,
                 **{which: result.models(which) for which in _MODELS},
@@ -41,7 +43,7 @@ def to_records(results: Sequence[Result]) -> list[dict]:
 
 def to_json(results: Sequence[Result]) -> str:
     """Return the records, and below them each run, as JSON."""
-    runs = [{'row': result.row.name, **vars(run)} for result in results for run in result.runs]
+    runs = [{'row': r.row.adapted_name, **vars(run)} for r in results for run in r.runs]
     whole = {'unit': 'mIoU in percent', 'table': to_records(results), 'runs': runs}
     return json.dumps(whole, indent=2, allow_nan=False) + '\n'
 
@@ -59,16 +61,12 @@ def to_csv(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def to_markdown(results: Sequence[Result], config_root: str = 'configs') -> str:
-    """Return the table: what was published, and what was measured beside it if anything was.
-
-    Args:
-        results: of `results_table.collect`.
-        config_root: as links shall name it.
-    """
+def to_markdown(results: Sequence[Result]) -> str:
+    """Return the table: what was published, and what was measured beside it if anything was."""
     measured = any(result.runs for result in results)
     figures = ['source-only', 'adapted', 'gain']
-    head = ['pretraining, backbone, source', 'classes']
+    has_variants = _has_variants(results)
+    head = ['pretraining, backbone, source', *(['variant'] if has_variants else []), 'classes']
     if measured:
         head += [f'published: {figure}' for figure in figures]
         head += ['models', *(f'ours: {figure}' for figure in figures)]
@@ -80,17 +78,22 @@ def to_markdown(results: Sequence[Result], config_root: str = 'configs') -> str:
         for size in result.sizes:
             source, adapted, gain = result.published(size)
             known = (_number(source), _number(adapted), _number(gain, '+'))
-            more = _measured(result, size) if measured else _links(result, size, config_root)
-            lines.append(_line([str(result.row), str(size), *known, *more]))
+            more = _measured(result, size) if measured else _links(result, size)
+            variant = [result.row.variant] if has_variants else []
+            lines.append(_line([result.row.source_model, *variant, str(size), *known, *more]))
     return '\n'.join([_line(head), '|---' * len(head) + '|', *lines]) + '\n'
 
 
-def _links(result: Result, size: int, config_root: str) -> list[str]:
-    """Return config and released model, in the first line of a row."""
+def _has_variants(results: Sequence[Result]) -> bool:
+    return any(result.row.variant for result in results)
+
+
+def _links(result: Result, size: int) -> list[str]:
+    """Return config, as the current folder names it, and released model, in a row's first line."""
     if size != result.sizes[0]:
         return ['', '']
     path, model = result.row.adaptation, result.released
-    link = f'[`{path.name}`]({config_root}/{path.parent.name}/{path.name})' if path else ''
+    link = f'[`{path.name}`]({shown(path)})' if path else ''
     return [link, f'`{model}`' if model else '']
 
 

@@ -49,9 +49,13 @@ def data(tmp_path_factory) -> Path:
 def launch(data, tmp_path, hear_ctrl_c):
     """Start a launcher on the sweep's work root and return its process."""
     work_root = tmp_path / 'sweep'
-    places = ('--config-root', 'configs/rehearsal', '--data-root', str(data))
 
-    def start(*words: str, change: str = 'default_hooks.logger.interval=4') -> subprocess.Popen:
+    def start(
+        *words: str,
+        change: str = 'default_hooks.logger.interval=4',
+        configs: str = 'configs/rehearsal',
+    ) -> subprocess.Popen:
+        places = ('--config-root', configs, '--data-root', str(data))
         options = (*places, '--work-root', str(work_root), '--jobs-per-gpu', '2')
         return subprocess.Popen(
             command(FORKING, *words, *options, '--', '--cfg-options', change),
@@ -163,6 +167,42 @@ def _check_table(root: Path, rows: tuple[str, ...], count: int) -> None:
         )  # as the stand-ins' configs say
         assert 0 < record['hours'] < 1
         assert record['hardware'] == [f'{os.cpu_count()} CPU cores']
+
+
+@pytest.mark.slow
+def test_variants_of_one_adaptation(launch, tmp_path):
+    """Two ablations and the full method, from one source model and its labels."""
+    row = 'sss_swin-b_gta5'
+    root = tmp_path / 'configs/ablations'
+    files = {
+        f'pretrain/{row}': '',
+        f'ablations/uni_uvpt/{row}-to-cityscapes': '',
+        f'ablations/uni_uvpt/{row}-to-cityscapes_views-1': 'model = dict(view_scales=[1.0])',
+        f'ablations/uni_uvpt/{row}-to-cityscapes_correction-none': 'default_hooks = '
+        'dict(label_correction=None)',
+    }
+    for name, change in files.items():
+        path = root.parent / f'{name}.py'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rehearsed = name.removeprefix('ablations/').rpartition('_')[0] if change else name
+        base = REPOSITORY / f'configs/rehearsal/{rehearsed.removeprefix("ablations/")}.py'
+        path.write_text(f'_base_ = {str(base)!r}\n{change}\n')
+    for words in SWEEP:
+        finish(launch(*words, configs=str(root)))
+    adapted = [row, f'{row}_correction-none', f'{row}_views-1']
+    for stage in STAGES:
+        made = [folder.name for folder in folders(launch.work_root, stage)]
+        assert made == (adapted if stage in ('train', 'test') else [row])
+    banks = [(launch.work_root / f'seed0/train/{name}/label_bank').is_dir() for name in adapted]
+    assert banks == [True, False, True]
+    table = command('tools/results_table.py', str(launch.work_root), '--format', 'json')
+    table += ['--config-root', str(root)]
+    made = subprocess.run(table, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+    found = [record for record in json.loads(made)['table'] if record['classes'] == 19]
+    assert [record['variant'] for record in found] == ['', 'correction-none', 'views-1']
+    assert len({record['source_only'] for record in found}) == 1
+    assert len({record['adapted'] for record in found}) > 1
+    assert all(record['gain'] is not None for record in found)
 
 
 @pytest.mark.slow
