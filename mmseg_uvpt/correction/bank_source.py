@@ -79,7 +79,7 @@ class BankSource:
             UserError: a pseudo label cannot be used, or the bank cannot be written.
         """
         sizes = check_frames(self._frames, self._folder)
-        resized = {size: self._resize(np.zeros(size, np.uint8)).shape for size in set(sizes)}
+        resized = {size: self.resize(np.zeros(size, np.uint8)).shape for size in set(sizes)}
         return LabelBank.create(
             folder, self.identity, [resized[size] for size in sizes], self._labels()
         )
@@ -87,9 +87,14 @@ class BankSource:
     def _labels(self) -> Iterator[np.ndarray]:
         labels = read_pseudo_labels(self._frames, self._folder, self.identity.num_classes)
         for label in progress(labels, 'label bank', 'frame', len(self._frames)):
-            yield self._resize(label)
+            yield self.resize(label)
 
-    def _resize(self, label: np.ndarray) -> np.ndarray:
+    def first_label(self, i: int) -> np.ndarray:
+        """Return what the bank began with of frame ``i``, (h, w), read from its file."""
+        frame = [self._frames[i]]
+        return self.resize(*read_pseudo_labels(frame, self._folder, self.identity.num_classes))
+
+    def resize(self, label: np.ndarray) -> np.ndarray:
         """Resize as the training pipeline resizes labels (nearest): (H, W) to (h, w)."""
         results = {'img': label, 'gt_seg_map': label, 'seg_fields': ['gt_seg_map']}
         for resize in self._resizes:

@@ -19,6 +19,7 @@ from mmseg_uvpt.correction.batch import Crop, gather, joint_batch, read_crop, sc
 from mmseg_uvpt.correction.label_bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
+from mmseg_uvpt.correction.truth import Truth
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.model_wrappers import without_wrapper
@@ -33,8 +34,8 @@ class LabelCorrectionHook(Hook):
 
     The data loader loads no label. The model leaves ``last_prediction`` with ``label``
     (B, h, w) uint8 and ``confidence`` (B, h, w) after each iteration. The defaults are the
-    published recipe. What happens is logged, written to the visualizer, and to two tables in
-    the work folder (`record`).
+    published recipe. What happens is logged, written to the visualizer, and to tables in the work
+    folder (`record`).
 
     Args:
         pseudo_label_dir: folder of the pseudo labels that the bank begins with.
@@ -45,6 +46,9 @@ class LabelCorrectionHook(Hook):
         num_classes: number of classes; None for that of the data set.
         foreign_labels: whether the pseudo labels need not be the source model's own. It changes
             nothing here: who starts a training compares them before (`engine.label_record`).
+        truth_dir: folder of the true labels of the training images, to say at the beginning, at
+            each evaluation and at the end how right those of the bank are. They are never trained
+            on.
 
     Attributes:
         anyway: whether to resume though settings or pseudo labels differ from those of the run.
@@ -64,6 +68,7 @@ class LabelCorrectionHook(Hook):
         quantile: float = 0.80,
         num_classes: int | None = None,
         foreign_labels: bool = False,
+        truth_dir: str | None = None,
     ) -> None:
         if not 0 <= quantile <= 1:
             raise ValueError(f'quantile must be in 0..1, not {quantile!r}')
@@ -74,6 +79,7 @@ class LabelCorrectionHook(Hook):
         self.quantile = quantile
         self.num_classes = num_classes
         self.foreign_labels = foreign_labels
+        self.truth_dir = truth_dir
         self.bank: LabelBank | None = None
         self._iteration = -1  # the last one whose predictions were kept
         self._saved: dict[str, Any] | None = None  # state of a checkpoint, until training begins
@@ -91,11 +97,14 @@ class LabelCorrectionHook(Hook):
             return
         folder = Path(runner.work_dir) / BANK
         source = BankSource(dataset, self.pseudo_label_dir, self.num_classes)
-        self.record = CorrectionRecord(runner.work_dir, dataset.metainfo['classes'])
+        truth = self.truth_dir
+        self._truth = Truth(source, dataset, truth) if truth else None
+        self.record = CorrectionRecord(runner.work_dir, dataset.metainfo['classes'], bool(truth))
         if runner.iter > 0:
             self._resume(runner, folder, source)
         else:
             self._begin(runner, folder, source)
+            self._compare(runner, 0, 'begin')
 
     def make_rule(self, epoch: int) -> LabelCorrectionRule:
         """Return the rule by which labels are corrected; a variant of it is a subclass's to return.
@@ -145,8 +154,11 @@ class LabelCorrectionHook(Hook):
         """Keep what was predicted; at every interval decide what is corrected."""
         if 'skipped' not in (outputs or ()):  # else its prediction is worth nothing
             self._keep(runner, data_batch)
-        if is_main_process() and self.rule.is_due(runner.iter):
-            self._decide(runner)
+        if is_main_process():
+            if self.rule.is_due(runner.iter):
+                self._decide(runner)
+            if (runner.iter + 1) % runner.train_loop.val_interval == 0:
+                self._compare(runner, runner.iter + 1)
 
     def _keep(self, runner: Runner, data_batch: dict[str, Sequence]) -> None:
         predictions, confidences = self._prediction.wait()
@@ -172,6 +184,8 @@ class LabelCorrectionHook(Hook):
         """Write down what changed since the last decision, and close the bank."""
         if self.bank is not None:
             self.record.ended(self._iteration)
+            if runner.iter % runner.train_loop.val_interval:
+                self._compare(runner, runner.iter, 'end')
             self.bank.undo.clear()
             self.bank.close()
             self.bank = None
@@ -266,6 +280,14 @@ class LabelCorrectionHook(Hook):
         sentence = self.record.decided(runner.iter, decision, correcting, self.rule.thresholds)
         if sentence:
             runner.logger.info(sentence)
+
+    def _compare(self, runner: Runner, iterations: int, event: str = '') -> None:
+        """Say how right the labels are after so many iterations, if the truth is known."""
+        if self._truth is None:
+            return
+        found = self._truth.compare(self.bank)
+        self.record.compared(iterations, event, found)
+        runner.logger.info(f'label bank after {iterations} iterations: {found.sentence()}')
 
 
 def _crops(data_batch: dict[str, Sequence]) -> list[Crop]:

@@ -12,6 +12,12 @@
 
 ``label_correction_curve.csv`` has a row for each point of each class's curve: ``iteration``,
 ``class``, ``iou``.
+
+``label_correction_truth.csv``, where the truth of the training images is known (``truth_dir``), has
+a row for each class at the beginning, at each evaluation and at the end (``event``: ``begin``,
+empty, ``end``): ``iterations`` trained so far, ``class``, ``iou`` of the bank's labels against the
+truth, and by true class the pixels that were wrong in the beginning and are right (``mended``), or
+the other way round (``spoilt``).
 """
 
 import csv
@@ -24,48 +30,54 @@ from pathlib import Path
 import numpy as np
 
 from mmseg_uvpt.correction.rule import Decision
+from mmseg_uvpt.correction.truth import Comparison
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, regular, why_unreadable, write_whole
 
 EVENTS = 'label_correction.csv'
 CURVE = 'label_correction_curve.csv'
+TRUTH = 'label_correction_truth.csv'
 _NUMBER = re.compile(r'[0-9]{1,18}')
 _CURE = 'move it away, then resume the run; what it noted so far is lost with it'
 COLUMNS = {
     EVENTS: ('iteration', 'class', 'event', 'threshold', 'pixels_changed', 'iou'),
     CURVE: ('iteration', 'class', 'iou'),
+    TRUTH: ('iterations', 'class', 'event', 'iou', 'mended', 'spoilt'),
 }
 
 
 class CorrectionRecord:
-    """Writes both tables, and sums up each decision in words and as scalars.
+    """Writes the tables, and sums up each decision in words and as scalars.
 
     Args:
         folder: the work folder.
         classes: names of the classes.
+        has_truth: whether there is a table of comparisons with the truth.
 
     Attributes:
         pixels_changed: (C,) int64, pixels that became each class since the last rows.
     """
 
-    def __init__(self, folder: str | Path, classes: Sequence[str]) -> None:
+    def __init__(self, folder: str | Path, classes: Sequence[str], has_truth: bool = False) -> None:
         self._folder = Path(folder)
         self._classes = classes
+        self._tables = (EVENTS, CURVE, *((TRUTH,) if has_truth else ()))
         self.pixels_changed = np.zeros(len(classes), np.int64)
 
     def begin(self) -> None:
-        """Begin both tables anew."""
-        self._rewrite({name: [] for name in COLUMNS})
+        """Begin the tables anew."""
+        self._rewrite({name: [] for name in self._tables})
 
     def resume(self, iteration: int) -> None:
         """Drop rows of later iterations than ``iteration``: they will be written again.
 
         So is the ``end`` of a run that now goes on.
         """
-        self._rewrite({name: self._rows(name, iteration) for name in COLUMNS})
+        last = {name: iteration + (name == TRUTH) for name in self._tables}
+        self._rewrite({name: self._rows(name, last[name]) for name in self._tables})
 
     def _rows(self, name: str, last: int) -> list[list[str]]:
-        """Return the rows of a table up to an iteration; those of a killed run may be cut short."""
+        """Return the rows of a table up to a number; those of a killed run may be cut short."""
         path = self._folder / name
         if not os.path.lexists(path):
             return []
@@ -83,8 +95,8 @@ class CorrectionRecord:
         return [
             [row[column] or '' for column in COLUMNS[name]]
             for row in found
-            if _NUMBER.fullmatch(row['iteration'] or '')
-            and int(row['iteration']) <= last
+            if _NUMBER.fullmatch(row[COLUMNS[name][0]] or '')
+            and int(row[COLUMNS[name][0]]) <= last
             and row.get('event') != 'end'
         ]
 
@@ -128,6 +140,15 @@ class CorrectionRecord:
             if changed
         ]
         self._append(EVENTS, rows)
+
+    def compared(self, iterations: int, event: str, found: Comparison) -> None:
+        """Write the rows of a comparison with the truth after so many iterations."""
+        columns = (self._classes, found.now.tolist(), found.mended, found.spoilt)
+        rows = [
+            (iterations, name, event, '' if np.isnan(iou) else f'{iou:.6f}', mended, spoilt)
+            for name, iou, mended, spoilt in zip(*columns, strict=True)
+        ]
+        self._append(TRUTH, rows)
 
     def scalars(self, decision: Decision, correcting: np.ndarray) -> dict[str, float]:
         """Return the numbers to plot after a decision; call it before `decided`."""

@@ -168,6 +168,8 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     )
     adapted = adapted_folder(settings, root)
     tuned = [] if settings.tuner == PROMPTS else [f'model.tuner.type={settings.tuner}']
+    # to say what the correction gains, never to train on
+    truth = 'default_hooks.label_correction.truth_dir=data/cityscapes/gtFine/train'
     yield Stage(
         adapted.name,
         f'adapting to the photographic look without labels by {settings.tuner}',
@@ -175,7 +177,7 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
             (
                 *('train.py', adapt, '--work-dir', str(adapted), '--source-checkpoint', source),
                 *('--pseudo-label-dir', str(pseudo_labels), *training),
-                *_changes(short + tuned),
+                *_changes([*short, *tuned, truth]),
             ),
         ),
         adapted,

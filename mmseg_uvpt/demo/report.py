@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from prettytable import PrettyTable
 
-from mmseg_uvpt.correction.record import CURVE, EVENTS
+from mmseg_uvpt.correction.record import CURVE, EVENTS, TRUTH
 from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
 from mmseg_uvpt.demo.backbones import BACKBONES
 from mmseg_uvpt.demo.chain import Settings, adapted_folder
@@ -18,6 +18,7 @@ from mmseg_uvpt.files import read_object, write_whole
 
 FRAMES = 4
 SUMMARY, REPORT = 'summary.json', 'report.png'
+_SPOILS = ': the correction spoils more than it mends'
 _AGAIN = 'delete the folder of the demo, and run it again'
 
 
@@ -69,12 +70,28 @@ def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict
         'label_correction': {
             'pixels_changed': sum(int(row['pixels_changed']) for row in changed),
             'classes_changed': sorted({row['class'] for row in changed}),
+            **_against_truth(_rows(adapted / TRUTH)),
         },
         'settings': vars(settings),
         'seed': settings.seed,
         'git_revision': start['git'],
         'seconds': seconds,
         'total_seconds': round(sum(seconds.values()), 1),
+    }
+
+
+def _against_truth(rows: list[dict[str, str]]) -> dict[str, float]:
+    """Return how right the labels were in the beginning and at the end, mIoU in percent."""
+    first, last = (
+        [row for row in rows if row['iterations'] == rows[i]['iterations']] for i in (0, -1)
+    )
+    means = (
+        100 * float(np.mean([float(row['iou']) for row in some if row['iou']]))
+        for some in (first, last)
+    )
+    return {
+        **dict(zip(('labels_miou_before', 'labels_miou_after'), means, strict=True)),
+        **{kind: sum(int(row[kind]) for row in last) for kind in ('mended', 'spoilt')},
     }
 
 
@@ -108,7 +125,11 @@ def sentence(summary: dict) -> str:
         f'{made["train_frames"]} rendered frames with labels, {made["train_frames"]} photographic '
         f'ones without, scored on {made["val_frames"]} others. Trained for {trained / 60:.1f} '
         f'minutes of {summary["total_seconds"] / 60:.1f}. The label correction changed '
-        f'{correction["pixels_changed"]} pixels of {len(correction["classes_changed"])} classes. '
+        f'{correction["pixels_changed"]} pixels of {len(correction["classes_changed"])} classes; '
+        f'against the truth, which no training sees, its labels went from '
+        f'{correction["labels_miou_before"]:.1f} to {correction["labels_miou_after"]:.1f} mIoU, '
+        f'{correction["mended"]} pixels mended and {correction["spoilt"]} spoilt'
+        f'{_SPOILS if correction["spoilt"] > correction["mended"] else ""}. '
         f'mIoU {summary["source_miou"]:.1f} -> {summary["adapted_miou"]:.1f} '
         f'({summary["gain"]:+.1f}).'
     )

@@ -82,7 +82,7 @@ class Guesser(BaseModel):
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """Folder with ``images`` and ``pseudo`` (values 0..3 and 255)."""
+    """Folder with ``images``, ``pseudo`` (values 0..3 and 255) and ``truth`` (1..3 and 255)."""
     rng = np.random.default_rng(0)
     for name, (height, width) in FRAME_SIZES.items():
         image = tmp_path / 'images' / f'{name}_leftImg8bit.png'
@@ -94,6 +94,10 @@ def target(tmp_path: Path) -> Path:
             np.array([0, 1, 2, 3, 255], np.uint8), (-(-height // 8), -(-width // 8))
         )
         Image.fromarray(np.kron(blocks, np.ones((8, 8), np.uint8))[:height, :width]).save(label)
+        truth = tmp_path / 'truth' / f'{name}_gtFine_labelTrainIds.png'
+        truth.parent.mkdir(parents=True, exist_ok=True)
+        classes = np.random.default_rng(height).choice([1, 2, 3, 255], (height, width))
+        Image.fromarray(classes.astype(np.uint8)).save(truth)
     return tmp_path
 
 
@@ -136,7 +140,11 @@ def make_runner(target: Path):
                         'sampler': {'type': 'InfiniteSampler', 'shuffle': True, 'seed': 0},
                         'dataset': dataset,
                     },
-                    'train_cfg': {'type': 'IterBasedTrainLoop', 'max_iters': max_iters},
+                    'train_cfg': {
+                        'type': 'IterBasedTrainLoop',
+                        'max_iters': max_iters,
+                        'val_interval': 7,
+                    },
                     'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 0.1}},
                     'default_hooks': {
                         'checkpoint': {

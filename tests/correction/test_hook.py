@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from mmseg_uvpt.correction import hook as hook_module
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.label_bank import Box, LabelBank
+from mmseg_uvpt.correction.truth import Comparison
 from mmseg_uvpt.errors import UserError
 
 from .conftest import CLASSES, CROP, FRAME_SIZES
@@ -67,7 +69,7 @@ def quantile_of_kept(kept: dict, c: int) -> np.float16:
 
 def test_bank_agrees_with_log(make_runner, target: Path) -> None:
     """Replay the whole run from the tables alone, by another implementation of step 3."""
-    runner = make_runner('run', ITERATIONS)
+    runner = make_runner('run', ITERATIONS, truth_dir=str(target / 'truth'))
     runner.train()
     rows = read_table(target / 'run' / 'label_correction.csv')
     names = sorted((target / 'pseudo').glob('*/*.png'))
@@ -121,10 +123,61 @@ def test_bank_agrees_with_log(make_runner, target: Path) -> None:
     for got, expected in zip(all_labels(target / 'run'), labels, strict=True):
         np.testing.assert_array_equal(got, expected)
 
+    check_truth(target, first, labels)
     assert any((a != b).any() for a, b in zip(first, labels, strict=True))
     assert {'start', 'stop'} <= {row['event'] for row in rows}
     assert decided == len(rows)
     assert min(flips[True], flips[False], small) > 0
+
+
+def check_truth(target: Path, first: list[np.ndarray], last: list[np.ndarray]) -> None:
+    """Count again what became of the labels."""
+    files = sorted((target / 'truth').glob('*/*.png'))
+    truth = np.concatenate(
+        [
+            nearest(np.array(Image.open(path)), size).ravel()
+            for path, size in zip(files, resized_sizes(), strict=True)
+        ]
+    )
+    first, last = (np.concatenate([x.ravel() for x in labels]) for labels in (first, last))
+    rows = read_table(target / 'run' / 'label_correction_truth.csv')
+    assert [int(row['iterations']) for row in rows[::4]] == [0, 7, 14, 21, 28, 30]
+    assert [row['event'] for row in rows[::4]] == ['begin', '', '', '', '', 'end']
+    counted = truth != 255
+    for row in rows[:4] + rows[-4:]:
+        label, c = first if row['event'] == 'begin' else last, CLASSES.index(row['class'])
+        true, said = counted & (truth == c), counted & (label == c)
+        iou = (true & said).sum() / (true | said).sum() if true.any() else None
+        assert row['iou'] == ('' if iou is None else f'{iou:.6f}')
+        right = [true & (labels == c) for labels in (first, label)]
+        assert int(row['mended']) == (right[1] & ~right[0]).sum()
+        assert int(row['spoilt']) == (right[0] & ~right[1]).sum()
+    assert rows[0]['iou'] == ''  # the truth has no road
+    assert min(sum(int(row[kind]) for row in rows[-4:]) for kind in ('mended', 'spoilt')) > 0
+
+
+def test_truth_of_the_training_images(make_runner, target: Path) -> None:
+    """It is said in the log, and labels that are missing are before anything is written."""
+    runner = make_runner('run', 1, truth_dir=str(target / 'truth'))
+    messages = []
+    runner.logger.addHandler(_Collector(messages, logging.INFO))
+    runner.logger.setLevel(logging.INFO)
+    runner.train()
+    first, last = (m for m in messages if 'labels' in m and 'mended' in m)
+    assert re.search(r'after 0 iterations: .* (\S+) -> \1, 0 pixels mended, 0 spoilt$', first)
+    assert 'label bank after 1 iterations: mIoU of the labels' in last
+    next((target / 'truth').glob('*/*.png')).unlink()
+    with pytest.raises(UserError, match=r'truth_dir .*: 1 of 5 labels are missing, the first is'):
+        make_runner('none', 1, truth_dir=str(target / 'truth')).train()
+    assert not (target / 'none/label_bank').exists()
+
+
+def test_a_correction_that_spoils() -> None:
+    found = Comparison(*np.array([[0.5, np.nan], [0.4, np.nan]]), *np.array([[1, 0], [2, 0]]))
+    assert found.sentence() == (
+        'mIoU of the labels 50.00 -> 40.00, 1 pixels mended, 2 spoilt: the correction spoils more '
+        'than it mends'
+    )
 
 
 def test_curve_agrees_with_predictions(make_runner, target: Path) -> None:
@@ -164,12 +217,13 @@ def test_visualizer_gets_the_curve(make_runner, target: Path, monkeypatch) -> No
 
 def test_resumed_right_after_a_checkpoint_goes_on_identically(make_runner, target: Path) -> None:
     """Stopped after 16 of 30 iterations: bank, predictions, state and tables come out the same."""
-    whole = make_runner('whole', ITERATIONS)
+    truth = {'truth_dir': str(target / 'truth')}
+    whole = make_runner('whole', ITERATIONS, **truth)
     whole.train()
-    make_runner('halves', 16).train()
+    make_runner('halves', 16, **truth).train()
     rows = read_table(target / 'halves' / 'label_correction.csv')
     assert rows[-1]['event'] == 'end'  # pixels are counted that no decision has reported yet
-    halves = make_runner('halves', ITERATIONS, resume=True)
+    halves = make_runner('halves', ITERATIONS, resume=True, **truth)
     halves.train()
     assert len(halves.model.seen) == 14
     for a, b in zip(whole.model.seen[16:], halves.model.seen, strict=True):
@@ -182,6 +236,7 @@ def test_resumed_right_after_a_checkpoint_goes_on_identically(make_runner, targe
         'label_bank/index.i64',
         'label_correction.csv',
         'label_correction_curve.csv',
+        'label_correction_truth.csv',
     ]:
         a, b = ((target / run / name).read_bytes() for run in ('whole', 'halves'))
         assert a == b, name
@@ -202,8 +257,9 @@ def test_killed_after_a_checkpoint_goes_on_identically(make_runner, target: Path
     class Killed(BaseException):
         pass
 
-    make_runner('whole', ITERATIONS).train()
-    killed = make_runner('killed', ITERATIONS)
+    truth = {'truth_dir': str(target / 'truth')}
+    make_runner('whole', ITERATIONS, **truth).train()
+    killed = make_runner('killed', ITERATIONS, **truth)
     train_step = killed.model.train_step
 
     def kill(*args, **kwargs):
@@ -214,10 +270,10 @@ def test_killed_after_a_checkpoint_goes_on_identically(make_runner, target: Path
     killed.model.train_step = kill
     with pytest.raises(Killed):
         killed.train()
-    make_runner('killed', ITERATIONS, resume=True).train()
+    make_runner('killed', ITERATIONS, resume=True, **truth).train()
     for path in (target / 'whole').glob('label_*/*'):
         assert path.read_bytes() == (target / 'killed/label_bank' / path.name).read_bytes(), path
-    for name in ('label_correction.csv', 'label_correction_curve.csv'):
+    for name in (path.name for path in (target / 'whole').glob('label_correction*.csv')):
         assert (target / 'whole' / name).read_text() == (target / 'killed' / name).read_text()
 
 
@@ -247,8 +303,8 @@ def test_resume_without_the_undo_log_says_so(make_runner, target: Path) -> None:
 
 
 class _Collector(logging.Handler):
-    def __init__(self, messages: list[str]) -> None:
-        super().__init__(logging.WARNING)
+    def __init__(self, messages: list[str], level: int = logging.WARNING) -> None:
+        super().__init__(level)
         self._messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -81,6 +81,8 @@ def test_stages_are_commands_of_the_project(backbone, source, tuner, tmp_path):
     for command in (adapting, testing):
         assert (f'model.tuner.type={tuner}' in command) == (tuner != 'Prompts')
     assert 'train_cfg.max_iters=3' in adapting
+    truth = 'default_hooks.label_correction.truth_dir=data/cityscapes/gtFine/train'
+    assert truth in adapting
     weights = [word for c in commands for word in c if 'init_cfg' in word]
     if backbone == 'efficientnet-lite0':
         written = next(c for c in commands if c[0] == 'tools/efficientnet_lite0_weights.py')[1]

@@ -38,6 +38,11 @@ def finished(tmp_path):
     (tmp_path / 'adapt/label_correction_curve.csv').write_text(
         'iteration,class,iou\n10,road,0.5\n20,road,0.6\n'
     )
+    (tmp_path / 'adapt/label_correction_truth.csv').write_text(
+        'iterations,class,event,iou,mended,spoilt\n'
+        '0,road,begin,0.5,0,0\n0,sky,begin,0.3,0,0\n0,car,begin,,0,0\n'
+        '30,road,,0.52,9,1\n30,sky,,0.2,1,12\n30,car,,,0,0\n'
+    )
     return tmp_path
 
 
@@ -52,6 +57,10 @@ def test_summary(finished):
     assert summary['label_correction'] == {
         'pixels_changed': 12,
         'classes_changed': ['road', 'sky'],
+        'labels_miou_before': pytest.approx(40),
+        'labels_miou_after': pytest.approx(36),
+        'mended': 10,
+        'spoilt': 13,
     }
     assert summary['seed'] == 3
     assert summary['seconds'] == seconds
@@ -66,6 +75,9 @@ def test_summary(finished):
     said = report.sentence(summary)
     assert 'Trained for 2.5 minutes of 3.0' in said
     assert '29.0 -> 32.5 (+3.5)' in said
+    assert 'from 40.0 to 36.0 mIoU, 10 pixels mended and 13 spoilt: the correction spoils' in said
+    summary['label_correction']['mended'] = 13
+    assert 'spoils' not in report.sentence(summary)
 
 
 def test_picture(finished):

@@ -11,7 +11,7 @@ from mmseg_uvpt.engine.config.uvpt import uvpt_config
 
 DATA = 'data'  # what stands for the data root in config files
 CITYSCAPES = 'cityscapes'
-_MOVED = ('data_root', 'pseudo_label_dir', 'style_dir')
+_MOVED = ('data_root', 'pseudo_label_dir', 'style_dir', 'truth_dir')
 
 
 class DataRoot(NamedTuple):
@@ -70,7 +70,7 @@ def move(cfg: Config, before: DataRoot, asked: str) -> None:
     place there, ``uvpt.cityscapes_root`` that one, so that a recorded config can be moved again.
 
     Args:
-        cfg: every ``data_root``, ``pseudo_label_dir`` and ``style_dir`` in it that begins with the
+        cfg: every ``data_root`` and folder of labels or style images in it that begins with the
             stated root, or with ``data``, is changed.
         before: root that the config file states.
         asked: root as `DataRoot.at` takes it.
