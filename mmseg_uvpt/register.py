@@ -14,6 +14,7 @@ import mmseg_uvpt.acceleration.async_copies
 import mmseg_uvpt.augmentation.augmenting_preprocessor
 import mmseg_uvpt.augmentation.collate
 import mmseg_uvpt.checkpoints.loading
+import mmseg_uvpt.correction.early_learning_hook
 import mmseg_uvpt.correction.hook
 import mmseg_uvpt.correction.offline
 import mmseg_uvpt.datasets.cityscapes
@@ -28,6 +29,7 @@ import mmseg_uvpt.engine.training.optimizer
 import mmseg_uvpt.engine.training.train_loop
 import mmseg_uvpt.evaluation.iou_metric
 import mmseg_uvpt.methods.adabn
+import mmseg_uvpt.methods.early_learning
 import mmseg_uvpt.methods.mean_teacher
 import mmseg_uvpt.methods.self_training
 import mmseg_uvpt.models.backbones.mit

@@ -50,27 +50,44 @@ class Crop:
         data = torch.from_numpy(self._turn(label).astype(np.int64))
         sample.gt_sem_seg = PixelData(data=data[None])
 
-    def from_network(self, array: np.ndarray) -> np.ndarray:
+    def set_average(self, sample: SegDataSample, average: np.ndarray) -> None:
+        """Give a sample what was predicted of it before.
+
+        Args:
+            sample: receives ``moving_average``, (C, h, w) float32, flipped with the image.
+            average: (C, h, w) float16, not flipped.
+        """
+        data = torch.from_numpy(self._turn(average).astype(np.float32))
+        sample.moving_average = PixelData(data=data)
+
+    def from_network(self, array: np.ndarray, stride: int = 1) -> np.ndarray:
         """Cut a map to the crop and turn it back if the image is flipped.
 
         Args:
-            array: (h, w) as the network saw it, padded below and on the right or not at all.
+            array: (..., h, w) as the network saw it, padded below and on the right or not at all.
+            stride: side of the cells, in pixels, that the map has a value of.
 
         Returns:
-            (H, W) in the frame as it is, contiguous.
+            (..., H, W) in the frame as it is, contiguous.
 
         Raises:
             ValueError: the map is smaller than the crop.
         """
-        height, width = self.box.size
-        if array.shape[0] < height or array.shape[1] < width:
+        height, width = (-(-side // stride) for side in self.box.size)
+        if array.shape[-2] < height or array.shape[-1] < width:
             raise ValueError(
                 f'a prediction of {array.shape} cannot cover a crop of {self.box.size}'
             )
-        return np.ascontiguousarray(self._turn(array[:height, :width]))
+        return np.ascontiguousarray(self._turn(array[..., :height, :width]))
 
     def _turn(self, array: np.ndarray) -> np.ndarray:
-        return array[:, ::-1] if self.flipped else array
+        return array[..., ::-1] if self.flipped else array
+
+
+def read_crops(data_batch: dict[str, Sequence]) -> list[Crop]:
+    """Read where the images of a batch come from; see `read_crop`."""
+    samples = zip(data_batch['data_samples'], data_batch['inputs'], strict=True)
+    return [read_crop(sample, image) for sample, image in samples]
 
 
 def read_crop(sample: SegDataSample, image: torch.Tensor) -> Crop:

@@ -15,7 +15,7 @@ from torch import nn
 
 from mmseg_uvpt.acceleration.async_copies import HostCopy
 from mmseg_uvpt.correction.bank_source import BankSource
-from mmseg_uvpt.correction.batch import Crop, gather, joint_batch, read_crop, scatter
+from mmseg_uvpt.correction.batch import Crop, gather, joint_batch, read_crops, scatter
 from mmseg_uvpt.correction.label_bank import Kept, LabelBank, remove
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
@@ -120,7 +120,7 @@ class LabelCorrectionHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Sequence] | None = None
     ) -> None:
         """Correct the labels of the batch's images, then scatter them to the processes."""
-        crops = _crops(data_batch)
+        crops = read_crops(data_batch)
         dealt = gather(crops)
         labels = scatter(dealt and self._labels(dealt, runner.iter))
         for crop, sample, label in zip(crops, data_batch['data_samples'], labels, strict=True):
@@ -169,7 +169,7 @@ class LabelCorrectionHook(Hook):
             )
         confidences = confidences.to(torch.float16).numpy()
         predictions = predictions.numpy()
-        crops = _crops(data_batch)
+        crops = read_crops(data_batch)
         own = [
             (crop.index, Kept(crop.box, crop.from_network(label), crop.from_network(confidence)))
             for crop, label, confidence in zip(crops, predictions, confidences, strict=True)
@@ -288,8 +288,3 @@ class LabelCorrectionHook(Hook):
         found = self._truth.compare(self.bank)
         self.record.compared(iterations, event, found)
         runner.logger.info(f'label bank after {iterations} iterations: {found.sentence()}')
-
-
-def _crops(data_batch: dict[str, Sequence]) -> list[Crop]:
-    samples = zip(data_batch['data_samples'], data_batch['inputs'], strict=True)
-    return [read_crop(sample, image) for sample, image in samples]

@@ -1,6 +1,7 @@
 """The paper's own variants of the label correction, each chosen by options of train.py."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -61,3 +62,25 @@ def test_offline_correction(adapt):
     changed = {row['class'] for row in events if int(row['pixels_changed'])}
     assert changed
     assert classes[0] not in changed
+
+
+EARLY = ('model.type=EarlyLearning', f'{CORRECTION}.type=EarlyLearningHook')
+AVERAGES = 'label_bank/moving_averages/averages.f16'
+
+
+def test_early_learning(adapt):
+    """Method and hook are chosen together; what is kept is of the three frames of 64 x 32."""
+    with pytest.raises(UserError, match=r'EarlyLearning needs the averages that a hook keeps'):
+        adapt('method alone', EARLY[0])
+    with pytest.raises(UserError, match=r'the model is a UniUVPT'):
+        adapt('hook alone', EARLY[1])
+    made = adapt('both', *EARLY)
+    (log,) = made.glob('*/vis_data/scalars.json')
+    lines = [line for line in map(json.loads, log.read_text().splitlines()) if 'loss' in line]
+    assert len(lines) == 6
+    assert all(line['loss_early_learning'] < 0 < line['loss_self_training'] for line in lines)
+    averages = np.fromfile(made / AVERAGES, np.float16).reshape(3, 19, 8, 16).astype(float)
+    sums = averages.sum(1)
+    assert (sums > 0).any((1, 2)).all()  # crops of half a frame
+    np.testing.assert_allclose(sums[sums > 0], 1, atol=2e-3)
+    assert not rows(made / 'label_correction.csv')

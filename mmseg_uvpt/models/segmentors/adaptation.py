@@ -38,6 +38,7 @@ class Views(NamedTuple):
         features, prompts: of each stage those of the views, each of its own size; features only
             for a method that ``uses_features``.
         scale_weights: (views,), before the softmax: how much each view counts in a mixture.
+        samples: the batch's data samples, for what a hook of the method has put into them.
     """
 
     iteration: int
@@ -49,6 +50,7 @@ class Views(NamedTuple):
     features: list[tuple[Tensor, ...]]
     prompts: list[tuple[Tensor, ...]]
     scale_weights: Tensor
+    samples: Sequence = ()
 
 
 class Batch(NamedTuple):
@@ -190,7 +192,7 @@ class AdaptedSegmentor(Segmentor):
         large = [resized(x, size, align_corners=True).float() for x in logits]
         prompts = [[prompt.float() for prompt in stages] for stages in prompts]
         stages = [list(zip(*maps, strict=True)) for maps in (features, prompts)]
-        views = Views(self.iteration, *batch, large, *stages, self.scale_weights)
+        views = Views(self.iteration, *batch, large, *stages, self.scale_weights, data_samples)
         losses = self.loss_by_views(views)
         for anchor in self.anchors:
             losses |= anchor.losses(self, views)
