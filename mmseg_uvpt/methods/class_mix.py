@@ -4,24 +4,20 @@ import torch
 from torch import Tensor
 
 
-def class_mix(images: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def class_mix(labels: Tensor, *maps: Tensor) -> list[Tensor]:
     """Paste half of the classes of each image onto the next one of the batch.
 
     Args:
-        images: (B, 3, H, W).
         labels: (B, H, W), by which the classes are found.
-        weights: (B, H, W), pasted with the labels.
+        maps: (B, H, W) or (B, C, H, W): what is to be mixed, such as the images.
 
     Returns:
-        tuple: images, labels and weights, mixed; as they are where the batch has one image.
+        list: the maps, mixed; as they are where the batch has one image.
     """
-    if len(images) == 1:
-        return images, labels, weights
+    if len(labels) == 1:
+        return list(maps)
     pasted = torch.stack([_half_of_classes(label) for label in labels]).roll(1, 0)
-    return tuple(
-        torch.where(pasted[:, None] if x.ndim == 4 else pasted, x.roll(1, 0), x)
-        for x in (images, labels, weights)
-    )
+    return [torch.where(pasted[:, None] if x.ndim == 4 else pasted, x.roll(1, 0), x) for x in maps]
 
 
 def _half_of_classes(label: Tensor) -> Tensor:

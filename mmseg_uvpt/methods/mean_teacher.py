@@ -1,5 +1,7 @@
 """A mean teacher, whose student sees strong augmentation, mixed images and masked patches."""
 
+from itertools import product
+
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -8,10 +10,10 @@ from mmseg_uvpt.methods.class_mix import class_mix
 from mmseg_uvpt.methods.masking import mask_patches
 from mmseg_uvpt.methods.self_training import cross_entropy
 from mmseg_uvpt.methods.weight_copy import WeightCopy
-from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Batch, View, Views, agreement
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Batch, Views, agreement
 from mmseg_uvpt.ops.resizing import resized
 
-WEIGHTINGS = ('confidence', 'class_quantile')
+LABELS = ('confidence', 'class_quantile', 'soft')
 
 
 @MODELS.register_module()
@@ -25,10 +27,13 @@ class MeanTeacher(AdaptedSegmentor):
     Args:
         momentum: m of the moving average of what is tuned, buffers included: t <- m t + (1 - m) s
             after each iteration.
-        weighting: how the teacher's labels count: by their ``'confidence'``; or, by
-            ``'class_quantile'``, all alike that are as confident as that of their class.
+        labels: what is learnt of the teacher: its classes, which count by their ``'confidence'``;
+            or, by ``'class_quantile'``, those alone that are as confident as that quantile of
+            their class; or ``'soft'``, its probabilities.
         quantile: of a class's confidences, for that: 0..1. The threshold of a class is a moving
             average over the iterations that see the class.
+        teacher_scales: sizes of the image over which the teacher's probabilities are averaged.
+        teacher_flips: whether they are averaged over the mirrored image, too.
         mix: whether images are mixed; a batch of one is not.
         mask_patch: side of the masked patches, in pixels.
         mask_ratio: share of the patches that are masked, 0..1; 0 leaves that view out.
@@ -44,8 +49,10 @@ class MeanTeacher(AdaptedSegmentor):
     def __init__(
         self,
         momentum: float = 0.999,
-        weighting: str = 'confidence',
+        labels: str = 'confidence',
         quantile: float = 0.5,
+        teacher_scales: tuple[float, ...] = (1.0,),
+        teacher_flips: bool = False,
         mix: bool = True,
         mask_patch: int = 64,
         mask_ratio: float = 0.7,
@@ -53,12 +60,13 @@ class MeanTeacher(AdaptedSegmentor):
         **kwargs,
     ):
         super().__init__(view_scales=view_scales, **kwargs)
-        if weighting not in WEIGHTINGS:
-            raise ValueError(f'weighting={weighting!r}: must be one of {", ".join(WEIGHTINGS)}')
+        if labels not in LABELS:
+            raise ValueError(f'labels={labels!r}: must be one of {", ".join(LABELS)}')
         for name, share in (('momentum', momentum), ('quantile', quantile), ('mask', mask_ratio)):
             if not 0 <= share <= 1:
                 raise ValueError(f'{name}={share!r}: must be in 0..1')
-        self.momentum, self.weighting, self.quantile, self.mix = momentum, weighting, quantile, mix
+        self.momentum, self.labels, self.quantile, self.mix = momentum, labels, quantile, mix
+        self.teacher_scales, self.teacher_flips = tuple(teacher_scales), teacher_flips
         self.mask_patch, self.mask_ratio = mask_patch, mask_ratio
         self.teacher = WeightCopy()
         self.register_buffer('thresholds', torch.zeros(self.num_classes), persistent=False)
@@ -75,23 +83,30 @@ class MeanTeacher(AdaptedSegmentor):
         self.teacher.follow(self, self.momentum)
 
     def prepare(self, batch: Batch) -> Batch:
-        """Return mixed images, the teacher's labels of them, and how much each counts."""
-        clean = batch.images if batch.unaugmented is None else batch.unaugmented
-        size = clean.shape[2:]
-        logits = resized(self.run_teacher(clean).logits, size, align_corners=False)
-        confidence, labels = logits.softmax(1).max(1)
-        weights = confidence
-        if self.weighting == 'class_quantile':
-            weights = self._is_trusted(confidence, labels).to(confidence)
-        mixed = batch.images, labels, weights
-        if self.mix:
-            mixed = class_mix(*mixed)
-        return Batch(mixed[0], batch.unaugmented, *mixed[1:])
+        """Return mixed images, what the teacher says of them, and how much each pixel counts."""
+        probabilities = self.ask_teacher(
+            batch.images if batch.unaugmented is None else batch.unaugmented
+        )
+        confidence, classes = probabilities.max(1)
+        labels, weights = classes, confidence
+        if self.labels == 'soft':
+            labels, weights = probabilities, torch.ones_like(confidence)
+        elif self.labels == 'class_quantile':
+            weights = self._is_trusted(confidence, classes).to(confidence)
+        maps = [batch.images, labels, weights]
+        images, labels, weights = class_mix(classes, *maps) if self.mix else maps
+        return Batch(images, batch.unaugmented, labels, weights)
 
-    def run_teacher(self, images: Tensor) -> View:
-        """Run the teacher on images (B, 3, H, W)."""
+    def ask_teacher(self, images: Tensor) -> Tensor:
+        """Return the probabilities (B, C, H, W) of images (B, 3, H, W) over its views."""
+        total = 0
         with self.teacher.in_place_of_weights(self):
-            return AdaptedSegmentor.run_view(self, images, 1)
+            for scale, flips in product(self.teacher_scales, range(1 + self.teacher_flips)):
+                seen = images.flip(3) if flips else images
+                logits = AdaptedSegmentor.run_view(self, seen, scale).logits
+                p = resized(logits, images.shape[2:], align_corners=False).softmax(1)
+                total = total + (p.flip(3) if flips else p)
+        return total / total.sum(1, keepdim=True)
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
         """Compute the cross entropy of the views and of the masked one, and ``acc_seg``."""
@@ -102,7 +117,8 @@ class MeanTeacher(AdaptedSegmentor):
             logits = AdaptedSegmentor.run_view(self, masked, 1).logits
             logits = resized(logits, views.images.shape[2:], align_corners=True)
             found['loss_masked'] = cross_entropy(logits, views.labels, views.weights)
-        return {**found, 'acc_seg': agreement(views.logits[0].detach(), views.labels)}
+        classes = views.labels.argmax(1) if self.labels == 'soft' else views.labels
+        return {**found, 'acc_seg': agreement(views.logits[0].detach(), classes)}
 
     def weights_to_predict_with(self) -> dict[str, Tensor]:
         """Return the teacher's tensors."""

@@ -37,13 +37,18 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None)
 
     Args:
         logits: (B, C, H, W).
-        labels: (B, H, W); pixels of 255 do not count.
+        labels: (B, H, W), pixels of 255 do not count; or probabilities (B, C, H, W).
         weights: (B, H, W), which each pixel's loss is multiplied by; None for 1.
 
     Returns:
         Tensor: scalar; 0 without a labelled pixel.
     """
-    pixels = F.cross_entropy(logits, labels.long(), ignore_index=255, reduction='none')
+    if labels.ndim == 4:
+        pixels = -(labels * logits.log_softmax(1)).sum(1)
+        counted = pixels.numel()
+    else:
+        pixels = F.cross_entropy(logits, labels.long(), ignore_index=255, reduction='none')
+        counted = (labels != 255).sum().clamp(min=1)
     if weights is not None:
         pixels = pixels * weights
-    return pixels.sum() / (labels != 255).sum().clamp(min=1)
+    return pixels.sum() / counted

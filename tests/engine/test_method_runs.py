@@ -92,7 +92,7 @@ def test_labels_that_nothing_names_or_reads(start, pseudo_labels):
 def test_a_mean_teacher_resumes_to_the_bit(start, adaptation_config, data_root, tmp_path):
     """Student, teacher and thresholds; checkpoints hold the teacher, which test.py scores."""
     options = [*UNLABELLED, 'model.type=MeanTeacher', 'model.momentum=0.5']
-    options += ['model.weighting=class_quantile', 'model.mask_patch=16']
+    options += ['model.labels=class_quantile', 'model.mask_patch=16']
     whole = start('whole', *options)
     first = weights(whole, 4)
     (whole / 'iter_4.pth').unlink()  # as if it had been killed before

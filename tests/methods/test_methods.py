@@ -41,7 +41,7 @@ def test_class_mix_pastes_half_of_the_classes_of_the_image_before():
     images = torch.arange(2).view(2, 1, 1, 1).expand(2, 3, 8, 8).float()
     labels = torch.randint(4, (2, 8, 8)) + 4 * torch.arange(2).view(2, 1, 1)  # no class in both
     weights = labels / 10
-    mixed, mixed_labels, mixed_weights = class_mix(images, labels, weights)
+    mixed, mixed_labels, mixed_weights = class_mix(labels, images, labels, weights)
     for own, other in ((0, 1), (1, 0)):
         pasted = mixed_labels[own] // 4 == other
         assert len(mixed_labels[own][pasted].unique()) == 2  # of four
@@ -49,8 +49,7 @@ def test_class_mix_pastes_half_of_the_classes_of_the_image_before():
         assert torch.equal(mixed_labels[own][~pasted], labels[own][~pasted])
         assert torch.equal(mixed[own, 0], torch.where(pasted, other, own).float())
         assert torch.equal(mixed_weights[own], mixed_labels[own] / 10)
-    assert class_mix(images[:1], labels[:1], weights[:1])[0] is not None
-    assert torch.equal(class_mix(images[:1], labels[:1], weights[:1])[1], labels[:1])
+    assert torch.equal(class_mix(labels[:1], images[:1])[0], images[:1])
 
 
 def test_masked_patches_are_whole_squares():
@@ -164,7 +163,7 @@ def test_the_student_learns_what_the_teacher_sees(build, labelled):
 
 
 def test_thresholds_of_classes_follow_their_quantiles(build):
-    changes = {'type': 'MeanTeacher', 'weighting': 'class_quantile', 'quantile': 0.5}
+    changes = {'type': 'MeanTeacher', 'labels': 'class_quantile', 'quantile': 0.5}
     model = build('mit-nano_uni-uvpt', changes)
     confidence = torch.tensor([[[0.2, 0.4, 0.6, 0.9]]])
     labels = torch.tensor([[[1, 1, 1, 2]]])
@@ -174,7 +173,7 @@ def test_thresholds_of_classes_follow_their_quantiles(build):
     assert model.thresholds[[0, 1, 2]].tolist() == pytest.approx([0, 0.41, 0.91])
 
 
-@pytest.mark.parametrize('wrong', [{'momentum': 2}, {'weighting': 'none'}, {'quantile': -1}])
+@pytest.mark.parametrize('wrong', [{'momentum': 2}, {'labels': 'none'}, {'quantile': -1}])
 def test_arguments_of_the_mean_teacher_that_are_out_of_range(build, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', **wrong})
@@ -210,3 +209,34 @@ def test_statistics_are_kept_or_follow(build, labelled):
         model.loss(torch.randn(1, 3, 32, 32), labelled(torch.zeros(1, 32, 32)))
         assert all(torch.equal(t, before[n]) for n, t in buffers.items()) == kept
         assert model.decode_head.fuse_layer.bottleneck.bn.weight.requires_grad
+
+
+def test_probabilities_as_labels():
+    random = np.random.default_rng(1)
+    logits, wanted = random.normal(size=(2, 2, 4, 5, 6))
+    wanted = np.exp(wanted) / np.exp(wanted).sum(1, keepdims=True)
+    log = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+    expected = -(wanted * log).sum() / (2 * 5 * 6)
+    assert cross_entropy(torch.tensor(logits), torch.tensor(wanted)).item() == pytest.approx(
+        expected
+    )
+
+
+def test_the_teacher_is_asked_over_scales_and_flips(build):
+    changes = {'type': 'MeanTeacher', 'teacher_scales': (1.0, 0.5), 'teacher_flips': True}
+    model = build('mit-nano_uni-uvpt', {**changes, 'labels': 'soft'})
+    nn.init.normal_(model.decode_head.conv_seg.weight)
+    model.begin_training()
+    image = torch.randn(2, 3, 64, 64)
+    model.eval()
+    total = 0
+    with torch.no_grad():
+        for size in (64, 32):
+            seen = nn.functional.interpolate(
+                image, (size, size), mode='bilinear', align_corners=True
+            )
+            for turn in (lambda x: x, lambda x: x.flip(3)):
+                logits = model(turn(seen), mode='tensor')
+                logits = nn.functional.interpolate(logits, (64, 64), mode='bilinear')
+                total = total + turn(logits.softmax(1)) / 4
+    torch.testing.assert_close(model.train().ask_teacher(image), total, rtol=1e-4, atol=1e-5)
