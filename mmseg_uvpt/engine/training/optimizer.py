@@ -7,12 +7,11 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from mmseg_uvpt.models.tuners.tuner import Tuner
+from mmseg_uvpt.models.tuners.tuner import NORMS, Tuner
 
 # what `lr_mult` can name; the prompts are whatever the tuner adds, which may be nothing
 GROUPS = ('prompts', 'head', 'scale_weights')
 PARAMWISE = ('lr_mult', 'custom_keys', 'norm_decay_mult')
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 def group_of(model: nn.Module, name: str) -> str | None:
@@ -62,7 +61,7 @@ class FewGroupsConstructor(DefaultOptimWrapperConstructor):
         groups: dict[tuple[float, float], list[torch.Tensor]] = {}
         used = set()
         for prefix, part in module.named_modules():
-            is_norm = isinstance(part, _NORMS)
+            is_norm = isinstance(part, NORMS)
             for name, parameter in part.named_parameters(prefix, recurse=False):
                 group = group_of(module, name)
                 matching = [

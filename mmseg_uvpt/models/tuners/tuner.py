@@ -8,6 +8,8 @@ from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.ops.resizing import padded
 from mmseg_uvpt.ops.tokens import map_view
 
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+
 
 class Tuner(BaseModule):
     """Holds the source model's backbone, frozen as ``staged``, and what is tuned beside it.
@@ -91,9 +93,8 @@ class Norm(Tuner):
 
     def __init__(self, staged: dict):
         super().__init__(staged)
-        norms = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
         for module in self.staged.modules():
-            if isinstance(module, norms):
+            if isinstance(module, NORMS):
                 module.requires_grad_(True)
 
 
