@@ -128,11 +128,11 @@ class Score:
         table = PrettyTable(['Class', *(f'IoU ({size})' for size in self.subsets)], align='r')
         table.align['Class'] = 'l'
         for i, name in enumerate(self.classes):
-            cells = [_percent(self.iou[i]) if i in ids else '' for ids in self.subsets.values()]
+            cells = [percent(self.iou[i]) if i in ids else '' for ids in self.subsets.values()]
             table.add_row([name, *cells], divider=i == len(self.classes) - 1)
-        table.add_row(['mean', *map(_percent, self.means.values())])
+        table.add_row(['mean', *map(percent, self.means.values())])
         bounds = [
-            ' to '.join(map(_percent, each)) if each else '-' for each in self.intervals.values()
+            ' to '.join(map(percent, each)) if each else '-' for each in self.intervals.values()
         ]
         table.add_row([f'{LEVEL} % interval, {self.frames} frames', *bounds])
         counted = [sum(self.present[ids]) for ids in self.subsets.values()]
@@ -153,7 +153,7 @@ class Score:
 
     def to_json(self) -> dict:
         """Return everything as plain JSON values; what has no value is null."""
-        means = {f'mIoU{size}': _or_none(mean) for size, mean in self.means.items()}
+        means = {f'mIoU{size}': or_none(mean) for size, mean in self.means.items()}
         return {
             'mIoU': means[f'mIoU{len(self.classes)}'],
             **means,
@@ -161,7 +161,7 @@ class Score:
             'intervals': {f'mIoU{size}': bounds for size, bounds in self.intervals.items()},
             'frames': self.frames,
             'classes': list(self.classes),
-            'IoU': dict(zip(self.classes, map(_or_none, self.iou), strict=True)),
+            'IoU': dict(zip(self.classes, map(or_none, self.iou), strict=True)),
             'intersection': self.intersection.tolist(),
             'union': self.union.tolist(),
             'ground_truth_pixels': self.truth.tolist(),
@@ -181,9 +181,11 @@ class Score:
         }
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """Return a score as text; a dash where there is none."""
     return '-' if math.isnan(value) else f'{value:.2f}'
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """Return a score as JSON can say it."""
     return None if math.isnan(value) else float(value)

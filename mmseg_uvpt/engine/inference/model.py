@@ -33,6 +33,12 @@ def source_model(cfg: Config, checkpoint: str) -> nn.Module:
     return _build(cfg, load_file(checkpoint), checkpoint)
 
 
+def source_within(described: Mapping) -> dict:
+    """Return the config of the source model that an adapted one's config begins with."""
+    shared = {key: described[key] for key in _SHARED if key in described}
+    return {**shared, 'type': 'SourceSegmentor'}
+
+
 def accelerated_model(
     cfg: Config, checkpoint: str, classes: Sequence[str], loader: str
 ) -> nn.Module:
@@ -65,8 +71,7 @@ def _build(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
     kind = MODELS.get(described.get('type') or '')
     adapts = isinstance(kind, type) and issubclass(kind, AdaptedSegmentor)
     if adapts and not is_adapted(state_dict):
-        described = {key: described[key] for key in _SHARED if key in described}
-        described['type'] = 'SourceSegmentor'
+        described = source_within(described)
     model = MODELS.build(described)
     model.load_state_dict(fit(model, state_dict, f'checkpoint {checkpoint}'), strict=False)
     return model.eval().requires_grad_(False)  # makes more of it cheaper

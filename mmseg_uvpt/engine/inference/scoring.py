@@ -1,11 +1,12 @@
 """Scoring one checkpoint."""
 
+import copy
 import os
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
@@ -15,6 +16,7 @@ from mmseg_uvpt.engine.config.resolve import require_data, require_file
 from mmseg_uvpt.engine.config.tta import use_tta_pipeline
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.order import test_hooks
+from mmseg_uvpt.engine.inference.comparing import compare, describe_source
 from mmseg_uvpt.engine.inference.loop import loop_config
 from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook
 from mmseg_uvpt.engine.training.runner import build_runner
@@ -22,6 +24,7 @@ from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
+from mmseg_uvpt.evaluation.score import Score
 from mmseg_uvpt.files import read_object, write_json
 
 
@@ -32,6 +35,7 @@ def score(
     out: str | None = None,
     show_dir: str | None = None,
     aug_test: bool = False,
+    source: str | None = None,
 ) -> dict[str, float]:
     """Score ``checkpoint`` with the test data, metric and model of ``cfg``.
 
@@ -46,12 +50,15 @@ def score(
             its folder.
         show_dir: folder for coloured predictions.
         aug_test: average over the config's ``tta_pipeline``.
+        source: what ``checkpoint`` was adapted from, to be scored on the same images and compared
+            with it; None for no comparison.
 
     Returns:
         dict: what the metric reports.
 
     Raises:
-        UserError: checkpoint or data are missing, or the checkpoint does not fit the config.
+        UserError: checkpoint or data are missing, or the checkpoint does not fit the config; or
+            ``source`` is no source model that does.
     """
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
     require_data(cfg, 'test_dataloader')
@@ -64,27 +71,51 @@ def score(
     _refuse_other_file(Path(out))
     if aug_test:
         use_tta_pipeline(cfg, 'test_dataloader')
-    cfg.load_from, cfg.resume = checkpoint, False
+    cfg.resume = False
     cfg.test_cfg = loop_config(cfg.get('test_cfg'), 'test')
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
+    of_source = copy.deepcopy(cfg)
+    if source:
+        describe_source(of_source, source)
+    made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
     with readable_failures(cfg.work_dir):
-        said = uvpt_config(cfg)
-        complete(cfg)
-        cfg.test_dataloader = inference_loader(cfg.test_dataloader)
-        use_cache(cfg, said.image_cache, 'test_dataloader')
         shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []
-        runner = build_runner(cfg, test_hooks(cfg, *shown))
-        runner.load_or_resume()  # before memory is kept: the file's goes back to the system
-        runner.model.requires_grad_(False)  # makes more of it cheaper
-        accelerate_as_config_says(runner.model, said, cfg)
-        start = provenance.start_of(cfg, command, runner.seed)
-        provenance.write(runner._log_dir, cfg, start)
-        metrics = runner.test()
+        start, metrics, found = _test(cfg, checkpoint, command, *shown)
+        baseline = _test(of_source, source, command)[-1] if source else None
         if is_main_process():
-            made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': said.amp}
-            write_json(out, {**start, **made, **_result(runner.test_evaluator.metrics, metrics)})
+            result = {**start, **made, **_result(found, metrics)}
+            if source:
+                result['comparison'] = compare(cfg, source, baseline, found)
+            write_json(out, result)
             print_log(f'wrote {out}', 'current')
     return metrics
+
+
+def _test(
+    cfg: Config, checkpoint: str, command: str, *hooks: Hook
+) -> tuple[dict, dict, Score | None]:
+    """Test a checkpoint.
+
+    Returns:
+        tuple: facts of the start; what the metrics report; the score of the project's own one,
+        None where it is not used, and in other processes than the main one.
+    """
+    said = uvpt_config(cfg)
+    cfg.load_from = checkpoint
+    complete(cfg)
+    cfg.test_dataloader = inference_loader(cfg.test_dataloader)
+    use_cache(cfg, said.image_cache, 'test_dataloader')
+    runner = build_runner(cfg, test_hooks(cfg, *hooks))
+    runner.load_or_resume()  # before memory is kept: the file's goes back to the system
+    runner.model.requires_grad_(False)  # makes more of it cheaper
+    accelerate_as_config_says(runner.model, said, cfg)
+    start = provenance.start_of(cfg, command, runner.seed)
+    provenance.write(runner._log_dir, cfg, start)
+    metrics = runner.test()
+    runner.end_workers()
+    used = runner.test_evaluator.metrics
+    scores = (metric.score for metric in used if isinstance(metric, DomainIoUMetric))
+    return start, metrics, next(filter(None, scores), None)
 
 
 def _refuse_other_file(path: Path) -> None:
@@ -95,9 +126,8 @@ def _refuse_other_file(path: Path) -> None:
             raise UserError(f'{path} exists: {cure}')
 
 
-def _result(used: list[BaseMetric], metrics: dict) -> dict:
+def _result(found: Score | None, metrics: dict) -> dict:
     """Return what the project's metric counted; where it is not used, what the others report."""
-    for metric in used:
-        if isinstance(metric, DomainIoUMetric) and metric.score is not None:
-            return metric.score.to_json()
+    if found is not None:
+        return found.to_json()
     return {'metrics': {name: float(value) for name, value in metrics.items()}}  # numpy's have none

@@ -40,6 +40,7 @@ def main(argv: Sequence[str]) -> None:
         out=args.out,
         show_dir=args.show_dir,
         aug_test=args.aug_test,
+        source=args.compare,
     )
 
 
@@ -67,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         '--aug-test',
         action='store_true',
         help='average over six sizes, 0.5 to 1.75 times that of a test, each also flipped',
+    )
+    parser.add_argument(
+        '--compare',
+        metavar='SOURCE.pth',
+        help='score this source model of an adapted checkpoint as well, on the same images, and '
+        'say whether the adapted one is better: ten labelled images are enough to ask',
     )
     options.add_inference_options(parser)
     options.add_config_options(parser)

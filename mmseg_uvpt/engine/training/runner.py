@@ -96,11 +96,12 @@ class ProjectRunner(Runner):
             super().load_or_resume()
 
     def end_workers(self) -> None:
-        """End the workers of the loaders of training and evaluation."""
+        """End the workers of the loaders of training, evaluation and test."""
         if isinstance(self._train_loop, BaseLoop):
             loader_workers.end(self._train_loop.dataloader_iterator._iterator)
-        if isinstance(self._val_loop, BaseLoop):
-            loader_workers.end(self._val_loop.dataloader._iterator)
+        for loop in (self._val_loop, self._test_loop):
+            if isinstance(loop, BaseLoop):
+                loader_workers.end(loop.dataloader._iterator)
 
     def build_val_loop(self, *args, **kwargs):
         """Build the loop of evaluations, and say how to do without if its data set is damaged."""

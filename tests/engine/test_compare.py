@@ -1,0 +1,128 @@
+"""``test.py --compare``: models that predict one class each, on frames with known shares of it."""
+
+import itertools
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from mmseg_uvpt.checkpoints.loading import load_source_model
+from mmseg_uvpt.engine.scripts import test
+from mmseg_uvpt.errors import UserError
+
+POLE, PLANT = 5, 8
+SHARES = (0.5, 0.75, 1.0, 0.9375)  # of plants in a frame of 64 x 128 pixels; the rest are poles
+
+
+@pytest.fixture(scope='module')
+def checkpoints(finished, adaptation_config, tmp_path_factory):
+    """A source model that predicts poles, and an adapted one that predicts plants."""
+    folder = tmp_path_factory.mktemp('models')
+    loaded = torch.load(finished / 'iter_4.pth', weights_only=True)
+    del loaded['optimizer']
+    adapted = MODELS.build(Config.fromfile(adaptation_config).model)
+    load_source_model(adapted, finished / 'iter_4.pth')
+    for name, tensors, predicted in (
+        ('source', loaded['state_dict'], POLE),
+        ('adapted', adapted.state_dict(), PLANT),
+    ):
+        tensors['decode_head.conv_seg.bias'][predicted] = 1e4
+        torch.save({'meta': loaded['meta'], 'state_dict': tensors}, folder / f'{name}.pth')
+    return folder
+
+
+@pytest.fixture
+def frames(data_root):
+    """Four labelled frames."""
+    for i, share in enumerate(SHARES):
+        label = np.full((64, 128), PLANT, np.uint8)
+        label[round(64 * share) :] = POLE
+        image = np.zeros((64, 128, 3), np.uint8)
+        for kind, pixels in (('leftImg8bit', image), ('gtFine', label)):
+            suffix = '' if kind == 'leftImg8bit' else '_labelTrainIds'
+            path = data_root / f'cityscapes/{kind}/val/bonn/bonn_{i}_{kind}{suffix}.png'
+            cv2.imwrite(str(path), pixels)
+
+
+@pytest.fixture
+def compare(tmp_path, checkpoints, adaptation_config, data_root):
+    """Compare the two; return the result."""
+
+    def run(*options: str, source='source.pth', config=adaptation_config) -> dict:
+        where = ['--work-dir', str(tmp_path / 'work'), '--data-root', str(data_root)]
+        out = tmp_path / 'score.json'
+        files = [str(checkpoints / 'adapted.pth'), '--compare', str(checkpoints / source)]
+        test.main([str(config), *files, *where, '--out', str(out), *options])
+        return json.loads(out.read_text())
+
+    return run
+
+
+@pytest.mark.usefixtures('frames')
+@pytest.mark.parametrize(
+    'options',
+    [
+        (),
+        pytest.param(('--aug-test', '--amp', '--batch-size', '3'), marks=pytest.mark.slow),
+    ],
+)
+def test_source_and_adapted_are_scored_on_the_same_images(compare, options, tmp_path, capsys):
+    result = compare(*options, '--show-dir', str(tmp_path / 'shown'))
+    found = result['comparison']
+    share = 100 * np.mean(SHARES)  # of plants: that is their IoU by the one, the rest by the other
+    assert found['IoU']['vegetation']['adapted'] == pytest.approx(share)
+    assert found['IoU']['pole']['source'] == pytest.approx(100 - share)
+    assert found['IoU']['road']['difference'] is None
+    assert found['mIoU19']['adapted'] == result['mIoU19'] == pytest.approx(share / 2)
+    assert found['mIoU19']['difference'] == pytest.approx(share - 50)
+    resamples = [100 * np.mean(drawn) - 50 for drawn in itertools.product(SHARES, repeat=4)]
+    interval = np.percentile(resamples, [2.5, 97.5]).tolist()
+    assert found['mIoU19']['interval'] == pytest.approx(interval, abs=0.5)
+    assert found['mIoU13']['source'] == 0  # without poles
+    assert found['source_checkpoint'].endswith('source.pth')
+    told = r'better than source by 29\.69 mIoU \(95 % of resamples: \+\d\S+ to \+\d\S+\), 4 images'
+    assert re.search(told, found['sentence'])
+    assert found['sentence'] in capsys.readouterr().out
+    shown = [cv2.imread(str(path)) for path in (tmp_path / 'shown').rglob('*.png')]
+    green, red = (142, 35), 107  # a plant's colour
+    assert (np.stack(shown) == (green[1], green[0], red)).all()
+    ran = sorted((tmp_path / 'work').glob('*/config.py'))
+    assert [Config.fromfile(path).model.type for path in ran] == ['UniUVPT', 'SourceSegmentor']
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'source': 'adapted.pth'}, r'adapted\.pth is an adapted model: give the source model'),
+        ({'source': 'none.pth'}, r'--compare: .*none\.pth does not exist'),
+        ({'source': 'other.pth'}, r"id 1 is 'sidewalk' in test_dataloader and 'lake' in source"),
+        ({'source': 'wider.pth'}, r'wider\.pth has a head of 20 classes, the config one of 19'),
+        ({'config': 'source'}, r'--compare is for adapted models, and .*tiny\.py describes none'),
+        ({'metric': 'IoUMetric'}, r'--compare needs test_evaluator\.type=DomainIoUMetric'),
+    ],
+)
+def test_what_cannot_be_compared_is_told_before_anything_is_scored(
+    compare, checkpoints, source_config, options, message, tmp_path
+):
+    loaded = torch.load(checkpoints / 'source.pth', weights_only=True)
+    classes = loaded['meta']['dataset_meta']['classes']
+    loaded['meta']['dataset_meta']['classes'] = [classes[0], 'lake', *classes[2:]]
+    torch.save(loaded, checkpoints / 'other.pth')
+    head = {'weight': (20, 16, 1, 1), 'bias': (20,)}
+    tensors = {f'decode_head.conv_seg.{name}': torch.zeros(size) for name, size in head.items()}
+    torch.save({'state_dict': loaded['state_dict'] | tensors}, checkpoints / 'wider.pth')
+    metric = options.get('metric', 'DomainIoUMetric')
+    config = {'config': source_config} if 'config' in options else {}
+    with pytest.raises(UserError, match=message):
+        compare(
+            '--cfg-options',
+            f'test_evaluator.type={metric}',
+            source=options.get('source', 'source.pth'),
+            **config,
+        )
+    assert not (tmp_path / 'work').exists()
