@@ -1,5 +1,6 @@
 """The jobs of the four stages: which script to run, what it needs and what it makes."""
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -96,8 +97,21 @@ class Adaptation(Training):
         beside = self.folder.parents[1] / PSEUDO_LABEL / self.row.name
         return (beside if beside.is_dir() else self._folder(PSEUDO_LABEL)) / 'train'
 
+    @property
+    def _curve_run(self) -> Path | None:
+        """Work folder of the recipe's own run, where an offline correction is to read the curve."""
+        correction = self.cfg.default_hooks.get('label_correction') or {}
+        if correction.get('type') != 'OfflineLabelCorrectionHook' or correction.get('record'):
+            return None
+        return Adaptation(replace(self.row, variant=''), self.seed, self.settings).folder
+
     def require(self) -> None:
         super().require()
+        if self._curve_run and not is_finished(self._curve_run):
+            raise UserError(
+                f'{self._curve_run} holds no finished training, whose curve the offline correction '
+                f'reads: run launcher_train.py --only {self._curve_run.name}/seed{self.seed}'
+            )
         report = _report(self._labels)
         if not report.get('finished'):
             raise UserError(
@@ -113,6 +127,9 @@ class Adaptation(Training):
 
     def arguments(self) -> list[str]:
         inputs = ['--source-checkpoint', str(self.needs), '--pseudo-label-dir', str(self._labels)]
+        if self._curve_run:
+            record = f'default_hooks.label_correction.record={self._curve_run}'
+            inputs += ['--cfg-options', record]
         return [*super().arguments(), *inputs]
 
 

@@ -87,6 +87,24 @@ def test_launchers_run_variants(root, capsys):
     assert f'{SOURCE}_few-1/seed0' in capsys.readouterr().out
 
 
+def test_an_offline_correction_reads_the_curve_of_the_recipe_itself(root):
+    change = "default_hooks = dict(label_correction=dict(type='OfflineLabelCorrectionHook'))"
+    path = root / f'uni_uvpt/{SOURCE}-to-cityscapes_offline.py'
+    path.write_text(f'_base_ = {str(REPOSITORY / FULL)!r}\n{change}\n')
+    job = jobs('train', root, ['offline'])[0]
+    seed = root.parent / 'sweep/seed0'
+    full, source = seed / f'train/{SOURCE}', seed / f'pretrain/{SOURCE}'
+    record = f'default_hooks.label_correction.record={full}'
+    assert job.command()[-2:] == ['--cfg-options', record]
+    assert record not in jobs('train', root, ['few'])[0].command()
+    for folder, missing in ((source, f'launcher_train.py --only {SOURCE}/seed0'), (full, 'labels')):
+        folder.mkdir(parents=True)
+        (folder / 'iter_1.pth').touch()
+        (folder / 'run.json').write_text('{"starts": [], "finished": "2026"}')
+        with pytest.raises(UserError, match=missing):
+            job.require()
+
+
 def test_two_adaptations_of_one_name(root):
     (root / f'uni_uvpt/{SOURCE}-to-elsewhere_few-1.py').touch()
     with pytest.raises(UserError, match=r'of one name: call one .*-to-<target>_<variant>\.py'):
