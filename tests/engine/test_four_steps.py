@@ -96,11 +96,15 @@ def test_adaptation_is_resumed(tmp_path, finished, adaptation_config, data_root)
     arguments = [str(adaptation_config), '--source-checkpoint', str(finished / 'iter_4.pth')]
     arguments += ['--work-dir', str(adapted), '--data-root', f'{cityscapes}/', '--no-validate']
     short = ['train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=1']
+    # is moved with the data
+    short += ['default_hooks.label_correction.truth_dir=data/cityscapes/pretrain/tiny/train']
     train.main([*arguments, '--cfg-options', *short])
     recorded = Config.fromfile(adapted / 'config.py')
     assert recorded.train_dataloader.dataset.data_root == str(cityscapes)
     hook = recorded.default_hooks.label_correction
-    assert hook.pseudo_label_dir == f'{cityscapes}/pretrain/tiny/train'
+    assert hook.pseudo_label_dir == hook.truth_dir == f'{cityscapes}/pretrain/tiny/train'
+    rows = (adapted / 'label_correction_truth.csv').read_text().splitlines()
+    assert rows[4] == '0,wall,begin,1.000000,0,0'  # the class of all pseudo labels
     for older in ('iter_1.pth', 'none'):  # killed before the first checkpoint, then after one
         (adapted / 'iter_2.pth').unlink()
         (adapted / older).unlink(missing_ok=True)
