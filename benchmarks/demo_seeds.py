@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mmseg_uvpt.demo.backbones import BACKBONES
-from mmseg_uvpt.demo.chain import PROMPTS, TUNERS
+from mmseg_uvpt.demo.settings import TUNERS, Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -45,9 +45,8 @@ def _run(seed: int, tuner: str, backbone: str, args: argparse.Namespace) -> dict
     options += ['--source', args.source, '--work-dir', args.work_dir]
     demo = [sys.executable, 'tools/demo.py', *options]
     subprocess.run(demo, cwd=REPOSITORY, check=True, stdout=sys.stderr)
-    kind = backbone if args.source == 'sss' else f'{backbone}-gta'
-    folder = 'adapt' if tuner == PROMPTS else f'adapt-{tuner.lower()}'
-    path = Path(args.work_dir) / f'{kind}-seed{seed}' / folder / 'summary.json'
+    settings = Settings(seed=seed, tuner=tuner, backbone=backbone, source=args.source)
+    path = Path(args.work_dir) / settings.run_folder / settings.folder / 'summary.json'
     return json.loads((REPOSITORY / path).read_text())
 
 

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmseg_uvpt.arguments import positive_int, seed
 from mmseg_uvpt.demo.backbones import BACKBONES
-from mmseg_uvpt.demo.chain import PROMPTS, TUNERS
+from mmseg_uvpt.demo.settings import FULL, METHODS, TUNERS
 from mmseg_uvpt.errors import run_cli
 
 EXAMPLE = """\
@@ -33,10 +33,15 @@ def parse_arguments() -> argparse.Namespace:
         'the others are small models of their families that begin at random',
     )
     parser.add_argument(
+        '--method',
+        choices=METHODS,
+        default=FULL,
+        help=f'of the adaptation, a config of configs/demo (default: {FULL})',
+    )
+    parser.add_argument(
         '--tuner',
         choices=TUNERS,
-        default=PROMPTS,
-        help='what the adaptation tunes, see docs/tuning.md (default: Prompts, the method)',
+        help="what the adaptation tunes, see docs/tuning.md (default: as the method's config says)",
     )
     parser.add_argument(
         '--source',
@@ -66,26 +71,25 @@ def main() -> None:
     args = parse_arguments()
 
     from mmseg_uvpt.demo import chain, report
+    from mmseg_uvpt.demo.settings import Settings
     from mmseg_uvpt.files import write_json, write_whole
 
-    settings = chain.Settings(
+    settings = Settings(
         seed=args.seed,
         backbone=args.backbone,
         train_frames=args.train_frames,
         val_frames=args.val_frames,
+        method=args.method,
         tuner=args.tuner,
         source=args.source,
         iterations=args.iterations,
     )
     work_dir = Path(args.work_dir).resolve()
     report.refuse_other_files(work_dir)
-    kind = settings.backbone if settings.source == 'sss' else f'{settings.backbone}-gta'
-    root = work_dir / f'{kind}-seed{settings.seed}'
-    seconds = {}
-    for number, stage in enumerate(chain.stages(settings, root), 1):
-        seconds[stage.name] = chain.run(stage, root, f'{number}/{chain.stage_count(settings)}')
+    root = work_dir / settings.run_folder
+    seconds = chain.run_all(settings, root)
 
-    adapted = chain.adapted_folder(settings, root)
+    adapted = root / settings.folder
     summary = report.summarise(settings, root, seconds)
     write_json(adapted / report.SUMMARY, summary)
     report.draw(root, adapted, adapted / report.REPORT)

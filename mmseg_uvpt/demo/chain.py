@@ -9,53 +9,22 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from mmseg_uvpt.demo.backbones import BACKBONES, PRETRAINED
-from mmseg_uvpt.engine.work_folder.claim import CONFIG, last_checkpoint
+from mmengine.config import Config
+
+from mmseg_uvpt.demo.backbones import PRETRAINED
+from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
+from mmseg_uvpt.engine.config.resolve import label_corrections, parts_of_type, read
+from mmseg_uvpt.engine.work_folder.claim import CONFIG, best_checkpoint, last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.shipped import CHECKOUT
 
-PROMPTS = 'Prompts'  # the method's tuner
-TUNERS = (
-    *(PROMPTS, 'Head', 'All', 'Norm', 'Bias', 'Statistics', 'TokenPrompts', 'PixelPrompt', 'LoRA'),
-    *('AdaptFormer', 'Rein'),
-)
-
-UNFIT = {  # backbones of the demo that a tuner does not fit
-    'TokenPrompts': ('convnext', 'pvt', 'swinv2', 'efficientnet-lite0'),
-    'LoRA': ('convnext', 'swinv2', 'efficientnet-lite0'),
-    'AdaptFormer': ('convnext', 'efficientnet-lite0'),
-}
-
 Command = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a demo run is made with; the recipe itself stands in configs/demo.
-
-    Attributes:
-        seed: of the rendered data and of both trainings.
-        backbone: one of `BACKBONES`.
-        train_frames: frames of each training set.
-        val_frames: labelled target frames for the score.
-        tuner: of the adaptation, one of `TUNERS`.
-        source: how the source model is pretrained: ``'sss'`` (standard single source) or ``'gta'``
-            (generalise-then-adapt).
-        iterations: of both trainings, for a quick look; None for the recipe's.
-    """
-
-    seed: int = 0
-    backbone: str = 'efficientnet-lite0'
-    train_frames: int = 240
-    val_frames: int = 60
-    tuner: str = PROMPTS
-    source: str = 'sss'
-    iterations: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +44,14 @@ class Stage:
     training: Path | None = None
 
 
+class StageFailed(UserError):
+    """A command of a stage ended with ``status``."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     """Yield the stages in their order; run each before asking for the next.
 
@@ -83,28 +60,14 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
         root: the run's folder.
 
     Raises:
-        UserError: the backbone has no config for this kind of source model.
+        UserError: the settings do not go together.
     """
+    settings.require_fit()
     data = root / 'data'
-    pseudo_labels = data / 'cityscapes/pretrain/demo/train'
-    model = BACKBONES[settings.backbone]
-    pretraining = {'sss': 'pretrain', 'gta': 'pretrain-gta'}[settings.source]
-    pretrain = f'configs/demo/{pretraining}_{model}.py'
-    adapt = f'configs/demo/uni-uvpt_{model}.py'
-    if not (CHECKOUT / pretrain).is_file():
-        raise UserError(
-            f'--source {settings.source} does not go with --backbone {settings.backbone}: there is '
-            f'no {pretrain}. Take --backbone swin, or --source sss.'
-        )
-    if settings.backbone in UNFIT.get(settings.tuner, ()):
-        raise UserError(
-            f'--tuner {settings.tuner} does not fit --backbone {settings.backbone} '
-            '(docs/tuning.md). Take --backbone swin.'
-        )
+    pretrain = settings.pretraining
     place = ('--data-root', str(data))
     training = (*place, '--seed', str(settings.seed))
-    short = [f'train_cfg.max_iters={settings.iterations}'] if settings.iterations else []
-    begin = list(short)
+    begin = settings.shortened
 
     if settings.backbone in PRETRAINED:
         weights = root / 'imagenet.safetensors'
@@ -154,61 +117,152 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     yield Stage(
         'test_source',
         'scoring the source model on the photographic look',
-        (_test(pretrain, source, root / 'source-only', place),),
+        (_test(pretrain, source, root / 'source-only/score.json', place),),
     )
-    yield Stage(
-        'pseudo_labels',
-        'labelling the photographic training frames with the source model',
-        (
+    yield from _adaptation(settings, root)
+
+
+def _adaptation(settings: Settings, root: Path) -> Iterator[Stage]:
+    """Yield the stages from the source model, or the method before, to the score."""
+    method, adapted = METHODS[settings.method], root / settings.folder
+    place = ('--data-root', str(root / 'data'))
+    maker, folder = settings.but(method=FULL, tuner=None), root / 'pretrain'
+    if settings.former:
+        maker, folder = settings.former, root / settings.former.folder
+        yield from _adaptation(maker, root)
+    name = settings.method if method.after or method.labelling else 'demo'
+    begin = str(last_checkpoint(folder))
+    labels = str(root / f'data/cityscapes/pretrain/{name}/train')
+    given = ('--pseudo-label-dir', labels) if _reads_labels(settings.adaptation) else ()
+    if _is_labelled(settings):
+        yield Stage(
+            'pseudo_labels' if name == 'demo' else f'pseudo_labels_{name}',
+            f'labelling the photographic training frames with the model in {folder.name}',
             (
-                *('generate_pseudo_label.py', '--config', adapt, '--checkpoint', source, *place),
-                *('--pseudo_label_dir', str(pseudo_labels)),
+                (
+                    *('generate_pseudo_label.py', '--config', maker.adaptation),
+                    *('--checkpoint', begin, *place, '--pseudo_label_dir', labels),
+                    *method.labelling,
+                ),
             ),
-        ),
-    )
-    adapted = adapted_folder(settings, root)
-    tuned = [] if settings.tuner == PROMPTS else [f'model.tuner.type={settings.tuner}']
-    # to say what the correction gains, never to train on
-    truth = 'default_hooks.label_correction.truth_dir=data/cityscapes/gtFine/train'
+        )
     yield Stage(
         adapted.name,
-        f'adapting to the photographic look without labels by {settings.tuner}',
+        f'adapting to the photographic look without labels: {settings.row}',
         (
             (
-                *('train.py', adapt, '--work-dir', str(adapted), '--source-checkpoint', source),
-                *('--pseudo-label-dir', str(pseudo_labels), *training),
-                *_changes([*short, *tuned, truth]),
+                *('train.py', settings.adaptation, '--work-dir', str(adapted)),
+                *('--source-checkpoint', begin, *given, *place, '--seed', str(settings.seed)),
+                *_changes([*settings.shortened, *settings.changes, *_truth(settings)]),
             ),
         ),
         adapted,
     )
+    described = (*place, *_changes(settings.changes))
     yield Stage(
         f'test_{adapted.name}',
         'scoring the adapted model',
-        (_test(adapt, str(last_checkpoint(adapted)), adapted, (*place, *_changes(tuned))),),
+        tuple(
+            _test(settings.adaptation, str(checkpoint), path, described)
+            for checkpoint, path in scores(adapted).values()
+        ),
     )
+
+
+def scores(folder: Path) -> dict[int, tuple[Path, Path]]:
+    """Return the checkpoints of a finished adaptation that count, by their iterations.
+
+    The last one comes first; the one that scored best in an evaluation, and the one that was
+    selected, follow where they are others. Of the model that it began with there is none.
+
+    Args:
+        folder: work folder of the adaptation.
+
+    Returns:
+        dict: of each the checkpoint, and the file that takes its score.
+    """
+    last, best = last_checkpoint(folder), best_checkpoint(folder)
+    found = {_iteration(last): (last, folder / 'score.json')}
+    if best:
+        found.setdefault(_iteration(best), (best, folder / 'score_best.json'))
+    if chosen := chosen_iterations(folder).get('selected'):
+        found.setdefault(chosen, (folder / 'selected.pth', folder / 'score_selected.json'))
+    return found
+
+
+def chosen_iterations(folder: Path) -> dict[str, int]:
+    """Return what a finished adaptation says of its candidates: rules to the iterations they chose.
+
+    ``'selected'`` is the one that was kept. Empty where candidates were not judged.
+    """
+    path = folder / 'selection.json'
+    if not path.is_file():
+        return {}
+    found = read_object(path, 'delete the work folder, and run it again')
+    chosen = {rule: choice['iteration'] for rule, choice in found['choices'].items()}
+    return {**chosen, 'selected': found['selected']}
+
+
+def _iteration(checkpoint: Path) -> int:
+    return int(checkpoint.stem.rpartition('_')[2])
 
 
 def stage_count(settings: Settings) -> int:
     """Return how many stages `stages` yields."""
-    return 7 + (settings.source == 'gta') + (settings.backbone in PRETRAINED)
+    count, link = 4 + (settings.source == 'gta') + (settings.backbone in PRETRAINED), settings
+    while link:
+        count += 2 + _is_labelled(link)
+        link = link.former
+    return count
 
 
-def adapted_folder(settings: Settings, root: Path) -> Path:
-    """Return the work folder of the adaptation."""
-    return root / ('adapt' if settings.tuner == PROMPTS else f'adapt-{settings.tuner.lower()}')
+def _is_labelled(settings: Settings) -> bool:
+    """Tell whether images are labelled for a method.
+
+    The source model labels them in any case: for the other methods, and these labels' record names
+    its weights.
+    """
+    return not settings.former or _reads_labels(settings.adaptation)
 
 
-def _changes(entries: list[str]) -> Command:
+def _reads_labels(config: str) -> bool:
+    """Tell whether a config has pseudo labels read."""
+    pipeline = _recipe(config).train_dataloader.dataset.pipeline
+    return bool(parts_of_type(pipeline, 'LoadPseudoLabel') or label_corrections(_recipe(config)))
+
+
+def _truth(settings: Settings) -> list[str]:
+    """Return what lets a label correction say what it gains; it never trains on the truth."""
+    corrects = label_corrections(_recipe(settings.adaptation))
+    folder = 'data/cityscapes/gtFine/train'
+    return [f'default_hooks.label_correction.truth_dir={folder}'] if corrects else []
+
+
+@cache
+def _recipe(config: str) -> Config:
+    return read(CHECKOUT / config, import_modules=False)
+
+
+def _changes(entries: Sequence[str]) -> Command:
     return ('--cfg-options', *entries) if entries else ()
 
 
-def _test(config: str, checkpoint: str, folder: Path, place: Command) -> Command:
+def _test(config: str, checkpoint: str, out: Path, place: Command) -> Command:
+    shown = out.with_name(out.stem.replace('score', 'predictions'))
     return (
         *('test.py', config, checkpoint, '--eval', 'mIoU', *place),
-        *('--work-dir', str(folder / 'test'), '--out', str(folder / 'score.json')),
-        *('--show-dir', str(folder / 'predictions')),
+        *('--work-dir', str(out.with_name('test')), '--out', str(out)),
+        *('--show-dir', str(shown)),
     )
+
+
+def run_all(settings: Settings, root: Path) -> dict[str, float]:
+    """Run the stages that are not done; return the seconds of each."""
+    count = stage_count(settings)
+    return {
+        stage.name: run(stage, root, f'{number}/{count}')
+        for number, stage in enumerate(stages(settings, root), 1)
+    }
 
 
 def run(stage: Stage, root: Path, position: str) -> float:
@@ -223,7 +277,7 @@ def run(stage: Stage, root: Path, position: str) -> float:
         float: seconds the stage took, now or when it was done.
 
     Raises:
-        UserError: a command failed, or what is done was done by other commands.
+        UserError: a command failed (`StageFailed`), or what is done was done by other commands.
     """
     record = root / 'done' / f'{stage.name}.json'
     commands = [list(command) for command in stage.commands]
@@ -246,9 +300,10 @@ def run(stage: Stage, root: Path, position: str) -> float:
         print(f'$ python {shlex.join(command)}', flush=True)
         status = subprocess.run([sys.executable, *command], cwd=CHECKOUT).returncode
         if status:
-            raise UserError(
+            raise StageFailed(
                 f'the demo stopped at "{stage.title}" (exit status {status}, see above). '
-                'Run the same command again to go on from here.'
+                'Run the same command again to go on from here.',
+                status,
             )
     seconds = round(time.monotonic() - begin, 1)
     write_json(record, {'commands': commands, 'seconds': seconds})

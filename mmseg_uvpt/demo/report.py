@@ -12,7 +12,7 @@ from prettytable import PrettyTable
 from mmseg_uvpt.correction.record import CURVE, EVENTS, TRUTH
 from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
 from mmseg_uvpt.demo.backbones import BACKBONES
-from mmseg_uvpt.demo.chain import Settings, adapted_folder
+from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_whole
 
@@ -48,7 +48,7 @@ def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict
         dict: ``source_miou`` and ``adapted_miou`` in percent over 19 classes, the same over 16
         and 13, the IoU of each class, what the label correction did, and how it was made.
     """
-    adapted = adapted_folder(settings, root)
+    adapted = root / settings.folder
     scores = {
         'source': read_object(root / 'source-only/score.json', _AGAIN),
         'adapted': read_object(adapted / 'score.json', _AGAIN),
@@ -72,6 +72,7 @@ def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict
             'classes_changed': sorted({row['class'] for row in changed}),
             **_against_truth(_rows(adapted / TRUTH)),
         },
+        'row': settings.row,
         'settings': vars(settings),
         'seed': settings.seed,
         'git_revision': start['git'],
@@ -119,9 +120,11 @@ def sentence(summary: dict) -> str:
     made, correction, seconds = (
         summary[key] for key in ('settings', 'label_correction', 'seconds')
     )
-    trained = sum(t for name, t in seconds.items() if name == 'pretrain' or name[:5] == 'adapt')
+    trained = sum(
+        t for name, t in seconds.items() if name == 'pretrain' or f'test_{name}' in seconds
+    )
     return (
-        f'{BACKBONES[made["backbone"]]}, seed {made["seed"]}, tuner: {made["tuner"]}. '
+        f'{BACKBONES[made["backbone"]]}, seed {made["seed"]}, {summary["row"]}. '
         f'{made["train_frames"]} rendered frames with labels, {made["train_frames"]} photographic '
         f'ones without, scored on {made["val_frames"]} others. Trained for {trained / 60:.1f} '
         f'minutes of {summary["total_seconds"] / 60:.1f}. The label correction changed '
@@ -226,6 +229,8 @@ def _colour(name: str) -> np.ndarray:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():  # of a method that corrects no labels
+        return []
     with path.open(newline='') as file:
         return list(csv.DictReader(file))
 

@@ -11,6 +11,7 @@ import torch
 from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.demo import chain
 from mmseg_uvpt.demo.backbones import BACKBONES
+from mmseg_uvpt.demo.settings import METHODS, TUNERS, Method, Settings
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
 
@@ -58,8 +59,8 @@ def test_an_interrupted_training_is_resumed(tmp_path):
 @pytest.mark.parametrize('backbone', BACKBONES)
 @pytest.mark.parametrize(('source', 'tuner'), [('sss', 'Prompts'), ('sss', 'Head'), ('gta', 'All')])
 def test_stages_are_commands_of_the_project(backbone, source, tuner, tmp_path):
-    settings = chain.Settings(seed=5, backbone=backbone, tuner=tuner, source=source, iterations=3)
-    adapted = chain.adapted_folder(settings, tmp_path)
+    settings = Settings(seed=5, backbone=backbone, tuner=tuner, source=source, iterations=3)
+    adapted = tmp_path / settings.folder
     for folder in (tmp_path / 'pretrain', adapted):
         folder.mkdir()
         (folder / 'iter_3.pth').touch()
@@ -95,22 +96,97 @@ def test_stages_are_commands_of_the_project(backbone, source, tuner, tmp_path):
 
 
 def test_a_tuner_that_does_not_fit_is_refused_before_anything_is_trained(tmp_path):
-    settings = chain.Settings(backbone='efficientnet-lite0', tuner='LoRA')
+    settings = Settings(backbone='efficientnet-lite0', tuner='LoRA')
     with pytest.raises(UserError, match='--tuner LoRA does not fit --backbone efficientnet-lite0'):
         next(chain.stages(settings, tmp_path))
 
 
 def test_only_the_adaptation_differs_between_what_is_tuned(tmp_path):
     """So that the head-only and full tunings share data, source model and pseudo labels."""
-    (tmp_path / 'pretrain').mkdir()
-    (tmp_path / 'pretrain/iter_3.pth').touch()
+    for folder in ('pretrain', 'adapt', 'adapt-all'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'iter_3.pth').touch()
     first, second = (
-        {s.name: json.dumps(s.commands) for s in chain.stages(chain.Settings(tuner=t), tmp_path)}
+        {s.name: json.dumps(s.commands) for s in chain.stages(Settings(tuner=t), tmp_path)}
         for t in ('Prompts', 'All')
     )
     same = {name for name in first if second.get(name) == first[name]}
     source = {'imagenet_weights', 'render', 'convert', 'pretrain', 'test_source', 'pseudo_labels'}
     assert same == source
+
+
+def test_folders_do_not_collide_and_keep_their_names():
+    settings = [Settings(method=m, tuner=t) for m in METHODS for t in (None, *TUNERS)]
+    folders = {}
+    for one in settings:
+        folders.setdefault(one.folder, set()).add(one.row)
+    assert all(len(rows) == 1 for rows in folders.values())
+    assert Settings(tuner='Prompts').folder == Settings().folder == 'adapt'
+    assert Settings(tuner='LoRA').folder == 'adapt-lora'
+    assert Settings(method='adabn', tuner='Prompts').folder == 'adabn-prompts'
+    assert not {'data', 'done', 'pretrain', 'source-only'} & set(folders)
+
+
+def test_a_method_may_begin_where_another_ends(tmp_path, monkeypatch):
+    """Statistics first, then labels by the model that has them, then a training from there."""
+    after = Method(after='uni-uvpt', labelling=('--aug-test',))
+    monkeypatch.setitem(METHODS, 'self-training', after)
+    for folder in ('pretrain', 'adapt', 'self-training-head'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'iter_3.pth').touch()
+    settings = Settings(method='self-training', tuner='Head', backbone='swin')
+    stages = list(chain.stages(settings, tmp_path))
+    assert len(stages) == chain.stage_count(settings)
+    alone = list(chain.stages(Settings(backbone='swin'), tmp_path))
+    assert [s.commands for s in stages[: len(alone)]] == [s.commands for s in alone]
+    labelling, training, test = (s.commands[0] for s in stages[len(alone) :])
+    first = str(tmp_path / 'adapt/iter_3.pth')
+    assert labelling[:5] == (
+        *('generate_pseudo_label.py', '--config', 'configs/demo/uni-uvpt_swin-nano.py'),
+        *('--checkpoint', first),
+    )
+    labels = labelling[labelling.index('--pseudo_label_dir') + 1]
+    assert labelling[-1] == '--aug-test'
+    assert training[training.index('--source-checkpoint') + 1] == first
+    assert training[training.index('--pseudo-label-dir') + 1] == labels
+    assert test[1:3] == (
+        'configs/demo/self-training_swin-nano.py',
+        str(tmp_path / 'self-training-head/iter_3.pth'),
+    )
+
+
+def test_a_method_without_pseudo_labels_is_given_none(tmp_path, monkeypatch):
+    for folder in ('pretrain', 'adabn', 'mean-teacher'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'iter_3.pth').touch()
+    settings = Settings(method='adabn', backbone='swin')
+    stages = {stage.name: stage for stage in chain.stages(settings, tmp_path)}
+    assert '--pseudo-label-dir' not in stages['adabn'].commands[0]
+    assert 'pseudo_labels' in stages  # of which the others are glad
+    monkeypatch.setitem(METHODS, 'mean-teacher', Method(after='adabn'))
+    settings = Settings(method='mean-teacher', backbone='swin')
+    more = [stage.name for stage in chain.stages(settings, tmp_path)]
+    assert more == [*stages, 'mean-teacher', 'test_mean-teacher']
+    assert chain.stage_count(settings) == len(more)
+
+
+def test_the_checkpoint_that_is_best_by_labels_is_scored_where_it_is_not_the_last(tmp_path):
+    for name in ('pretrain/iter_4.pth', 'adapt/iter_4.pth', 'adapt/best_mIoU19_iter_4.pth'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    settings = Settings(backbone='swin')
+    *_, scoring = chain.stages(settings, tmp_path)
+    assert [Path(c[2]).name for c in scoring.commands] == ['iter_4.pth']
+    (tmp_path / 'adapt/best_mIoU19_iter_4.pth').rename(tmp_path / 'adapt/best_mIoU19_iter_2.pth')
+    *_, scoring = chain.stages(settings, tmp_path)
+    assert [Path(c[2]).name for c in scoring.commands] == ['iter_4.pth', 'best_mIoU19_iter_2.pth']
+    assert len({c[c.index('--out') + 1] for c in scoring.commands}) == 2
+
+
+def test_a_method_without_a_config_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, 'nothing', Method())
+    with pytest.raises(UserError, match=r'no configs/demo/nothing_swin-nano\.py'):
+        next(chain.stages(Settings(method='nothing', backbone='swin'), tmp_path))
 
 
 @pytest.mark.slow
