@@ -15,8 +15,10 @@ from mmseg.utils import collect_env
 
 import mmseg_uvpt
 from mmseg_uvpt.acceleration.accelerate import Change
+from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
 from mmseg_uvpt.files import file_hash, write_json, write_whole
+from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.shipped import CHECKOUT
 
 _PACKAGES = (
@@ -125,6 +127,7 @@ class ProvenanceHook(Hook):
         start = start_of(self.cfg, self.command, runner.seed)
         start['resumed_from'] = self.checkpoint and str(self.checkpoint)
         start['first_iteration'] = runner.iter
+        start['parameters'] = parameter_counts(without_wrapper(runner.model))._asdict()
         start['acceleration'] = [change._asdict() for change in self.changes]
         write(runner.work_dir, self.cfg, start)
 
