@@ -70,7 +70,7 @@ def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict
         'label_correction': {
             'pixels_changed': sum(int(row['pixels_changed']) for row in changed),
             'classes_changed': sorted({row['class'] for row in changed}),
-            **_against_truth(_rows(adapted / TRUTH)),
+            **against_truth(adapted),
         },
         'row': settings.row,
         'settings': vars(settings),
@@ -81,8 +81,14 @@ def summarise(settings: Settings, root: Path, seconds: dict[str, float]) -> dict
     }
 
 
-def _against_truth(rows: list[dict[str, str]]) -> dict[str, float]:
-    """Return how right the labels were in the beginning and at the end, mIoU in percent."""
+def against_truth(folder: Path) -> dict[str, float]:
+    """Return how right the labels were in the beginning and at the end, mIoU in percent.
+
+    Empty where none were corrected.
+    """
+    rows = _rows(folder / TRUTH)
+    if not rows:
+        return {}
     first, last = (
         [row for row in rows if row['iterations'] == rows[i]['iterations']] for i in (0, -1)
     )
@@ -127,14 +133,22 @@ def sentence(summary: dict) -> str:
         f'{BACKBONES[made["backbone"]]}, seed {made["seed"]}, {summary["row"]}. '
         f'{made["train_frames"]} rendered frames with labels, {made["train_frames"]} photographic '
         f'ones without, scored on {made["val_frames"]} others. Trained for {trained / 60:.1f} '
-        f'minutes of {summary["total_seconds"] / 60:.1f}. The label correction changed '
-        f'{correction["pixels_changed"]} pixels of {len(correction["classes_changed"])} classes; '
-        f'against the truth, which no training sees, its labels went from '
-        f'{correction["labels_miou_before"]:.1f} to {correction["labels_miou_after"]:.1f} mIoU, '
-        f'{correction["mended"]} pixels mended and {correction["spoilt"]} spoilt'
-        f'{_SPOILS if correction["spoilt"] > correction["mended"] else ""}. '
+        f'minutes of {summary["total_seconds"] / 60:.1f}. {_of_correction(correction)}'
         f'mIoU {summary["source_miou"]:.1f} -> {summary["adapted_miou"]:.1f} '
         f'({summary["gain"]:+.1f}).'
+    )
+
+
+def _of_correction(found: dict) -> str:
+    if 'mended' not in found:
+        return ''
+    return (
+        f'The label correction changed {found["pixels_changed"]} pixels of '
+        f'{len(found["classes_changed"])} classes; '
+        f'against the truth, which no training sees, its labels went from '
+        f'{found["labels_miou_before"]:.1f} to {found["labels_miou_after"]:.1f} mIoU, '
+        f'{found["mended"]} pixels mended and {found["spoilt"]} spoilt'
+        f'{_SPOILS if found["spoilt"] > found["mended"] else ""}. '
     )
 
 

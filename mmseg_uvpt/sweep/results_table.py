@@ -219,7 +219,7 @@ def _run(
         checkpoint=adapted.get('checkpoint'),
         iterations=iterations if finished else None,
         hours=_hours(training, record) if finished else None,
-        hardware=_hardware(training) or _hardware(test),
+        hardware=hardware(training) or hardware(test),
     )
 
 
@@ -257,7 +257,7 @@ def _hours(folder: Path, record: dict) -> float:
     return seconds / 3600
 
 
-def _hardware(folder: Path) -> str | None:
+def hardware(folder: Path) -> str | None:
     """Return the GPUs of a run, or its processors, as its ``environment.json`` says."""
     folders = [folder, *sorted(folder.glob('*'))]
     paths = (start / 'environment.json' for start in folders)

@@ -14,7 +14,8 @@ from mmseg_uvpt.sweep.jobs import shown
 from mmseg_uvpt.sweep.results_table import Result
 from mmseg_uvpt.sweep.scores import SIZES
 
-BEGIN, END = '<!-- made by tools/results_table.py -->', '<!-- end of what it made -->'
+TOOL = 'tools/results_table.py'
+BEGIN, END = f'<!-- made by {TOOL} -->', '<!-- end of what it made -->'
 _MODELS, _FIGURES = ('source_model', 'adapted_model'), ('source', 'adapted', 'gain')
 
 
@@ -50,7 +51,11 @@ def to_json(results: Sequence[Result]) -> str:
 
 def to_csv(results: Sequence[Result]) -> str:
     """Return the records as CSV; the entries of lists are separated by semicolons."""
-    records = to_records(results)
+    return records_to_csv(to_records(results))
+
+
+def records_to_csv(records: Sequence[dict]) -> str:
+    """Return flat records of the same keys as CSV; see `to_csv`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, records[0])
     writer.writeheader()
@@ -77,11 +82,17 @@ def to_markdown(results: Sequence[Result]) -> str:
     for result in results:
         for size in result.sizes:
             source, adapted, gain = result.published(size)
-            known = (_number(source), _number(adapted), _number(gain, '+'))
+            known = (number(source), number(adapted), number(gain, '+'))
             more = _measured(result, size) if measured else _links(result, size)
             variant = [result.row.variant] if has_variants else []
-            lines.append(_line([result.row.source_model, *variant, str(size), *known, *more]))
-    return '\n'.join([_line(head), '|---' * len(head) + '|', *lines]) + '\n'
+            lines.append([result.row.source_model, *variant, str(size), *known, *more])
+    return markdown(head, lines)
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    shown = [f'| {" | ".join(cells)} |' for cells in (head, *lines)]
+    return '\n'.join([shown[0], '|---' * len(head) + '|', *shown[1:]]) + '\n'
 
 
 def _has_variants(results: Sequence[Result]) -> bool:
@@ -118,21 +129,23 @@ def _over_seeds(values: list[float], seeds: int, sign: str = '') -> str:
     """
     if not values:
         return ''
-    mean = _number(statistics.mean(values), sign)
+    mean = number(statistics.mean(values), sign)
     spread = '' if len(values) == 1 else f' ± {statistics.stdev(values):.1f}'
     return mean + spread + ('' if len(values) == seeds else f' (n={len(values)})')
 
 
-def _number(value: float | None, sign: str = '') -> str:
+def number(value: float | None, sign: str = '') -> str:
+    """Return a value with one decimal; nothing for None."""
     return '' if value is None else f'{round(value, 1) + 0.0:{sign}.1f}'  # 0.0, not -0.0
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f'| {" | ".join(cells)} |'
-
-
-def update_page(page: Path, table: str) -> None:
+def update_page(page: Path, table: str, tool: str = TOOL) -> None:
     """Put a table into a page, between the two comments that mark its place.
+
+    Args:
+        page: Markdown file.
+        table: that takes the place of what is there.
+        tool: that the first comment names, since a page may have several tables.
 
     Raises:
         UserError: the page has no such place, or cannot be read or written.
@@ -144,8 +157,9 @@ def update_page(page: Path, table: str) -> None:
         raise UserError(f'{page} {why_unreadable(page, error)}') from error
     except ValueError as error:
         raise UserError(f'{page} is no text in UTF-8: {error}') from error
-    pattern = re.compile(f'({re.escape(BEGIN)}\n).*?({re.escape(END)})', re.DOTALL)
+    begin = BEGIN.replace(TOOL, tool)
+    pattern = re.compile(f'({re.escape(begin)}\n).*?({re.escape(END)})', re.DOTALL)
     if not pattern.search(text):
-        raise UserError(f'{page} has no place for the table: a line {BEGIN} and a line {END}')
+        raise UserError(f'{page} has no place for the table: a line {begin} and a line {END}')
     with write_whole(page, 'w') as file:
         file.write(pattern.sub(lambda m: f'{m[1]}\n{table}\n{m[2]}', text, count=1))

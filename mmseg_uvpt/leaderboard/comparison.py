@@ -1,0 +1,180 @@
+"""The rows of the leaderboard: records of runs over their seeds, and beside those of two baselines.
+
+All scores are mIoU over 19 classes in percent. A difference to a baseline is the mean over the
+seeds that both have. Its interval is that of a paired bootstrap over images: in each resample both
+models are scored on the same images, drawn for each seed, and the differences of the seeds are
+averaged. It says what other images would change, not what other trainings would; the deviation over
+seeds does.
+"""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mmseg_uvpt.demo.settings import FULL, STATISTICS
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.bootstrap import LEVEL, ImageCounts
+from mmseg_uvpt.leaderboard.plan import place
+from mmseg_uvpt.leaderboard.run_record import BY_LABELS, GUARDED, LAST_ONE, SOURCE, read_record
+
+CHECKPOINTS = (SOURCE, LAST_ONE, GUARDED, BY_LABELS)
+BASELINES = (FULL, STATISTICS)
+
+
+class Spread(NamedTuple):
+    """Mean over seeds (None of none), sample standard deviation (None of one), their number."""
+
+    mean: float | None
+    deviation: float | None
+    seeds: int
+
+
+class Difference(NamedTuple):
+    """Mean difference over seeds, the bounds of its interval (None of one image), their number."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+class Gain(float):
+    """A difference without an interval."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """All runs of one way of adapting a source model of one backbone.
+
+    Attributes:
+        records: of adaptations, by seed.
+        sources: records of their source models, by seed.
+    """
+
+    records: dict[int, dict]
+    sources: dict[int, dict]
+
+    @cached_property
+    def facts(self) -> dict:
+        """A record, for what is the same in all."""
+        return self.records[min(self.records)]
+
+    def scores(self, which: str) -> dict[int, float]:
+        """Return mIoU by seed of one of `CHECKPOINTS`, where a run has it."""
+        found = {seed: record['mIoU'].get(which) for seed, record in self.records.items()}
+        return {seed: score for seed, score in found.items() if score is not None}
+
+    def spread(self, which: str) -> Spread:
+        """Return mean and deviation of a checkpoint's scores."""
+        scores = list(self.scores(which).values())
+        mean = statistics.mean(scores) if scores else None
+        return Spread(mean, statistics.stdev(scores) if len(scores) > 1 else None, len(scores))
+
+    def worst_gain(self, which: str) -> Gain | None:
+        """Return a checkpoint's least gain over the source model; None where there is none."""
+        source = self.scores(SOURCE)
+        gains = [score - source[seed] for seed, score in self.scores(which).items()]
+        return Gain(min(gains)) if gains else None
+
+    def difference(self, which: str, baseline: 'Row | None') -> Difference:
+        """Compare a checkpoint with the last one of a baseline, over the seeds that have both."""
+        ours = self.scores(which)
+        same = baseline is self and which == LAST_ONE
+        theirs = baseline.scores(LAST_ONE) if baseline and not same else {}
+        seeds = sorted(ours.keys() & theirs.keys())
+        if not seeds:
+            return Difference(None, None, None, 0)
+        mean = statistics.mean(ours[seed] - theirs[seed] for seed in seeds)
+        if any(len(self.sources[seed]['ground_truth_pixels']) < 2 for seed in seeds):
+            return Difference(mean, None, None, len(seeds))
+        # resamples of equally many images are the same draws: in another order for each seed
+        resampled = [
+            np.random.default_rng(seed).permutation(
+                resample(self, which, seed) - resample(baseline, LAST_ONE, seed)
+            )
+            for seed in seeds
+        ]
+        tail = (100 - LEVEL) / 2
+        return Difference(
+            mean, *np.percentile(np.mean(resampled, 0), [tail, 100 - tail]).tolist(), len(seeds)
+        )
+
+
+@cache
+def resample(row: Row, which: str, seed: int) -> np.ndarray:
+    """Return a checkpoint's mIoU in each resample of a seed's images, float64 (RESAMPLES,)."""
+    record, source = row.records[seed], row.sources[seed]
+    # the model that an adaptation begins with is counted once, in the record of the source
+    counts = record['counts'].get(str(record['iteration'][which]), source['counts'])
+    named = {**counts, 'truth': source['ground_truth_pixels']}
+    return 100 * np.nanmean(
+        ImageCounts(**{name: np.array(count) for name, count in named.items()}).resampled_iou,
+        axis=1,
+    )
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Return all rows of which there are records, in the order of the plan.
+
+    Raises:
+        UserError: there is none, one cannot be read, or two are not of the same source model.
+    """
+    records: dict[tuple, dict[int, dict]] = defaultdict(dict)
+    sources: dict[tuple, dict[int, dict]] = defaultdict(dict)
+    for path in sorted(folder.glob('*/*_seed*.json')):
+        record = read_record(path)
+        backbone, seed = record['backbone'], record['seed']
+        if path.name.startswith(f'{SOURCE}_'):
+            sources[backbone][seed] = record
+        else:
+            records[backbone, record['row']][seed] = record
+    if not records:
+        raise UserError(f'{folder} holds no record of a run: python tools/leaderboard.py run')
+    for (backbone, row), by_seed in records.items():
+        for seed, record in by_seed.items():
+            source = sources[backbone].get(seed, {})
+            if record['source_weights_sha256'] != source.get('weights_sha256'):
+                raise UserError(
+                    f'{folder / backbone}/{row}_seed{seed}.json is of another source model than '
+                    f'{SOURCE}_seed{seed}.json beside it: restore the latter, or delete the former'
+                )
+    rows = [Row(by_seed, sources[backbone]) for (backbone, _), by_seed in records.items()]
+    return sorted(rows, key=lambda row: place(row.facts))
+
+
+def summarise(row: Row, rows: Sequence[Row]) -> dict[str, object]:
+    """Return the entries of a row of the table by their titles.
+
+    Args:
+        row: one of ``rows``.
+        rows: all, among them the baselines.
+    """
+    facts = row.facts
+    beside = {r.facts['row']: r for r in rows if r.facts['backbone'] == facts['backbone']}
+    parameters = facts['parameters']
+    return {
+        **{name: facts[name] for name in ('backbone', 'method', 'tuner')},
+        'seeds': sorted(row.records),
+        **{name: row.spread(name) for name in CHECKPOINTS},
+        **{
+            f'{which} - {name}': row.difference(which, beside.get(name))
+            for which in (LAST_ONE, GUARDED)
+            for name in BASELINES
+        },
+        **{f'worst gain: {which}': row.worst_gain(which) for which in (LAST_ONE, GUARDED)},
+        'parameters trained': parameters.get('trainable'),
+        'parameters added': parameters.get('prompts'),
+        's/iteration': _mean(record['seconds_per_iteration'] for record in row.records.values()),
+        'iterations': facts['iterations'],
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None

@@ -1,0 +1,74 @@
+"""The leaderboard as Markdown, CSV and LaTeX."""
+
+from collections.abc import Sequence
+
+from mmseg_uvpt.leaderboard.comparison import Difference, Gain, Row, Spread, summarise
+from mmseg_uvpt.sweep.table_formats import markdown, number, records_to_csv
+
+_LATEX = {'%': r'\%', '&': r'\&', '_': r'\_', '±': r'$\pm$'}
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """Return a Markdown table, without the columns that have no entry."""
+    return markdown(*_cells(rows))
+
+
+def to_latex(rows: Sequence[Row]) -> str:
+    """Return a table of LaTeX's package booktabs, without the columns that have no entry."""
+    head, lines = _cells(rows)
+    body = [' & '.join(map(_escaped, line)) + r' \\' for line in (head, *lines)]
+    return '\n'.join(
+        [
+            *(rf'\begin{{tabular}}{{{"l" * len(head)}}}', r'\toprule', body[0], r'\midrule'),
+            *(*body[1:], r'\bottomrule', r'\end{tabular}', ''),
+        ]
+    )
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return all columns, each number in one of its own."""
+    return records_to_csv([_flat(summarise(row, rows)) for row in rows])
+
+
+def _flat(entries: dict) -> dict:
+    """Return a table's row with deviations, bounds and seeds as entries of their own."""
+    flat = {}
+    for title, value in entries.items():
+        named = value._asdict() if isinstance(value, Spread | Difference) else {'mean': value}
+        flat |= {title if n == 'mean' else f'{title}: {n}': v for n, v in named.items()}
+    return flat
+
+
+def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Return titles and cells of the columns that have entries."""
+    entries = [summarise(row, rows) for row in rows]
+    texts = [[_text(value, len(e['seeds'])) for value in e.values()] for e in entries]
+    columns = [c for c in zip(entries[0], *texts, strict=True) if any(c[1:])]
+    head, *lines = map(list, zip(*columns, strict=True))
+    return head, lines
+
+
+def _text(value: object, seeds: int) -> str:
+    """Return an entry as text; where fewer than all seeds have a value, their number is said."""
+    if value is None:
+        return ''
+    if isinstance(value, Gain):
+        return number(value, '+')
+    if isinstance(value, list):
+        return ', '.join(map(str, value))
+    if isinstance(value, int | float):
+        return f'{value:,}' if isinstance(value, int) else f'{value:.2f}'
+    if isinstance(value, str):
+        return value
+    if not value.seeds:
+        return ''
+    text = number(value.mean, '+' if isinstance(value, Difference) else '')
+    if isinstance(value, Spread) and value.deviation is not None:
+        text += f' ± {number(value.deviation)}'
+    if isinstance(value, Difference) and value.low is not None:
+        text += f' ({number(value.low, "+")} to {number(value.high, "+")})'
+    return text if value.seeds == seeds else f'{text} (n={value.seeds})'
+
+
+def _escaped(text: str) -> str:
+    return ''.join(_LATEX.get(letter, letter) for letter in text)

@@ -1,0 +1,105 @@
+"""Make the runs of which there is no record, one after the other, for some hours."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmseg_uvpt.demo import chain
+from mmseg_uvpt.demo.settings import Settings
+from mmseg_uvpt.errors import STOPPED, UserError
+from mmseg_uvpt.file_lock import Held, acquire
+from mmseg_uvpt.leaderboard.run_record import (
+    SOURCE,
+    path_of,
+    require_same_source,
+    run_record,
+    source_record,
+    write_record,
+)
+
+
+def make_missing_runs(
+    planned: Sequence[Settings], work_dir: Path, records: Path, hours: float
+) -> int:
+    """Make runs until the time is over: the one in progress then is finished.
+
+    A run that fails is passed over, and so are all others of a source model that could not be made.
+    What was interrupted goes on, and stages that are done are not done again.
+
+    Args:
+        planned: runs in their order.
+        work_dir: of all of them.
+        records: folder that keeps a small file of each finished run.
+        hours: after which no run is begun; 0 only says what is missing.
+
+    Returns:
+        int: number of runs that failed.
+
+    Raises:
+        UserError: another process makes runs in the folder; a run was told to stop; or the records
+            are of other source models.
+    """
+    missing = [run for run in planned if not path_of(records, run).is_file()]
+    print(f'{len(planned) - len(missing)} of {len(planned)} runs are there', flush=True)
+    try:
+        lock = acquire(work_dir / 'leaderboard.lock', 0)
+    except Held:
+        raise UserError(
+            f'runs are being made in {work_dir}: wait, or name another --work-dir'
+        ) from None
+    try:
+        return _make_each(missing, work_dir, records, hours)
+    finally:
+        os.close(lock)
+
+
+def _make_each(missing: Sequence[Settings], work_dir: Path, records: Path, hours: float) -> int:
+    begin, failed = time.monotonic(), []
+    for number, run in enumerate(missing, 1):
+        spent = (time.monotonic() - begin) / 3600
+        print(f'next: {_name(run)} ({number} of {len(missing)}, {spent:.2f} of {hours:g} h)')
+        if spent >= hours:
+            return len(failed)
+        root = work_dir / run.run_folder
+        if any(other.run_folder == run.run_folder for other in failed) and not _has_source(root):
+            print('passed over: its source model could not be made', flush=True)
+            continue
+        try:
+            _make(run, root, records)
+        except chain.StageFailed as error:
+            if error.status == STOPPED or error.status < 0:  # somebody ended it
+                raise
+            failed.append(run)
+            print(f'failed: {error}', flush=True)
+        minutes = (time.monotonic() - begin) / 60 - spent * 60
+        print(f'{_name(run)} took {minutes:.1f} minutes', flush=True)
+    print(f'all runs were made, but for {len(failed)} that failed' if failed else 'all are there')
+    return len(failed)
+
+
+def _make(run: Settings, root: Path, records: Path) -> None:
+    if _has_source(root):  # what cannot be used is found before time is spent
+        _keep_source(run, root, records)
+    seconds = chain.run_all(run, root)
+    _keep_source(run, root, records)
+    record = run_record(run, root, seconds)
+    write_record(path_of(records, run), record)
+    scores = ', '.join(f'{name} {score:.1f}' for name, score in record['mIoU'].items())
+    print(f'mIoU: {scores}', flush=True)
+
+
+def _keep_source(run: Settings, root: Path, records: Path) -> None:
+    path = path_of(records, run, SOURCE)
+    if path.is_file():
+        require_same_source(path, root)
+    else:
+        write_record(path, source_record(run, root))
+
+
+def _has_source(root: Path) -> bool:
+    return all((root / f'done/{s}.json').is_file() for s in ('test_source', 'pseudo_labels'))
+
+
+def _name(run: Settings) -> str:
+    return f'{run.row} of {run.backbone}, seed {run.seed}'

@@ -1,0 +1,184 @@
+"""What is kept of a finished run: a small JSON file, which is committed.
+
+One of each source model, with the ground truth of its images, and one of each adaptation. Pixels
+are counted an image, so that tables can draw images anew (bootstrap).
+"""
+
+import json
+import re
+import shlex
+import statistics
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from mmseg_uvpt.demo.chain import chosen_iterations, scores, stages
+from mmseg_uvpt.demo.settings import Settings
+from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.work_folder.claim import record_of
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import open_regular, parse_json, read_object, write_whole
+from mmseg_uvpt.shipped import CHECKOUT
+from mmseg_uvpt.sweep.results_table import hardware
+
+# the checkpoints that count
+SOURCE, LAST_ONE = 'source', 'last'
+GUARDED = 'guarded'  # chosen without labels
+BY_LABELS = 'by target labels'  # the best of all evaluations, which only labels can tell
+_AGAIN = 'delete the folder, and run it again'
+SOURCE_SCORE = 'source-only/score.json'
+_NUMBERS = re.compile(r'\[[\d\s,.]+\]')
+
+
+def path_of(records: Path, settings: Settings, row: str | None = None) -> Path:
+    """Return where the record of a run lies; of its source model with ``row='source'``."""
+    return records / settings.backbone / f'{row or settings.row}_seed{settings.seed}.json'
+
+
+def source_record(settings: Settings, root: Path) -> dict:
+    """Return what is kept of a source model.
+
+    Raises:
+        UserError: a file of the run is missing, or was made before frames were counted each.
+    """
+    score = _score(root / SOURCE_SCORE)
+    each = score['of_each_frame']
+    return {
+        **{'backbone': settings.backbone, 'seed': settings.seed, 'classes': score['classes']},
+        'weights_sha256': _weights(root),
+        'train_frames': settings.train_frames,
+        'mIoU': score['mIoU19'],
+        'ground_truth_pixels': each['ground_truth_pixels'],
+        'counts': _counts(each),
+    }
+
+
+def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dict:
+    """Return what is kept of an adaptation; see `source_record`.
+
+    Args:
+        settings: of the run.
+        root: folder of all runs with this source model.
+        seconds: of each stage.
+    """
+    folder = root / settings.folder
+    found = {i: _score(path) for i, (_, path) in scores(folder).items()}
+    source, run = _score(root / SOURCE_SCORE), record_of(folder)
+    start = run['starts'][-1]
+    counts = {str(i): _counts(score['of_each_frame']) for i, score in found.items()}
+    if settings.former:
+        found[0] = _score(root / settings.former.folder / 'score.json')
+        counts['0'] = _counts(found[0]['of_each_frame'])
+    found.setdefault(0, source)
+    iterations = _iterations(folder, found)
+    named = {SOURCE: source, **{name: found[i] for name, i in iterations.items()}}
+    return {
+        **{'row': settings.row, 'method': settings.method, 'tuner': _tuner(settings)},
+        **{'backbone': settings.backbone, 'seed': settings.seed},
+        'source_weights_sha256': _weights(root),
+        'mIoU': {name: score['mIoU19'] for name, score in named.items()},
+        'iteration': iterations,
+        'IoU': {
+            of_class: [_two(score['IoU'][of_class]) for score in named.values()]
+            for of_class in source['classes']
+        },
+        'parameters': start.get('parameters', {}),
+        'iterations': run['iterations'],
+        'seconds_per_iteration': _seconds_per_iteration(folder),
+        'seconds': seconds,
+        **{'git': start['git'], 'finished': run['finished'], 'hardware': hardware(folder)},
+        'commands': list(_commands(settings, root)),
+        'counts': counts,
+    }
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Write a record, whole, with a list of numbers a line."""
+    text = json.dumps(record, indent=1, allow_nan=False)
+    with write_whole(path, 'w') as file:
+        file.write(_NUMBERS.sub(lambda found: re.sub(r'\s+', '', found[0]), text) + '\n')
+
+
+def read_record(path: Path) -> dict:
+    """Read a record; see `files.read_object`."""
+    return read_object(path, 'restore it, or delete it and run it again')
+
+
+def require_same_source(path: Path, root: Path) -> None:
+    """Make sure that the record of a source model, where there is one, is of the one in ``root``.
+
+    Raises:
+        UserError: it is of another one, whose adaptations cannot be compared with this one's.
+    """
+    if path.is_file() and read_record(path)['weights_sha256'] != _weights(root):
+        raise UserError(
+            f'{path} is of another source model than that in {root}: go on in the work folder that '
+            'it was made in, or keep records of this one elsewhere with --records'
+        )
+
+
+def _iterations(folder: Path, scored: Collection[int]) -> dict[str, int]:
+    """Return the iterations of the checkpoints that count, where they are among those scored.
+
+    Without a record of the selection, the best is that of the evaluations.
+    """
+    files, chosen = scores(folder), chosen_iterations(folder)
+    last = next(iter(files))
+    best = next((i for i, (_, path) in files.items() if path.stem == 'score_best'), last)
+    named = {
+        LAST_ONE: last,
+        GUARDED: chosen.get('guarded'),
+        BY_LABELS: chosen.get('target labels', best),
+    }
+    return {name: iteration for name, iteration in named.items() if iteration in scored}
+
+
+def _score(path: Path) -> dict:
+    score = read_object(path, _AGAIN)
+    if 'of_each_frame' not in score:
+        raise UserError(
+            f'{path} does not say what was counted in each frame, because an older version made '
+            f'it: delete {path.parents[1]}/done/test_*.json and run the same command again, which '
+            'then scores anew'
+        )
+    return score
+
+
+def _counts(each: dict) -> dict:
+    return {name: each[name] for name in ('intersection', 'union')}
+
+
+def _weights(root: Path) -> str:
+    labels = root / 'data/cityscapes/pretrain/demo/train/pseudo_labels.json'
+    return read_object(labels, _AGAIN)['weights_sha256']
+
+
+def _tuner(settings: Settings) -> str:
+    recipe = read(CHECKOUT / settings.adaptation, import_modules=False)
+    return settings.tuner or recipe.model.tuner.type
+
+
+def _two(iou: float | None) -> float | None:
+    return None if iou is None else round(iou, 2)
+
+
+def _seconds_per_iteration(folder: Path) -> float | None:
+    """Return the median of what was logged."""
+    times = []
+    for path in sorted(folder.glob('*/vis_data/scalars.json')):
+        with open_regular(path) as file:
+            lines = file.read().splitlines()
+        for line in lines:
+            with suppress(ValueError):  # the half line of a run that was killed
+                logged = parse_json(line)
+                times += [logged['time']] if {'iter', 'time'} <= logged.keys() else []
+    return round(statistics.median(times), 3) if times else None
+
+
+def _commands(settings: Settings, root: Path) -> Iterator[str]:
+    """Yield the command lines, with paths as seen from the repository."""
+    above = root.parent
+    shown = above.relative_to(CHECKOUT) if above.is_relative_to(CHECKOUT) else 'WORK_DIR'
+    for stage in stages(settings, root):
+        for command in stage.commands:
+            yield shlex.join(['python', *command]).replace(str(above), str(shown))

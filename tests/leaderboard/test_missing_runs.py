@@ -1,0 +1,135 @@
+"""Which runs are made, in which order, and when it ends."""
+
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from mmseg_uvpt.demo import chain
+from mmseg_uvpt.demo.settings import Settings
+from mmseg_uvpt.errors import STOPPED, UserError
+from mmseg_uvpt.file_lock import acquire
+from mmseg_uvpt.leaderboard import missing_runs
+from mmseg_uvpt.leaderboard.missing_runs import make_missing_runs
+from mmseg_uvpt.leaderboard.plan import planned_runs
+from mmseg_uvpt.leaderboard.run_record import path_of, write_record
+
+RUNS = [Settings(seed=s, method=m, backbone='swin') for s in (0, 1) for m in ('uni-uvpt', 'adabn')]
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Runs that are made, of an hour each; statuses that runs fail with are in ``failing``."""
+
+    class Made(list):
+        failing: dict[tuple[str, int], int]
+
+    done, clock = Made(), [0.0]
+    done.failing = {}
+
+    def make(run, root, records):
+        clock[0] += 3600
+        done.append((run.row, run.seed))
+        if status := done.failing.get((run.row, run.seed)):
+            raise chain.StageFailed('it failed', status)
+        write_record(path_of(records, run), {})
+
+    monkeypatch.setattr(missing_runs, '_make', make)
+    monkeypatch.setattr(missing_runs, 'time', SimpleNamespace(monotonic=lambda: clock[0]))
+    return done
+
+
+def test_what_is_missing_is_run_until_the_time_is_over(made, tmp_path, capsys):
+    assert make_missing_runs(RUNS, tmp_path, tmp_path, hours=0) == 0
+    assert made == []
+    assert 'next: uni-uvpt of swin, seed 0 (1 of 4, 0.00 of 0 h)' in capsys.readouterr().out
+    make_missing_runs(RUNS, tmp_path, tmp_path, hours=1.5)  # the second one is in progress then
+    assert made == [('uni-uvpt', 0), ('adabn', 0)]
+    said = capsys.readouterr().out
+    assert 'adabn of swin, seed 0 took 60.0 minutes' in said
+    assert 'next: uni-uvpt of swin, seed 1 (3 of 4, 2.00 of 1.5 h)' in said
+    make_missing_runs(RUNS, tmp_path, tmp_path, hours=9)
+    assert made == [(run.row, run.seed) for run in RUNS]
+    assert '2 of 4 runs are there' in capsys.readouterr().out
+
+
+def test_a_run_that_fails_is_passed_over(made, tmp_path):
+    (tmp_path / 'swin-seed0/done').mkdir(parents=True)
+    for stage in ('test_source', 'pseudo_labels'):
+        (tmp_path / f'swin-seed0/done/{stage}.json').touch()
+    made.failing = {('uni-uvpt', 0): 1, ('uni-uvpt', 1): 1}
+    assert make_missing_runs(RUNS, tmp_path, tmp_path, hours=9) == 2
+    # of seed 1 there is no source model, so nothing else is tried with it
+    assert made == [('uni-uvpt', 0), ('adabn', 0), ('uni-uvpt', 1)]
+
+
+@pytest.mark.parametrize('status', [STOPPED, -9])
+def test_a_run_that_was_ended_ends_all(made, status, tmp_path):
+    made.failing = {('uni-uvpt', 0): status}
+    with pytest.raises(UserError, match='it failed'):
+        make_missing_runs(RUNS, tmp_path, tmp_path, hours=9)
+    assert made == [('uni-uvpt', 0)]
+
+
+def test_one_process_at_a_time(made, tmp_path):
+    lock = acquire(tmp_path / 'leaderboard.lock', 0)
+    with pytest.raises(UserError, match='runs are being made in'):
+        make_missing_runs(RUNS, tmp_path, tmp_path, hours=9)
+    os.close(lock)
+    make_missing_runs(RUNS, tmp_path, tmp_path, hours=1)
+    assert made
+
+
+def test_the_plan():
+    runs = planned_runs((0, 4), ('efficientnet-lite0', 'swin'), iterations=3)
+    rows = list(dict.fromkeys(run.row for run in runs))
+    assert rows[:2] == ['uni-uvpt', 'adabn']  # the baselines
+    assert rows.index('mean-teacher') < rows.index('uni-uvpt_Head')
+    assert len(set(runs)) == len(runs)
+    for run in runs:
+        run.require_fit()
+        assert run.iterations == 3
+    fit = {(run.backbone, run.tuner) for run in runs}
+    assert ('swin', 'LoRA') in fit
+    assert ('efficientnet-lite0', 'LoRA') not in fit
+    first = [(run.seed, run.backbone) for run in runs if run.row == 'uni-uvpt']
+    assert first == [(s, b) for s in (0, 4) for b in ('efficientnet-lite0', 'swin')]
+
+
+def leaderboard(*arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, 'tools/leaderboard.py', *map(str, arguments)]
+    return subprocess.run(command, cwd=chain.CHECKOUT, capture_output=True, text=True)
+
+
+def test_the_tool_says_what_is_wrong(tmp_path):
+    run = leaderboard('run', '--rows', 'nothing', '--work-dir', tmp_path)
+    assert run.returncode == 1
+    assert run.stderr.startswith('error: --rows nothing: there are uni-uvpt, adabn, ')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_table(tmp_path):
+    """Two methods and a tuner: one source model, a record each, and the table of a page."""
+    quick = ['--train-frames', 4, '--val-frames', 2, '--iterations', 4, '--work-dir', tmp_path]
+    rows = ['uni-uvpt', 'adabn', 'uni-uvpt_Head']
+    run = leaderboard(
+        *('run', '--backbones', 'swin', '--seeds', 0, '--rows', *rows, *quick, '--hours', 1)
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    records = tmp_path / 'records'
+    found = {path.stem for path in (records / 'swin').iterdir()}
+    assert found == {f'{row}_seed0' for row in ('source', *rows)}
+    record = json.loads((records / 'swin/uni-uvpt_Head_seed0.json').read_text())
+    assert record['tuner'] == 'Head'
+    assert record['parameters']['prompts'] == 0 < record['parameters']['trainable']
+    assert len(list(tmp_path.glob('*/pretrain'))) == 1
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- made by tools/leaderboard.py -->\n<!-- end of what it made -->\n')
+    table = leaderboard('table', '--records', records, '--page', page)
+    assert table.returncode == 0, table.stderr
+    lines = [line for line in page.read_text().splitlines() if line.startswith('| swin')]
+    assert [line.split(' | ')[1] for line in lines] == ['uni-uvpt', 'adabn', 'uni-uvpt']
