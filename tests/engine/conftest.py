@@ -52,7 +52,7 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(**hooks, label_correction=dict(
     pseudo_label_dir='data/cityscapes/pretrain/tiny/train', interval=2, queue_length=2,
-    foreign_labels=True))  # most tests write them by hand
+    foreign_labels=True), selection=dict(images=2))  # most tests write them by hand
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=[
     load[0], dict(type='LoadPseudoLabel'), load[1],
     dict(type='CropWithBox', crop_size=(32, 32), cat_max_ratio=0.75),

@@ -83,7 +83,7 @@ def arguments_of(node: dict, parts: Sequence[str]) -> tuple[set[str], bool]:
 
 def _plain(key: str) -> tuple[set[str], bool]:
     if key == 'default_hooks':
-        return {*_HOOKS, 'label_correction'}, True
+        return {*_HOOKS, 'label_correction', 'selection'}, True
     if key == 'optim_wrapper.paramwise_cfg':
         return {*_MMENGINE_PARAMWISE, *PARAMWISE}, False
     for end, what in _PLAIN.items():

@@ -18,6 +18,7 @@ from mmseg_uvpt.engine.hooks.logged_numbers import DeferredRuntimeInfoHook
 from mmseg_uvpt.engine.hooks.method import MethodHook
 from mmseg_uvpt.engine.hooks.missed_evaluation import MissedEvaluationHook
 from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
+from mmseg_uvpt.engine.hooks.selection import SelectionHook
 from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
@@ -54,6 +55,8 @@ def training_hooks(
     for hook in made:
         if isinstance(hook, DeferredRuntimeInfoHook):
             hook.loggers = [each for each in made if isinstance(each, LoggerHook)]
+        if isinstance(hook, SelectionHook):
+            hook.corrections, hook.savers = corrections, savers
 
     def called(name: str) -> list[Hook]:
         return [named.pop(name)] if name in named else []
@@ -85,6 +88,11 @@ def training_hooks(
         *called('checkpoint'),
         # says in checkpoints what source model they descend from: of an adaptation
         *([DescentHook(source, pseudo_label_dir(cfg))] if source else []),
+        # judges candidates, also by the banks of the label corrections, which it knows, and by the
+        # score that the savers, which it knows, go by: after the bank is made and a checkpoint is
+        # written from which the same candidate can be judged again; selects one before the record
+        # says that the training is finished
+        *called('selection'),
         # writes the record when training begins: nothing can be found missing any more
         ProvenanceHook(cfg, command, checkpoint, changes),
         # makes the evaluation that a stopped run owes: once all hooks before it are ready

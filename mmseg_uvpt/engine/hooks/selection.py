@@ -1,0 +1,272 @@
+"""Which checkpoint counts: candidates are judged as a training goes on, and one is selected."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import mmengine
+import torch
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import Tensor, nn
+
+from mmseg_uvpt.acceleration.amp import autocast
+from mmseg_uvpt.correction.hook import LabelCorrectionHook
+from mmseg_uvpt.correction.label_bank import Box
+from mmseg_uvpt.datasets.seeded_batches import data_set_of
+from mmseg_uvpt.engine.config.resolve import require_data
+from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
+from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
+from mmseg_uvpt.engine.inference.judging import Judge
+from mmseg_uvpt.engine.inference.loop import predict
+from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
+from mmseg_uvpt.files import write_json, write_whole
+from mmseg_uvpt.model_wrappers import without_wrapper
+from mmseg_uvpt.progress import progress
+from mmseg_uvpt.selection.candidate_files import CandidateFiles
+from mmseg_uvpt.selection.committee import RULES, TARGET_LABELS, Candidate
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD, Conclusion, conclude
+
+
+@HOOKS.register_module()
+class SelectionHook(Hook):
+    """Judges the source model and what is trained of it, and selects one when training ends.
+
+    Candidates are iteration 0, the source model, and those at which an evaluation is due, made or
+    not. Each is judged by `selection.criteria` on a few images without labels, which process 0
+    predicts while others wait, and by the target's labels where the training is evaluated. At the
+    end ``selected.pth`` holds the chosen one and ``selection.json`` says why.
+
+    Args:
+        select: how one is chosen: ``'target labels'`` (the best score, as published), ``'guarded'``
+            (`committee.choose_guarded`), ``'last'``, or the name of a criterion. Without labels
+            the first is not possible, and ``'guarded'`` takes its place.
+        images: how many of the config's ``target_train_dataloader`` are predicted, evenly spaced.
+
+    Attributes:
+        corrections: hooks that correct labels.
+        savers: hooks that say by ``save_best`` which score counts.
+
+    Raises:
+        ValueError: there is no such rule.
+    """
+
+    priority = 'VERY_LOW'
+    corrections: Sequence[LabelCorrectionHook] = ()
+    savers: Sequence[WholeCheckpointHook] = ()
+
+    def __init__(self, select: str = TARGET_LABELS, images: int = 64) -> None:
+        if select not in RULES:
+            raise ValueError(f'select={select!r}: must be one of {", ".join(map(repr, RULES))}')
+        self.select = select
+        self.images = images
+        self._done: set[int] | None = None  # iterations of candidates; None: nothing is selected
+        self._candidates: list[Candidate] = []  # in process 0 alone
+        self._judge: Judge | None = None  # likewise
+
+    def before_train(self, runner: Runner) -> None:
+        """Judge the source model, or go on where the run being resumed was."""
+        if LOADER in runner.cfg and self.images:
+            require_data(runner.cfg, LOADER)
+        done = [None]
+        if is_main_process():
+            self._files = CandidateFiles(runner.work_dir)
+            done = [self._prepare(runner)]
+        broadcast_object_list(done)
+        self._done = done[0]
+        if self._done is not None and runner.iter == 0:
+            self._add_candidate(runner)
+            if runner.val_loop is not None:
+                self._score_source(runner)
+
+    def before_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        """Judge what an iteration begins with, where it was due and no evaluation has done so."""
+        if self._is_due(runner):
+            self._add_candidate(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """Judge what is to be evaluated."""
+        self._add_candidate(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Note the score of what was evaluated."""
+        if self._candidates:
+            self._note_score(runner, metrics or {})
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Judge the last one, where no evaluation has done so."""
+        if self._is_due(runner):
+            self._add_candidate(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Choose, write what was chosen, and remove the candidates."""
+        if self._candidates:
+            evidence = self._judge.evidence(self._candidates) if self._judge else ()
+            classes, metric = (
+                data_set_of(runner.train_dataloader).metainfo['classes'],
+                self._metric(),
+            )
+            found = conclude(self.select, self._candidates, classes, metric, *evidence)
+            self._write(runner, found)
+            self._files.remove()
+            runner.logger.info(found.sentence())
+            if warning := found.warning():
+                runner.logger.warning(warning)
+        barrier()
+
+    def _prepare(self, runner: Runner) -> set[int] | None:
+        """Begin with the files, or go on with them; return the iterations of the candidates."""
+        if LOADER in runner.cfg and self.images:
+            images = TargetImages(runner.cfg, self.images)
+            model = without_wrapper(runner.model)
+            bank_labels = _BankLabels(runner, self.corrections, images)
+            given = bank_labels if bank_labels.hook else None
+            self._judge = Judge(images, self._files, model.num_classes, given)
+        else:
+            runner.logger.warning(
+                f'the config has no {LOADER}: candidates are judged by labels alone, if there are '
+                'any'
+            )
+        if runner.iter == 0:
+            self._files.begin()
+            return set()
+        found = self._files.read_table(runner.iter)
+        if found is None:
+            runner.logger.warning(
+                f'no candidates of this run before iteration {runner.iter} are there, so no '
+                'checkpoint is selected when it ends'
+            )
+            return None
+        self._candidates = found
+        return {candidate.iteration for candidate in found}
+
+    def _is_due(self, runner: Runner) -> bool:
+        loop = runner.train_loop
+        return loop.iter % loop.val_interval == 0 or loop.iter == loop.max_iters
+
+    def _add_candidate(self, runner: Runner) -> None:
+        """Judge the model as it is, and keep it; once an iteration. Random states stay."""
+        if self._done is None or runner.iter in self._done:
+            return
+        self._done.add(runner.iter)
+        if is_main_process():
+            states, model = random_states(), without_wrapper(runner.model)
+            was_training = model.training
+            model.eval()
+            candidate = Candidate(runner.iter)
+            self._candidates.append(candidate)
+            labels = self._judge.judge(model, self._candidates) if self._judge else ()
+            self._files.save(runner.iter, _changed(model), labels)
+            self._files.write_table(self._candidates)
+            model.train(was_training)
+            restore_random_states(states)
+            _tell(runner, candidate.iteration, candidate.criteria)
+        barrier()
+
+    def _score_source(self, runner: Runner) -> None:
+        """Evaluate the source model as all others will be, but for hooks: it is not trained yet.
+
+        So no checkpoint of it is saved as the best one, and the log has no evaluation more.
+        """
+        runner.logger.info('evaluating the source model, which is candidate 0')
+        states, model = random_states(), without_wrapper(runner.model)
+        was_training = model.training
+        model.eval()
+        loop, device = runner.val_loop, model.data_preprocessor.device
+        for batch in progress(loop.dataloader, 'evaluating the source model', 'batch'):
+            with autocast(loop.fp16, device):
+                outputs = [result.to_sample() for result in predict(model, [batch])]
+            loop.evaluator.process(data_samples=outputs, data_batch=batch)
+        metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
+        model.train(was_training)
+        restore_random_states(states)
+        if self._candidates:
+            self._note_score(runner, metrics)
+
+    def _note_score(self, runner: Runner, metrics: dict) -> None:
+        candidate, metric = self._candidates[-1], self._metric()
+        if candidate.iteration != runner.iter or metric not in metrics:
+            return
+        candidate.score = round(float(metrics[metric]), 6)
+        bounds = [metrics.get(f'{metric}_{side}') for side in ('low', 'high')]
+        if None not in bounds:
+            candidate.interval = tuple(round(float(bound), 6) for bound in bounds)
+        self._files.write_table(self._candidates)
+        _tell(runner, candidate.iteration, {metric: candidate.score})
+
+    def _metric(self) -> str:
+        """Return the name of the score that counts."""
+        named = [hook.key_indicators[0] for hook in self.savers if hook.save_best]
+        return named[0] if named and named[0] != 'auto' else 'mIoU'
+
+    def _write(self, runner: Runner, found: Conclusion) -> None:
+        """Write the chosen checkpoint, and then the record that names it."""
+        model, chosen = without_wrapper(runner.model), found.selected.iteration
+        tensors = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+        meta = {
+            'epoch': runner.epoch,
+            'iter': chosen,
+            'cfg': runner.cfg.pretty_text,
+            'seed': runner.seed,
+            'experiment_name': runner.experiment_name,
+            'time': time.strftime('%Y%m%d_%H%M%S'),
+            'mmengine_version': mmengine.__version__,
+            'dataset_meta': data_set_of(runner.train_dataloader).metainfo,
+        }
+        with write_whole(Path(runner.work_dir) / CHECKPOINT) as file:
+            torch.save({'meta': meta, 'state_dict': tensors | self._files.weights(chosen)}, file)
+        write_json(Path(runner.work_dir) / RECORD, found.to_json())
+
+
+def _changed(model: nn.Module) -> dict[str, Tensor]:
+    """Return what a training changes of what a segmentor predicts with, on the CPU: its state
+    dict without frozen parameters."""
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    tensors = model.state_dict() | getattr(model, 'weights_to_predict_with', dict)()
+    return {name: tensor.cpu() for name, tensor in tensors.items() if name not in frozen}
+
+
+def _tell(runner: Runner, iteration: int, numbers: dict[str, float]) -> None:
+    """Log numbers of a candidate, and hand them to the visualizer."""
+    if numbers:
+        told = ', '.join(f'{name} {value:.4g}' for name, value in numbers.items())
+        runner.logger.info(f'candidate of iteration {iteration}: {told}')
+        named = {f'selection/{name}': value for name, value in numbers.items()}
+        runner.visualizer.add_scalars(named, iteration)
+
+
+class _BankLabels:
+    """Reads the label bank's current labels of the images that are judged by.
+
+    Args:
+        runner: of the training.
+        hooks: hooks that correct labels; the first that has a bank counts.
+        images: whose labels are wanted, resized to those of predictions.
+    """
+
+    def __init__(
+        self, runner: Runner, hooks: Sequence[LabelCorrectionHook], images: TargetImages
+    ) -> None:
+        self.hook = next((hook for hook in hooks if hook.bank is not None), None)
+        self._sizes = images.sizes()
+        if self.hook:
+            dataset = data_set_of(runner.train_dataloader)
+            paths = (dataset.get_data_info(i)['img_path'] for i in range(len(dataset)))
+            places = {path: i for i, path in enumerate(paths)}
+            self._places = [places.get(path) for path in images.paths]
+
+    def __call__(self) -> list[Tensor]:
+        """Return each image's label (h, w), 255 where the bank does not have the image."""
+        return [
+            self._label(place, size) for place, size in zip(self._places, self._sizes, strict=True)
+        ]
+
+    def _label(self, place: int | None, size: tuple[int, int]) -> Tensor:
+        if place is None:
+            return torch.full(size, 255, dtype=torch.uint8)
+        height, width = self.hook.bank.layout.frame_sizes[place]
+        label = self.hook.bank.read_label(place, Box(0, height, 0, width))
+        return torch.from_numpy(cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST))

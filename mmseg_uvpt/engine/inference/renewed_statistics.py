@@ -1,0 +1,71 @@
+"""A model that predicts for a while with new statistics in the batch norms of its head."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
+
+
+def norms_of_head(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Return the batch norms of a segmentor's head and neck."""
+    parts = [model.decode_head, *([model.neck] if model.with_neck else [])]
+    modules = (module for part in parts for module in part.modules())
+    return [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+@contextmanager
+def renewed_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> Iterator[None]:
+    """Let the head's batch norms have the mean and variance of images while the block runs.
+
+    Each batch counts alike: a statistic is the mean of those of all batches (``momentum=None`` of
+    torch), and each batch goes through the head with its own ones, as in a training. The model
+    stays in eval mode, so nothing is dropped, no process waits for another, and the backbone's
+    norms keep their statistics.
+
+    Args:
+        model: a segmentor in eval mode, without a wrapper.
+        inputs: batches (B, 3, H, W), normalised, on the model's device; at least one.
+    """
+    norms, kept = norms_of_head(model), kept_statistics(model)
+    sums = {norm: [torch.zeros_like(norm.running_mean) for _ in range(2)] for norm in norms}
+    handles = [norm.register_forward_pre_hook(_Own(sums[norm])) for norm in norms]
+    try:
+        with torch.no_grad():
+            batches = 0
+            for batches, batch in enumerate(inputs, 1):  # noqa: B007
+                model(batch, mode='tensor')
+            for norm, (mean, variance) in sums.items():
+                norm.running_mean.copy_(mean / batches)
+                norm.running_var.copy_(variance / batches)
+        _remove(handles)
+        yield
+    finally:
+        _remove(handles)
+        with torch.no_grad():
+            put_back(kept)
+
+
+class _Own:
+    """Gives a norm the statistics of what it is about to normalise, and adds them up."""
+
+    def __init__(self, sums: list[Tensor]):
+        self._sums = sums
+
+    def __call__(self, norm: nn.modules.batchnorm._BatchNorm, given: tuple[Tensor]) -> None:
+        x = given[0].float()
+        variance, mean = torch.var_mean(x, [i for i in range(x.dim()) if i != 1], correction=0)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        count = x.numel() / x.shape[1]
+        for total, value in zip(
+            self._sums, (mean, variance * count / max(count - 1, 1)), strict=True
+        ):
+            total.add_(value)
+
+
+def _remove(handles: list) -> None:
+    while handles:
+        handles.pop().remove()

@@ -1,0 +1,131 @@
+"""Which candidate is chosen: by labels, by a criterion, or by a committee that the source guards.
+
+Candidate 0 is the source model. Nothing here knows of files or models.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import rankdata
+
+from mmseg_uvpt.evaluation.bootstrap import ImageCounts, mean_iou_difference_interval
+from mmseg_uvpt.selection.criteria import CRITERIA
+
+COMMITTEE = ('agreement_statistics', 'ensemble', 'neighbourhood_density', 'information')
+GUARDS = ('agreement_statistics', 'ensemble')  # references that are not the candidate itself
+LAST, GUARDED, TARGET_LABELS = 'last', 'guarded', 'target labels'
+RULES = (LAST, GUARDED, TARGET_LABELS, *CRITERIA)
+
+SEEN = 1e-3  # share of all pixels from which a class counts as one that the source predicts
+LEFT = 0.1  # share of the source's pixels of a class below which the class has vanished
+
+
+@dataclass
+class Candidate:
+    """One model of a training, and what was found of it.
+
+    Args:
+        iteration: at which it was the model that is trained; 0 is the source model.
+        criteria: value of each criterion that could be taken, by its name; higher is better.
+        score: its mean IoU by the target's labels in percent; None without labels.
+        interval: that 95 % of the resamples of the labelled images lie in, in percent.
+    """
+
+    iteration: int
+    criteria: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A candidate that a rule chooses, by its place in the list, and why: half a sentence."""
+
+    index: int
+    reason: str
+
+
+def vanished_classes(pixels: np.ndarray, of_source: np.ndarray) -> list[int]:
+    """Return the classes that the source predicts and a candidate no longer does.
+
+    Those with at least `SEEN` of all the source's pixels, of which fewer than `LEFT` remain.
+
+    Args:
+        pixels: predicted by the candidate, (C,).
+        of_source: by the source model on the same images, (C,).
+    """
+    seen = of_source >= max(1, SEEN * of_source.sum())
+    return np.flatnonzero(seen & (pixels < LEFT * of_source)).tolist()
+
+
+def mean_ranks(
+    candidates: Sequence[Candidate], vanished: Sequence[int], committee: Sequence[str] = COMMITTEE
+) -> np.ndarray:
+    """Return the mean rank of each candidate over the criteria of a committee: 1 is the best.
+
+    A criterion that not every candidate has is left out; equal values share their ranks. The number
+    of vanished classes is one vote more: the fewer, the better.
+
+    Args:
+        candidates: N of them.
+        vanished: number of vanished classes of each.
+        committee: names of criteria.
+    """
+    votes = [[c.criteria.get(name, np.nan) for c in candidates] for name in committee]
+    votes = [vote for vote in votes if not np.isnan(vote).any()]
+    return np.mean([rankdata(-np.array(vote)) for vote in (*votes, np.negative(vanished))], axis=0)
+
+
+def choose_by(candidates: Sequence[Candidate], name: str) -> Choice | None:
+    """Choose the best by a criterion, or by the ``'target labels'``; the earliest of equal ones.
+
+    None where no candidate was judged by it.
+    """
+    values = [c.score if name == TARGET_LABELS else c.criteria.get(name) for c in candidates]
+    values = [-np.inf if value is None or np.isnan(value) else value for value in values]
+    best = int(np.argmax(values))
+    if values[best] == -np.inf:
+        return None
+    return Choice(best, f'{name} is {values[best]:.2f}, the largest')
+
+
+def choose_guarded(
+    candidates: Sequence[Candidate],
+    pixels: Sequence[np.ndarray],
+    guards: Mapping[str, Sequence[ImageCounts]],
+    classes: Sequence[str],
+) -> Choice:
+    """Choose what the committee prefers, but the source unless that is surely above it.
+
+    Preferred is the best mean rank (`mean_ranks`), the earliest of equal ones. It is chosen if, for
+    each reference of the guards, the lower bound of how far its agreement is above the source's
+    (paired bootstrap over images, 95 %) is above 0. Each class that vanished lowers the bound by
+    100 / C, as much as an IoU that falls from 100 to 0 takes from a mean over C classes.
+
+    Args:
+        candidates: the source model first.
+        pixels: of each candidate those predicted as each class, (C,).
+        guards: by the name of a reference its agreement with each candidate.
+        classes: names of the classes.
+    """
+    vanished = [vanished_classes(of_candidate, pixels[0]) for of_candidate in pixels]
+    preferred = int(np.argmin(mean_ranks(candidates, [len(v) for v in vanished])))
+    if preferred == 0:
+        return Choice(0, 'the committee prefers the source model')
+    what = f'the committee prefers iteration {candidates[preferred].iteration}'
+    lost = vanished[preferred]
+    if lost:
+        what += f', where {", ".join(classes[i] for i in lost)} vanished'
+    bounds = {}
+    for name, counts in guards.items():
+        interval = mean_iou_difference_interval(counts[preferred], counts[0])
+        if interval is not None:
+            bounds[name] = 100 * (interval.low - len(lost) / len(classes))
+    if not bounds:
+        return Choice(0, f'{what}, and nothing can tell whether it is above the source model')
+    worst = min(bounds, key=bounds.get)
+    told = f'its {worst} lies above that of the source model by {bounds[worst]:+.2f} at least'
+    if bounds[worst] > 0:
+        return Choice(preferred, f'{what}, and {told}')
+    return Choice(0, f'{what}, but {told}, which is not above 0')
