@@ -22,6 +22,7 @@ import mmseg_uvpt.datasets.gta_synthia
 import mmseg_uvpt.datasets.image_cache
 import mmseg_uvpt.datasets.transforms
 import mmseg_uvpt.engine.hooks.logged_numbers
+import mmseg_uvpt.engine.hooks.renewal
 import mmseg_uvpt.engine.hooks.selection
 import mmseg_uvpt.engine.hooks.skipped_iterations
 import mmseg_uvpt.engine.hooks.whole_checkpoint

@@ -17,6 +17,7 @@ from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook
 from mmseg_uvpt.engine.hooks.logged_numbers import DeferredRuntimeInfoHook
 from mmseg_uvpt.engine.hooks.method import MethodHook
 from mmseg_uvpt.engine.hooks.missed_evaluation import MissedEvaluationHook
+from mmseg_uvpt.engine.hooks.renewal import RenewStatisticsHook
 from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
 from mmseg_uvpt.engine.hooks.selection import SelectionHook
 from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
@@ -57,6 +58,7 @@ def training_hooks(
             hook.loggers = [each for each in made if isinstance(each, LoggerHook)]
         if isinstance(hook, SelectionHook):
             hook.corrections, hook.savers = corrections, savers
+            hook.judges_first = any(isinstance(each, RenewStatisticsHook) for each in made)
 
     def called(name: str) -> list[Hook]:
         return [named.pop(name)] if name in named else []
@@ -93,6 +95,8 @@ def training_hooks(
         # written from which the same candidate can be judged again; selects one before the record
         # says that the training is finished
         *called('selection'),
+        # changes what the method begins with, which it does anew: after the source model is judged
+        *called('renewal'),
         # writes the record when training begins: nothing can be found missing any more
         ProvenanceHook(cfg, command, checkpoint, changes),
         # makes the evaluation that a stopped run owes: once all hooks before it are ready

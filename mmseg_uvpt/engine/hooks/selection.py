@@ -49,6 +49,8 @@ class SelectionHook(Hook):
     Attributes:
         corrections: hooks that correct labels.
         savers: hooks that say by ``save_best`` which score counts.
+        judges_first: whether what the first iteration leaves is a candidate, too: the source model
+            with renewed statistics, nearly.
 
     Raises:
         ValueError: there is no such rule.
@@ -57,6 +59,7 @@ class SelectionHook(Hook):
     priority = 'VERY_LOW'
     corrections: Sequence[LabelCorrectionHook] = ()
     savers: Sequence[WholeCheckpointHook] = ()
+    judges_first = False
 
     def __init__(self, select: str = TARGET_LABELS, images: int = 64) -> None:
         if select not in RULES:
@@ -145,7 +148,8 @@ class SelectionHook(Hook):
 
     def _is_due(self, runner: Runner) -> bool:
         loop = runner.train_loop
-        return loop.iter % loop.val_interval == 0 or loop.iter == loop.max_iters
+        is_first = self.judges_first and loop.iter == 1
+        return is_first or loop.iter % loop.val_interval == 0 or loop.iter == loop.max_iters
 
     def _add_candidate(self, runner: Runner) -> None:
         """Judge the model as it is, and keep it; once an iteration. Random states stay."""

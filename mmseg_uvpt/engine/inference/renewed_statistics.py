@@ -1,4 +1,4 @@
-"""A model that predicts for a while with new statistics in the batch norms of its head."""
+"""New statistics in the batch norms of a model's head, for good or for a while."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,9 +16,8 @@ def norms_of_head(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
-@contextmanager
-def renewed_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> Iterator[None]:
-    """Let the head's batch norms have the mean and variance of images while the block runs.
+def renew_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Give the head's batch norms the mean and variance of images.
 
     Each batch counts alike: a statistic is the mean of those of all batches (``momentum=None`` of
     torch), and each batch goes through the head with its own ones, as in a training. The model
@@ -29,21 +28,29 @@ def renewed_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> Iterator[N
         model: a segmentor in eval mode, without a wrapper.
         inputs: batches (B, 3, H, W), normalised, on the model's device; at least one.
     """
-    norms, kept = norms_of_head(model), kept_statistics(model)
+    norms = norms_of_head(model)
     sums = {norm: [torch.zeros_like(norm.running_mean) for _ in range(2)] for norm in norms}
     handles = [norm.register_forward_pre_hook(_Own(sums[norm])) for norm in norms]
     try:
         with torch.no_grad():
-            batches = 0
             for batches, batch in enumerate(inputs, 1):  # noqa: B007
                 model(batch, mode='tensor')
             for norm, (mean, variance) in sums.items():
                 norm.running_mean.copy_(mean / batches)
                 norm.running_var.copy_(variance / batches)
-        _remove(handles)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def renewed_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> Iterator[None]:
+    """Do as `renew_statistics` while the block runs; then the model has its own ones again."""
+    kept = kept_statistics(model)
+    try:
+        renew_statistics(model, inputs)
         yield
     finally:
-        _remove(handles)
         with torch.no_grad():
             put_back(kept)
 
@@ -65,7 +72,3 @@ class _Own:
         ):
             total.add_(value)
 
-
-def _remove(handles: list) -> None:
-    while handles:
-        handles.pop().remove()

@@ -1,0 +1,49 @@
+"""New statistics in the head's batch norms before an adaptation begins."""
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
+from mmseg_uvpt.engine.inference.renewed_statistics import norms_of_head, renew_statistics
+from mmseg_uvpt.engine.inference.target_images import TargetImages
+from mmseg_uvpt.model_wrappers import without_wrapper
+from mmseg_uvpt.progress import progress
+
+
+@HOOKS.register_module()
+class RenewStatisticsHook(Hook):
+    """Gives the head's batch norms the mean and variance of target images, before anything else.
+
+    What the method then begins with, a teacher for one, is the source model with these statistics;
+    candidate 0 of the selection stays the source model as it was. (Li et al., "Revisiting Batch
+    Normalization For Practical Domain Adaptation", 2017.)
+
+    Args:
+        images: how many of ``target_train_dataloader``, evenly spaced, as a prediction sees them.
+
+    Raises:
+        ValueError: ``images`` is less than 1.
+    """
+
+    def __init__(self, images: int = 240) -> None:
+        if images < 1:
+            raise ValueError(f'images={images!r}: must be at least 1')
+        self.images = images
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Renew them, when a fresh training has judged its source model."""
+        model = without_wrapper(runner.model)
+        if runner.iter > 0:
+            return
+        if not norms_of_head(model):
+            runner.logger.warning('the head has no batch norms whose statistics could be renewed')
+            return
+        states, images = random_states(), TargetImages(runner.cfg, self.images)
+        number = len(images.paths)
+        shown = progress(images.inputs(model.eval(), 1), 'new statistics', 'image', number)
+        renew_statistics(model, shown)
+        model.begin_training()
+        model.train()
+        restore_random_states(states)
+        runner.logger.info(f'the head has the statistics of {number} target images')
