@@ -32,8 +32,10 @@ import mmseg_uvpt.engine.training.train_loop
 import mmseg_uvpt.evaluation.iou_metric
 import mmseg_uvpt.methods.adabn
 import mmseg_uvpt.methods.early_learning
+import mmseg_uvpt.methods.information
 import mmseg_uvpt.methods.mean_teacher
 import mmseg_uvpt.methods.self_training
+import mmseg_uvpt.methods.tent
 import mmseg_uvpt.models.backbones.mit
 import mmseg_uvpt.models.backbones.swin
 import mmseg_uvpt.models.backbones.timm.convnext

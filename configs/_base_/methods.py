@@ -2,6 +2,10 @@
 self_training = dict(type='SelfTraining', view_scales=(1.0,))
 mean_teacher = dict(type='MeanTeacher', view_scales=(1.0,))
 adabn = dict(type='AdaBN', view_scales=(1.0,), tuner=dict(_delete_=True, type='Statistics'))
+tent = dict(type='Tent', tuner=dict(_delete_=True, type='Norm'), view_scales=(1.0,))
+information = dict(
+    type='InformationMaximisation', tuner=dict(_delete_=True, type='All'), view_scales=(1.0,)
+)
 
 # How the demo's methods without pseudo labels see a frame: as it is, and augmented.
 demo_two_looks = [
@@ -16,5 +20,5 @@ demo_two_looks = [
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'flip', 'sample_idx', 'unaugmented'),
     ),
 ]
-# And how they see it for statistics: whole, as in a prediction.
+# And how those see it whose norms count: whole, as in a prediction.
 demo_whole_frames = [*demo_two_looks[:2], demo_two_looks[-1]]

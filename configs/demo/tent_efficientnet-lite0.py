@@ -1,0 +1,7 @@
+"""The demo's adaptation by entropy minimisation; see tools/demo.py."""
+
+_base_ = ['uni-uvpt_efficientnet-lite0.py', '../_base_/methods.py']
+
+model = _base_.tent
+train_dataloader = dict(dataset=dict(pipeline=_base_.demo_whole_frames))
+default_hooks = dict(label_correction=None)

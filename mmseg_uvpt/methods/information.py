@@ -1,0 +1,43 @@
+"""Information maximisation before a frozen classifier."""
+
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_uvpt.methods.tent import entropy
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Views
+
+FLOOR = 1e-5  # of a class's mean probability, as in SHOT
+
+
+@MODELS.register_module()
+class InformationMaximisation(AdaptedSegmentor):
+    """Asks for predictions that are sure a pixel, and of many classes on the whole (SHOT's loss).
+
+    Liang et al., "Do We Really Need to Access the Source Data?", ICML 2020: the mean over pixels
+    of the entropy H(p), minus the entropy of the mean prediction, H(mean p), both with weight 1.
+    The mean is that of a batch, of view 1. The classifier (``decode_head.conv_seg``) stays the
+    source model's, and what lies before it is trained. SHOT's pseudo labels of clustered features
+    are left out.
+
+    Args:
+        tuner: of `AdaptedSegmentor`; None for `All`, as SHOT trains.
+        view_scales: sizes of the views, of which the first one is used.
+        **kwargs: of `AdaptedSegmentor`.
+    """
+
+    needs_labels = False
+
+    def __init__(
+        self, tuner: dict | None = None, view_scales: tuple[float, ...] = (1.0,), **kwargs
+    ):
+        super().__init__(tuner=tuner or {'type': 'All'}, view_scales=view_scales, **kwargs)
+        self.scale_weights.requires_grad_(False)  # several processes wait for all gradients
+        self.decode_head.conv_seg.requires_grad_(False)
+
+    def loss_by_views(self, views: Views) -> dict[str, Tensor]:
+        """Compute the two terms, in nats: the second one is negative."""
+        mean = views.logits[0].softmax(1).mean((0, 2, 3)).clamp(min=FLOOR)
+        return {
+            'loss_entropy': entropy(views.logits[0]).mean(),
+            'loss_diversity': (mean * mean.log()).sum(),
+        }
