@@ -31,6 +31,7 @@ import mmseg_uvpt.engine.training.optimizer
 import mmseg_uvpt.engine.training.train_loop
 import mmseg_uvpt.evaluation.iou_metric
 import mmseg_uvpt.methods.adabn
+import mmseg_uvpt.methods.anchors
 import mmseg_uvpt.methods.early_learning
 import mmseg_uvpt.methods.information
 import mmseg_uvpt.methods.mean_teacher

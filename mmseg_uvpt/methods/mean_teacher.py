@@ -84,18 +84,17 @@ class MeanTeacher(AdaptedSegmentor):
 
     def prepare(self, batch: Batch) -> Batch:
         """Return mixed images, what the teacher says of them, and how much each pixel counts."""
-        probabilities = self.ask_teacher(
-            batch.images if batch.unaugmented is None else batch.unaugmented
-        )
+        clean = batch.images if batch.unaugmented is None else batch.unaugmented
+        probabilities = self.ask_teacher(clean)
         confidence, classes = probabilities.max(1)
         labels, weights = classes, confidence
         if self.labels == 'soft':
             labels, weights = probabilities, torch.ones_like(confidence)
         elif self.labels == 'class_quantile':
             weights = self._is_trusted(confidence, classes).to(confidence)
-        maps = [batch.images, labels, weights]
-        images, labels, weights = class_mix(classes, *maps) if self.mix else maps
-        return Batch(images, batch.unaugmented, labels, weights)
+        maps = [batch.images, labels, weights, clean]
+        images, labels, weights, clean = class_mix(classes, *maps) if self.mix else maps
+        return Batch(images, clean, labels, weights)
 
     def ask_teacher(self, images: Tensor) -> Tensor:
         """Return the probabilities (B, C, H, W) of images (B, 3, H, W) over its views."""

@@ -71,4 +71,3 @@ class _Own:
             self._sums, (mean, variance * count / max(count - 1, 1)), strict=True
         ):
             total.add_(value)
-
