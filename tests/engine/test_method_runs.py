@@ -123,3 +123,27 @@ def test_new_statistics_alone(start, finished):
         is_statistic = name.rpartition('.')[2] in ('running_mean', 'running_var')
         counts = name.endswith('num_batches_tracked')
         assert counts or torch.equal(own, tensor) != is_statistic, name
+
+
+def test_statistics_are_renewed_before_the_method_begins(start, finished):
+    """The teacher begins with them; candidate 0 is the source model, and 1 has them."""
+    renewal = ['default_hooks.renewal.type=RenewStatisticsHook', 'default_hooks.renewal.images=2']
+    options = [*UNLABELLED, 'model.type=MeanTeacher', 'model.keep_statistics=True', *renewal]
+    folder = start('work', *options, 'model.momentum=1.0')
+    found = weights(folder, 4)['state_dict']
+    source = torch.load(finished / 'iter_4.pth', weights_only=True)['state_dict']
+    for name, tensor in source.items():
+        own = found[name.replace('backbone.', 'backbone.staged.', 1)]
+        is_statistic = name.rpartition('.')[2] in ('running_mean', 'running_var')
+        counts = name.endswith('num_batches_tracked')
+        assert counts or torch.equal(own, tensor) != is_statistic, name
+    rows = (folder / 'candidates.csv').read_text().splitlines()[1:]
+    assert [row.split(',')[0] for row in rows] == ['0', '1', '2', '4']
+    agreements = [[*map(float, row.split(',')[1:3])] for row in rows]
+    assert agreements[1] == agreements[2] == agreements[3] != agreements[0]
+
+
+def test_a_dict_on_the_command_line(start):
+    renewal = "default_hooks.renewal=dict(type='RenewStatisticsHook',images=2)"
+    with pytest.raises(UserError, match=r'as in default_hooks\.renewal\.type=NAME'):
+        start('work', *UNLABELLED, 'model.type=MeanTeacher', renewal)

@@ -76,7 +76,13 @@ def _parsed(option: str, text: str) -> object:
             break
     if opened:
         raise UserError(f'--cfg-options {option}: its brackets do not match')
-    return DictAction._parse_iterable(text)
+    try:
+        return DictAction._parse_iterable(text)
+    except RecursionError as error:
+        raise UserError(
+            f'--cfg-options {option}: a dict is given entry by entry, as in '
+            f'{option.partition("=")[0]}.type=NAME; a list of dicts stands in a config file'
+        ) from error
 
 
 def _by_numbers(cfg: Config, key: str) -> str:
