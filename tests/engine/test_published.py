@@ -4,15 +4,18 @@ import re
 import shlex
 from argparse import Namespace
 from inspect import signature
+from pathlib import Path
 
 import pytest
 from mmengine.runner import Runner
 
+from mmseg_uvpt.correction.offline import OfflineLabelCorrectionHook
 from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, published, test, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
 from mmseg_uvpt.models.tuners.prompts import Prompts
+from mmseg_uvpt.sweep.cli import make_parser
 
 SCRIPTS = {
     'pretrain.py': (pretrain, 'configs/pretrain/sss_swin-b_gta5.py'),
@@ -21,9 +24,11 @@ SCRIPTS = {
     'generate_pseudo_label.py': (generate_pseudo_label, None),
 }
 DEFAULTS = {  # what may be named and stands in no recipe
+    'default_hooks': signature(OfflineLabelCorrectionHook).parameters,
     'model': {**signature(UniUVPT).parameters, **signature(Prompts).parameters},
     'randomness': signature(Runner.set_randomness).parameters,
 }
+PAGE = (Path(__file__).resolve().parents[2] / 'docs/published-flags.md').read_text()
 OPTIONS = [(script, option) for script in SCRIPTS for option in published.OPTIONS[script]]
 
 
@@ -71,6 +76,34 @@ def test_the_entries_that_answers_name_are_those_of_the_recipes(script):
             assert key.split('.')[-1] in known, (option, key)
             found += 1
     assert found > 2
+
+
+def help_of(script: str, capsys: pytest.CaptureFixture) -> str:
+    if script == 'launcher':
+        return make_parser('train', '').format_help()
+    with pytest.raises(SystemExit):
+        SCRIPTS[script][0].main(['--help'])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize('script', published.OPTIONS)
+def test_the_page_has_a_row_for_each_flag(script, capsys):
+    """With the entries of the answer and no others; other flags are options of our script."""
+    title = 'Launchers' if script == 'launcher' else script
+    section = re.search(rf'^## {re.escape(title)}\n(.*?)(?=^## |\Z)', PAGE, re.M | re.S)[1]
+    rows = re.findall(r'^\| `(--[\w-]+)` \| [^|]*\| ([^|]+) \| [^|]+ \|$', section, re.M)
+    assert len(rows) == section.count('\n| `')  # each was read
+    here = dict(rows)
+    assert len(here) == len(rows)
+    answers = {option.split()[0]: text for option, text in published.OPTIONS[script].items()}
+    assert set(answers) <= set(here)
+    own = set(re.findall(r'--[\w-]+', help_of(script, capsys)))
+    for flag, cell in here.items():
+        found = set(re.findall(r'`([a-z_]+\.[\w.]+?)(?:=\w+)?`', cell))
+        said = set(re.findall(r'--cfg-options ([\w.]+)=', answers.get(flag, '')))
+        assert found == said, flag
+        assert set(re.findall(r'`(--[\w-]+)`', cell)) <= own, flag
+        assert flag in answers or f'`{flag}`' in cell, flag
 
 
 def test_several_options_of_a_config_add_up():

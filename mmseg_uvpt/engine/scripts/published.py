@@ -1,6 +1,7 @@
 """Options of the published scripts, and what takes their place here.
 
 They are refused in one line, all of a command together. ``{}`` stands for the value given.
+docs/published-flags.md has a row for each.
 """
 
 from collections.abc import Sequence
@@ -53,9 +54,11 @@ OPTIONS = {
         '--IoU-queue-length N': f'{_HOOK}.queue_length={{}}',
         '--slope-diff-threshold VALUE': f'{_HOOK}.slope={{}}',
         '--trustable-quantile VALUE': f'{_HOOK}.quantile={{}}',
-        '--no-update-pseudo': f'{_HOOK}.interval=1000000000, so that none is ever due',
-        '--pseudo-update KIND': 'leave it out, online correction is the only one here',
-        '--former-train-IOU-record FILE': 'leave it out, online correction is the only one here',
+        '--no-update-pseudo': f'{_HOOK}=None',
+        '--pseudo-update KIND': 'leave it out for online, give '
+        f'{_HOOK}.type=OfflineLabelCorrectionHook and its record for offline, or '
+        f'{_HOOK}.type=EarlyLearningHook --cfg-options model.type=EarlyLearning for ELR',
+        '--former-train-IOU-record FILE': f'{_HOOK}.record=DIR, the work folder of an online run',
         '--feature-consistency-loss-weight VALUE': '--cfg-options model.prompt_weight={}',
         '--no-feature-consistency-loss': '--cfg-options model.prompt_weight=0',
         '--prediction-consistency-loss-weight VALUE': '--cfg-options model.prediction_weight={}',
