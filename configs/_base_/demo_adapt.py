@@ -38,4 +38,5 @@ default_hooks = dict(
     label_correction=dict(
         pseudo_label_dir='data/cityscapes/pretrain/demo/train', interval=10, queue_length=60
     ),
+    selection=dict(images=32),
 )

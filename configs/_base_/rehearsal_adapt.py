@@ -24,4 +24,5 @@ default_hooks = dict(
     checkpoint=dict(interval=2),
     logger=dict(interval=2),
     label_correction=dict(interval=2, queue_length=4),
+    selection=dict(images=2),
 )

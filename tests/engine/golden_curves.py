@@ -65,6 +65,8 @@ ADAPTATION = [
     'default_hooks.label_correction.interval=2',
     'default_hooks.label_correction.queue_length=4',
     'default_hooks.label_correction.slope=0.0',
+    'default_hooks.selection.images=2',
+    'target_train_dataloader.dataset.pipeline.1.scale=(64,32)',
 ]
 
 

@@ -25,7 +25,7 @@ class MethodHook(Hook):
         self._saved = checkpoint.get(KEY)
 
     def before_train(self, runner) -> None:
-        """Begin the method, or put it where the run being resumed was."""
+        """Put the method where the run being resumed was."""
         model = without_wrapper(runner.model)
         if not isinstance(model, AdaptedSegmentor):
             return
@@ -36,12 +36,16 @@ class MethodHook(Hook):
             with torch.no_grad():
                 for name, tensor in self._saved['trained'].items():
                     model.state_dict()[name].copy_(tensor)
+
+    def before_train_epoch(self, runner) -> None:
+        """Begin the method, unless it goes on: once the source model has been judged as it is."""
+        if self._model is None or (runner.iter and self._saved):
             return
-        model.begin_training()
-        if runner.iter and model.training_state():
+        self._model.begin_training()
+        if runner.iter and self._model.training_state():
             runner.logger.warning(
-                f'the checkpoint to resume from holds no state of {type(model).__name__}, which '
-                'begins anew from its weights'
+                f'the checkpoint to resume from holds no state of {type(self._model).__name__}, '
+                'which begins anew from its weights'
             )
 
     def before_train_iter(self, runner, *args: object, **kwargs: object) -> None:

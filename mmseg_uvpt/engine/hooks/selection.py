@@ -11,7 +11,7 @@ from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmseg_uvpt.acceleration.amp import autocast
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
@@ -25,6 +25,7 @@ from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
 from mmseg_uvpt.files import write_json, write_whole
 from mmseg_uvpt.model_wrappers import without_wrapper
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 from mmseg_uvpt.progress import progress
 from mmseg_uvpt.selection.candidate_files import CandidateFiles
 from mmseg_uvpt.selection.committee import RULES, TARGET_LABELS, Candidate
@@ -225,11 +226,11 @@ class SelectionHook(Hook):
         write_json(Path(runner.work_dir) / RECORD, found.to_json())
 
 
-def _changed(model: nn.Module) -> dict[str, Tensor]:
+def _changed(model: AdaptedSegmentor) -> dict[str, Tensor]:
     """Return what a training changes of what a segmentor predicts with, on the CPU: its state
     dict without frozen parameters."""
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-    tensors = model.state_dict() | getattr(model, 'weights_to_predict_with', dict)()
+    tensors = model.state_dict() | model.weights_to_predict_with()
     return {name: tensor.cpu() for name, tensor in tensors.items() if name not in frozen}
 
 
