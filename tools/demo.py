@@ -44,6 +44,9 @@ def parse_arguments() -> argparse.Namespace:
         help="what the adaptation tunes, see docs/tuning.md (default: as the method's config says)",
     )
     parser.add_argument(
+        '--variant', metavar='NAME', help='an ablation of docs/ablations.md, such as interval-400'
+    )
+    parser.add_argument(
         '--source',
         choices=['sss', 'gta'],
         default='sss',
@@ -81,6 +84,7 @@ def main() -> None:
         val_frames=args.val_frames,
         method=args.method,
         tuner=args.tuner,
+        variant=args.variant,
         source=args.source,
         iterations=args.iterations,
     )

@@ -18,6 +18,7 @@ from mmengine.config import Config
 
 from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
+from mmseg_uvpt.engine.config.ablations import ablation_options
 from mmseg_uvpt.engine.config.resolve import label_corrections, parts_of_type, read
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, best_checkpoint, last_checkpoint
 from mmseg_uvpt.errors import UserError
@@ -133,6 +134,7 @@ def _adaptation(settings: Settings, root: Path) -> Iterator[Stage]:
     name = settings.method if method.after or method.labelling else 'demo'
     begin = str(last_checkpoint(folder))
     labels = str(root / f'data/cityscapes/pretrain/{name}/train')
+    changes = _changed(settings, root)
     given = ('--pseudo-label-dir', labels) if _reads_labels(settings.adaptation) else ()
     if _is_labelled(settings):
         yield Stage(
@@ -153,12 +155,12 @@ def _adaptation(settings: Settings, root: Path) -> Iterator[Stage]:
             (
                 *('train.py', settings.adaptation, '--work-dir', str(adapted)),
                 *('--source-checkpoint', begin, *given, *place, '--seed', str(settings.seed)),
-                *_changes([*settings.shortened, *settings.changes, *_truth(settings)]),
+                *_changes([*settings.shortened, *changes, *_truth(settings, changes)]),
             ),
         ),
         adapted,
     )
-    described = (*place, *_changes(settings.changes))
+    described = (*place, *_changes([c for c in changes if c.startswith('model.')]))
     yield Stage(
         f'test_{adapted.name}',
         'scoring the adapted model',
@@ -231,11 +233,23 @@ def _reads_labels(config: str) -> bool:
     return bool(parts_of_type(pipeline, 'LoadPseudoLabel') or label_corrections(_recipe(config)))
 
 
-def _truth(settings: Settings) -> list[str]:
+def _changed(settings: Settings, root: Path) -> list[str]:
+    """Return the entries in which an adaptation differs from its config."""
+    changes = [f'model.tuner.type={settings.other_tuner}'] if settings.other_tuner else []
+    if settings.variant:
+        changes += ablation_options(settings.variant, _recipe(settings.adaptation))
+    if any('OfflineLabelCorrectionHook' in change for change in changes):
+        curve_run = root / settings.but(tuner=None, variant=None).folder
+        changes.append(f'default_hooks.label_correction.record={curve_run}')
+    return changes
+
+
+def _truth(settings: Settings, changes: Sequence[str]) -> list[str]:
     """Return what lets a label correction say what it gains; it never trains on the truth."""
-    corrects = label_corrections(_recipe(settings.adaptation))
-    folder = 'data/cityscapes/gtFine/train'
-    return [f'default_hooks.label_correction.truth_dir={folder}'] if corrects else []
+    hooks = label_corrections(_recipe(settings.adaptation))
+    if not hooks or 'default_hooks.label_correction=None' in changes:
+        return []
+    return ['default_hooks.label_correction.truth_dir=data/cityscapes/gtFine/train']
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What a demo run is made with: method, what is tuned, variant, backbone, seed.
+"""What a demo run is made with: method, what is tuned, ablation, backbone, seed.
 
 A method is a config of adaptation, ``configs/demo/<method>_<model>.py``, and perhaps another method
 that goes before it: chains of any length are named by their last link.
@@ -60,6 +60,7 @@ class Settings:
         val_frames: labelled target frames for the score.
         method: of the adaptation, one of `METHODS`.
         tuner: of the adaptation, one of `TUNERS`; None: that of the method's config.
+        variant: of the full method, an ablation of configs/ablations; None: none.
         source: how the source model is pretrained: ``'sss'`` (standard single source) or ``'gta'``
             (generalise-then-adapt).
         iterations: of both trainings, for a quick look; None for the recipe's.
@@ -71,6 +72,7 @@ class Settings:
     val_frames: int = 60
     method: str = FULL
     tuner: str | None = None
+    variant: str | None = None
     source: str = 'sss'
     iterations: int | None = None
 
@@ -82,7 +84,7 @@ class Settings:
     def former(self) -> 'Settings | None':
         """Those of the method that goes before this one, if one does."""
         after = METHODS[self.method].after
-        return self.but(method=after, tuner=None) if after else None
+        return self.but(method=after, tuner=None, variant=None) if after else None
 
     @property
     def other_tuner(self) -> str | None:
@@ -91,14 +93,15 @@ class Settings:
 
     @property
     def row(self) -> str:
-        """What names the run in tables, with backbone and seed: method and tuner."""
-        return '_'.join(filter(None, (self.method, self.other_tuner)))
+        """What names the run in tables, with backbone and seed."""
+        return '_'.join(filter(None, (self.method, self.other_tuner, self.variant)))
 
     @property
     def folder(self) -> str:
         """Name of the work folder of the adaptation, beside that of its source model."""
         method = 'adapt' if self.method == FULL else self.method
-        return '-'.join(filter(None, (method, (self.other_tuner or '').lower())))
+        tuned = '-'.join(filter(None, (method, (self.other_tuner or '').lower())))
+        return '_'.join(filter(None, (tuned, self.variant)))
 
     @property
     def run_folder(self) -> str:
@@ -116,11 +119,6 @@ class Settings:
     def adaptation(self) -> str:
         """Config of the adaptation."""
         return f'configs/demo/{self.method}_{BACKBONES[self.backbone]}.py'
-
-    @property
-    def changes(self) -> list[str]:
-        """Entries of the config that describe another model or method than the config itself."""
-        return [f'model.tuner.type={self.other_tuner}'] if self.other_tuner else []
 
     @property
     def shortened(self) -> list[str]:
@@ -144,5 +142,14 @@ class Settings:
                 f'--tuner {self.tuner} does not fit --backbone {self.backbone} '
                 '(docs/tuning.md). Take --backbone swin.'
             )
+        if self.variant and self.method != FULL:
+            raise UserError(f'--variant {self.variant} is one of --method {FULL} alone')
+        if self.variant:
+            from mmseg_uvpt.engine.config.ablations import ablations  # takes seconds
+
+            if self.variant not in ablations():
+                raise UserError(
+                    f'--variant {self.variant} is no ablation; there are: {", ".join(ablations())}'
+                )
         if self.former:
             self.former.require_fit()

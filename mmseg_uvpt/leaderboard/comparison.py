@@ -159,7 +159,7 @@ def summarise(row: Row, rows: Sequence[Row]) -> dict[str, object]:
     beside = {r.facts['row']: r for r in rows if r.facts['backbone'] == facts['backbone']}
     parameters = facts['parameters']
     return {
-        **{name: facts[name] for name in ('backbone', 'method', 'tuner')},
+        **{name: facts[name] for name in ('backbone', 'method', 'tuner', 'variant')},
         'seeds': sorted(row.records),
         **{name: row.spread(name) for name in CHECKPOINTS},
         **{

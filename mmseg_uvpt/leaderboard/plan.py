@@ -24,7 +24,7 @@ def planned_runs(
     """
     return [
         settings
-        for group in (_methods, _tuners)
+        for group in (_methods, _tuners, _ablations)
         for seed in seeds
         for backbone in backbones
         for settings in group(Settings(seed=seed, backbone=backbone, **quick))
@@ -35,7 +35,7 @@ def place(record: dict) -> tuple:
     """Return what a run's record is sorted by in tables: backbone, method, what is tuned."""
     method, tuner, row = record['method'], record['tuner'], record['row']
     return (
-        *(_index(record['backbone'], BACKBONES), row != method),
+        *(_index(record['backbone'], BACKBONES), row != method, bool(record['variant'])),
         *(_index(method, METHODS), _index(tuner, TUNERS), row),
     )
 
@@ -55,3 +55,11 @@ def _tuners(settings: Settings) -> Iterator[Settings]:
     for tuner in TUNERS:
         if tuner != PROMPTS and settings.backbone not in UNFIT.get(tuner, ()):
             yield settings.but(method=FULL, tuner=tuner)
+
+
+def _ablations(settings: Settings) -> Iterator[Settings]:
+    from mmseg_uvpt.engine.config.ablations import ablations  # takes seconds
+
+    for variant in ablations():
+        if not variant.startswith('tuner-'):  # those are run by `_tuners`
+            yield settings.but(method=FULL, variant=variant)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmseg_uvpt.demo.chain import chosen_iterations, scores, stages
+from mmseg_uvpt.demo.report import against_truth
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.work_folder.claim import record_of
@@ -74,7 +75,7 @@ def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dic
     named = {SOURCE: source, **{name: found[i] for name, i in iterations.items()}}
     return {
         **{'row': settings.row, 'method': settings.method, 'tuner': _tuner(settings)},
-        **{'backbone': settings.backbone, 'seed': settings.seed},
+        **{'variant': settings.variant, 'backbone': settings.backbone, 'seed': settings.seed},
         'source_weights_sha256': _weights(root),
         'mIoU': {name: score['mIoU19'] for name, score in named.items()},
         'iteration': iterations,
@@ -82,6 +83,7 @@ def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dic
             of_class: [_two(score['IoU'][of_class]) for score in named.values()]
             for of_class in source['classes']
         },
+        'label_correction': against_truth(folder),
         'parameters': start.get('parameters', {}),
         'iterations': run['iterations'],
         'seconds_per_iteration': _seconds_per_iteration(folder),

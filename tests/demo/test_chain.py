@@ -170,6 +170,43 @@ def test_a_method_without_pseudo_labels_is_given_none(tmp_path, monkeypatch):
     assert chain.stage_count(settings) == len(more)
 
 
+@pytest.mark.parametrize(
+    ('variant', 'changed'),
+    [
+        ('loss-self-training', ['model.prediction_weight=0.0', 'model.prompt_weight=0.0']),
+        ('interval-400', ['default_hooks.label_correction.interval=20']),  # twice the demo's
+        ('correction-none', ['default_hooks.label_correction=None']),
+    ],
+)
+def test_an_ablation_changes_what_its_file_says(variant, changed, tmp_path):
+    settings = Settings(backbone='swin', variant=variant)
+    for folder in ('pretrain', f'adapt_{variant}'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'iter_3.pth').touch()
+    *_, training, test = (stage.commands[0] for stage in chain.stages(settings, tmp_path))
+    given = set(training[training.index('--cfg-options') + 1 :])
+    truth = {entry for entry in given if '.truth_dir=' in entry}
+    assert given - truth == set(changed)
+    assert bool(truth) == (variant != 'correction-none')
+    assert set(test) & given == {entry for entry in changed if entry.startswith('model.')}
+
+
+def test_the_record_of_offline_correction_is_the_full_methods(tmp_path):
+    settings = Settings(backbone='swin', variant='correction-offline')
+    for folder in ('pretrain', settings.folder):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'iter_3.pth').touch()
+    *_, training, _ = (stage.commands[0] for stage in chain.stages(settings, tmp_path))
+    assert f'default_hooks.label_correction.record={tmp_path / "adapt"}' in training
+
+
+def test_an_unknown_variant_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(UserError, match=r'--variant nothing is no ablation; there are: .*views-1'):
+        next(chain.stages(Settings(variant='nothing'), tmp_path))
+    with pytest.raises(UserError, match='--variant queue-500 is one of --method uni-uvpt alone'):
+        next(chain.stages(Settings(method='adabn', variant='queue-500'), tmp_path))
+
+
 def test_the_checkpoint_that_is_best_by_labels_is_scored_where_it_is_not_the_last(tmp_path):
     for name in ('pretrain/iter_4.pth', 'adapt/iter_4.pth', 'adapt/best_mIoU19_iter_4.pth'):
         (tmp_path / name).parent.mkdir(exist_ok=True)

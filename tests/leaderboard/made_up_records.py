@@ -73,6 +73,7 @@ def write_run(
     named = {'source': 0, **checkpoints}
     record = {
         **{'row': row, 'method': method, 'tuner': tuner or 'Prompts', 'backbone': backbone},
+        'variant': None,
         **{'seed': seed, 'source_weights_sha256': f'{backbone}{seed}'},
         'mIoU': {name: miou(matrices[iteration]) for name, iteration in named.items()},
         'iteration': checkpoints,

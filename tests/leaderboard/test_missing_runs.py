@@ -87,7 +87,9 @@ def test_the_plan():
     runs = planned_runs((0, 4), ('efficientnet-lite0', 'swin'), iterations=3)
     rows = list(dict.fromkeys(run.row for run in runs))
     assert rows[:2] == ['uni-uvpt', 'adabn']  # the baselines
-    assert rows.index('mean-teacher') < rows.index('uni-uvpt_Head')
+    groups = [rows.index(row) for row in ('mean-teacher', 'uni-uvpt_Head', 'uni-uvpt_queue-500')]
+    assert groups == sorted(groups)
+    assert not [row for row in rows if '_tuner-' in row]
     assert len(set(runs)) == len(runs)
     for run in runs:
         run.require_fit()
