@@ -34,6 +34,9 @@ class MeanTeacher(AdaptedSegmentor):
             average over the iterations that see the class.
         teacher_scales: sizes of the image over which the teacher's probabilities are averaged.
         teacher_flips: whether they are averaged over the mirrored image, too.
+        balance: b in 0..1: a pixel counts by the share that its class has of all pixels to the
+            power of -b, so that rare classes are not lost to frequent ones; with 0 all count alike.
+            A share is a moving average over iterations of what the teacher predicts.
         mix: whether images are mixed; a batch of one is not.
         mask_patch: side of the masked patches, in pixels.
         mask_ratio: share of the patches that are masked, 0..1; 0 leaves that view out.
@@ -53,6 +56,7 @@ class MeanTeacher(AdaptedSegmentor):
         quantile: float = 0.5,
         teacher_scales: tuple[float, ...] = (1.0,),
         teacher_flips: bool = False,
+        balance: float = 0.0,
         mix: bool = True,
         mask_patch: int = 64,
         mask_ratio: float = 0.7,
@@ -62,20 +66,23 @@ class MeanTeacher(AdaptedSegmentor):
         super().__init__(view_scales=view_scales, **kwargs)
         if labels not in LABELS:
             raise ValueError(f'labels={labels!r}: must be one of {", ".join(LABELS)}')
-        for name, share in (('momentum', momentum), ('quantile', quantile), ('mask', mask_ratio)):
+        given = {'momentum': momentum, 'quantile': quantile, 'balance': balance}
+        for name, share in {**given, 'mask_ratio': mask_ratio}.items():
             if not 0 <= share <= 1:
                 raise ValueError(f'{name}={share!r}: must be in 0..1')
         self.momentum, self.labels, self.quantile, self.mix = momentum, labels, quantile, mix
         self.teacher_scales, self.teacher_flips = tuple(teacher_scales), teacher_flips
         self.mask_patch, self.mask_ratio = mask_patch, mask_ratio
-        self.teacher = WeightCopy()
-        self.register_buffer('thresholds', torch.zeros(self.num_classes), persistent=False)
+        self.balance, self.teacher = balance, WeightCopy()
+        for name in ('thresholds', 'shares'):
+            self.register_buffer(name, torch.zeros(self.num_classes), persistent=False)
 
     def begin_training(self) -> None:
         """Let the teacher be the source model."""
         super().begin_training()
         self.teacher.take(self)
         self.thresholds.zero_()
+        self.shares.zero_()
 
     def after_iteration(self) -> None:
         """Let the teacher follow the student."""
@@ -92,6 +99,8 @@ class MeanTeacher(AdaptedSegmentor):
             labels, weights = probabilities, torch.ones_like(confidence)
         elif self.labels == 'class_quantile':
             weights = self._is_trusted(confidence, classes).to(confidence)
+        if self.balance:
+            weights = weights * self._weights_of_classes(probabilities)[classes]
         maps = [batch.images, labels, weights, clean]
         images, labels, weights, clean = class_mix(classes, *maps) if self.mix else maps
         return Batch(images, clean, labels, weights)
@@ -128,6 +137,16 @@ class MeanTeacher(AdaptedSegmentor):
             return super()._forward(inputs, data_samples)
         with self.teacher.in_place_of_weights(self):
             return super()._forward(inputs, data_samples)
+
+    def _weights_of_classes(self, probabilities: Tensor) -> Tensor:
+        """Renew the shares of the classes, and return how much a pixel of each counts, (C,).
+
+        The mean over all pixels is 1; no class counts more than ten times as much.
+        """
+        shares = probabilities.mean((0, 2, 3))
+        self.shares.copy_(self.shares.lerp(shares, 0.1) if self.shares.any() else shares)
+        weights = self.shares.clamp(min=1e-6) ** -self.balance
+        return (weights / (weights * self.shares).sum()).clamp(max=10)
 
     def _is_trusted(self, confidence: Tensor, labels: Tensor) -> Tensor:
         """Renew the thresholds, and return where a confidence (B, H, W) reaches its class's."""

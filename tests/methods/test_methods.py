@@ -240,3 +240,15 @@ def test_the_teacher_is_asked_over_scales_and_flips(build):
                 logits = nn.functional.interpolate(logits, (64, 64), mode='bilinear')
                 total = total + turn(logits.softmax(1)) / 4
     torch.testing.assert_close(model.train().ask_teacher(image), total, rtol=1e-4, atol=1e-5)
+
+
+def test_rare_classes_count_more(build):
+    model = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', 'balance': 0.5})
+    p = torch.zeros(1, 19, 10, 10)
+    p[:, 0, :9], p[:, 1, 9:] = 1, 1  # shares of 0.9 and 0.1
+    found = model._weights_of_classes(p)
+    assert (found[1] / found[0]).item() == pytest.approx(3)
+    assert (0.9 * found[0] + 0.1 * found[1]).item() == pytest.approx(1)
+    assert found[2] == 10
+    model._weights_of_classes(p.roll(1, 1))
+    assert model.shares[:3].tolist() == pytest.approx([0.81, 0.18, 0.01])
