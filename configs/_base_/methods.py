@@ -7,6 +7,18 @@ information = dict(
     type='InformationMaximisation', tuner=dict(_delete_=True, type='All'), view_scales=(1.0,)
 )
 
+# New statistics (`RenewStatisticsHook`) and a teacher that is asked both ways round; its student is
+# held near the model that it began with.
+best = dict(
+    type='MeanTeacher',
+    view_scales=(1.0,),
+    keep_statistics=True,
+    momentum=0.99,
+    labels='soft',
+    teacher_flips=True,
+    anchors=[dict(type='SourceConsistency')],
+)
+
 # How the demo's methods without pseudo labels see a frame: as it is, and augmented.
 demo_two_looks = [
     dict(type='LoadImageChecked'),

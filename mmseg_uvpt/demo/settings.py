@@ -33,8 +33,9 @@ METHODS = {
     'self-training': Method(),
     'mean-teacher': Method(),
     'tent': Method(),
-    'shot': Method(),
-    'best': Method(after=STATISTICS),
+    'information': Method(),
+    'uni-uvpt-after-adabn': Method(after=STATISTICS),
+    'best': Method(),
 }
 
 PROMPTS = 'Prompts'  # the tuner of the full method

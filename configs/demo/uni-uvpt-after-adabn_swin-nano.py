@@ -1,0 +1,3 @@
+"""The demo's adaptation from a model, and its labels, whose head has new statistics already."""
+
+_base_ = 'uni-uvpt_swin-nano.py'
