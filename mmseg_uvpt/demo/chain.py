@@ -18,7 +18,7 @@ from mmengine.config import Config
 
 from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
-from mmseg_uvpt.engine.config.ablations import ablation_options
+from mmseg_uvpt.engine.config.ablation_options import ablation_options
 from mmseg_uvpt.engine.config.resolve import label_corrections, parts_of_type, read
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, best_checkpoint, last_checkpoint
 from mmseg_uvpt.errors import UserError

@@ -146,7 +146,7 @@ class Settings:
         if self.variant and self.method != FULL:
             raise UserError(f'--variant {self.variant} is one of --method {FULL} alone')
         if self.variant:
-            from mmseg_uvpt.engine.config.ablations import ablations  # takes seconds
+            from mmseg_uvpt.engine.config.ablation_options import ablations  # takes seconds
 
             if self.variant not in ablations():
                 raise UserError(

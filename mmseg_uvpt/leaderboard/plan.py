@@ -58,7 +58,7 @@ def _tuners(settings: Settings) -> Iterator[Settings]:
 
 
 def _ablations(settings: Settings) -> Iterator[Settings]:
-    from mmseg_uvpt.engine.config.ablations import ablations  # takes seconds
+    from mmseg_uvpt.engine.config.ablation_options import ablations  # takes seconds
 
     for variant in ablations():
         if not variant.startswith('tuner-'):  # those are run by `_tuners`

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import HOOKS, MODELS
 
-from mmseg_uvpt.engine.config.ablations import FULL, ablation_options, ablations
+from mmseg_uvpt.engine.config.ablation_options import FULL, ablation_options, ablations
 from mmseg_uvpt.engine.config.overrides import merge_options
 from mmseg_uvpt.engine.config.resolve import read, resolve
 
