@@ -64,6 +64,7 @@ class MeanTeacher(AdaptedSegmentor):
         **kwargs,
     ):
         super().__init__(view_scales=view_scales, **kwargs)
+        self.scale_weights.requires_grad_(False)  # several processes wait for all gradients
         if labels not in LABELS:
             raise ValueError(f'labels={labels!r}: must be one of {", ".join(LABELS)}')
         given = {'momentum': momentum, 'quantile': quantile, 'balance': balance}
