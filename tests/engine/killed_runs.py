@@ -182,11 +182,11 @@ def left_behind(folder: Path, iterations: int) -> dict:
     kept = ('state_dict', 'optimizer', 'param_schedulers', 'exact_resume', 'label_correction')
     result = {name: checkpoint[name] for name in kept if name in checkpoint}
     result['histories'] = {k: v for k, v in hub['log_scalars'].items() if 'time' not in k}
-    files_ = [*folder.glob('*.csv'), *folder.glob('label_bank/*')]
+    files_ = [*folder.glob('*.csv'), *folder.glob('label_bank/*'), *folder.glob('selection.json')]
     result['files'] = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(files_)}
     result['best'] = {
         path.name: torch.load(path, weights_only=True)['state_dict']
-        for path in folder.glob('best_*.pth')
+        for path in (*folder.glob('best_*.pth'), *folder.glob('selected.pth'))
     }
     figures = {}  # of an iteration that was repeated, the last
     for path in sorted(folder.glob('*/vis_data/scalars.json'), key=lambda p: p.stat().st_mtime):

@@ -260,6 +260,8 @@ FOUND = {
     f'{CHECKPOINT}.interval': lambda b: b.hook('checkpoint').interval,
     f'{CHECKPOINT}.max_keep_ckpts': lambda b: b.hook('checkpoint').max_keep_ckpts,
     f'{CHECKPOINT}.save_best': lambda b: b.hook('checkpoint').key_indicators[0],
+    'default_hooks.selection.select': lambda b: b.hook('selection').select,
+    'default_hooks.selection.images': lambda b: b.hook('selection').images,
 }
 
 

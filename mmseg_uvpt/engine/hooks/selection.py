@@ -139,6 +139,7 @@ class SelectionHook(Hook):
             return set()
         found = self._files.read_table(runner.iter)
         if found is None:
+            self._files.remove()  # what a kill has left of them
             runner.logger.warning(
                 f'no candidates of this run before iteration {runner.iter} are there, so no '
                 'checkpoint is selected when it ends'

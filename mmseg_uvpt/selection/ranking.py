@@ -1,0 +1,144 @@
+"""How well criteria rank candidates, over recorded runs that were also scored by labels."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import rankdata
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object
+from mmseg_uvpt.selection.committee import (
+    GUARDED,
+    LAST,
+    TARGET_LABELS,
+    Candidate,
+    choose_by,
+    mean_ranks,
+)
+from mmseg_uvpt.selection.conclusion import RECORD
+from mmseg_uvpt.selection.criteria import CRITERIA
+
+COMMITTEE_ROW = 'committee'
+
+
+class Run(NamedTuple):
+    """A recorded run: its candidates, and which of them (by place) each rule chose at its end."""
+
+    candidates: list[Candidate]
+    choices: dict[str, int]
+
+
+class Ranking(NamedTuple):
+    """What a criterion was worth over several runs.
+
+    Attributes:
+        name: of the criterion or the rule.
+        correlations: Spearman's rank correlation with the score, of each run that has one.
+        gains: of each run the chosen candidate's score less the source's, in points.
+    """
+
+    name: str
+    correlations: list[float]
+    gains: list[float]
+
+
+def read_run(work_dir: str | Path) -> Run:
+    """Read what a run recorded of its candidates.
+
+    Raises:
+        UserError: there is no record, it is damaged, or no labels scored its candidates.
+    """
+    path = Path(work_dir) / RECORD
+    record = read_object(path, f'name the work folder of an adaptation that ended with a {RECORD}')
+    try:
+        candidates = [
+            Candidate(row['iteration'], row['criteria'], row['score'])
+            for row in record['candidates']
+        ]
+        places = {candidate.iteration: i for i, candidate in enumerate(candidates)}
+        choices = {r: places[choice['iteration']] for r, choice in record['choices'].items()}
+        sound = candidates and all(
+            math.isfinite(value) for c in candidates for value in c.criteria.values()
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f'{path} is damaged ({error!r}): leave it out') from error
+    if not sound:
+        raise UserError(f'{path} is damaged: a criterion is no number; leave it out')
+    if any(type(candidate.score) not in (int, float) for candidate in candidates):
+        raise UserError(
+            f'{path}: not all candidates have a score by labels, so nothing can be compared with '
+            'that; leave it out'
+        )
+    return Run(candidates, choices)
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Return Spearman's rank correlation; None where one of them is constant or short of two."""
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        return None
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+
+
+def rank_all(runs: Sequence[Run]) -> list[Ranking]:
+    """Return what each criterion, the committee and each rule were worth.
+
+    A criterion counts in the runs in which it could be taken of every candidate.
+    """
+    found = [_by_values(name, [_values(run, name) for run in runs], runs) for name in CRITERIA]
+    ranks = [(-mean_ranks(run.candidates, [0] * len(run.candidates))).tolist() for run in runs]
+    found.append(_by_values(COMMITTEE_ROW, ranks, runs))
+    for rule in (GUARDED, LAST, TARGET_LABELS):
+        chosen = [(run, run.choices[rule]) for run in runs if rule in run.choices]
+        found.append(Ranking(rule, [], [_gain(*each) for each in chosen]))
+    return [ranking for ranking in found if ranking.gains]
+
+
+def _values(run: Run, name: str) -> list[float] | None:
+    values = [candidate.criteria.get(name) for candidate in run.candidates]
+    return None if None in values else values
+
+
+def _by_values(name: str, values: Sequence[list | None], runs: Sequence[Run]) -> Ranking:
+    ranking = Ranking(name, [], [])
+    for of_run, run in zip(values, runs, strict=True):
+        if of_run is None:
+            continue
+        correlation = spearman(of_run, [candidate.score for candidate in run.candidates])
+        if correlation is not None:
+            ranking.correlations.append(correlation)
+        ranking.gains.append(_gain(run, int(np.argmax(of_run))))
+    return ranking
+
+
+def _gain(run: Run, chosen: int) -> float:
+    return run.candidates[chosen].score - run.candidates[0].score
+
+
+def to_markdown(rankings: Sequence[Ranking], runs: Sequence[Run]) -> str:
+    """Return a table, a row a criterion or rule, and a line that explains it."""
+    numbers = [len(run.candidates) for run in runs]
+    best = [choose_by(run.candidates, TARGET_LABELS).index for run in runs]
+    lines = [
+        '| chosen by | Spearman, mean (lowest) | runs | mean gain over the source | worst | below '
+        'the source |',
+        '|---|---|---|---|---|---|',
+    ]
+    for name, correlations, gains in rankings:
+        below = sum(gain < 0 for gain in gains)
+        correlation = '-'
+        if correlations:
+            correlation = f'{np.mean(correlations):+.2f} ({min(correlations):+.2f})'
+        lines.append(
+            f'| {name} | {correlation} | {len(gains)} | {np.mean(gains):+.2f} | {min(gains):+.2f} '
+            f'| {below} of {len(gains)} |'
+        )
+    lines += [
+        '',
+        f'{len(runs)} runs of {min(numbers)} to {max(numbers)} candidates, the source model among '
+        f'them, which is the best by the labels in {best.count(0)}. Spearman: rank correlation of '
+        "criterion and mIoU over a run's candidates. Gains are in points of mIoU by the labels.",
+    ]
+    return '\n'.join(lines) + '\n'
