@@ -35,6 +35,17 @@ def share(text: str) -> float:
     return number
 
 
+def from_0_to_1(text: str) -> float:
+    """Return an argument as a number from 0 to 1, both included."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 to 1')
+    return number
+
+
 def key_and_value(text: str) -> str:
     """Return an argument that has an equals sign with something before it and after it."""
     if '=' not in text.strip('='):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_uvpt.arguments import positive_int, seed
+from mmseg_uvpt.arguments import from_0_to_1, positive_int, seed
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -22,6 +22,10 @@ def test_numbers():
     for text in ('-1', '4294967296', 'x'):
         with pytest.raises(argparse.ArgumentTypeError, match='is not a whole number from 0 to'):
             seed(text)
+    assert [from_0_to_1(text) for text in ('0', '0.5', '1')] == [0, 0.5, 1]
+    for text in ('-0.1', '1.01', 'nan', 'x'):
+        with pytest.raises(argparse.ArgumentTypeError, match='is not a number from 0 to 1'):
+            from_0_to_1(text)
 
 
 @pytest.mark.parametrize(

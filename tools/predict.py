@@ -7,19 +7,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmseg_uvpt.arguments import from_0_to_1
 from mmseg_uvpt.engine.scripts import options
 from mmseg_uvpt.errors import run_cli
 
 EXAMPLE = """\
   python tools/predict.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
       work_dirs/sss_swin-b_gta5-to-cityscapes/iter_80000.pth holiday.jpg photographs --out seen"""
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'{text}: must be in 0..1')
-    return value
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -36,7 +30,11 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
     parser.add_argument(
-        '--opacity', type=_share, default=0.5, metavar='0..1', help='of the colours [%(default)s]'
+        '--opacity',
+        type=from_0_to_1,
+        default=0.5,
+        metavar='0..1',
+        help='of the colours [%(default)s]',
     )
     options.add_network_options(parser)
     options.add_config_options(parser)
