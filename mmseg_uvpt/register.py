@@ -25,6 +25,7 @@ import mmseg_uvpt.engine.hooks.logged_numbers
 import mmseg_uvpt.engine.hooks.renewal
 import mmseg_uvpt.engine.hooks.selection
 import mmseg_uvpt.engine.hooks.skipped_iterations
+import mmseg_uvpt.engine.hooks.stream_scores
 import mmseg_uvpt.engine.hooks.whole_checkpoint
 import mmseg_uvpt.engine.inference.loop
 import mmseg_uvpt.engine.training.optimizer

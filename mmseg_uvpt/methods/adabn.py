@@ -16,7 +16,11 @@ class AdaBN(AdaptedSegmentor):
     frozen backbone stay as they are, and it runs without drop path, as it will predict.
 
     Args:
-        **kwargs: of `AdaptedSegmentor`; its tuner is `Statistics`.
+        tuner: of `AdaptedSegmentor`; None for `Statistics`.
+        momentum: None for the mean of all batches, which begins anew; or how far the statistics
+            move to those of each batch, from the source model's on: what a stream needs, whose
+            images are predicted on the way.
+        **kwargs: of `AdaptedSegmentor`.
 
     Raises:
         ValueError: the head has no batch norms.
@@ -24,7 +28,7 @@ class AdaBN(AdaptedSegmentor):
 
     needs_labels = False
 
-    def __init__(self, tuner: dict | None = None, **kwargs):
+    def __init__(self, tuner: dict | None = None, momentum: float | None = None, **kwargs):
         super().__init__(tuner=tuner or {'type': 'Statistics'}, **kwargs)
         parts = [self.decode_head, *([self.neck] if self.with_neck else [])]
         kind = nn.modules.batchnorm._BatchNorm
@@ -32,10 +36,10 @@ class AdaBN(AdaptedSegmentor):
         if not norms:
             raise ValueError(f'{type(self.decode_head).__name__} has no batch norms to renew')
         for norm in norms:
-            norm.momentum = None  # the mean of all batches
+            norm.momentum = momentum
 
     def begin_training(self) -> None:
-        """Forget the statistics of the source domain."""
+        """Forget the statistics of the source domain, unless they are to move."""
         super().begin_training()
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is None:

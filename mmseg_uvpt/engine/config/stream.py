@@ -1,0 +1,82 @@
+"""A config of adaptation made one of a stream: its test images, one after the other, once."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmseg_uvpt.engine.config.data_root import DataRoot
+from mmseg_uvpt.engine.config.resolve import needs_labels, require_folder, require_parts
+from mmseg_uvpt.errors import UserError
+
+MOMENTUM = 0.1  # of torch's batch norms
+LABELS = 'LoadLabelChecked'
+
+
+def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> None:
+    """Have a training go once through the test images in order, and predict each before it.
+
+    Batches are of one whole image as the test pipeline loads it, and the learning rate is
+    constant: a stream does not know its end. `AdaBN` without a momentum gets one, as the mean of
+    all batches would begin at nothing.
+
+    Args:
+        cfg: resolved config of an adaptation by a method without labels; changed in place.
+        roots: data root of each domain, in the order of the stream; by default the config's.
+        reset: of `StreamHook`.
+
+    Raises:
+        UserError: the method needs labels; a domain is missing or has no images.
+    """
+    from mmseg.registry import DATASETS, MODELS
+
+    from mmseg_uvpt.methods.adabn import AdaBN
+
+    if needs_labels(cfg):
+        raise UserError(
+            f'{cfg.model.type} trains on pseudo labels, which a stream does not have: take a '
+            'config of another method (docs/methods.md)'
+        )
+    kind = cfg.model.type
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if issubclass(kind, AdaBN) and cfg.model.get('momentum') is None:
+        cfg.model.momentum = MOMENTUM
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    require_parts(cfg, 'test_dataloader')
+    described = cfg.test_dataloader.dataset.to_dict()
+    roots = [DataRoot.at(root).cityscapes for root in roots] or [described['data_root']]
+    for root in roots:
+        require_folder(root, 'data root', 'name that of each domain with --domains')
+    domains = [_domain(described, root) for root in roots]
+    lengths = [len(DATASETS.build(copy.deepcopy(domain))) for domain in domains]
+    for root, length in zip(roots, lengths, strict=True):
+        if not length:
+            raise UserError(f'{root}: no image there to predict')
+    cfg.train_dataloader = {
+        'batch_size': 1,
+        'num_workers': cfg.test_dataloader.get('num_workers', 0),
+        'sampler': {'type': 'InfiniteSampler', 'shuffle': False},
+        'dataset': {'type': 'ConcatDataset', 'datasets': domains},
+    }
+    cfg.train_cfg.max_iters = cfg.train_cfg.val_interval = sum(lengths)
+    cfg.param_scheduler = None
+    cfg.merge_from_dict(
+        {
+            'default_hooks.label_correction': None,
+            'default_hooks.checkpoint.interval': sum(lengths),
+        }
+    )
+    hook = {'type': 'StreamHook', 'domains': roots, 'reset': reset}
+    hook['out_json'] = str(Path(cfg.work_dir) / 'stream.json')
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+
+
+def _domain(described: dict, root: str) -> dict:
+    """Return the config of a domain's data set; one without labels is not scored."""
+    domain = copy.deepcopy(described) | {'data_root': root}
+    labels = (described.get('data_prefix') or {}).get('seg_map_path')
+    if not labels or not Path(root, labels).is_dir():
+        domain['pipeline'] = [step for step in domain['pipeline'] if step['type'] != LABELS]
+    return domain

@@ -1,0 +1,87 @@
+"""tools/adapt_stream.py: each image is predicted, then trained on, once through the domains."""
+
+import json
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.inference.images import predict_image
+from mmseg_uvpt.engine.inference.model import source_model
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.iou import confusion_matrix
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOOL = REPOSITORY / 'tools/adapt_stream.py'
+TEXT = """
+_base_ = ['{config}', '{methods}']
+model = dict(**_base_.{method}{more})
+optim_wrapper = dict(optimizer=dict(lr=0.05))
+"""
+COTTA = ", momentum=0.5, mask_patch=16, anchors=[dict(type='RestoreWeights')]"
+
+
+@pytest.fixture
+def domains(data_root, tmp_path) -> list[Path]:
+    """Two data roots of the same image, and a third one without its label."""
+    for file in (data_root / 'cityscapes').rglob('bonn_1*.png'):
+        file.unlink()
+    copies = [shutil.copytree(data_root, tmp_path / name) for name in ('again', 'unlabelled')]
+    shutil.rmtree(copies[1] / 'cityscapes/gtFine')
+    return [data_root, *copies]
+
+
+@pytest.fixture
+def run_tool(monkeypatch, tmp_path, adaptation_config, finished):
+    def run(method: str, more: str = '', arguments: tuple = ()) -> dict:
+        """Return the scores by domain, and the config of the method."""
+        config = tmp_path / f'{method}.py'
+        methods = REPOSITORY / 'configs/_base_/methods.py'
+        fields = {'config': adaptation_config, 'methods': methods, 'method': method, 'more': more}
+        config.write_text(TEXT.format(**fields))
+        command = [config, '--source-checkpoint', finished / 'iter_4.pth', *arguments]
+        command += ['--work-dir', tmp_path / f'{method}-{len(arguments)}']
+        monkeypatch.setattr(sys, 'argv', [TOOL.name, *map(str, command)])
+        runpy.run_path(str(TOOL))['main']()
+        return json.loads((Path(command[-1]) / 'stream.json').read_text())
+
+    return run
+
+
+def of_source(config: Path, checkpoint: Path, root: Path) -> list[int]:
+    """Return what the source model counts of a root's image."""
+    cfg = read(config)
+    (image,) = (root / 'cityscapes/leftImg8bit/val').rglob('*.png')
+    (label,) = (root / 'cityscapes/gtFine/val').rglob('*.png')
+    classes, _ = predict_image(source_model(cfg, checkpoint), cfg, image)
+    truth = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
+    return confusion_matrix(classes, truth, 19, 255).diagonal().tolist()
+
+
+@pytest.mark.parametrize(
+    ('method', 'more'),
+    [('adabn', ''), ('tent', ''), ('mean_teacher', COTTA)],
+    ids=['adabn', 'tent', 'cotta-like'],
+)
+def test_predictions_on_the_way(
+    run_tool, domains, adaptation_config, finished, tmp_path, method, more
+):
+    scores = run_tool(method, more, ('--domains', *domains))
+    names = [str(domain / 'cityscapes') for domain in domains]
+    assert list(scores) == names[:2]  # the third one has no labels
+    expected = of_source(adaptation_config, str(finished / 'iter_4.pth'), domains[0])
+    assert scores[names[0]]['intersection'] == expected
+    assert scores[names[1]]['intersection'] != expected
+    assert (tmp_path / f'{method}-4/iter_3.pth').is_file()
+    if method == 'tent':
+        again = run_tool(method, more, ('--domains', *domains, '--reset'))
+        assert again[names[0]] == again[names[1]] == scores[names[0]]
+
+
+def test_a_method_that_needs_labels_is_refused(run_tool):
+    with pytest.raises(UserError, match='SelfTraining trains on pseudo labels, which a stream'):
+        run_tool('self_training')
