@@ -101,7 +101,7 @@ def _make_table(args: argparse.Namespace, records: Path) -> None:
 
     from mmseg_uvpt.files import write_whole
     from mmseg_uvpt.leaderboard import leaderboard_formats
-    from mmseg_uvpt.leaderboard.comparison import read_rows
+    from mmseg_uvpt.leaderboard.leaderboard_rows import read_rows
     from mmseg_uvpt.sweep.table_formats import update_page
 
     text = getattr(leaderboard_formats, f'to_{args.format}')(read_rows(records))

@@ -23,6 +23,7 @@ from mmseg_uvpt.engine.config.resolve import label_corrections, parts_of_type, r
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, best_checkpoint, last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
 from mmseg_uvpt.shipped import CHECKOUT
 
 Command = tuple[str, ...]
@@ -188,7 +189,7 @@ def scores(folder: Path) -> dict[int, tuple[Path, Path]]:
     if best:
         found.setdefault(_iteration(best), (best, folder / 'score_best.json'))
     if chosen := chosen_iterations(folder).get('selected'):
-        found.setdefault(chosen, (folder / 'selected.pth', folder / 'score_selected.json'))
+        found.setdefault(chosen, (folder / CHECKPOINT, folder / 'score_selected.json'))
     return found
 
 
@@ -197,7 +198,7 @@ def chosen_iterations(folder: Path) -> dict[str, int]:
 
     ``'selected'`` is the one that was kept. Empty where candidates were not judged.
     """
-    path = folder / 'selection.json'
+    path = folder / RECORD
     if not path.is_file():
         return {}
     found = read_object(path, 'delete the work folder, and run it again')

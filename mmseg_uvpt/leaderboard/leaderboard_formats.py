@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mmseg_uvpt.leaderboard.comparison import Difference, Gain, Row, Spread, summarise
+from mmseg_uvpt.leaderboard.leaderboard_rows import Difference, Gain, Row, Spread, summarise
 from mmseg_uvpt.sweep.table_formats import markdown, number, records_to_csv
 
 _LATEX = {'%': r'\%', '&': r'\&', '_': r'\_', '±': r'$\pm$'}

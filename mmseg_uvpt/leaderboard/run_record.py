@@ -19,12 +19,12 @@ from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, parse_json, read_object, write_whole
+from mmseg_uvpt.selection.committee import GUARDED, TARGET_LABELS
 from mmseg_uvpt.shipped import CHECKOUT
 from mmseg_uvpt.sweep.results_table import hardware
 
-# the checkpoints that count
+# the checkpoints that count, beside the one that is guarded
 SOURCE, LAST_ONE = 'source', 'last'
-GUARDED = 'guarded'  # chosen without labels
 BY_LABELS = 'by target labels'  # the best of all evaluations, which only labels can tell
 _AGAIN = 'delete the folder, and run it again'
 SOURCE_SCORE = 'source-only/score.json'
@@ -129,8 +129,8 @@ def _iterations(folder: Path, scored: Collection[int]) -> dict[str, int]:
     best = next((i for i, (_, path) in files.items() if path.stem == 'score_best'), last)
     named = {
         LAST_ONE: last,
-        GUARDED: chosen.get('guarded'),
-        BY_LABELS: chosen.get('target labels', best),
+        GUARDED: chosen.get(GUARDED),
+        BY_LABELS: chosen.get(TARGET_LABELS, best),
     }
     return {name: iteration for name, iteration in named.items() if iteration in scored}
 

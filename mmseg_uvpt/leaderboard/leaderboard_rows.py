@@ -21,7 +21,8 @@ from mmseg_uvpt.demo.settings import FULL, STATISTICS
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.bootstrap import LEVEL, ImageCounts
 from mmseg_uvpt.leaderboard.plan import place
-from mmseg_uvpt.leaderboard.run_record import BY_LABELS, GUARDED, LAST_ONE, SOURCE, read_record
+from mmseg_uvpt.leaderboard.run_record import BY_LABELS, LAST_ONE, SOURCE, read_record
+from mmseg_uvpt.selection.committee import GUARDED
 
 CHECKPOINTS = (SOURCE, LAST_ONE, GUARDED, BY_LABELS)
 BASELINES = (FULL, STATISTICS)

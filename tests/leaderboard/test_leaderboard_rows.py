@@ -9,8 +9,8 @@ import pytest
 from made_up_records import IMAGES, confusions, miou, write_run, write_source
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.leaderboard.comparison import read_rows, summarise
 from mmseg_uvpt.leaderboard.leaderboard_formats import to_csv, to_latex, to_markdown
+from mmseg_uvpt.leaderboard.leaderboard_rows import read_rows, summarise
 
 SOURCE = {0: 0.5, 1: 0.55, 2: 0.6}
 FULL, STATISTICS = {0: 0.6, 1: 0.6, 2: 0.7}, {0: 0.58, 1: 0.52}
