@@ -17,6 +17,7 @@ from mmseg_uvpt.selection.committee import (
     choose_by,
     choose_guarded,
 )
+from mmseg_uvpt.selection.criteria import CRITERIA
 
 CHECKPOINT, RECORD = 'selected.pth', 'selection.json'
 
@@ -102,7 +103,11 @@ class Conclusion:
             'candidates': [
                 {
                     'iteration': candidate.iteration,
-                    'criteria': candidate.criteria,
+                    'criteria': {
+                        name: candidate.criteria[name]
+                        for name in CRITERIA
+                        if name in candidate.criteria
+                    },
                     'score': candidate.score,
                     'interval': candidate.interval and list(candidate.interval),
                 }

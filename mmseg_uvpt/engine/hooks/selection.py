@@ -73,7 +73,7 @@ class SelectionHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Judge the source model, or go on where the run being resumed was."""
-        if LOADER in runner.cfg and self.images:
+        if runner.cfg.get(LOADER) and self.images:
             require_data(runner.cfg, LOADER)
         done = [None]
         if is_main_process():
@@ -123,7 +123,7 @@ class SelectionHook(Hook):
 
     def _prepare(self, runner: Runner) -> set[int] | None:
         """Begin with the files, or go on with them; return the iterations of the candidates."""
-        if LOADER in runner.cfg and self.images:
+        if runner.cfg.get(LOADER) and self.images:
             images = TargetImages(runner.cfg, self.images)
             model = without_wrapper(runner.model)
             bank_labels = _BankLabels(runner, self.corrections, images)
@@ -197,8 +197,8 @@ class SelectionHook(Hook):
         if candidate.iteration != runner.iter or metric not in metrics:
             return
         candidate.score = round(float(metrics[metric]), 6)
-        bounds = [metrics.get(f'{metric}_{side}') for side in ('low', 'high')]
-        if None not in bounds:
+        bounds = [metrics.get(f'mIoU_{side}') for side in ('low', 'high')]
+        if None not in bounds and metrics['mIoU'] == metrics[metric]:  # over the same classes
             candidate.interval = tuple(round(float(bound), 6) for bound in bounds)
         self._files.write_table(self._candidates)
         _tell(runner, candidate.iteration, {metric: candidate.score})
