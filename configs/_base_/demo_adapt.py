@@ -31,7 +31,7 @@ test_pipeline = _base_.minicity_labelled
 tta_pipeline = _base_.minicity_augmented
 
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
-train_cfg = dict(max_iters=240, val_interval=240)
+train_cfg = dict(max_iters=240, val_interval=80)
 default_hooks = dict(
     checkpoint=dict(interval=240),
     logger=dict(interval=10),

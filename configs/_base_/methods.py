@@ -19,6 +19,9 @@ best = dict(
     anchors=[dict(type='SourceConsistency')],
 )
 
+# In the demo's frames, a third as large as those of the recipes, patches are smaller, too.
+demo_mask_patch = 20
+
 # How the demo's methods without pseudo labels see a frame: as it is, and augmented.
 demo_two_looks = [
     dict(type='LoadImageChecked'),
