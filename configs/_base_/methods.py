@@ -16,6 +16,7 @@ best = dict(
     momentum=0.99,
     labels='soft',
     teacher_flips=True,
+    balance=0.5,
     anchors=[dict(type='SourceConsistency')],
 )
 
