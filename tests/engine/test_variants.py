@@ -3,6 +3,7 @@
 import csv
 import json
 
+import killed_runs
 import numpy as np
 import pytest
 
@@ -17,19 +18,18 @@ CORRECTION = 'default_hooks.label_correction'
 @pytest.fixture
 def adapt(tmp_path, miniature, finished, adaptation_config):
     """Start an adaptation of six iterations in a folder; return the folder."""
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     labels = tmp_path / 'labels'
     for frame in (miniature / 'data/cityscapes/leftImg8bit/train').rglob('*.png'):
         name = frame.name.replace('_leftImg8bit', '_gtFine_labelTrainIds')
-        classes = random.integers(0, 4, (4, 8)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+        classes = rng.integers(0, 4, (4, 8)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
         write_png(labels / frame.parent.name / name, classes)
 
-    def start(name: str, *options: str, resume: bool = False):
+    def start(name: str, *options: str, by=train.main):
         where = ['--work-dir', str(tmp_path / name), '--data-root', str(miniature / 'data')]
-        where += ['--pseudo-label-dir', str(labels), *(['--resume'] if resume else [])]
-        options = ('train_cfg.max_iters=6', 'train_cfg.val_interval=6', *options)
         source = ['--source-checkpoint', str(finished / 'iter_4.pth'), '--no-validate']
-        train.main([str(adaptation_config), *source, *where, '--cfg-options', *options])
+        own = ['--pseudo-label-dir', str(labels), '--cfg-options', 'train_cfg.max_iters=6']
+        by([str(adaptation_config), *source, *where, *own, *options])
         return tmp_path / name
 
     return start
@@ -84,3 +84,18 @@ def test_early_learning(adapt):
     assert (sums > 0).any((1, 2)).all()  # crops of half a frame
     np.testing.assert_allclose(sums[sums > 0], 1, atol=2e-3)
     assert not rows(made / 'label_correction.csv')
+
+
+def in_two_processes(arguments: list[str]) -> None:
+    processes = killed_runs.fork_together(train.main, arguments)
+    assert [killed_runs.wait(process) for process in processes] == [0, 0]
+
+
+@pytest.mark.slow
+def test_early_learning_in_two_processes(adapt):
+    """They leave what one leaves, but for the order of additions."""
+    two = adapt('two', *EARLY, 'train_dataloader.batch_size=1', by=in_two_processes)
+    one = adapt('one', *EARLY, 'train_dataloader.batch_size=2')
+    whole, halves = (np.fromfile(folder / AVERAGES, np.float16) for folder in (one, two))
+    assert ((whole > 0) == (halves > 0)).all()
+    np.testing.assert_allclose(halves.astype(float), whole.astype(float), atol=5e-3)
