@@ -182,7 +182,8 @@ def left_behind(folder: Path, iterations: int) -> dict:
     kept = ('state_dict', 'optimizer', 'param_schedulers', 'exact_resume', 'label_correction')
     result = {name: checkpoint[name] for name in kept if name in checkpoint}
     result['histories'] = {k: v for k, v in hub['log_scalars'].items() if 'time' not in k}
-    files_ = [*folder.glob('*.csv'), *folder.glob('label_bank/*'), *folder.glob('selection.json')]
+    files_ = [*folder.glob('*.csv'), *folder.glob('label_bank/*.*')]
+    files_ += folder.glob('selection.json')
     result['files'] = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(files_)}
     result['best'] = {
         path.name: torch.load(path, weights_only=True)['state_dict']

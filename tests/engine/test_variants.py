@@ -2,6 +2,8 @@
 
 import csv
 import json
+import random
+from pathlib import Path
 
 import killed_runs
 import numpy as np
@@ -99,3 +101,19 @@ def test_early_learning_in_two_processes(adapt):
     whole, halves = (np.fromfile(folder / AVERAGES, np.float16) for folder in (one, two))
     assert ((whole > 0) == (halves > 0)).all()
     np.testing.assert_allclose(halves.astype(float), whole.astype(float), atol=5e-3)
+
+
+@pytest.mark.slow
+def test_early_learning_goes_on_exactly(adapt):
+    """Killed at random moments, it leaves what a run leaves that was never stopped."""
+
+    def kill(arguments: list[str]) -> None:
+        moments, folder = random.Random(3), Path(arguments[arguments.index('--work-dir') + 1])
+        killed_runs.run_with_kills(train.main, arguments, folder, moments, 4, seconds=8)
+
+    options = (*EARLY, 'model.backbone.drop_path_rate=0.3', 'default_hooks.checkpoint.interval=2')
+    folders = adapt('whole', *options), adapt('killed', *options, by=kill)
+    whole, killed = (killed_runs.left_behind(folder, 6) for folder in folders)
+    assert killed_runs.differences(whole, killed) == []
+    averages = [(folder / AVERAGES).read_bytes() for folder in folders]
+    assert averages[0] == averages[1]
