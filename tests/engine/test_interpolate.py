@@ -106,6 +106,7 @@ def test_its_file_is_tested_with_the_same_config(adapt, run_tool, finished, tmp_
         run_tool(*command)
 
 
+@pytest.mark.slow
 def test_what_is_refused(adapt, run_tool, finished, source_config, tmp_path):
     source, (config, adapted) = finished / 'iter_4.pth', adapt('prompts')
     out = tmp_path / 'out.pth'

@@ -13,6 +13,7 @@ from mmseg_uvpt.errors import UserError
 
 MOMENTUM = 0.1  # of torch's batch norms
 LABELS = 'LoadLabelChecked'
+UNUSED = ('label_correction', 'selection', 'renewal')  # these look at images before their turn
 
 
 def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> None:
@@ -62,12 +63,8 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
     }
     cfg.train_cfg.max_iters = cfg.train_cfg.val_interval = sum(lengths)
     cfg.param_scheduler = None
-    cfg.merge_from_dict(
-        {
-            'default_hooks.label_correction': None,
-            'default_hooks.checkpoint.interval': sum(lengths),
-        }
-    )
+    unused = {f'default_hooks.{name}': None for name in UNUSED}
+    cfg.merge_from_dict({**unused, 'default_hooks.checkpoint.interval': sum(lengths)})
     hook = {'type': 'StreamHook', 'domains': roots, 'reset': reset}
     hook['out_json'] = str(Path(cfg.work_dir) / 'stream.json')
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
