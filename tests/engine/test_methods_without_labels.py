@@ -1,19 +1,23 @@
 """Methods without labels, and anchors, by the command that a user types."""
 
+import re
 from pathlib import Path
 
+import killed_runs
 import pytest
 import torch
 
 from mmseg_uvpt.engine.scripts import train
+from mmseg_uvpt.methods.anchors import Anchor
 
-BASE = Path(__file__).resolve().parents[2] / 'configs/_base_/methods.py'
+REPOSITORY = Path(__file__).resolve().parents[2]
+BASE = REPOSITORY / 'configs/_base_/methods.py'
 ANCHORS = """[
     dict(type='PullToSource'), dict(type='RestoreWeights'), dict(type='SourceConsistency')]"""
 TEXT = """
 _base_ = ['{config}', '{base}']
-model = dict(**_base_.{method}, anchors={anchors})
-default_hooks = dict(label_correction=None)
+model = dict(**{method}, anchors={anchors})
+default_hooks = dict(label_correction=None, selection=None)
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=[
     dict(type='LoadImageChecked'), dict(type='Resize', scale=(96, 48), keep_ratio=True),
     dict(type='CropWithBox', crop_size=(32, 32)), dict(type='RandomFlip', prob=0.5),
@@ -21,33 +25,73 @@ train_dataloader = dict(batch_size=2, dataset=dict(pipeline=[
 """
 
 
+@pytest.fixture
+def command(tmp_path, miniature, finished, adaptation_config):
+    """Return a function that writes a config of a method; it returns arguments of train.py."""
+
+    def write(method: str, anchors: str) -> list[str]:
+        config = tmp_path / 'method.py'
+        fields = {'config': adaptation_config, 'base': BASE, 'method': method, 'anchors': anchors}
+        config.write_text(TEXT.format(**fields))
+        place = ['--work-dir', str(tmp_path / 'run'), '--data-root', str(miniature / 'data')]
+        source = ['--source-checkpoint', str(finished / 'iter_4.pth')]
+        return [str(config), *source, *place, '--no-validate']
+
+    return write
+
+
+SLOW = pytest.mark.slow  # test_adapt_stream.py trains by Tent
+
+
 @pytest.mark.parametrize(
     ('method', 'anchors'),
-    [('tent', ()), ('information', ()), ('mean_teacher', ANCHORS)],
-    ids=['tent', 'information', 'mean_teacher-with-anchors'],
+    [
+        pytest.param('mean_teacher', ANCHORS, id='mean_teacher-with-anchors'),
+        pytest.param('tent', '()', id='tent', marks=SLOW),
+        pytest.param('information', '()', id='information', marks=SLOW),
+    ],
 )
-def test_a_resumed_run_goes_on_to_the_bit(
-    tmp_path, miniature, finished, adaptation_config, method, anchors
-):
-    config, folder = tmp_path / 'method.py', tmp_path / 'run'
-    fields = {'config': adaptation_config, 'base': BASE, 'method': method, 'anchors': anchors}
-    config.write_text(TEXT.format(**fields))
-    command = [str(config), '--source-checkpoint', str(finished / 'iter_4.pth')]
-    command += ['--work-dir', str(folder), '--data-root', str(miniature / 'data'), '--no-validate']
-    train.main(command)
+def test_a_resumed_run_goes_on_to_the_bit(tmp_path, command, method, anchors):
+    arguments = command(f'_base_.{method}', anchors)
+    folder = tmp_path / 'run'
+    train.main(arguments)
     last = folder / 'iter_4.pth'
-    whole = _tensors(torch.load(last, weights_only=False))
-    halfway = _tensors(torch.load(folder / 'iter_2.pth', weights_only=False))
+    whole = _tensors(torch.load(last, weights_only=True))
+    halfway = _tensors(torch.load(folder / 'iter_2.pth', weights_only=True))
     changed = {name for name, tensor in whole.items() if not torch.equal(tensor, halfway[name])}
     assert any(name.startswith('decode_head') for name in changed)
     copies = {name for name in whole if name.startswith('anchors.')}
-    assert bool(copies) == bool(anchors)
+    assert bool(copies) == (anchors is ANCHORS)
     assert not changed & copies
-    last.unlink()
-    train.main([*command, '--resume'])
-    resumed = _tensors(torch.load(last, weights_only=False))
+    last.unlink()  # as if it had been killed before
+    train.main([*arguments, '--resume'])
+    resumed = _tensors(torch.load(last, weights_only=True))
     assert resumed.keys() == whole.keys()
     assert not [name for name in whole if not torch.equal(resumed[name], whole[name])]
+
+
+def test_the_examples_of_the_page_about_extending(tmp_path, command):
+    page = (REPOSITORY / 'docs/extending.md').read_text()
+    sections = page[page.index('## A method') : page.index('## A rule of correction')]
+    names = {'Anchor': Anchor}
+    for block in re.findall(r'```python\n(.*?)```', sections, re.DOTALL):
+        if 'register_module' in block:
+            exec(block, names)  # a page of ours
+    arguments = command("dict(type='SoftTeacher')", "[dict(type='StepLimit')]")
+    train.main([*arguments, '--cfg-options', 'train_cfg.max_iters=2'])
+    state = torch.load(tmp_path / 'run/iter_2.pth', weights_only=True)['method']['state']
+    assert {name.partition('.')[0] for name in state} == {'teacher', 'anchors'}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('method', 'anchors'), [('tent', '()'), ('information', '()'), ('mean_teacher', ANCHORS)]
+)
+def test_two_processes_wait_for_no_gradient(tmp_path, command, method, anchors):
+    arguments = command(f'_base_.{method}', anchors)
+    processes = killed_runs.fork_together(train.main, arguments)
+    assert [killed_runs.wait(process) for process in processes] == [0, 0]
+    assert (tmp_path / 'run/iter_4.pth').is_file()
 
 
 def _tensors(checkpoint: dict) -> dict[str, torch.Tensor]:

@@ -78,7 +78,7 @@ def test_a_copy_holds_what_is_trained(teacher):
     names = {name for name, _ in trained(teacher)}
     assert names == teacher.teacher.tensors().keys()
     gradients = {n for n, p in teacher.named_parameters() if p.requires_grad}
-    assert gradients - names == {'scale_weights'}
+    assert gradients <= names
     assert not any(name.startswith('backbone.staged.') for name in names)
     assert any(name.endswith('running_var') for name in names - gradients)
     everything = build_all(teacher)
