@@ -13,21 +13,21 @@ best = dict(
     type='MeanTeacher',
     view_scales=(1.0,),
     keep_statistics=True,
-    momentum=0.99,
     labels='soft',
     teacher_flips=True,
     balance=0.5,
     anchors=[dict(type='SourceConsistency')],
 )
 
-# In the demo's frames, a third as large as those of the recipes, patches are smaller, too.
-demo_mask_patch = 20
-
-# How the demo's methods without pseudo labels see a frame: as it is, and augmented.
-demo_two_looks = [
+best_hooks = dict(
+    label_correction=None,
+    renewal=dict(type='RenewStatisticsHook'),
+    selection=dict(select='guarded'),
+)
+cityscapes_two_looks = [
     dict(type='LoadImageChecked'),
-    dict(type='Resize', scale=(320, 160), keep_ratio=True),
-    dict(type='CropWithBox', crop_size=(128, 192)),
+    dict(type='Resize', scale=(1024, 512), keep_ratio=True),
+    dict(type='CropWithBox', crop_size=(512, 512)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='KeepUnaugmented'),
     dict(type='PhotoMetricDistortion'),
@@ -35,6 +35,18 @@ demo_two_looks = [
         type='PackSegInputs',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'flip', 'sample_idx', 'unaugmented'),
     ),
+]
+
+# In the demo's frames, a third as large as those of the recipes, patches are smaller, too.
+# In its 240 iterations a teacher has to follow faster.
+demo_teacher = dict(mask_patch=20, momentum=0.99)
+
+# How the demo's methods without pseudo labels see a frame: as it is, and augmented.
+demo_two_looks = [
+    cityscapes_two_looks[0],
+    dict(type='Resize', scale=(320, 160), keep_ratio=True),
+    dict(type='CropWithBox', crop_size=(128, 192)),
+    *cityscapes_two_looks[3:],
 ]
 # And how those see it whose norms count: whole, as in a prediction.
 demo_whole_frames = [*demo_two_looks[:2], demo_two_looks[-1]]

@@ -2,6 +2,6 @@
 
 _base_ = ['uni-uvpt_swin-nano.py', '../_base_/methods.py']
 
-model = dict(**_base_.mean_teacher, mask_patch=_base_.demo_mask_patch)
+model = dict(**_base_.mean_teacher, **_base_.demo_teacher)
 train_dataloader = dict(dataset=dict(pipeline=_base_.demo_two_looks))
 default_hooks = dict(label_correction=None)

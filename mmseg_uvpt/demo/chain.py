@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
 from mmseg_uvpt.engine.config.ablation_options import ablation_options
-from mmseg_uvpt.engine.config.resolve import label_corrections, parts_of_type, read
+from mmseg_uvpt.engine.config.resolve import label_corrections, read, reads_pseudo_labels
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, best_checkpoint, last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
@@ -136,7 +136,9 @@ def _adaptation(settings: Settings, root: Path) -> Iterator[Stage]:
     begin = str(last_checkpoint(folder))
     labels = str(root / f'data/cityscapes/pretrain/{name}/train')
     changes = _changed(settings, root)
-    given = ('--pseudo-label-dir', labels) if _reads_labels(settings.adaptation) else ()
+    given = (
+        ('--pseudo-label-dir', labels) if reads_pseudo_labels(_recipe(settings.adaptation)) else ()
+    )
     if _is_labelled(settings):
         yield Stage(
             'pseudo_labels' if name == 'demo' else f'pseudo_labels_{name}',
@@ -225,13 +227,7 @@ def _is_labelled(settings: Settings) -> bool:
     The source model labels them in any case: for the other methods, and these labels' record names
     its weights.
     """
-    return not settings.former or _reads_labels(settings.adaptation)
-
-
-def _reads_labels(config: str) -> bool:
-    """Tell whether a config has pseudo labels read."""
-    pipeline = _recipe(config).train_dataloader.dataset.pipeline
-    return bool(parts_of_type(pipeline, 'LoadPseudoLabel') or label_corrections(_recipe(config)))
+    return not settings.former or reads_pseudo_labels(_recipe(settings.adaptation))
 
 
 def _changed(settings: Settings, root: Path) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmseg_uvpt.checkpoints.hub import is_hub_name, require_findable
 from mmseg_uvpt.engine.config.normalisation import initial_weights
-from mmseg_uvpt.engine.config.resolve import require_data, require_file
+from mmseg_uvpt.engine.config.resolve import reads_pseudo_labels, require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError
@@ -112,6 +112,11 @@ class Adaptation(Training):
                 f'{self._curve_run} holds no finished training, whose curve the offline correction '
                 f'reads: run launcher_train.py --only {self._curve_run.name}/seed{self.seed}'
             )
+        if reads_pseudo_labels(self.cfg):
+            self._require_labels()
+        require_data(self.cfg, 'train_dataloader', 'val_dataloader')
+
+    def _require_labels(self) -> None:
         report = _report(self._labels)
         if not report.get('finished'):
             raise UserError(
@@ -123,10 +128,11 @@ class Adaptation(Training):
                 f'{self._labels} holds pseudo labels of {made_by}, and the source model is '
                 f'{self.needs}: run launcher_pseudo_label.py --again'
             )
-        require_data(self.cfg, 'train_dataloader', 'val_dataloader')
 
     def arguments(self) -> list[str]:
-        inputs = ['--source-checkpoint', str(self.needs), '--pseudo-label-dir', str(self._labels)]
+        inputs = ['--source-checkpoint', str(self.needs)]
+        if reads_pseudo_labels(self.cfg):
+            inputs += ['--pseudo-label-dir', str(self._labels)]
         if self._curve_run:
             record = f'default_hooks.label_correction.record={self._curve_run}'
             inputs += ['--cfg-options', record]

@@ -137,6 +137,14 @@ def label_corrections(cfg: Config) -> list[dict]:
     ]
 
 
+def reads_pseudo_labels(cfg: Config) -> bool:
+    """Tell whether an adaptation reads pseudo labels; without importing its classes."""
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
+    begins_a_bank = any('pseudo_label_dir' in hook for hook in hooks if isinstance(hook, dict))
+    pipeline = cfg.train_dataloader.dataset.get('pipeline')
+    return begins_a_bank or bool(parts_of_type(pipeline, 'LoadPseudoLabel'))
+
+
 def needs_labels(cfg: Config) -> bool:
     """Tell whether the method of an adaptation trains on labels."""
     from mmseg.registry import MODELS
@@ -157,10 +165,9 @@ def pseudo_label_dir(cfg: Config) -> str | None:
     """
     if hooks := label_corrections(cfg):
         return hooks[0]['pseudo_label_dir']
-    dataset = cfg.train_dataloader.dataset
-    if not parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+    if not reads_pseudo_labels(cfg):
         return None
-    folder = dataset.get('pseudo_label_dir')
+    folder = cfg.train_dataloader.dataset.get('pseudo_label_dir')
     if not folder:
         raise UserError(
             'without a label correction nothing names the pseudo labels: name their folder with '
@@ -175,13 +182,11 @@ def set_pseudo_label_dir(cfg: Config, folder: str) -> None:
     Raises:
         UserError: nothing reads them.
     """
-    hooks = label_corrections(cfg)
-    dataset = cfg.train_dataloader.dataset
-    if not hooks and not parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+    if not reads_pseudo_labels(cfg):
         raise UserError(
             f'{cfg.model.type} trains without pseudo labels: leave out --pseudo-label-dir'
         )
-    for described in hooks or [dataset]:
+    for described in label_corrections(cfg) or [cfg.train_dataloader.dataset]:
         described['pseudo_label_dir'] = folder
 
 

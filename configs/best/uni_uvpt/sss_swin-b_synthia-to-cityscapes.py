@@ -1,0 +1,11 @@
+"""The best recipe that these parts allow, SSS Swin-B, SYNTHIA to Cityscapes.
+
+Nobody has trained it here; docs/results.md has what it gives at the demo's size.
+"""
+
+_base_ = ['../../uni_uvpt/sss_swin-b_synthia-to-cityscapes.py', '../../_base_/methods.py']
+
+uvpt = dict(published=dict(adapted=dict(_delete_=True)), released_checkpoint=None)
+model = _base_.best
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=_base_.cityscapes_two_looks))
+default_hooks = dict(**_base_.best_hooks, checkpoint=dict(save_best=None))
