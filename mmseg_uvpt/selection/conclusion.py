@@ -49,7 +49,7 @@ class Conclusion:
         """Say what was chosen and why."""
         instead = ''
         if self.rule != self.asked:
-            missing = 'no labels' if self.asked == TARGET_LABELS else 'no value of every candidate'
+            missing = 'no labels' if self.asked == TARGET_LABELS else 'no values of it'
             instead = f' ({self.asked!r} was asked for, and there are {missing})'
         iteration = self.selected.iteration
         name = f'iteration {iteration}' + (', the source model,' if iteration == 0 else '')
