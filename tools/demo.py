@@ -14,7 +14,9 @@ from mmseg_uvpt.errors import run_cli
 EXAMPLE = """\
 example:
   python tools/demo.py --seed 1 --backbone mit
-  python tools/demo.py --tuner Head      # the same data and source model, only the head tuned"""
+  python tools/demo.py --tuner Head       # the same data and source model, only the head tuned
+  python tools/demo.py --method adabn     # likewise, new statistics and no training
+  python tools/demo.py --variant views-1  # an ablation of the full method"""
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -38,5 +38,6 @@ default_hooks = dict(
     label_correction=dict(
         pseudo_label_dir='data/cityscapes/pretrain/demo/train', interval=10, queue_length=60
     ),
-    selection=dict(images=32),
+    # selected.pth then has what is chosen without labels, and best_*.pth the best by labels
+    selection=dict(images=32, select='guarded'),
 )
