@@ -11,7 +11,7 @@ PACKAGE = Path(mmseg_uvpt.__file__).parent
 LAST = 'after_train_iter'  # then the checkpoint is written
 
 
-def test_an_iteration_runs_through_at_most_45_files(
+def test_an_iteration_runs_through_at_most_47_files(
     adaptation_config, finished, data_root, pseudo_labels, tmp_path, monkeypatch
 ):
     called = set()
@@ -43,4 +43,4 @@ def test_an_iteration_runs_through_at_most_45_files(
         sys.setprofile(None)
     files = {Path(f).relative_to(PACKAGE).as_posix() for f in called if f.startswith(str(PACKAGE))}
     assert {'models/segmentors/uni_uvpt.py', 'correction/rule.py', 'files.py'} <= files
-    assert len(files) <= 45, sorted(files)
+    assert len(files) <= 47, sorted(files)
