@@ -52,7 +52,7 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(**hooks, label_correction=dict(
     pseudo_label_dir='data/cityscapes/pretrain/tiny/train', interval=2, queue_length=2,
-    foreign_labels=True), selection=dict(images=2))  # most tests write them by hand
+    foreign_labels=True), selection=None)  # most tests write them by hand
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=[
     load[0], dict(type='LoadPseudoLabel'), load[1],
     dict(type='CropWithBox', crop_size=(32, 32), cat_max_ratio=0.75),
@@ -105,6 +105,15 @@ def miniature(tmp_path_factory) -> Path:
     adaptation = ('models/swin-nano_uni-uvpt.py', 'datasets/cityscapes_adaptation.py')
     _recipe(folder / 'tiny-adapted.py', (*adaptation, 'schedules/adapt_80k.py'), ADAPTATION)
     return folder
+
+
+@pytest.fixture(scope='session')
+def judged_config(miniature) -> Path:
+    """An adaptation of four iterations that selects among its candidates, as the recipes do."""
+    path = miniature / 'tiny-judged.py'
+    selection = "dict(_delete_=True, type='SelectionHook', select='target labels', images=2)"
+    path.write_text(f"_base_ = 'tiny-adapted.py'\ndefault_hooks = dict(selection={selection})\n")
+    return path
 
 
 def _recipe(path: Path, files: tuple[str, ...], text: str) -> None:

@@ -31,11 +31,11 @@ class WatchedSelfTraining(SelfTraining):
 def start(adaptation_config, finished, data_root, tmp_path):
     """Train in a work folder; return it."""
 
-    def begin(name: str, *options: str, more: tuple[str, ...] = ()):
+    def begin(name: str, *options: str, more: tuple[str, ...] = (), config=adaptation_config):
         folder = tmp_path / name
         source = ['--source-checkpoint', str(finished / 'iter_4.pth')]
         where = ['--work-dir', str(folder), '--data-root', str(data_root), *more]
-        train.main([str(adaptation_config), *source, *where, '--cfg-options', *options])
+        train.main([str(config), *source, *where, '--cfg-options', *options])
         return folder
 
     return begin
@@ -72,6 +72,7 @@ def test_without_label_correction_labels_stay_as_they_were_made(start, pseudo_la
     assert "'trained_on': True" in written or 'trained_on=True' in written
 
 
+@pytest.mark.slow
 def test_uni_uvpt_without_label_correction(start, pseudo_labels, data_root):
     labels = ('--pseudo-label-dir', str(data_root / 'cityscapes/pretrain/tiny/train'))
     folder = start('work', *FIXED, more=(*labels, '--foreign-labels'))
@@ -89,6 +90,7 @@ def test_labels_that_nothing_names_or_reads(start, pseudo_labels):
         start('work', *UNLABELLED[:2], 'model.type=MeanTeacher')
 
 
+@pytest.mark.slow  # test_methods_without_labels.py resumes one with anchors
 def test_a_mean_teacher_resumes_to_the_bit(start, adaptation_config, data_root, tmp_path):
     """Student, teacher and thresholds; checkpoints hold the teacher, which test.py scores."""
     options = [*UNLABELLED, 'model.type=MeanTeacher', 'model.momentum=0.5']
@@ -125,11 +127,11 @@ def test_new_statistics_alone(start, finished):
         assert counts or torch.equal(own, tensor) != is_statistic, name
 
 
-def test_statistics_are_renewed_before_the_method_begins(start, finished):
+def test_statistics_are_renewed_before_the_method_begins(start, finished, judged_config):
     """The teacher begins with them; candidate 0 is the source model, and 1 has them."""
     renewal = ['default_hooks.renewal.type=RenewStatisticsHook', 'default_hooks.renewal.images=2']
     options = [*UNLABELLED, 'model.type=MeanTeacher', 'model.keep_statistics=True', *renewal]
-    folder = start('work', *options, 'model.momentum=1.0')
+    folder = start('work', *options, 'model.momentum=1.0', config=judged_config)
     found = weights(folder, 4)['state_dict']
     source = torch.load(finished / 'iter_4.pth', weights_only=True)['state_dict']
     for name, tensor in source.items():

@@ -57,11 +57,11 @@ def photographs(tmp_path):
     return tmp_path / 'own'
 
 
-def test_photographs_without_labels(tmp_path, finished, adaptation_config, photographs):
+def test_photographs_without_labels(tmp_path, finished, judged_config, photographs):
     """JPEGs, of which none has a label: pseudo labels, an adaptation with parts of one's own."""
     data = ['--data-root', str(photographs)]
     labels, checkpoint = tmp_path / 'labels', str(finished / 'iter_4.pth')
-    config = ['--config', str(adaptation_config), '--checkpoint', checkpoint]
+    config = ['--config', str(judged_config), '--checkpoint', checkpoint]
     suffix = 'target_train_dataloader.dataset.img_suffix=.jpg'
     generate_pseudo_label.main(
         [*config, '--pseudo_label_dir', str(labels), *data, '--cfg-options', suffix]
@@ -71,7 +71,7 @@ def test_photographs_without_labels(tmp_path, finished, adaptation_config, photo
     assert cv2.imread(str(made[2]), cv2.IMREAD_UNCHANGED).shape == (80, 120)
 
     work = tmp_path / 'work'
-    start = [str(adaptation_config), '--source-checkpoint', checkpoint, *data, '--work-dir']
+    start = [str(judged_config), '--source-checkpoint', checkpoint, *data, '--work-dir']
     start += [str(work), '--pseudo-label-dir', str(labels)]
     options = ['--cfg-options', 'train_dataloader.dataset.img_suffix=.jpg']
     options += ['default_hooks.label_correction.type=WatchfulHook', 'model.type=SharpUVPT']
@@ -79,7 +79,9 @@ def test_photographs_without_labels(tmp_path, finished, adaptation_config, photo
         train.main([*start, *options])
     SEEN.clear()
     train.main([*start, '--no-validate', *options])
-    assert sorted(path.name for path in work.glob('*.pth')) == ['iter_2.pth', 'iter_4.pth']
+    assert sorted(path.name for path in work.glob('*.pth')) == [
+        *('iter_2.pth', 'iter_4.pth', 'selected.pth')
+    ]
     assert SEEN == [0, 1, 2, 3]
     (log,) = work.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in log.read_text().splitlines()]

@@ -17,6 +17,11 @@ from mmseg_uvpt.errors import UserError
 
 
 @pytest.fixture
+def adaptation_config(judged_config):
+    return judged_config
+
+
+@pytest.fixture
 def adapt(tmp_path, finished, adaptation_config, data_root, pseudo_labels):
     """Adapt in a work folder of its own; return the folder."""
 

@@ -42,6 +42,7 @@ def rows(path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_offline_correction(adapt):
     """By the curve of an online run; without one the error says how to come by it."""
     offline = f'{CORRECTION}.type=OfflineLabelCorrectionHook'

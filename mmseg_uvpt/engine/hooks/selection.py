@@ -17,7 +17,6 @@ from mmseg_uvpt.acceleration.amp import autocast
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.label_bank import Box
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
-from mmseg_uvpt.engine.config.resolve import require_data
 from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.engine.inference.judging import Judge
@@ -73,8 +72,6 @@ class SelectionHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Judge the source model, or go on where the run being resumed was."""
-        if runner.cfg.get(LOADER) and self.images:
-            require_data(runner.cfg, LOADER)
         done = [None]
         if is_main_process():
             self._files = CandidateFiles(runner.work_dir)

@@ -23,9 +23,11 @@ REDUCTION = 4  # what is predicted is kept at so much less than the network's si
 
 
 class TargetImages:
-    """Evenly spaced images of a config's ``target_train_dataloader``, kept in main memory.
+    """Evenly spaced images that a training adapts to, kept in main memory.
 
-    They are kept as the network sees them, in uint8: 64 of Cityscapes at 1024 x 512 take 100 MB.
+    They are those of the training set, as the pipeline of ``target_train_dataloader`` loads them
+    for a prediction. They are kept as the network sees them, in uint8: 64 of Cityscapes at
+    1024 x 512 take 100 MB.
 
     Args:
         cfg: resolved config.
@@ -39,7 +41,10 @@ class TargetImages:
     """
 
     def __init__(self, cfg: Config, number: int) -> None:
-        dataset = DATASETS.build(through_cache(cfg[LOADER].dataset, uvpt_config(cfg).image_cache))
+        described, trained_on = cfg[LOADER].dataset, cfg.train_dataloader.dataset
+        if 'pipeline' in trained_on:  # its images may have other names, or lie elsewhere
+            described = {**trained_on, 'pipeline': described.pipeline}
+        dataset = DATASETS.build(through_cache(described, uvpt_config(cfg).image_cache))
         if not len(dataset):
             raise UserError(f'the data set of {LOADER} has no image')
         chosen = np.linspace(0, len(dataset) - 1, min(number, len(dataset))).astype(int).tolist()
