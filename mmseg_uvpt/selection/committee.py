@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from mmseg_uvpt.evaluation.bootstrap import ImageCounts, mean_iou_difference_interval
 from mmseg_uvpt.selection.criteria import CRITERIA
 
-COMMITTEE = ('agreement_statistics', 'ensemble', 'neighbourhood_density', 'information')
+COMMITTEE = ('neighbourhood_density', 'ensemble')  # docs/selection.md says why these
 GUARDS = ('agreement_statistics', 'ensemble')  # references that are not the candidate itself
 LAST, GUARDED, TARGET_LABELS = 'last', 'guarded', 'target labels'
 RULES = (LAST, GUARDED, TARGET_LABELS, *CRITERIA)
@@ -98,7 +98,8 @@ def choose_guarded(
 ) -> Choice:
     """Choose what the committee prefers, but the source unless that is surely above it.
 
-    Preferred is the best mean rank (`mean_ranks`), the earliest of equal ones. It is chosen if, for
+    Preferred is the best mean rank (`mean_ranks`); of equal ones the best by the committee's first
+    criterion, and then the earliest. It is chosen if, for
     each reference of the guards, the lower bound of how far its agreement is above the source's
     (paired bootstrap over images, 95 %) is above 0. Each class that vanished lowers the bound by
     100 / C, as much as an IoU that falls from 100 to 0 takes from a mean over C classes.
@@ -110,7 +111,9 @@ def choose_guarded(
         classes: names of the classes.
     """
     vanished = [vanished_classes(of_candidate, pixels[0]) for of_candidate in pixels]
-    preferred = int(np.argmin(mean_ranks(candidates, [len(v) for v in vanished])))
+    numbers = [len(each) for each in vanished]
+    by_all, by_first = (mean_ranks(candidates, numbers, c) for c in (COMMITTEE, COMMITTEE[:1]))
+    preferred = int(np.lexsort((by_first, by_all))[0])
     if preferred == 0:
         return Choice(0, 'the committee prefers the source model')
     what = f'the committee prefers iteration {candidates[preferred].iteration}'
