@@ -72,6 +72,7 @@ def test_importing_the_package_imports_nothing_heavy():
     assert run(f'import sys, mmseg_uvpt; print(*{heavy} & set(sys.modules))') == ''
 
 
+@pytest.mark.slow
 def test_mmcv_and_mmseg_warn_of_nothing():
     command = [sys.executable, '-c', 'import mmseg_uvpt, mmcv.cnn, mmseg.models']
     environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}

@@ -139,6 +139,7 @@ def test_low_memory_is_not_compiled(adapt, plain):
     assert_alike(folder, plain, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_folder_of_version_0_1_goes_on(adapt, plain, tmp_path):
     """It recorded ``compile = True``, mmengine's own entry then, and nothing under ``uvpt``."""
     folder = shutil.copytree(plain, tmp_path / 'run')

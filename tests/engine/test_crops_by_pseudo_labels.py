@@ -91,6 +91,7 @@ def drawn(cfg, workers: int, cache: str | None, ratio: float) -> list[int]:
     return [sample.crop_box[2] for sample in samples]
 
 
+@pytest.mark.slow
 def test_a_pseudo_label_damaged_meanwhile_is_one_error(adapt, halves):
     options = ['--cfg-options', 'train_dataloader.num_workers=1']
     work = adapt(*options)

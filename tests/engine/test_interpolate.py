@@ -59,7 +59,7 @@ IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize(
-    'tuner', ['prompts', *(pytest.param(t, marks=pytest.mark.slow) for t in ('lora', 'all'))]
+    'tuner', [pytest.param(t, marks=pytest.mark.slow) for t in ('prompts', 'lora', 'all')]
 )
 def test_between_source_and_adapted(adapt, run_tool, finished, tmp_path, tuner):
     if tuner == 'lora':

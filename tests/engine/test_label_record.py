@@ -66,6 +66,7 @@ def digest(path) -> str:
     return weights_sha256(state_dict_of(load_file(path), path))
 
 
+@pytest.mark.slow
 def test_one_hash_for_all_files_of_the_same_weights(tmp_path, model, other, made, adapt):
     adapted = adapt(model, made) / 'iter_1.pth'
     expected = {model: digest(model), adapted: digest(adapted)}
@@ -219,6 +220,7 @@ def test_labels_of_an_adapted_model(
     assert meta['adapted_from'] == [digest(adapted), digest(model)]
 
 
+@pytest.mark.slow
 def test_adapted_models_as_source_models(made, model, adapt, tmp_path):
     """Taken with the weights that they have, unless their tuner added some."""
     head = ['train_cfg.max_iters=1', 'model.tuner.type=All', 'optim_wrapper.optimizer.lr=0.1']

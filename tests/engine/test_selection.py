@@ -50,6 +50,7 @@ def same(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_the_best_by_labels_is_selected(adapt, adaptation_config, data_root, tmp_path):
     """And can be tested, and the training is the one that it is without a selection."""
     work = adapt('work')
