@@ -61,6 +61,7 @@ def test_a_run_may_go_on_with_another_cache():
     assert [line.split()[0] for line in differences(there, here)] == ['depth']
 
 
+@pytest.mark.slow
 def test_labelling_and_adaptation(tmp_path, finished, adaptation_config, data_root, cache):
     options, folder = cache
     data = ['--data-root', str(data_root)]

@@ -108,6 +108,7 @@ def test_labels_of_another_model(made, other, model, adapt, tmp_path, source_con
     adapt(tmp_path / 'renamed.safetensors', made, work='renamed')
 
 
+@pytest.mark.slow
 def test_labels_made_elsewhere_are_an_option_that_is_captured(made, other, model, adapt, tmp_path):
     work = adapt(other, made, '--foreign-labels', options=['train_cfg.max_iters=1'])
     hook = Config.fromfile(work / 'config.py').default_hooks.label_correction
