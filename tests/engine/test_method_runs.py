@@ -141,6 +141,7 @@ def test_statistics_are_renewed_before_the_method_begins(start, finished, judged
         assert counts or torch.equal(own, tensor) != is_statistic, name
     rows = (folder / 'candidates.csv').read_text().splitlines()[1:]
     assert [row.split(',')[0] for row in rows] == ['0', '1', '2', '4']
+    assert all(row.split(',')[-3] for row in rows)  # scored by labels, each
     agreements = [[*map(float, row.split(',')[1:3])] for row in rows]
     assert agreements[1] == agreements[2] == agreements[3] != agreements[0]
 

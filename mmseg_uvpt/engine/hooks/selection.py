@@ -81,12 +81,14 @@ class SelectionHook(Hook):
         if self._done is not None and runner.iter == 0:
             self._add_candidate(runner)
             if runner.val_loop is not None:
-                self._score_source(runner)
+                self._score(runner)
 
     def before_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
         """Judge what an iteration begins with, where it was due and no evaluation has done so."""
-        if self._is_due(runner):
+        if self._is_due(runner) and runner.iter not in (self._done or ()):
             self._add_candidate(runner)
+            if self._is_first(runner) and runner.val_loop is not None:
+                self._score(runner)
 
     def before_val(self, runner: Runner) -> None:
         """Judge what is to be evaluated."""
@@ -147,8 +149,11 @@ class SelectionHook(Hook):
 
     def _is_due(self, runner: Runner) -> bool:
         loop = runner.train_loop
-        is_first = self.judges_first and loop.iter == 1
-        return is_first or loop.iter % loop.val_interval == 0 or loop.iter == loop.max_iters
+        by_interval = loop.iter % loop.val_interval == 0 or loop.iter == loop.max_iters
+        return by_interval or self._is_first(runner)
+
+    def _is_first(self, runner: Runner) -> bool:
+        return self.judges_first and runner.iter == 1
 
     def _add_candidate(self, runner: Runner) -> None:
         """Judge the model as it is, and keep it; once an iteration. Random states stay."""
@@ -169,17 +174,16 @@ class SelectionHook(Hook):
             _tell(runner, candidate.iteration, candidate.criteria)
         barrier()
 
-    def _score_source(self, runner: Runner) -> None:
-        """Evaluate the source model as all others will be, but for hooks: it is not trained yet.
-
-        So no checkpoint of it is saved as the best one, and the log has no evaluation more.
+    def _score(self, runner: Runner) -> None:
+        """Evaluate a candidate that is due before any evaluation, as all others will be, but for
+        hooks: no checkpoint of it is saved as the best one, and the log has no evaluation more.
         """
-        runner.logger.info('evaluating the source model, which is candidate 0')
+        runner.logger.info(f'evaluating candidate {runner.iter}')
         states, model = random_states(), without_wrapper(runner.model)
         was_training = model.training
         model.eval()
         loop, device = runner.val_loop, model.data_preprocessor.device
-        for batch in progress(loop.dataloader, 'evaluating the source model', 'batch'):
+        for batch in progress(loop.dataloader, f'evaluating candidate {runner.iter}', 'batch'):
             with autocast(loop.fp16, device):
                 outputs = [result.to_sample() for result in predict(model, [batch])]
             loop.evaluator.process(data_samples=outputs, data_batch=batch)
