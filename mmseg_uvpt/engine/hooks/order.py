@@ -78,6 +78,9 @@ def training_hooks(
         *called('timer'),
         # shuffles anew in each epoch, where there are epochs
         *called('sampler_seed'),
+        # renews the statistics that the method begins with: before it begins, and after the source
+        # model is judged as it was, which `selection` does before the epoch
+        *called('renewal'),
         # begins the method and says the iteration: before losses are computed, unless `skipped`
         MethodHook(),
         # labels each batch and corrects the bank, unless `skipped`
@@ -95,8 +98,6 @@ def training_hooks(
         # written from which the same candidate can be judged again; selects one before the record
         # says that the training is finished
         *called('selection'),
-        # changes what the method begins with, which it does anew: after the source model is judged
-        *called('renewal'),
         # writes the record when training begins: nothing can be found missing any more
         ProvenanceHook(cfg, command, checkpoint, changes),
         # makes the evaluation that a stopped run owes: once all hooks before it are ready

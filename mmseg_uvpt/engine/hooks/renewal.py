@@ -43,7 +43,6 @@ class RenewStatisticsHook(Hook):
         number = len(images.paths)
         shown = progress(images.inputs(model.eval(), 1), 'new statistics', 'image', number)
         renew_statistics(model, shown)
-        model.begin_training()
         model.train()
         restore_random_states(states)
         runner.logger.info(f'the head has the statistics of {number} target images')
