@@ -2,9 +2,10 @@
 
 import torch
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, View, Views
+from mmseg_uvpt.models.segmentors.source import norms_of_head
 
 
 @MODELS.register_module()
@@ -30,20 +31,17 @@ class AdaBN(AdaptedSegmentor):
 
     def __init__(self, tuner: dict | None = None, momentum: float | None = None, **kwargs):
         super().__init__(tuner=tuner or {'type': 'Statistics'}, **kwargs)
-        parts = [self.decode_head, *([self.neck] if self.with_neck else [])]
-        kind = nn.modules.batchnorm._BatchNorm
-        norms = [m for part in parts for m in part.modules() if isinstance(m, kind)]
-        if not norms:
+        if not norms_of_head(self):
             raise ValueError(f'{type(self.decode_head).__name__} has no batch norms to renew')
-        for norm in norms:
+        for norm in norms_of_head(self):
             norm.momentum = momentum
 
     def begin_training(self) -> None:
         """Forget the statistics of the source domain, unless they are to move."""
         super().begin_training()
-        for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is None:
-                module.reset_running_stats()
+        for norm in norms_of_head(self):
+            if norm.momentum is None:
+                norm.reset_running_stats()
 
     def train(self, mode: bool = True) -> 'AdaBN':
         """Set the mode of all but the backbone, which stays in eval mode."""

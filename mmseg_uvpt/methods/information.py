@@ -26,12 +26,12 @@ class InformationMaximisation(AdaptedSegmentor):
     """
 
     needs_labels = False
+    trains_scale_weights = False
 
     def __init__(
         self, tuner: dict | None = None, view_scales: tuple[float, ...] = (1.0,), **kwargs
     ):
         super().__init__(tuner=tuner or {'type': 'All'}, view_scales=view_scales, **kwargs)
-        self.scale_weights.requires_grad_(False)  # several processes wait for all gradients
         self.decode_head.conv_seg.requires_grad_(False)
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:

@@ -48,6 +48,7 @@ class MeanTeacher(AdaptedSegmentor):
     """
 
     needs_labels = False
+    trains_scale_weights = False
 
     def __init__(
         self,
@@ -64,7 +65,6 @@ class MeanTeacher(AdaptedSegmentor):
         **kwargs,
     ):
         super().__init__(view_scales=view_scales, **kwargs)
-        self.scale_weights.requires_grad_(False)  # several processes wait for all gradients
         if labels not in LABELS:
             raise ValueError(f'labels={labels!r}: must be one of {", ".join(LABELS)}')
         given = {'momentum': momentum, 'quantile': quantile, 'balance': balance}

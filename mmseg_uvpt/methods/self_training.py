@@ -20,9 +20,10 @@ class SelfTraining(AdaptedSegmentor):
         **kwargs: of `AdaptedSegmentor`.
     """
 
+    trains_scale_weights = False
+
     def __init__(self, view_scales: tuple[float, ...] = (1.0,), **kwargs):
         super().__init__(view_scales=view_scales, **kwargs)
-        self.scale_weights.requires_grad_(False)  # several processes wait for all gradients
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
         """Compute the mean cross entropy of labelled pixels and views, and ``acc_seg``."""

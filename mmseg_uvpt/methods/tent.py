@@ -4,6 +4,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Views
+from mmseg_uvpt.models.segmentors.source import head_parts
 from mmseg_uvpt.models.tuners.tuner import NORMS
 
 
@@ -25,13 +26,13 @@ class Tent(AdaptedSegmentor):
     """
 
     needs_labels = False
+    trains_scale_weights = False
 
     def __init__(
         self, tuner: dict | None = None, view_scales: tuple[float, ...] = (1.0,), **kwargs
     ):
         super().__init__(tuner=tuner or {'type': 'Norm'}, view_scales=view_scales, **kwargs)
-        self.scale_weights.requires_grad_(False)  # several processes wait for all gradients
-        for part in [self.decode_head, *([self.neck] if self.with_neck else [])]:
+        for part in head_parts(self):
             part.requires_grad_(False)
             for module in part.modules():
                 if isinstance(module, NORMS):

@@ -5,9 +5,10 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
-from mmseg_uvpt.engine.inference.renewed_statistics import norms_of_head, renew_statistics
+from mmseg_uvpt.engine.inference.renewed_statistics import renew_statistics
 from mmseg_uvpt.engine.inference.target_images import TargetImages
 from mmseg_uvpt.model_wrappers import without_wrapper
+from mmseg_uvpt.models.segmentors.source import norms_of_head
 from mmseg_uvpt.progress import progress
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmseg_uvpt.engine.inference.renewed_statistics import norms_of_head, renewed_statistics
+from mmseg_uvpt.engine.inference.renewed_statistics import renewed_statistics
 from mmseg_uvpt.engine.inference.target_images import SCALES, TargetImages
 from mmseg_uvpt.evaluation.bootstrap import ImageCounts
+from mmseg_uvpt.models.segmentors.source import norms_of_head
 from mmseg_uvpt.progress import progress
 from mmseg_uvpt.selection import criteria
 from mmseg_uvpt.selection.candidate_files import CandidateFiles

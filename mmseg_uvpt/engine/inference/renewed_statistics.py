@@ -7,13 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
-
-
-def norms_of_head(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Return the batch norms of a segmentor's head and neck."""
-    parts = [model.decode_head, *([model.neck] if model.with_neck else [])]
-    modules = (module for part in parts for module in part.modules())
-    return [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+from mmseg_uvpt.models.segmentors.source import norms_of_head
 
 
 def renew_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:

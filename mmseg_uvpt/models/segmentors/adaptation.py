@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.losses.consistency import mix
-from mmseg_uvpt.models.segmentors.source import Segmentor
+from mmseg_uvpt.models.segmentors.source import Segmentor, head_parts
 from mmseg_uvpt.models.tuners.version_0_1 import as_written_now
 from mmseg_uvpt.ops.resizing import resized
 
@@ -98,6 +98,7 @@ class AdaptedSegmentor(Segmentor):
 
     uses_features = False
     needs_labels = True
+    trains_scale_weights = True  # several processes wait for all gradients
     iteration = 0
     last_prediction: Prediction | None = None
 
@@ -124,10 +125,11 @@ class AdaptedSegmentor(Segmentor):
         self.source_checkpoint = source_checkpoint
         self.view_scales = tuple(view_scales)
         self.keep_statistics = keep_statistics
-        self.scale_weights = nn.Parameter(torch.ones(len(self.view_scales)))
+        weights = torch.ones(len(self.view_scales))
+        self.scale_weights = nn.Parameter(weights, requires_grad=self.trains_scale_weights)
         self.anchors = nn.ModuleList(MODELS.build(anchor) for anchor in anchors)
         if not self.backbone.tunes_head:
-            for part in [self.decode_head, *([self.neck] if self.with_neck else [])]:
+            for part in head_parts(self):
                 part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'AdaptedSegmentor':

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_uvpt.ops.resizing import unpadded
 
@@ -42,6 +42,17 @@ class Segmentor(EncoderDecoder):
         return [sample for batch in batches for sample in super(Segmentor, self).test_step(batch)]
 
     val_step = test_step
+
+
+def head_parts(segmentor: nn.Module) -> list[nn.Module]:
+    """Return the head of a segmentor, and its neck if it has one."""
+    return [segmentor.decode_head, *([segmentor.neck] if segmentor.with_neck else [])]
+
+
+def norms_of_head(segmentor: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Return the batch norms of a segmentor's head and neck."""
+    modules = (module for part in head_parts(segmentor) for module in part.modules())
+    return [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 @MODELS.register_module()
