@@ -11,7 +11,7 @@ from mmseg.registry import HOOKS
 from torch import nn
 
 from mmseg_uvpt.acceleration.async_copies import HostCopy
-from mmseg_uvpt.correction.batch import gather, joint_batch, read_crops, scatter
+from mmseg_uvpt.correction.batch import Crop, gather, joint_batch, read_crops, scatter
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.moving_averages import MovingAverages
 from mmseg_uvpt.correction.offline import NEVER, OfflineCorrectionRule
@@ -65,17 +65,19 @@ class EarlyLearningHook(LabelCorrectionHook):
         else:
             self.averages = MovingAverages.create(*frames, self.num_classes, self._stride)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict[str, Sequence] | None = None
+    def complete(
+        self,
+        crops: list[Crop],
+        dealt: list[list[Crop]] | None,
+        samples: Sequence,
+        iteration: int,
     ) -> None:
-        """Scatter labels and averages to the processes."""
-        super().before_train_iter(runner, batch_idx, data_batch)
-        crops = read_crops(data_batch)
-        dealt = gather(crops)
+        """Give the samples of a batch their labels and averages; see `LabelCorrectionHook`."""
+        super().complete(crops, dealt, samples, iteration)
         averages = scatter(
             dealt and [[self.averages.read(crop.index, crop.box) for crop in own] for own in dealt]
         )
-        for crop, sample, average in zip(crops, data_batch['data_samples'], averages, strict=True):
+        for crop, sample, average in zip(crops, samples, averages, strict=True):
             crop.set_average(sample, average)
 
     def _copy_averages(self, model: nn.Module, *_: Any) -> None:

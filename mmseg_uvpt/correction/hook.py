@@ -121,9 +121,25 @@ class LabelCorrectionHook(Hook):
     ) -> None:
         """Correct the labels of the batch's images, then scatter them to the processes."""
         crops = read_crops(data_batch)
-        dealt = gather(crops)
-        labels = scatter(dealt and self._labels(dealt, runner.iter))
-        for crop, sample, label in zip(crops, data_batch['data_samples'], labels, strict=True):
+        self.complete(crops, gather(crops), data_batch['data_samples'], runner.iter)
+
+    def complete(
+        self,
+        crops: list[Crop],
+        dealt: list[list[Crop]] | None,
+        samples: Sequence,
+        iteration: int,
+    ) -> None:
+        """Give the samples of a batch what the bank has of them: their labels.
+
+        Args:
+            crops: of this process.
+            dealt: of all processes, on rank 0 (`batch.gather`).
+            samples: one of each crop.
+            iteration: counted from 0.
+        """
+        labels = scatter(dealt and self._labels(dealt, iteration))
+        for crop, sample, label in zip(crops, samples, labels, strict=True):
             crop.set_label(sample, label)
 
     def _copy_prediction(self, model: nn.Module, *_: Any) -> None:
