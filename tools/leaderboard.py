@@ -1,7 +1,6 @@
 """Compare methods, tuners and ablations on MiniCity: run what is missing, make the table."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from mmseg_uvpt.leaderboard.plan import BACKBONES, SEEDS, planned_runs
 from mmseg_uvpt.shipped import CHECKOUT
 
 RECORDS = CHECKOUT / 'docs/results/minicity'
+# how such tables begin
+BEGINS = (b'| backbone | method', b'backbone,method,', rb'\begin{tabular}')
 EXAMPLE = """\
 example:
   python tools/leaderboard.py run --hours 8
@@ -99,27 +100,12 @@ def _make_table(args: argparse.Namespace, records: Path) -> None:
     if args.page and args.format != 'markdown':
         raise UserError(f'--page takes a Markdown table, not --format {args.format}')
 
-    from mmseg_uvpt.files import write_whole
     from mmseg_uvpt.leaderboard import leaderboard_formats
     from mmseg_uvpt.leaderboard.leaderboard_rows import read_rows
-    from mmseg_uvpt.sweep.table_formats import update_page
+    from mmseg_uvpt.sweep.table_formats import deliver
 
     text = getattr(leaderboard_formats, f'to_{args.format}')(read_rows(records))
-    if args.page:
-        update_page(args.page, text, 'tools/leaderboard.py')
-    elif args.out:
-        _refuse_other_file(args.out)
-        with write_whole(args.out, 'w') as file:
-            file.write(text)
-    else:
-        print(text, end='')
-
-
-def _refuse_other_file(path: Path) -> None:
-    """Raise a `UserError` where the table would replace anything but an earlier one."""
-    begins = (b'| backbone | method', b'backbone,method,', rb'\begin{tabular}')
-    if os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins)):
-        raise UserError(f'{path} exists, is no leaderboard and would be overwritten: name another')
+    deliver(text, args.page, args.out, BEGINS, 'tools/leaderboard.py')
 
 
 if __name__ == '__main__':

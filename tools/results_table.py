@@ -1,7 +1,6 @@
 """Make the table of results: what was published, and what the launchers measured beside it."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -10,6 +9,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmseg_uvpt.errors import UserError, run_cli
 from mmseg_uvpt.shipped import shipped
 
+BEGINS = (
+    b'| pretraining, backbone, source',
+    b'method,backbone,source,',
+    b'{\n  "unit": "mIoU',
+)  # how such tables begin
 EXAMPLE = """\
 example:
   python tools/results_table.py work_dirs/sweep
@@ -51,28 +55,11 @@ def main() -> None:
     if args.page and args.format != 'markdown':
         raise UserError(f'--page takes a Markdown table, not --format {args.format}')
 
-    from mmseg_uvpt.files import write_whole
     from mmseg_uvpt.sweep import results_table, table_formats
 
     to_text = getattr(table_formats, f'to_{args.format}')
     text = to_text(results_table.collect(args.config_root, args.work_roots))
-    if args.page:
-        table_formats.update_page(args.page, text)
-    elif args.out:
-        _refuse_other_file(args.out)
-        with write_whole(args.out, 'w') as file:
-            file.write(text)
-    else:
-        print(text, end='')
-
-
-def _refuse_other_file(path: Path) -> None:
-    """Raise a `UserError` where the table would replace anything but an earlier one."""
-    begins = (b'| pretraining, backbone, source', b'method,backbone,source,', b'{\n  "unit": "mIoU')
-    if os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins)):
-        raise UserError(
-            f'{path} exists, is no table of results and would be overwritten: name another file'
-        )
+    table_formats.deliver(text, args.page, args.out, BEGINS)
 
 
 if __name__ == '__main__':

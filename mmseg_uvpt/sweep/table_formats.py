@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import statistics
 from collections.abc import Sequence
@@ -137,6 +138,39 @@ def _over_seeds(values: list[float], seeds: int, sign: str = '') -> str:
 def number(value: float | None, sign: str = '') -> str:
     """Return a value with one decimal; nothing for None."""
     return '' if value is None else f'{round(value, 1) + 0.0:{sign}.1f}'  # 0.0, not -0.0
+
+
+def deliver(
+    text: str, page: Path | None, out: Path | None, begins: tuple[bytes, ...], tool: str = TOOL
+) -> None:
+    """Put a table where a tool was asked to: into a page, into a file, or on the console.
+
+    Args:
+        text: the table.
+        page: as for `update_page`, with ``tool``; None for no page.
+        out: file that takes it; None for none.
+        begins: how such tables begin, of which alone the file may be one already.
+        tool: see `update_page`.
+
+    Raises:
+        UserError: the file holds something else; or see `update_page`.
+    """
+    if page:
+        update_page(page, text, tool)
+    elif out:
+        refuse_other_file(out, begins)
+        with write_whole(out, 'w') as file:
+            file.write(text)
+    else:
+        print(text, end='')
+
+
+def refuse_other_file(path: Path, begins: tuple[bytes, ...]) -> None:
+    """Raise a `UserError` where a table would replace anything but an earlier one."""
+    if os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins)):
+        raise UserError(
+            f'{path} exists, is no table of results and would be overwritten: name another file'
+        )
 
 
 def update_page(page: Path, table: str, tool: str = TOOL) -> None:

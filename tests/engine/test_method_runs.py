@@ -45,6 +45,16 @@ def weights(folder, iterations: int) -> dict:
     return torch.load(folder / f'iter_{iterations}.pth', weights_only=True)
 
 
+def assert_statistics_alone_differ(found: dict, finished) -> None:
+    """Of the source model's tensors a model has others for mean and variance, and no others."""
+    source = torch.load(finished / 'iter_4.pth', weights_only=True)['state_dict']
+    for name, tensor in source.items():
+        own = found[name.replace('backbone.', 'backbone.staged.', 1)]
+        is_statistic = name.rpartition('.')[2] in ('running_mean', 'running_var')
+        counts = name.endswith('num_batches_tracked')
+        assert counts or torch.equal(own, tensor) != is_statistic, name
+
+
 def labels_of_blocks(data_root):
     """Write labels of which each pixel's value says where it is."""
     folder = data_root / 'cityscapes/pretrain/tiny/train'
@@ -119,12 +129,7 @@ def test_new_statistics_alone(start, finished):
     tuner = 'model.tuner.type=Statistics'
     folder = start('work', *UNLABELLED, 'model.type=AdaBN', tuner)
     found = weights(folder, 4)['state_dict']
-    source = torch.load(finished / 'iter_4.pth', weights_only=True)['state_dict']
-    for name, tensor in source.items():
-        own = found[name.replace('backbone.', 'backbone.staged.', 1)]
-        is_statistic = name.rpartition('.')[2] in ('running_mean', 'running_var')
-        counts = name.endswith('num_batches_tracked')
-        assert counts or torch.equal(own, tensor) != is_statistic, name
+    assert_statistics_alone_differ(found, finished)
 
 
 def test_statistics_are_renewed_before_the_method_begins(start, finished, judged_config):
@@ -133,12 +138,7 @@ def test_statistics_are_renewed_before_the_method_begins(start, finished, judged
     options = [*UNLABELLED, 'model.type=MeanTeacher', 'model.keep_statistics=True', *renewal]
     folder = start('work', *options, 'model.momentum=1.0', config=judged_config)
     found = weights(folder, 4)['state_dict']
-    source = torch.load(finished / 'iter_4.pth', weights_only=True)['state_dict']
-    for name, tensor in source.items():
-        own = found[name.replace('backbone.', 'backbone.staged.', 1)]
-        is_statistic = name.rpartition('.')[2] in ('running_mean', 'running_var')
-        counts = name.endswith('num_batches_tracked')
-        assert counts or torch.equal(own, tensor) != is_statistic, name
+    assert_statistics_alone_differ(found, finished)
     rows = (folder / 'candidates.csv').read_text().splitlines()[1:]
     assert [row.split(',')[0] for row in rows] == ['0', '1', '2', '4']
     assert all(row.split(',')[-3] for row in rows)  # scored by labels, each
