@@ -25,13 +25,14 @@ import io
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mmseg_uvpt.correction.rule import Decision
-from mmseg_uvpt.correction.truth import Comparison
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.iou import mean_iou
 from mmseg_uvpt.files import open_regular, regular, why_unreadable, write_whole
 
 EVENTS = 'label_correction.csv'
@@ -44,6 +45,49 @@ COLUMNS = {
     CURVE: ('iteration', 'class', 'iou'),
     TRUTH: ('iterations', 'class', 'event', 'iou', 'mended', 'spoilt'),
 }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The labels of a bank against the truth, over all pixels that the truth counts.
+
+    A pixel without a label (255) is not right: its class has missed it.
+
+    Attributes:
+        first: (C,) IoU in 0..1 of the labels that the bank began with; NaN of a class that the
+            truth lacks.
+        now: (C,) likewise of its current labels.
+        mended: (C,) int64, pixels by their true class that were wrong and are right.
+        spoilt: (C,) int64, pixels by their true class that were right and are wrong.
+    """
+
+    first: np.ndarray
+    now: np.ndarray
+    mended: np.ndarray
+    spoilt: np.ndarray
+
+    @property
+    def mean_first(self) -> float:
+        """Mean of `first`, over the classes that the truth has."""
+        return _mean(self.first)
+
+    @property
+    def mean_now(self) -> float:
+        """Mean of `now`, over the classes that the truth has."""
+        return _mean(self.now)
+
+    def sentence(self) -> str:
+        """Say what became of the labels, and so whether the correction is right."""
+        mended, spoilt = self.mended.sum(), self.spoilt.sum()
+        return (
+            f'mIoU of the labels {100 * self.mean_first:.2f} -> {100 * self.mean_now:.2f}, '
+            f'{mended} pixels mended, {spoilt} spoilt'
+            + (': the correction spoils more than it mends' if spoilt > mended else '')
+        )
+
+
+def _mean(iou: np.ndarray) -> float:
+    return mean_iou(iou, ~np.isnan(iou), range(len(iou)))
 
 
 class CorrectionRecord:

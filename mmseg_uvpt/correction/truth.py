@@ -4,7 +4,6 @@ It needs labels of the target, so it is for data sets that have them. Nothing of
 training, the correction or the choice of a checkpoint.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,49 +12,11 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_uvpt.correction.bank_source import BankSource
 from mmseg_uvpt.correction.label_bank import Box, LabelBank
 from mmseg_uvpt.correction.pseudo_label_files import IGNORE, list_frames
+from mmseg_uvpt.correction.record import Comparison
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.evaluation.iou import iou_from_counts, mean_iou
+from mmseg_uvpt.evaluation.iou import iou_from_counts
 from mmseg_uvpt.progress import progress
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The labels of a bank against the truth, over all pixels that the truth counts.
-
-    A pixel without a label (255) is not right: its class has missed it.
-
-    Attributes:
-        first: (C,) IoU in 0..1 of the labels that the bank began with; NaN of a class that the
-            truth lacks.
-        now: (C,) likewise of its current labels.
-        mended: (C,) int64, pixels by their true class that were wrong and are right.
-        spoilt: (C,) int64, pixels by their true class that were right and are wrong.
-    """
-
-    first: np.ndarray
-    now: np.ndarray
-    mended: np.ndarray
-    spoilt: np.ndarray
-
-    @property
-    def mean_first(self) -> float:
-        """Mean of `first`, over the classes that the truth has."""
-        return _mean(self.first)
-
-    @property
-    def mean_now(self) -> float:
-        """Mean of `now`, over the classes that the truth has."""
-        return _mean(self.now)
-
-    def sentence(self) -> str:
-        """Say what became of the labels, and so whether the correction is right."""
-        mended, spoilt = self.mended.sum(), self.spoilt.sum()
-        return (
-            f'mIoU of the labels {100 * self.mean_first:.2f} -> {100 * self.mean_now:.2f}, '
-            f'{mended} pixels mended, {spoilt} spoilt'
-            + (': the correction spoils more than it mends' if spoilt > mended else '')
-        )
 
 
 class Truth:
@@ -118,7 +79,3 @@ def _iou(table: np.ndarray) -> np.ndarray:
     intersection, true = np.diagonal(table), table.sum(axis=1)
     union = true + table[:, : len(table)].sum(axis=0) - intersection
     return iou_from_counts(intersection, union, true > 0)
-
-
-def _mean(iou: np.ndarray) -> float:
-    return mean_iou(iou, ~np.isnan(iou), range(len(iou)))

@@ -113,6 +113,13 @@ def test_the_tool_says_what_is_wrong(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow  # an interpreter more
+def test_a_table_is_all_that_is_printed():
+    """What mmseg prints when it is imported would stand before it."""
+    table = leaderboard('table', '--format', 'csv').stdout
+    assert table.startswith('backbone,method,')
+
+
 @pytest.mark.slow
 def test_from_nothing_to_a_table(tmp_path):
     """Two methods and a tuner: one source model, a record each, and the table of a page."""
