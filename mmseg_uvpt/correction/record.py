@@ -16,8 +16,8 @@
 ``label_correction_truth.csv``, where the truth of the training images is known (``truth_dir``), has
 a row for each class at the beginning, at each evaluation and at the end (``event``: ``begin``,
 empty, ``end``): ``iterations`` trained so far, ``class``, ``iou`` of the bank's labels against the
-truth, and by true class the pixels that were wrong in the beginning and are right (``mended``), or
-the other way round (``spoilt``).
+truth, and the pixels that became this class since the beginning: from wrong to right (``mended``),
+from right to wrong (``spoilt``), or from one wrong class to another (``still_wrong``).
 """
 
 import csv
@@ -43,7 +43,7 @@ _CURE = 'move it away, then resume the run; what it noted so far is lost with it
 COLUMNS = {
     EVENTS: ('iteration', 'class', 'event', 'threshold', 'pixels_changed', 'iou'),
     CURVE: ('iteration', 'class', 'iou'),
-    TRUTH: ('iterations', 'class', 'event', 'iou', 'mended', 'spoilt'),
+    TRUTH: ('iterations', 'class', 'event', 'iou', 'mended', 'spoilt', 'still_wrong'),
 }
 
 
@@ -57,14 +57,16 @@ class Comparison:
         first: (C,) IoU in 0..1 of the labels that the bank began with; NaN of a class that the
             truth lacks.
         now: (C,) likewise of its current labels.
-        mended: (C,) int64, pixels by their true class that were wrong and are right.
-        spoilt: (C,) int64, pixels by their true class that were right and are wrong.
+        mended: (C,) int64, pixels that became a class and are right, as they were not before.
+        spoilt: (C,) int64, pixels that became a class and are wrong, as they were not before.
+        still_wrong: (C,) int64, pixels that became a class, another wrong one than before.
     """
 
     first: np.ndarray
     now: np.ndarray
     mended: np.ndarray
     spoilt: np.ndarray
+    still_wrong: np.ndarray
 
     @property
     def mean_first(self) -> float:
@@ -187,10 +189,10 @@ class CorrectionRecord:
 
     def compared(self, iterations: int, event: str, found: Comparison) -> None:
         """Write the rows of a comparison with the truth after so many iterations."""
-        columns = (self._classes, found.now.tolist(), found.mended, found.spoilt)
+        became = (found.mended, found.spoilt, found.still_wrong)
         rows = [
-            (iterations, name, event, '' if np.isnan(iou) else f'{iou:.6f}', mended, spoilt)
-            for name, iou, mended, spoilt in zip(*columns, strict=True)
+            (iterations, name, event, '' if np.isnan(iou) else f'{iou:.6f}', *pixels)
+            for name, iou, *pixels in zip(self._classes, found.now.tolist(), *became, strict=True)
         ]
         self._append(TRUTH, rows)
 

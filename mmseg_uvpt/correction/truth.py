@@ -49,7 +49,7 @@ class Truth:
         """
         number = self._source.identity.num_classes
         first, now = np.zeros((2, number, 256), np.int64)
-        mended, spoilt = np.zeros((2, number), np.int64)
+        mended, spoilt, still_wrong = np.zeros((3, number), np.int64)
         paths = progress(self._paths, 'labels against the truth', 'frame')
         for i, path in enumerate(paths):
             truth = self._source.resize(read_train_ids(path, number))
@@ -63,9 +63,11 @@ class Truth:
             first += _table(truth, before, number)
             now += _table(truth, label, number)
             was, is_right = before == truth, label == truth
-            mended += np.bincount(truth[is_right & ~was], minlength=number)
-            spoilt += np.bincount(truth[was & ~is_right], minlength=number)
-        return Comparison(_iou(first), _iou(now), mended, spoilt)
+            mended += np.bincount(label[is_right & ~was], minlength=number)
+            spoilt += np.bincount(label[was & ~is_right], minlength=number)
+            is_other = (label != before) & ~was & ~is_right
+            still_wrong += np.bincount(label[is_other], minlength=number)
+        return Comparison(_iou(first), _iou(now), mended, spoilt, still_wrong)
 
 
 def _table(truth: np.ndarray, label: np.ndarray, number: int) -> np.ndarray:

@@ -149,11 +149,13 @@ def check_truth(target: Path, first: list[np.ndarray], last: list[np.ndarray]) -
         true, said = counted & (truth == c), counted & (label == c)
         iou = (true & said).sum() / (true | said).sum() if true.any() else None
         assert row['iou'] == ('' if iou is None else f'{iou:.6f}')
-        right = [true & (labels == c) for labels in (first, label)]
-        assert int(row['mended']) == (right[1] & ~right[0]).sum()
-        assert int(row['spoilt']) == (right[0] & ~right[1]).sum()
+        became = said & (first != c)
+        assert int(row['mended']) == (became & true).sum()
+        assert int(row['spoilt']) == (became & (first == truth)).sum()
+        assert int(row['still_wrong']) == (became & ~true & (first != truth)).sum()
     assert rows[0]['iou'] == ''  # the truth has no road
-    assert min(sum(int(row[kind]) for row in rows[-4:]) for kind in ('mended', 'spoilt')) > 0
+    kinds = ('mended', 'spoilt', 'still_wrong')
+    assert min(sum(int(row[kind]) for row in rows[-4:]) for kind in kinds) > 0
 
 
 def test_truth_of_the_training_images(make_runner, target: Path) -> None:
@@ -173,7 +175,7 @@ def test_truth_of_the_training_images(make_runner, target: Path) -> None:
 
 
 def test_a_correction_that_spoils() -> None:
-    found = Comparison(*np.array([[0.5, np.nan], [0.4, np.nan]]), *np.array([[1, 0], [2, 0]]))
+    found = Comparison(*np.array([[0.5, np.nan], [0.4, np.nan]]), *np.array([[1, 0], [2, 0], [0, 4]]))
     assert found.sentence() == (
         'mIoU of the labels 50.00 -> 40.00, 1 pixels mended, 2 spoilt: the correction spoils more '
         'than it mends'
