@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from textwrap import shorten
 
@@ -21,6 +22,23 @@ class UserError(Exception):
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says; one that says nothing is named by its type."""
     return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def why_not_imported(error: BaseException) -> str:
+    """Say why a module could not be imported: what failed first, and where it stands.
+
+    mmengine tells of the module alone, and keeps the rest as the context of its error.
+    """
+    while isinstance(error, ImportError) and (first := error.__cause__ or error.__context__):
+        error = first
+    told = f'{type(error).__name__}: {first_line(error)}'
+    places = traceback.extract_tb(error.__traceback__)
+    # where Python's own importing failed, no file of the user's is at fault
+    if os.path.isfile(places[-1].filename) and 'importlib' not in places[-1].filename:
+        told += f' ({places[-1].filename}, line {places[-1].lineno})'
+    if isinstance(error, ModuleNotFoundError):
+        told += '. Install it, or put the folder that holds it into PYTHONPATH'
+    return told
 
 
 def readable(main: Callable[..., None]) -> Callable[..., None]:

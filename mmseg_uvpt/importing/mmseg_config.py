@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
-from mmseg_uvpt.errors import UserError, first_line
+from mmseg_uvpt.errors import UserError, first_line, why_not_imported
 from mmseg_uvpt.files import why_unreadable
 
 HOLDERS = ('cfg', 'config')  # where mmseg 1.x and mmseg 0.x keep it in a checkpoint's meta
@@ -39,8 +39,7 @@ def import_modules(names: Sequence[str], path: str | Path | None) -> None:
         import_modules_from_strings(list(names))
     except Exception as error:
         raise UserError(
-            f'config {path} needs a module that cannot be imported: {first_line(error)}. Install '
-            'it, or put its folder into PYTHONPATH'
+            f'config {path} needs a module that cannot be imported: {why_not_imported(error)}'
         ) from error
 
 

@@ -217,6 +217,60 @@ def test_what_is_ours_is_checked_in_a_file(tmp_path, source_config, entry, reaso
         resolved(config)
 
 
+@pytest.mark.parametrize(
+    ('entry', 'reason'),
+    [
+        (
+            "model = dict(type='EncoderDecodr')",
+            r'mine\.py: model\.type=EncoderDecodr: nothing is called so; nearest is EncoderDecoder\. '
+            r'.* custom_imports',
+        ),
+        (
+            "model = dict(decode_head=dict(dropout_ration=0.1))",
+            r"model\.decode_head: DAFormerHead takes no 'dropout_ration'; nearest is dropout_ratio",
+        ),
+        (
+            "custom_hooks = [dict(type='EMAHok')]",
+            r'custom_hooks\.0\.type=EMAHok: nothing is called so; nearest is EMAHook',
+        ),
+        (
+            "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scal=(8, 8))]))",
+            r"train_dataloader\.dataset\.pipeline\.0: Resize takes no 'scal'; nearest is scale",
+        ),
+    ],
+)
+def test_what_a_file_describes_can_be_built(tmp_path, source_config, entry, reason):
+    config = tmp_path / 'mine.py'
+    config.write_text(f'_base_ = {str(source_config)!r}\n{entry}\n')
+    with pytest.raises(UserError, match=reason):
+        resolved(config)
+
+
+@pytest.mark.parametrize(
+    ('module', 'reason'),
+    [
+        (None, r"ModuleNotFoundError: No module named 'parts_of_mine'\. .* PYTHONPATH$"),
+        (
+            'import os\nimport resizd\n',
+            r"No module named 'resizd' \(.*parts_of_mine\.py, line 2\)\. .* PYTHONPATH$",
+        ),
+        ('from os import nothing\n', r"cannot import name 'nothing' .*parts_of_mine\.py, line 1\)$"),
+    ],
+)
+def test_a_module_of_ones_own_that_cannot_be_imported(
+    tmp_path, source_config, monkeypatch, module, reason
+):
+    """What failed is named, and where, not the module alone."""
+    monkeypatch.syspath_prepend(tmp_path)
+    if module:
+        (tmp_path / 'parts_of_mine.py').write_text(module)
+    config = tmp_path / 'mine.py'
+    imports = "custom_imports = dict(imports=['mmseg_uvpt.register', 'parts_of_mine'])"
+    config.write_text(f'_base_ = {str(source_config)!r}\n{imports}\n')
+    with pytest.raises(UserError, match=rf'mine\.py cannot be read: .*{reason}'):
+        resolved(config)
+
+
 def test_what_version_0_1_had_at_the_top(tmp_path, source_config):
     """In files and in options; the later one counts."""
     config = tmp_path / 'mine.py'
@@ -230,7 +284,8 @@ def test_what_version_0_1_had_at_the_top(tmp_path, source_config):
 def test_cityscapes_of_mmseg_is_read_as_ours(tmp_path, source_config):
     """As configs of mmseg and records of version 0.1 name it; in wrappers too."""
     config = tmp_path / 'mine.py'
-    wrapped = "dict(type='RepeatDataset', times=2, dataset=dict(type='CityscapesDataset'))"
+    inner = "dict(type='CityscapesDataset')"
+    wrapped = f"dict(_delete_=True, type='RepeatDataset', times=2, dataset={inner})"
     text = f"_base_ = {str(source_config)!r}\nval_dataloader = dict(dataset=dict(type='City"
     config.write_text(f"{text}scapesDataset'))\ntest_dataloader = dict(dataset={wrapped})\n")
     cfg = resolved(config)

@@ -96,6 +96,10 @@ def test_labels_that_nothing_names_or_reads(start, pseudo_labels):
         start('work', *UNLABELLED, 'model.type=MeanTeacher', more=('--pseudo-label-dir', 'x'))
     with pytest.raises(UserError, match='UniUVPT trains on pseudo labels, and nothing loads them'):
         start('work', *UNLABELLED)
+    with pytest.raises(UserError, match=r'MeanTeacher trains without labels.*correction=None'):
+        start('work', 'model.type=MeanTeacher')
+    with pytest.raises(UserError, match='MeanTeacher trains without labels: take LoadPseudoLabel'):
+        start('work', *FIXED, 'model.type=MeanTeacher')
     with pytest.raises(UserError, match=r'no label to draw a crop by.*cat_max_ratio=1\.0'):
         start('work', *UNLABELLED[:2], 'model.type=MeanTeacher')
 

@@ -72,8 +72,53 @@ def check_options(keys: Iterable[str], before: dict, after: dict) -> None:
         raise UserError(f'--cfg-options: {"; ".join(wrong)}')
 
 
+def check_types(cfg: Config) -> None:
+    """Make sure that what a config describes can be built: its types are there, and take that.
+
+    Raises:
+        UserError: names the types that nothing is called by, the arguments that none of them takes,
+            and what is nearest.
+    """
+    parts = ((name, cfg._cfg_dict[name]) for name in READ & set(cfg._cfg_dict))
+    if wrong := [line for name, node in sorted(parts) for line in _unbuildable(name, node)]:
+        raise UserError(
+            f'config {cfg.filename}: {"; ".join(wrong)}. What is your own is known once its module '
+            'stands in custom_imports'
+        )
+
+
+def _unbuildable(key: str, node: object) -> Iterator[str]:
+    from mmseg_uvpt.engine.config.known_arguments import arguments_of, types_called
+
+    if isinstance(node, list | tuple):
+        for number, value in enumerate(node):
+            yield from _unbuildable(f'{key}.{number}', value)
+    if not isinstance(node, dict):
+        return
+    kind, parts = node.get('type'), key.split('.')
+    if isinstance(kind, str) and '.' not in kind and parts[-1] != 'clip_grad':
+        if not types_called(kind):
+            yield _no_such_type(f'{key}.type', kind)
+            return
+        names, others = arguments_of(node, parts)
+        for name in sorted(set() if others else set(node) - names):
+            nearest = get_close_matches(name.lower(), names, 1, 0.6) or sorted(names)
+            told = f'nearest is {nearest[0]}' if len(nearest) == 1 else ', '.join(nearest)
+            yield f'{key}: {kind} takes no {name!r}; {told}'
+    for name, value in node.items():
+        yield from _unbuildable(f'{key}.{name}', value)
+
+
+def _no_such_type(key: str, name: object) -> str:
+    from mmseg_uvpt.engine.config.known_arguments import names_of_types
+
+    names = {known.lower(): known for known in names_of_types()}
+    nearest = [names[known] for known in get_close_matches(str(name).lower(), names, 1, 0)]
+    return f'{key}={name}: nothing is called so; nearest is {nearest[0]}'
+
+
 def _unread(key: str, before: dict, after: dict) -> Iterator[str]:
-    from mmseg_uvpt.engine.config.known_arguments import arguments_of, names_of_types, types_called
+    from mmseg_uvpt.engine.config.known_arguments import arguments_of, types_called
 
     parts = key.split('.')
     old, new = before, after
@@ -96,9 +141,7 @@ def _unread(key: str, before: dict, after: dict) -> Iterator[str]:
             return
         new = new[part]
     if parts[-1] == 'type' and parts[-2:-1] != ['clip_grad'] and not types_called(new):
-        names = {name.lower(): name for name in names_of_types()}
-        nearest = [names[name] for name in get_close_matches(str(new).lower(), names, 1, 0)]
-        yield f'{key}={new}: nothing is called so; nearest is {nearest[0]}'
+        yield _no_such_type(key, new)
 
 
 def _unknown(key: str, depth: int, names: set[str], before: dict) -> str:

@@ -9,14 +9,14 @@ from mmengine.utils import import_modules_from_strings
 
 from mmseg_uvpt.engine.config import data_root
 from mmseg_uvpt.engine.config.classes import name_classes
-from mmseg_uvpt.engine.config.keys import check_names, check_options
+from mmseg_uvpt.engine.config.keys import check_names, check_options, check_types
 from mmseg_uvpt.engine.config.normalisation import fill_normalisation
 from mmseg_uvpt.engine.config.overrides import leave_out, merge_options, put
 from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.engine.config.uvpt import translate_options, uvpt_config
 from mmseg_uvpt.engine.scripts.options import default_work_dir
 from mmseg_uvpt.engine.training.schedule import fill_ends
-from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.errors import UserError, why_not_imported
 from mmseg_uvpt.files import why_unreadable
 
 # options of the scripts that `acceleration.accelerate` reads in ``cfg.uvpt``
@@ -38,8 +38,8 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
         schedule that ends with the training.
 
     Raises:
-        UserError: the file is missing or cannot be read; or says what must not be said; an option
-            does not fit it, or is read by nothing.
+        UserError: the file is missing or cannot be read; or says what must not be said, or what
+            nothing is built from; an option does not fit it, or is read by nothing.
     """
     cfg = _read(args.config, import_modules)
     before, file = data_root.stated(cfg), cfg._cfg_dict
@@ -49,6 +49,7 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
         if any(key.startswith('custom_imports.') for key in options):
             import_modules_from_strings(**cfg.custom_imports)
         check_options(options, file, cfg._cfg_dict)
+        check_types(cfg)
         name_classes(cfg)
         for key, value in options.items():
             put(cfg, key, value)  # a number that is given stays, and is refused if it is wrong
@@ -115,6 +116,8 @@ def _read(path: str | Path, import_modules: bool) -> Config:
         cfg = Config.fromfile(path, import_custom_modules=import_modules)
     except UserError:
         raise
+    except ImportError as error:
+        raise UserError(f'config {path} cannot be read: {why_not_imported(error)}') from error
     except (Exception, SystemExit) as error:  # a program: anything can happen in it
         raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
     as_written(cfg)
@@ -152,6 +155,31 @@ def needs_labels(cfg: Config) -> bool:
     kind = cfg.model.type
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     return getattr(kind, 'needs_labels', True)
+
+
+def check_labels_of_method(cfg: Config) -> None:
+    """Make sure that what an adaptation does with labels is what its method needs.
+
+    Raises:
+        UserError: its method needs labels and nothing loads them, or the other way round.
+    """
+    kind = cfg.model.type if isinstance(cfg.model.type, str) else cfg.model.type.__name__
+    if needs_labels(cfg):
+        if not reads_pseudo_labels(cfg):
+            raise UserError(
+                f'{kind} trains on pseudo labels, and nothing loads them: put '
+                "dict(type='LoadPseudoLabel') behind LoadImageChecked in train_dataloader's "
+                'pipeline'
+            )
+    elif label_corrections(cfg):
+        raise UserError(
+            f'{kind} trains without labels, so none can be corrected: say '
+            'default_hooks=dict(label_correction=None) in its config'
+        )
+    elif reads_pseudo_labels(cfg):
+        raise UserError(
+            f"{kind} trains without labels: take LoadPseudoLabel out of train_dataloader's pipeline"
+        )
 
 
 def pseudo_label_dir(cfg: Config) -> str | None:

@@ -61,8 +61,8 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from mmseg_uvpt.engine.config.resolve import (
+        check_labels_of_method,
         label_corrections,
-        needs_labels,
         pseudo_label_dir,
         require_file,
         resolve_run,
@@ -87,6 +87,7 @@ def main(argv: Sequence[str]) -> None:
         'get it (model/README.md) or make it with pretrain.py, and name it with '
         '--source-checkpoint FILE',
     )
+    check_labels_of_method(cfg)
     if args.pseudo_label_dir:
         set_pseudo_label_dir(cfg, args.pseudo_label_dir)
     for hook in label_corrections(cfg):
@@ -94,11 +95,6 @@ def main(argv: Sequence[str]) -> None:
             hook['foreign_labels'] = True
     if folder := pseudo_label_dir(cfg):
         _require_labels(cfg, folder, args, stated)
-    elif needs_labels(cfg):
-        raise UserError(
-            f'{cfg.model.type} trains on pseudo labels, and nothing loads them: put '
-            "dict(type='LoadPseudoLabel') behind LoadImageChecked in train_dataloader's pipeline"
-        )
     share_pseudo_labels(cfg)
     from mmseg_uvpt.engine.training.run import (
         train,  # seconds, which a wrong argument does not cost
