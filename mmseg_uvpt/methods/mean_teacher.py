@@ -1,7 +1,5 @@
 """A mean teacher, whose student sees strong augmentation, mixed images and masked patches."""
 
-from itertools import product
-
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -32,8 +30,8 @@ class MeanTeacher(AdaptedSegmentor):
             their class; or ``'soft'``, its probabilities.
         quantile: of a class's confidences, for that: 0..1. The threshold of a class is a moving
             average over the iterations that see the class.
-        teacher_scales: sizes of the image over which the teacher's probabilities are averaged.
-        teacher_flips: whether they are averaged over the mirrored image, too.
+        teacher_flips: whether the teacher's probabilities are those of the image and of its mirror
+            image, averaged.
         balance: b in 0..1: a pixel counts by the share that its class has of all pixels to the
             power of -b, so that rare classes are not lost to frequent ones; with 0 all count alike.
             A share is a moving average over iterations of what the teacher predicts.
@@ -55,7 +53,6 @@ class MeanTeacher(AdaptedSegmentor):
         momentum: float = 0.999,
         labels: str = 'confidence',
         quantile: float = 0.5,
-        teacher_scales: tuple[float, ...] = (1.0,),
         teacher_flips: bool = False,
         balance: float = 0.0,
         mix: bool = True,
@@ -72,7 +69,7 @@ class MeanTeacher(AdaptedSegmentor):
             if not 0 <= share <= 1:
                 raise ValueError(f'{name}={share!r}: must be in 0..1')
         self.momentum, self.labels, self.quantile, self.mix = momentum, labels, quantile, mix
-        self.teacher_scales, self.teacher_flips = tuple(teacher_scales), teacher_flips
+        self.teacher_flips = teacher_flips
         self.mask_patch, self.mask_ratio = mask_patch, mask_ratio
         self.balance, self.teacher = balance, WeightCopy()
         for name in ('thresholds', 'shares'):
@@ -107,15 +104,16 @@ class MeanTeacher(AdaptedSegmentor):
         return Batch(images, clean, labels, weights)
 
     def ask_teacher(self, images: Tensor) -> Tensor:
-        """Return the probabilities (B, C, H, W) of images (B, 3, H, W) over its views."""
-        total = 0
+        """Return the teacher's probabilities (B, C, H, W) of images (B, 3, H, W)."""
         with self.teacher.in_place_of_weights(self):
-            for scale, flips in product(self.teacher_scales, range(1 + self.teacher_flips)):
-                seen = images.flip(3) if flips else images
-                logits = AdaptedSegmentor.run_view(self, seen, scale).logits
-                p = resized(logits, images.shape[2:], align_corners=False).softmax(1)
-                total = total + (p.flip(3) if flips else p)
-        return total / total.sum(1, keepdim=True)
+            probabilities = self._probabilities(images)
+            if self.teacher_flips:
+                probabilities = (probabilities + self._probabilities(images.flip(3)).flip(3)) / 2
+        return probabilities
+
+    def _probabilities(self, images: Tensor) -> Tensor:
+        logits = AdaptedSegmentor.run_view(self, images, 1).logits
+        return resized(logits, images.shape[2:], align_corners=False).softmax(1)
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
         """Compute the cross entropy of the views and of the masked one, and ``acc_seg``."""

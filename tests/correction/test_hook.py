@@ -175,7 +175,9 @@ def test_truth_of_the_training_images(make_runner, target: Path) -> None:
 
 
 def test_a_correction_that_spoils() -> None:
-    found = Comparison(*np.array([[0.5, np.nan], [0.4, np.nan]]), *np.array([[1, 0], [2, 0], [0, 4]]))
+    found = Comparison(
+        *np.array([[0.5, np.nan], [0.4, np.nan]]), *np.array([[1, 0], [2, 0], [0, 4]])
+    )
     assert found.sentence() == (
         'mIoU of the labels 50.00 -> 40.00, 1 pixels mended, 2 spoilt: the correction spoils more '
         'than it mends'

@@ -222,23 +222,18 @@ def test_probabilities_as_labels():
     )
 
 
-def test_the_teacher_is_asked_over_scales_and_flips(build):
-    changes = {'type': 'MeanTeacher', 'teacher_scales': (1.0, 0.5), 'teacher_flips': True}
-    model = build('mit-nano_uni-uvpt', {**changes, 'labels': 'soft'})
+def test_the_teacher_is_asked_both_ways_round(build):
+    model = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', 'teacher_flips': True})
     nn.init.normal_(model.decode_head.conv_seg.weight)
     model.begin_training()
     image = torch.randn(2, 3, 64, 64)
     model.eval()
     total = 0
     with torch.no_grad():
-        for size in (64, 32):
-            seen = nn.functional.interpolate(
-                image, (size, size), mode='bilinear', align_corners=True
-            )
-            for turn in (lambda x: x, lambda x: x.flip(3)):
-                logits = model(turn(seen), mode='tensor')
-                logits = nn.functional.interpolate(logits, (64, 64), mode='bilinear')
-                total = total + turn(logits.softmax(1)) / 4
+        for turn in (lambda x: x, lambda x: x.flip(3)):
+            logits = model(turn(image), mode='tensor')
+            logits = nn.functional.interpolate(logits, (64, 64), mode='bilinear')
+            total = total + turn(logits.softmax(1)) / 2
     torch.testing.assert_close(model.train().ask_teacher(image), total, rtol=1e-4, atol=1e-5)
 
 
