@@ -105,8 +105,9 @@ def _unbuildable(key: str, node: object) -> Iterator[str]:
             nearest = get_close_matches(name.lower(), names, 1, 0.6) or sorted(names)
             told = f'nearest is {nearest[0]}' if len(nearest) == 1 else ', '.join(nearest)
             yield f'{key}: {kind} takes no {name!r}; {told}'
-    for name, value in node.items():
-        yield from _unbuildable(f'{key}.{name}', value)
+    if kind != 'Albu':  # whose transforms are those of albumentations
+        for name, value in node.items():
+            yield from _unbuildable(f'{key}.{name}', value)
 
 
 def _no_such_type(key: str, name: object) -> str:

@@ -74,6 +74,8 @@ def arguments_of(node: dict, parts: Sequence[str]) -> tuple[set[str], bool]:
         found = [_arguments(kind) for kind in kinds]
         names = set().union(*(arguments for arguments, _ in found))
         others = any(is_open for _, is_open in found)
+    if parts[-1].endswith('norm_cfg'):
+        names = names | {'requires_grad'}  # mmcv's, of any norm
     if parts == ['optim_wrapper']:
         names = names | {'optimizer', 'constructor', 'paramwise_cfg'}
     elif parts[-1].endswith('dataloader'):
