@@ -235,6 +235,21 @@ def test_what_a_file_says_is_checked(tmp_path, source_config, entry, reason):
 
 
 @pytest.mark.parametrize(
+    'entry',
+    [
+        "model = dict(decode_head=dict(norm_cfg=dict(type='SyncBN', requires_grad=True)))",
+        "model = dict(backbone=dict(norm_cfg=dict(type='LN', eps=1e-6, requires_grad=False)))",
+        'train_dataloader = dict(dataset=dict(pipeline=['
+        "dict(type='Albu', transforms=[dict(type='RandomBrightnessContrast', p=0.2)])]))",
+    ],
+)
+def test_what_mmseg_s_configs_say_passes(tmp_path, source_config, entry):
+    config = tmp_path / 'theirs.py'
+    config.write_text(f'_base_ = {str(source_config)!r}\n{entry}\n')
+    assert resolved(config)
+
+
+@pytest.mark.parametrize(
     ('module', 'reason'),
     [
         (None, r"ModuleNotFoundError: No module named 'parts_of_mine'\. .* PYTHONPATH$"),

@@ -104,7 +104,7 @@ def test_adaptation_is_resumed(tmp_path, finished, adaptation_config, data_root)
     hook = recorded.default_hooks.label_correction
     assert hook.pseudo_label_dir == hook.truth_dir == f'{cityscapes}/pretrain/tiny/train'
     rows = (adapted / 'label_correction_truth.csv').read_text().splitlines()
-    assert rows[4] == '0,wall,begin,1.000000,0,0'  # the class of all pseudo labels
+    assert rows[4] == '0,wall,begin,1.000000,0,0,0'  # the class of all pseudo labels
     for older in ('iter_1.pth', 'none'):  # killed before the first checkpoint, then after one
         (adapted / 'iter_2.pth').unlink()
         (adapted / older).unlink(missing_ok=True)

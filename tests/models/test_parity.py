@@ -105,10 +105,11 @@ def test_adapted_model(adapted, device, parity_weights):
 
 @pytest.mark.parametrize(
     'adapted',
-    [BACKBONES[0], pytest.param(BACKBONES[1], marks=pytest.mark.slow)],
+    BACKBONES,
     indirect=True,
     ids=lambda p: p[1],
 )
+@pytest.mark.slow  # test_golden_curves.py trains in every run
 @pytest.mark.usefixtures('attention')
 def test_training(adapted, device, labelled, parity_weights):
     model, expected, _ = adapted

@@ -240,7 +240,8 @@ def _style_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _config(folder: Path) -> None:
-    text = 'train_dataloader, model = dict(dataset=dict()), dict(\n    type="Nothing", depth=3)'
+    data = 'train_dataloader, model = dict(dataset=dict()), dict('
+    text = f'{data}\n    type="EncoderDecoder", pretrained="a")'
     (folder / 'config.py').write_text(text)
 
 
@@ -253,8 +254,9 @@ def _read_config(path: Path) -> dict:
 
 
 def _claimed(path: Path) -> object:
-    settings = {'train_dataloader': {'dataset': {}}, 'model': {'type': 'Nothing', 'depth': 3}}
-    cfg = Config({**settings, 'work_dir': str(path.parent)})
+    model = {'type': 'EncoderDecoder', 'pretrained': 'a'}
+    data = {'train_dataloader': {'dataset': {}}}
+    cfg = Config({'model': model, **data, 'work_dir': str(path.parent)})
     complete(cfg)
     return claim.claim(cfg, resume=True) or 'from the beginning'
 

@@ -116,6 +116,7 @@ def test_a_slurm_that_does_not_answer_at_once_is_asked_again(monkeypatch):
     assert not slurm._still_running('7')
 
 
+@pytest.mark.slow
 def test_a_job_at_its_time_limit_goes_on(cluster, tmp_path):
     (job,) = submit(RESUMING, tmp_path=tmp_path)
     wait_for((job.folder / 'checkpoint').exists)
