@@ -26,7 +26,7 @@ def losses_and_gradients(model, image, samples):
 
 
 @pytest.mark.parametrize('name', MODELS)
-@pytest.mark.parametrize('size', [(64, 64), (50, 71)])
+@pytest.mark.parametrize('size', [pytest.param((64, 64), marks=pytest.mark.slow), (50, 71)])
 def test_a_step_has_the_numbers_of_the_plain_model(name, size, build, labelled):
     torch.manual_seed(0)
     plain = build(f'{name}_uni-uvpt', CHANGES).train()

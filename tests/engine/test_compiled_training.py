@@ -86,11 +86,12 @@ def children() -> str:
     ('amp', 'scales'),
     [
         ((), (1.0,)),
-        pytest.param((), (1.0, 0.5, 2.0), marks=pytest.mark.slow),
-        pytest.param(('--amp',), (1.0, 0.5, 2.0), marks=pytest.mark.slow),
+        ((), (1.0, 0.5, 2.0)),
+        (('--amp',), (1.0, 0.5, 2.0)),
     ],
     ids=['float32, one view', 'float32', 'bfloat16'],
 )
+@pytest.mark.slow
 def test_views_are_one_graph_each(adapt, amp, scales):
     """Without a break, traced once, with the same numbers but for rounding."""
     torch._dynamo.reset()
