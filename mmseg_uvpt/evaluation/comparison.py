@@ -93,12 +93,12 @@ class Comparison:
         if found.interval.low <= 0 <= found.interval.high:
             return (
                 f'no difference between adapted and source can be told from {images} '
-                f'({LEVEL} % of resamples: {bounds} {name})'
+                f'({LEVEL} % interval: {bounds} {name})'
             )
         which = 'better' if found.interval.low > 0 else 'worse'
         return (
             f'adapted is {which} than source by {abs(found.points):.2f} {name} '
-            f'({LEVEL} % of resamples: {bounds}), {images}'
+            f'({LEVEL} % interval: {bounds}), {images}'
         )
 
     def table(self) -> str:

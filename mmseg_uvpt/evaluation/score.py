@@ -23,7 +23,8 @@ DEFINITION = (
     'without ground truth (255) left out. mIoU and a number: mean of the IoU of the classes '
     'listed under classes_of_mean; predictions are among all classes in each case. Classes '
     'without a pixel of ground truth have no IoU and are left out of the means. Intervals: '
-    f'{LEVEL} % of {RESAMPLES} resamples of the frames (bootstrap), each pooled like all frames.'
+    f'for {LEVEL} % confidence, by {RESAMPLES} resamples of the frames (expanded percentiles), '
+    'each pooled like all frames.'
 )
 
 

@@ -29,7 +29,7 @@ class Candidate:
         iteration: at which it was the model that is trained; 0 is the source model.
         criteria: value of each criterion that could be taken, by its name; higher is better.
         score: its mean IoU by the target's labels in percent; None without labels.
-        interval: that 95 % of the resamples of the labelled images lie in, in percent.
+        interval: of 95 %, by resamples of the labelled images, in percent.
     """
 
     iteration: int

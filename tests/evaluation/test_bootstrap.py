@@ -10,6 +10,10 @@ from mmseg_uvpt.evaluation.bootstrap import (
     mean_iou_interval,
 )
 
+# By tables of Student's t: 2.201 of 11 degrees of freedom, 2.262 of 9; beyond it, times
+# sqrt(12 / 11) and sqrt(10 / 9), lies so much of the normal distribution, in percent.
+TAILS = {12: (1.08, 98.92), 10: (0.86, 99.14)}
+
 
 def confusions(images, classes=4, right=0.6, seed=0):
     """Return a confusion matrix an image; the truth is that of the seed, whatever is right."""
@@ -43,7 +47,7 @@ def test_an_interval_is_that_of_resamples_drawn_one_by_one():
     for subset in ([0, 1, 2, 3], [2], [0, 2]):
         found = mean_iou_interval(ImageCounts.of(matrices), subset)
         values = [pooled_mean(matrices[chosen], subset) for chosen in drawn(12)]
-        assert found == pytest.approx(np.nanpercentile(values, [2.5, 97.5]).tolist(), abs=0.01)
+        assert found == pytest.approx(np.nanpercentile(values, TAILS[12]).tolist(), abs=0.02)
     assert mean_iou_interval(ImageCounts.of(matrices)) == mean_iou_interval(
         ImageCounts.of(matrices), range(4)
     )
@@ -60,7 +64,7 @@ def test_a_difference_is_paired():
         pooled_mean(second[chosen], range(4)) - pooled_mean(first[chosen], range(4))
         for chosen in drawn(10)
     ]
-    assert found == pytest.approx(np.percentile(values, [2.5, 97.5]).tolist(), abs=0.003)
+    assert found == pytest.approx(np.percentile(values, TAILS[10]).tolist(), abs=0.003)
     assert 0 < found.low < found.high < 0.1
     alone = mean_iou_interval(one)
     assert alone.high - alone.low > 3 * (found.high - found.low)
@@ -91,6 +95,18 @@ def test_few_images():
     assert mean_iou_interval(counts, [0, 3]) is not None
     matrices[1, 3] = 0
     assert mean_iou_interval(ImageCounts.of(matrices), [3]) is None
+
+
+def test_few_images_hold_what_all_would_give():
+    """As many intervals as said, or nearly so, hold the score of the images all are drawn from."""
+    easy, hard = confusions(500, right=0.9), confusions(500, right=0.2)
+    everything = np.concatenate([easy, hard])
+    score, draw = pooled_mean(everything, range(4)), np.random.default_rng(3)
+    samples = [ImageCounts.of(everything[draw.integers(1000, size=6)]) for _ in range(150)]
+    found = [mean_iou_interval(counts) for counts in samples]
+    held = np.mean([low <= score <= high for low, high in found])
+    plain = [np.percentile(np.nanmean(c.resampled_iou, axis=1), [2.5, 97.5]) for c in samples]
+    assert held >= 0.93 > 0.9 > np.mean([low <= score <= high for low, high in plain])
 
 
 def test_intervals_repeat_and_leave_random_states_alone():

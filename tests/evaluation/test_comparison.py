@@ -40,12 +40,11 @@ def test_better_and_worse_are_said_with_the_interval():
     assert 0 < found.interval.low < points < found.interval.high
     bounds = f'+{found.interval.low:.2f} to +{found.interval.high:.2f}'
     assert better.sentence() == (
-        f'adapted is better than source by {points:.2f} mIoU '
-        f'(95 % of resamples: {bounds}), 10 images'
+        f'adapted is better than source by {points:.2f} mIoU (95 % interval: {bounds}), 10 images'
     )
     assert better.table().endswith(f'\n{better.sentence()}')
     worse = Comparison(high, low, 16).sentence()
-    assert worse.startswith(f'adapted is worse than source by {points:.2f} mIoU16 (95 % of')
+    assert worse.startswith(f'adapted is worse than source by {points:.2f} mIoU16 (95 % interval')
     assert f'-{found.interval.high:.2f} to -{found.interval.low:.2f}' in worse
 
 
@@ -54,7 +53,7 @@ def test_images_that_disagree_tell_no_difference():
     found = Comparison(score(mixed), score(mixed[::-1]), 19).sentence()
     assert found.startswith('no difference between adapted and source can be told from 10 images (')
     same = Comparison(score(mixed), score(mixed), 19).sentence()
-    assert '(95 % of resamples: +0.00 to +0.00 mIoU)' in same
+    assert '(95 % interval: +0.00 to +0.00 mIoU)' in same
 
 
 def test_one_image_cannot_tell():
