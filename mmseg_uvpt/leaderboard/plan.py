@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from mmseg_uvpt.demo.settings import FULL, METHODS, PROMPTS, TUNERS, UNFIT, Settings
-from mmseg_uvpt.shipped import CHECKOUT
+from mmseg_uvpt.shipped import shipped
 
 BACKBONES = ('efficientnet-lite0', 'swin')
 SEEDS = (0, 1, 2)
@@ -47,7 +47,7 @@ def _index(name: str, known: Collection[str]) -> int:
 def _methods(settings: Settings) -> Iterator[Settings]:
     for method in METHODS:
         found = settings.but(method=method)
-        if (CHECKOUT / found.adaptation).is_file():
+        if shipped(found.adaptation).is_file():
             yield found
 
 

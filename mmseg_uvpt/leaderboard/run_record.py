@@ -20,7 +20,7 @@ from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, parse_json, read_object, write_whole
 from mmseg_uvpt.selection.committee import GUARDED, TARGET_LABELS
-from mmseg_uvpt.shipped import CHECKOUT
+from mmseg_uvpt.shipped import CHECKOUT, shipped
 from mmseg_uvpt.sweep.results_table import hardware
 
 # the checkpoints that count, beside the one that is guarded
@@ -156,7 +156,7 @@ def _weights(root: Path) -> str:
 
 
 def _tuner(settings: Settings) -> str:
-    recipe = read(CHECKOUT / settings.adaptation, import_modules=False)
+    recipe = read(shipped(settings.adaptation), import_modules=False)
     return settings.tuner or recipe.model.tuner.type
 
 

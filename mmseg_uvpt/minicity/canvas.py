@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from cityscapesscripts.helpers.labels import name2label
 
+from mmseg_uvpt.datasets.cityscapes_labels import BY_NAME
 from mmseg_uvpt.minicity.palettes import Colour
 
 OVERSAMPLING = 2
@@ -80,7 +80,7 @@ class Canvas:
             return
         cv2.drawContours(mask, outlines, -1, 1, cv2.FILLED)
         covered = mask.astype(bool)
-        self.label_ids[top:bottom, left:right][covered] = name2label[label].id
+        self.label_ids[top:bottom, left:right][covered] = BY_NAME[label].id
         if callable(depth):
             columns = np.arange(left, right)[None] + 0.5
             rows = np.arange(top, bottom)[:, None] + 0.5

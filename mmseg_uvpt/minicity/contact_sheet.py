@@ -1,8 +1,8 @@
 """A contact sheet: the same streets in all looks, with their labels in Cityscapes' colours."""
 
 import numpy as np
-from cityscapesscripts.helpers.labels import id2label
 
+from mmseg_uvpt.datasets.cityscapes_labels import BY_ID
 from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA
 from mmseg_uvpt.minicity.renderer import render
 
@@ -15,9 +15,9 @@ def contact_sheet(seed: int, rows: int = 6) -> np.ndarray:
     A row is one street: GTA's look, its labels, SYNTHIA's look, Cityscapes' look, its labels.
     """
     colours = np.zeros((256, 3), np.uint8)
-    for number, label in id2label.items():
+    for number, label in BY_ID.items():
         if number >= 0:
-            colours[number] = label.color
+            colours[number] = label.colour
     lines = []
     for index in range(rows):
         game, game_ids, _ = render(seed, index, GTA)

@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from cityscapesscripts.helpers.labels import name2label
 
+from mmseg_uvpt.datasets.cityscapes_labels import BY_NAME
 from mmseg_uvpt.minicity.camera import Camera
 from mmseg_uvpt.minicity.looks import Look
 
@@ -26,7 +26,7 @@ _ROUGHNESS = {
     'person': (0.6, 0.8),
     'rider': (0.6, 0.8),
 }
-_FLAT = {name2label[name].id for name in ('road', 'sidewalk', 'terrain')}
+_FLAT = {BY_NAME[name].id for name in ('road', 'sidewalk', 'terrain')}
 
 
 def photograph(
@@ -102,7 +102,7 @@ def _roughness() -> np.ndarray:
     table = np.zeros((2, 256), np.float32)
     table[1] = 0.2
     for name, values in _ROUGHNESS.items():
-        table[:, name2label[name].id] = values
+        table[:, BY_NAME[name].id] = values
     return table
 
 

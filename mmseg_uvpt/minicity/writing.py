@@ -6,9 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from cityscapesscripts.helpers.labels import id2label, name2label
 from PIL import Image
 
+from mmseg_uvpt.datasets.cityscapes_labels import BY_ID, BY_NAME
 from mmseg_uvpt.files import write_json, write_png, write_whole
 
 Polygons = list[tuple[str, np.ndarray]]
@@ -38,7 +38,7 @@ _GTA_ENTRIES = 35  # ids 0..33 and one more, the licence plate
 def write_gta(image_path: Path, label_path: Path, frame: Frame) -> None:
     """Write a PNG image and a palette PNG whose indices are Cityscapes label ids."""
     image, label_ids, _ = frame
-    palette = [id2label[k].color for k in range(_GTA_ENTRIES - 1)] + [id2label[-1].color]
+    palette = [BY_ID[k].colour for k in range(_GTA_ENTRIES - 1)] + [BY_ID[-1].colour]
     picture = Image.fromarray(label_ids).convert('L')
     picture.putpalette([channel for colour in palette for channel in colour])
     data = io.BytesIO()
@@ -53,10 +53,10 @@ def write_synthia(image_path: Path, label_path: Path, frame: Frame) -> None:
     image, label_ids, polygons = frame
     table = np.zeros(256, np.uint16)
     for name, number in SYNTHIA_IDS.items():
-        table[name2label[name].id] = number
+        table[BY_NAME[name].id] = number
     instances = np.zeros(label_ids.shape, np.uint16)
     for number, (name, polygon) in enumerate(polygons, 1):
-        kept = number if name2label[name].hasInstances else 0
+        kept = number if BY_NAME[name].has_instances else 0
         cv2.fillPoly(instances, [polygon], kept)
     label = np.stack([table[label_ids], instances, np.zeros_like(instances)], axis=-1)
     write_png(label_path, label)

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmseg_uvpt.arguments import key_and_value, positive_int, seed, whole_number
+from mmseg_uvpt.arguments import ScriptParser, key_and_value, positive_int, seed, whole_number
 from mmseg_uvpt.engine.scripts import published
 from mmseg_uvpt.engine.scripts.options import DATA_ROOT
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.shipped import shipped
+from mmseg_uvpt.subcommands import as_typed
 
 _SHORTEST = 10  # minutes: Slurm warns a job two minutes before its limit, and a start takes one
 # what the launchers set for each job
@@ -46,9 +47,9 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
         stage: of its jobs.
         what: says what they do.
     """
-    program = f'launcher_{stage}.py'
-    parser = argparse.ArgumentParser(
-        prog=program,
+    program = as_typed(f'python launcher_{stage}.py')
+    parser = ScriptParser(
+        prog=program.removeprefix('python '),
         usage=f'{program} [options] [-- arguments of the script]',
         description=f'{what} A job a recipe of configs/; may be killed at any time and called '
         'again.',
@@ -98,9 +99,9 @@ def _examples(program: str) -> str:
 {published.NOTE}
 
 examples:
-  python {program} --list
-  python {program} --only 'swin*gta5*' -- --cfg-options train_dataloader.num_workers=8
-  python {program} --engine slurm --partition gpu --time 1440 --array-limit 4"""
+  {program} --list
+  {program} --only 'swin*gta5*' -- --cfg-options train_dataloader.num_workers=8
+  {program} --engine slurm --partition gpu --time 1440 --array-limit 4"""
 
 
 def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.subcommands import as_typed
 from mmseg_uvpt.sweep.jobs import Job, shown
 from mmseg_uvpt.sweep.models import MISSING
 from mmseg_uvpt.sweep.scores import metrics_of, score_of
@@ -42,7 +43,7 @@ def job_table(statuses: Mapping[Job, Status]) -> Table:
         table.add_row(
             *map(Text, (*described, *_inputs_and_result(job, status.state))),
             Text(status.state.value, _STYLES.get(status.state, '')),
-            *map(Text, (score_text(job), status.note)),
+            *map(Text, (score_text(job), as_typed(status.note))),
         )
     return table
 
@@ -100,7 +101,12 @@ class Screen:
                 self._said[job] = time.monotonic()
                 self._shown[job] = status
                 note = f': {status.note}' if status.note else ''
-                print(time.strftime('%H:%M:%S'), job.name, status.state.value + note, flush=True)
+                print(
+                    time.strftime('%H:%M:%S'),
+                    job.name,
+                    status.state.value + as_typed(note),
+                    flush=True,
+                )
 
     def say(self, text: str) -> None:
         """Print a line above the table."""

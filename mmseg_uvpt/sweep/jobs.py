@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import options
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.shipped import CHECKOUT
+from mmseg_uvpt.subcommands import python_arguments
 from mmseg_uvpt.sweep.models import Model, choose, released_source
 from mmseg_uvpt.sweep.rows import Row
 
@@ -158,15 +158,15 @@ class Job(ABC):
         arguments = [*self.arguments(), *self.settings.extra]
         if self.settings.data_root:
             arguments += ['--data-root', self.settings.data_root]
-        script = shown(CHECKOUT / self.script)
+        script = [shown(Path(argument)) for argument in python_arguments([self.script])]
         if self.settings.gpus > 1:
             launch = [
                 '-m',
                 'mmseg_uvpt.engine.training.torchrun',
                 f'--nproc-per-node={self.settings.gpus}',
             ]
-            return [sys.executable, *launch, script, *arguments]
-        return [sys.executable, script, *arguments]
+            return [sys.executable, *launch, *script, *arguments]
+        return [sys.executable, *script, *arguments]
 
 
 def shown(path: Path) -> str:

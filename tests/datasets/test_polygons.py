@@ -1,9 +1,12 @@
 import json
-import sys
 
 import numpy as np
 import pytest
+from cityscapesscripts.helpers.annotation import Annotation
+from cityscapesscripts.helpers.labels import labels
+from cityscapesscripts.preparation.json2labelImg import createLabelImage
 
+from mmseg_uvpt.datasets.cityscapes_labels import LABELS
 from mmseg_uvpt.datasets.conversion.polygons import polygons_size, read_cityscapes_polygons
 from mmseg_uvpt.datasets.files.data_error import DataError
 
@@ -63,9 +66,22 @@ def test_file_that_is_no_annotation_is_refused(tmp_path, text):
         read_cityscapes_polygons(path)
 
 
-def test_missing_cityscapesscripts_names_the_command(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'cityscapesscripts.helpers.annotation', None)
-    path = tmp_path / 'a_gtFine_polygons.json'
-    path.write_text('{}')
-    with pytest.raises(DataError, match=r'requirements-nodeps\.txt'):
-        read_cityscapes_polygons(path)
+def test_labels_are_those_of_the_data_set():
+    ours = [(label.name, label.id, label.colour, label.has_instances) for label in LABELS]
+    assert ours == [(label.name, label.id, label.color, label.hasInstances) for label in labels]
+
+
+def test_drawn_as_by_the_data_set_s_program(tmp_path):
+    """Any polygons: their edges are those of Pillow there and here."""
+    draw, path = np.random.default_rng(0), tmp_path / 'a_gtFine_polygons.json'
+    names = draw.choice([*(label.name for label in LABELS), 'cargroup', 'persongroup'], 200)
+    objects = [
+        {'label': str(name), 'polygon': draw.integers(-9, 210, (draw.integers(3, 9), 2)).tolist()}
+        for name in names
+    ]
+    path.write_text(json.dumps({'imgWidth': 200, 'imgHeight': 100, 'objects': objects}))
+    annotation = Annotation()
+    annotation.fromJsonFile(str(path))
+    expected = np.array(createLabelImage(annotation, 'ids'))
+    assert len(np.unique(expected)) > 15
+    np.testing.assert_array_equal(read_cityscapes_polygons(path), expected)

@@ -1,6 +1,5 @@
 """``test.py --compare``: models that predict one class each, on frames with known shares of it."""
 
-import itertools
 import json
 import re
 
@@ -16,7 +15,7 @@ from mmseg_uvpt.engine.scripts import test
 from mmseg_uvpt.errors import UserError
 
 POLE, PLANT = 5, 8
-SHARES = (0.5, 0.75, 1.0, 0.9375)  # of plants in a frame of 64 x 128 pixels; the rest are poles
+SHARES = (0.625, 0.75, 1.0, 0.9375)  # of plants in a frame of 64 x 128 pixels; the rest are poles
 
 
 @pytest.fixture(scope='module')
@@ -80,12 +79,11 @@ def test_source_and_adapted_are_scored_on_the_same_images(compare, options, tmp_
     assert found['IoU']['road']['difference'] is None
     assert found['mIoU19']['adapted'] == result['mIoU19'] == pytest.approx(share / 2)
     assert found['mIoU19']['difference'] == pytest.approx(share - 50)
-    resamples = [100 * np.mean(drawn) - 50 for drawn in itertools.product(SHARES, repeat=4)]
-    interval = np.percentile(resamples, [2.5, 97.5]).tolist()
-    assert found['mIoU19']['interval'] == pytest.approx(interval, abs=0.5)
+    # of so few, all resamples: the first frame four times, or the third, which has no pole
+    assert found['mIoU19']['interval'] == pytest.approx([100 * SHARES[0] - 50, 100])
     assert found['mIoU13']['source'] == 0  # without poles
     assert found['source_checkpoint'].endswith('source.pth')
-    told = r'better than source by 29\.69 mIoU \(95 % of resamples: \+\d\S+ to \+\d\S+\), 4 images'
+    told = r'better than source by 32\.81 mIoU \(95 % interval: \+\d\S+ to \+\d\S+\), 4 images'
     assert re.search(told, found['sentence'])
     assert found['sentence'] in capsys.readouterr().out
     shown = [cv2.imread(str(path)) for path in (tmp_path / 'shown').rglob('*.png')]

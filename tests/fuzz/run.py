@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY, CORPUS = HERE.parents[1], HERE / 'corpus'
-INSTRUMENTED = ['mmseg_uvpt', 'PIL', 'cityscapesscripts', 'readers']
+INSTRUMENTED = ['mmseg_uvpt', 'PIL', 'readers']
 sys.path.insert(0, str(REPOSITORY))
 import mmseg_uvpt  # noqa: E402, F401  # before anything imports mmseg
 

@@ -1,11 +1,10 @@
 """The command line that the three converters share."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
-from mmseg_uvpt.arguments import positive_int
+from mmseg_uvpt.arguments import ScriptParser, positive_int
 
 
 def main(name: str, about: str) -> int:
@@ -18,7 +17,7 @@ def main(name: str, about: str) -> int:
     Returns:
         int: exit status, 1 if a label could not be converted.
     """
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description=about,
         epilog=f'example: python tools/convert_datasets/{name}.py data/{name} --nproc 8',
     )

@@ -1,16 +1,25 @@
 """Cityscapes labels from their polygons, for downloads that hold no ``labelIds``."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
+from mmseg_uvpt.datasets.cityscapes_labels import BY_NAME
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.decoding import check_pixels
 from mmseg_uvpt.files import open_regular, why_unreadable
 
+UNLABELLED = BY_NAME['unlabeled'].id
+_GROUP = 'group'  # ends the name of several objects that are drawn as one
+
 
 def read_cityscapes_polygons(path: str | Path) -> np.ndarray:
-    """Draw a ``_gtFine_polygons.json`` with the data set's own program.
+    """Draw a ``_gtFine_polygons.json`` as the data set's own program does.
+
+    Later objects cover earlier ones; deleted ones and those without an id are left out; a group of
+    objects has the label of its members.
 
     Args:
         path: the annotation.
@@ -19,23 +28,24 @@ def read_cityscapes_polygons(path: str | Path) -> np.ndarray:
         np.ndarray: uint8 (H, W), label ids 0..33.
 
     Raises:
-        DataError: no annotation of polygons, or one with an unknown label. (cityscapesscripts
-            ends the process there, which is why labels are looked up beforehand.) Or
-            cityscapesscripts is not installed.
+        DataError: no annotation of polygons, or one with an unknown label.
     """
-    annotation = _read(path)
-    from cityscapesscripts.helpers.labels import name2label
-    from cityscapesscripts.preparation.json2labelImg import createLabelImage
-
-    for item in annotation.objects:
-        if item.label not in name2label and item.label.removesuffix('group') not in name2label:
+    size, objects = _read(path)
+    picture = Image.new('L', size[::-1], UNLABELLED)
+    draw = ImageDraw.Draw(picture)
+    for name, points in objects:
+        label = BY_NAME.get(name) or BY_NAME.get(name.removesuffix(_GROUP))
+        if label is None:
             raise DataError(
-                f'{path}: no Cityscapes label is called {item.label!r}. Put the original there.'
+                f'{path}: no Cityscapes label is called {name!r}. Put the original there.'
             )
-    try:
-        return np.array(createLabelImage(annotation, 'ids'))
-    except Exception as error:  # the file steers the program: it may fail in any way
-        raise _unusable(path, error) from error
+        if label.id < 0:
+            continue
+        try:
+            draw.polygon(points, fill=label.id)
+        except (TypeError, ValueError) as error:
+            raise _unusable(path, error) from error
+    return np.array(picture)
 
 
 def polygons_size(path: str | Path) -> tuple[int, int]:
@@ -44,33 +54,30 @@ def polygons_size(path: str | Path) -> tuple[int, int]:
     Raises:
         DataError: no annotation of polygons.
     """
-    annotation = _read(path)
-    return annotation.imgHeight, annotation.imgWidth
+    return _read(path)[0]
 
 
-def _read(path: str | Path):
-    try:
-        from cityscapesscripts.helpers.annotation import Annotation
-    except ImportError as error:
-        raise DataError(
-            f'{path}: labels are drawn from polygons by cityscapesscripts, which is not installed. '
-            'Install it with `pip install --no-deps -r requirements-nodeps.txt`.'
-        ) from error
-    annotation = Annotation()
+def _read(path: str | Path) -> tuple[tuple[int, int], list[tuple[str, list[tuple]]]]:
+    """Return (height, width), and label and points of each object that is not deleted."""
     try:
         with open_regular(path) as file:
-            annotation.fromJsonText(file.read().decode())
-        size = annotation.imgHeight, annotation.imgWidth
+            annotation = json.load(file)
+        size = annotation['imgHeight'], annotation['imgWidth']
         if not all(type(side) is int and side > 0 for side in size):
             raise ValueError(f'{size} is no height and width')
-        if not all(isinstance(item.label, str) for item in annotation.objects):
+        objects = [
+            (item['label'], [(x, y) for x, y in item['polygon']])
+            for item in annotation['objects']
+            if not item.get('deleted')
+        ]
+        if not all(isinstance(name, str) for name, _ in objects):
             raise ValueError('a label is no text')
     except OSError as error:
         raise DataError(f'{path} {why_unreadable(path, error)}') from error
-    except Exception as error:  # as above
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise _unusable(path, error) from error
     check_pixels(path, size)
-    return annotation
+    return size, objects
 
 
 def _unusable(path: str | Path, error: Exception) -> DataError:

@@ -18,6 +18,7 @@ from mmseg_uvpt.engine.scripts.options import default_work_dir
 from mmseg_uvpt.engine.training.schedule import fill_ends
 from mmseg_uvpt.errors import UserError, why_not_imported
 from mmseg_uvpt.files import why_unreadable
+from mmseg_uvpt.shipped import find_config
 
 # options of the scripts that `acceleration.accelerate` reads in ``cfg.uvpt``
 FLAGS = ('plain', 'amp', 'compile', 'low_memory')
@@ -105,6 +106,7 @@ def read(path: str | Path, import_modules: bool = True) -> Config:
 
 
 def _read(path: str | Path, import_modules: bool) -> Config:
+    path = find_config(path)
     if reason := why_unreadable(path):
         raise UserError(
             f'config {path} {reason}; the published recipes are '

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from mmseg_uvpt.arguments import share
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import readable
+from mmseg_uvpt.subcommands import as_typed
 
 EXAMPLE = """\
   python generate_pseudo_label.py --config configs/pretrain/sss_swin-b_gta5.py \\
@@ -74,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
     # takes seconds, which a wrong argument does not cost
     from mmseg_uvpt.engine.inference.pseudo_labels import label_target
 
-    command = f'python generate_pseudo_label.py {shlex.join(argv)}'
+    command = as_typed(f'python generate_pseudo_label.py {shlex.join(argv)}')
     label_target(
         *(cfg, args.checkpoint, args.pseudo_label_dir, command, args.force),
         *(args.aug_test, args.threshold, args.class_quantile),

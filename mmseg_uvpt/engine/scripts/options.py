@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmseg_uvpt.arguments import key_and_value, positive_int, seed
+from mmseg_uvpt.arguments import ScriptParser, key_and_value, positive_int, seed
 from mmseg_uvpt.engine.scripts.published import NOTE
 from mmseg_uvpt.errors import STOPPED
 
@@ -23,7 +23,7 @@ exit statuses:
 
 def make_parser(description: str, example: str, more: str = '') -> argparse.ArgumentParser:
     """Return a parser whose help ends with ``example``, a command to copy, and ``more``."""
-    return argparse.ArgumentParser(
+    return ScriptParser(
         description=description,
         epilog=f'example:\n{example}' + (f'\n\n{more}' if more else ''),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import UserError, readable
+from mmseg_uvpt.subcommands import as_typed
 
 EXAMPLE = '  python pretrain.py configs/pretrain/sss_swin-b_gta5.py --data-root data'
 
@@ -47,5 +48,5 @@ def main(argv: Sequence[str]) -> None:
         train,  # seconds, which a wrong argument does not cost
     )
 
-    command = f'python pretrain.py {shlex.join(argv)}'
+    command = as_typed(f'python pretrain.py {shlex.join(argv)}')
     train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import readable
+from mmseg_uvpt.subcommands import as_typed
 
 EXAMPLE = """\
   python test.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     score(
         cfg,
         args.checkpoint,
-        f'python test.py {shlex.join(argv)}',
+        as_typed(f'python test.py {shlex.join(argv)}'),
         out=args.out,
         show_dir=args.show_dir,
         aug_test=args.aug_test,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import UserError, readable
+from mmseg_uvpt.subcommands import as_typed
 
 EXAMPLE = """\
   python train.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
@@ -100,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
         train,  # seconds, which a wrong argument does not cost
     )
 
-    command = f'python train.py {shlex.join(argv)}'
+    command = as_typed(f'python train.py {shlex.join(argv)}')
     train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)
 
 

@@ -19,7 +19,7 @@ from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
 from mmseg_uvpt.files import file_hash, write_json, write_whole
 from mmseg_uvpt.model_wrappers import without_wrapper
-from mmseg_uvpt.shipped import CHECKOUT
+from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
 
 _PACKAGES = (
     *('numpy', 'timm', 'onedl-mmcv', 'onedl-mmsegmentation'),
@@ -32,6 +32,8 @@ def git_revision(repository: Path = CHECKOUT) -> dict[str, str | bool | None]:
 
     Both are None where the package is no git checkout, or git is not installed.
     """
+    if INSTALLED:  # a repository around it would be somebody else's
+        return {'commit': None, 'dirty': None}
     try:
         commit = _git(repository, 'rev-parse', 'HEAD')
         changed = _git(repository, 'status', '--porcelain', '--untracked-files=no')

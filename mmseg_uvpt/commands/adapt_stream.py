@@ -1,0 +1,51 @@
+"""Adapt at test time: predict each image of a stream, then train on it, once through all."""
+
+import shlex
+import sys
+
+from mmseg_uvpt.engine.scripts import options
+from mmseg_uvpt.subcommands import as_typed
+
+EXAMPLE = """\
+  python tools/adapt_stream.py configs/demo/tent_swin-nano.py --source-checkpoint SOURCE.pth \\
+      --domains data/night data/rain data/snow --reset --work-dir work_dirs/stream"""
+
+
+def main() -> None:
+    """Adapt, and report the score of the predictions."""
+    parser = options.make_parser(
+        'Predict each test image, then train on it with the method of the config, one whole image '
+        'at a time and once through all in the order of their names. The scores, a domain each, '
+        'are those of the predictions made on the way; they are logged and written to stream.json '
+        'in the work folder, beside the last checkpoint. Any method that needs no pseudo labels '
+        'will do; AdaBN gets momentum 0.1 where the config names none. The learning rate is '
+        'constant. A domain without labels is adapted to and not scored.',
+        EXAMPLE,
+    )
+    parser.add_argument('config', help='of an adaptation, e.g. configs/demo/tent_swin-nano.py')
+    parser.add_argument('--source-checkpoint', required=True, metavar='FILE', help='source model')
+    parser.add_argument(
+        '--domains',
+        nargs='+',
+        default=[],
+        metavar='ROOT',
+        help="data roots in the order of the stream, each as of --data-root (the config's)",
+    )
+    parser.add_argument(
+        '--reset', action='store_true', help='begin at the source model in each domain'
+    )
+    options.add_config_options(parser)
+    options.add_runner_options(parser)
+    options.add_plain_option(parser)
+    args = parser.parse_args()
+
+    from mmseg_uvpt.engine.config.resolve import require_file, resolve_run
+    from mmseg_uvpt.engine.config.stream import make_stream
+    from mmseg_uvpt.engine.training.run import train
+
+    cfg = resolve_run(args)
+    require_file(args.source_checkpoint, 'source checkpoint', 'make it with pretrain.py')
+    cfg.model.source_checkpoint = args.source_checkpoint
+    make_stream(cfg, args.domains, args.reset)
+    command = as_typed(f'python tools/adapt_stream.py {shlex.join(sys.argv[1:])}')
+    train(cfg, command, validate=False)

@@ -1,0 +1,36 @@
+"""Say how well label-free criteria rank the candidates of recorded runs."""
+
+import argparse
+from pathlib import Path
+
+from mmseg_uvpt.arguments import ScriptParser
+
+EXAMPLE = """\
+example:
+  python tools/selection_report.py work_dirs/adapted work_dirs/other
+  python tools/selection_report.py work_dirs/* --page docs/results.md"""
+
+
+def main() -> None:
+    """Read the records, and print the table."""
+    parser = ScriptParser(
+        description="Compare criteria with the target's labels over the candidates of adaptations "
+        'that were evaluated (docs/selection.md), as a Markdown table.',
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('work_dirs', nargs='+', help='work folders that hold a selection.json')
+    parser.add_argument(
+        '--page', type=Path, metavar='FILE', help='a page with a marked place for the table'
+    )
+    args = parser.parse_args()
+
+    from mmseg_uvpt.selection.ranking import rank_all, read_run, to_markdown
+    from mmseg_uvpt.sweep.table_formats import update_page
+
+    runs = [read_run(folder) for folder in args.work_dirs]
+    text = to_markdown(rank_all(runs), runs)
+    if args.page:
+        update_page(args.page, text, 'tools/selection_report.py')
+    else:
+        print(text, end='')

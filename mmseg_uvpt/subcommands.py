@@ -1,0 +1,100 @@
+"""Scripts and tools as subcommands of ``uvpt``: which is which, and how a process calls one.
+
+A checkout has them as files, which its documentation names; an installed wheel has ``uvpt`` alone.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
+
+PROGRAM = 'uvpt'
+
+
+class Subcommand(NamedTuple):
+    """A script of a checkout.
+
+    Args:
+        script: its file, from the top of the checkout.
+        module: whose function ``main`` it calls.
+        about: what it does, for the list of all.
+        arguments: of ``main``.
+    """
+
+    script: str
+    module: str
+    about: str
+    arguments: tuple[str, ...] = ()
+
+
+def _script(file: str, about: str) -> Subcommand:
+    return Subcommand(f'{file}.py', f'mmseg_uvpt.engine.scripts.{file}', about)
+
+
+def _tool(file: str, about: str) -> Subcommand:
+    return Subcommand(f'tools/{file}.py', f'mmseg_uvpt.commands.{file}', about)
+
+
+def _launcher(stage: str, about: str) -> Subcommand:
+    return Subcommand(f'launcher_{stage}.py', 'mmseg_uvpt.sweep.cli', about, (stage, about))
+
+
+def _converter(name: str, about: str) -> Subcommand:
+    module = 'mmseg_uvpt.datasets.conversion.command_line'
+    return Subcommand(f'tools/convert_datasets/{name}.py', module, about, (name, about))
+
+
+SUBCOMMANDS = {
+    'pretrain': _script('pretrain', 'Train a source model.'),
+    'label': _script('generate_pseudo_label', 'Label the target by a source model.'),
+    'train': _script('train', 'Adapt a source model to the target.'),
+    'test': _script('test', 'Score a model.'),
+    'predict': _tool('predict', 'Predict photographs.'),
+    'convert cityscapes': _converter(
+        'cityscapes', 'Convert labels of Cityscapes (labelIds, else polygons) to train ids.'
+    ),
+    'convert gta': _converter('gta', 'Convert labels of GTA to train ids.'),
+    'convert synthia': _converter('synthia', 'Convert labels of SYNTHIA to train ids.'),
+    'check': _tool('check_data', 'Check a data set before anybody trains with it.'),
+    'import-source': _tool('import_source', "Make a source model of somebody else's."),
+    'zoo': _tool('model_zoo', 'List and check the published files.'),
+    'export': _tool('export_checkpoint', 'Make smaller files of a checkpoint, and join them.'),
+    'interpolate': _tool('interpolate', 'Interpolate between source and adapted model.'),
+    'stream': _tool('adapt_stream', 'Adapt at test time, once through a stream of images.'),
+    'selection-report': _tool('selection_report', 'Say how well label-free criteria rank models.'),
+    'launch pretrain': _launcher('pretrain', 'Train all source models of the benchmark.'),
+    'launch label': _launcher('pseudo_label', 'Label the target by each source model.'),
+    'launch train': _launcher('train', 'Adapt source models to the target.'),
+    'launch test': _launcher('test', 'Score all models of the benchmark.'),
+    'report': Subcommand(
+        'tools/results_table.py',
+        'mmseg_uvpt.commands.benchmark_table',
+        'Make the table of what the launchers measured.',
+    ),
+    'demo': _tool('demo', 'Run the whole method on rendered data.'),
+    'demo-data': _tool('make_demo_data', 'Render MiniCity.'),
+    'leaderboard': _tool('leaderboard', 'Compare methods, tuners and ablations on MiniCity.'),
+    'style-images': _tool('make_style_images', 'Paint abstract style images.'),
+    'augmentations': _tool('show_augmentations', 'Draw an image under each augmentation.'),
+    'imagenet-lite0': _tool('efficientnet_lite0_weights', "Write the demo's ImageNet weights."),
+}
+
+
+def as_typed(text: str) -> str:
+    """Return a text that names scripts of a checkout with what a user of this package types."""
+    if not INSTALLED:
+        return text
+    names = {each.script: name for name, each in SUBCOMMANDS.items()}
+    scripts = '|'.join(map(re.escape, sorted(names, key=len, reverse=True)))
+    within = rf'(?<![\w/.-])(?:python )?({scripts})(?![\w/])'
+    return re.sub(within, lambda found: f'{PROGRAM} {names[found[1]]}', text)
+
+
+def python_arguments(command: Sequence[str]) -> list[str]:
+    """Return what Python is called with for a command that begins with a script of a checkout."""
+    script, *arguments = command
+    if not INSTALLED:
+        return [str(CHECKOUT / script), *arguments]
+    name = next(n for n, subcommand in SUBCOMMANDS.items() if subcommand.script == script)
+    return ['-m', 'mmseg_uvpt', *name.split(), *arguments]

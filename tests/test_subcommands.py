@@ -1,0 +1,97 @@
+"""`uvpt`: all scripts under one name, and what it is called in a wheel, which has no scripts."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmseg_uvpt import __main__, shipped, subcommands
+from mmseg_uvpt.errors import UserError, run_cli
+from mmseg_uvpt.shipped import CHECKOUT, find_config
+from mmseg_uvpt.subcommands import SUBCOMMANDS, as_typed, python_arguments
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """As if from a wheel, whose files are those of the checkout."""
+    monkeypatch.setattr(subcommands, 'INSTALLED', True)
+
+
+def test_all_scripts_are_there():
+    scripts = {*CHECKOUT.glob('*.py'), *CHECKOUT.glob('tools/**/*.py')} - {CHECKOUT / 'setup.py'}
+    assert {CHECKOUT / each.script for each in SUBCOMMANDS.values()} == scripts
+
+
+@pytest.mark.parametrize('name', SUBCOMMANDS)
+def test_its_help_names_what_a_wheel_has(installed, monkeypatch, capsys, name):
+    monkeypatch.setattr(sys, 'argv', ['uvpt', *name.split(), '--help'])
+    with pytest.raises(SystemExit) as caught:
+        __main__.main()
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f'usage: uvpt {name}')
+    assert not re.search(r'python \S+\.py|launcher_\w+\.py|tools/\w+\.py', text)
+
+
+def test_without_one_all_are_listed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['uvpt'])
+    assert __main__.main() is None
+    text = capsys.readouterr().out
+    assert all(f'  {name} ' in text for name in SUBCOMMANDS)
+
+
+@pytest.mark.parametrize(
+    ('given', 'nearest'),
+    [('traln', 'train'), ('convert', 'convert cityscapes, convert gta'), ('launch', 'launch test')],
+)
+def test_another_name(monkeypatch, given, nearest):
+    monkeypatch.setattr(sys, 'argv', ['uvpt', given])
+    with pytest.raises(UserError, match=f'no uvpt {given}; nearest: .*{nearest}'):
+        __main__.main()
+
+
+def test_errors_name_commands_as_they_are_typed(installed, capsys):
+    def fail():
+        raise UserError(
+            'python tools/check_data.py /x/train.py, launcher_train.py, train.py, or a.py'
+        )
+
+    with pytest.raises(SystemExit):
+        run_cli(fail)
+    assert (
+        capsys.readouterr().err
+        == 'error: uvpt check /x/train.py, uvpt launch train, uvpt train, or a.py\n'
+    )
+
+
+def test_a_checkout_names_its_scripts():
+    assert as_typed('python train.py') == 'python train.py'
+    assert python_arguments(['train.py', 'x.py']) == [str(CHECKOUT / 'train.py'), 'x.py']
+
+
+def test_a_wheel_runs_itself(installed):
+    found = python_arguments(['tools/convert_datasets/gta.py', 'data/gta'])
+    assert found == ['-m', 'mmseg_uvpt', 'convert', 'gta', 'data/gta']
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py',
+        'uni_uvpt/sss_swin-b_gta5-to-cityscapes.py',
+        'uni_uvpt/sss_swin-b_gta5-to-cityscapes',
+    ],
+)
+def test_shipped_configs_are_found_by_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    found = find_config(name)
+    assert found == shipped.shipped('configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py')
+    own = Path(name)
+    own.parent.mkdir(parents=True)
+    own.write_text('')
+    assert find_config(name) == own
+
+
+def test_a_config_that_is_nowhere_keeps_its_name():
+    assert find_config('configs/mine.py') == Path('configs/mine.py')

@@ -1,0 +1,56 @@
+"""A wheel in an empty environment, far from the checkout: the four steps, by `uvpt` alone."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def output_of(*command: str | Path, folder: Path, **environment: str) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env={'PATH': '/usr/bin:/bin', **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope='module')
+def uvpt(tmp_path_factory) -> Path:
+    """The program of an environment that was empty; torch and all others come from PyPI."""
+    folder = tmp_path_factory.mktemp('wheel')
+    source = folder / 'source'
+    kept = shutil.ignore_patterns('.git', '.venv', 'work_dirs', 'data', '__pycache__', '*.so')
+    shutil.copytree(REPOSITORY, source, ignore=kept)
+    pip = ('-m', 'pip', '--disable-pip-version-check')
+    output_of(sys.executable, *pip, 'wheel', '--no-deps', '-w', folder, source, folder=folder)
+    output_of(sys.executable, '-m', 'venv', folder / 'env', folder=folder)
+    wheel, pins = next(folder.glob('*.whl')), REPOSITORY / 'requirements.txt'
+    output_of(folder / 'env/bin/python', *pip, 'install', wheel, '-c', pins, folder=folder)
+    shutil.rmtree(source)
+    return folder / 'env/bin/uvpt'
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_a_wheel(uvpt, tmp_path):
+    """It renders, converts, pretrains, labels, adapts and tests: each is a command that it prints.
+
+    On the path there is no compiler: plain PyTorch serves.
+    """
+    quick = ('--train-frames', '6', '--val-frames', '2', '--iterations', '4')
+    told = output_of(
+        *(uvpt, 'demo', '--backbone', 'swin', *quick), folder=tmp_path, PATH='', OMP_NUM_THREADS='1'
+    )
+    typed = [line.split()[1:3] for line in told.splitlines() if line.startswith('$ ')]
+    assert [program for program, _ in typed] == ['uvpt'] * len(typed)
+    steps = [name for _, name in typed if name not in ('demo-data', 'convert')]
+    assert steps == ['pretrain', 'test', 'label', 'train', 'test']
+    run = tmp_path / 'work_dirs/demo/swin-seed0'
+    assert (run / 'adapt/iter_4.pth').is_file()
+    assert f'{tmp_path}/work_dirs/demo/summary.json' in told
+    listed = output_of(uvpt, 'report', folder=tmp_path)
+    assert 'SSS Swin-B, GTA' in listed
