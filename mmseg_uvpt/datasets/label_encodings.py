@@ -9,11 +9,11 @@ first of three 16-bit channels, and instance numbers in the second.
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from mmseg_uvpt.datasets.cityscapes_labels import BY_NAME
 from mmseg_uvpt.datasets.files import png_files
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.png_files import (
@@ -27,37 +27,30 @@ from mmseg_uvpt.files import why_unreadable
 IGNORE = 255
 
 
-class _Class(NamedTuple):
-    name: str
-    cityscapes: int
-    synthia: int
-    colour: tuple[int, int, int]
+_SYNTHIA_IDS = {  # the train id is the position
+    'road': 3,
+    'sidewalk': 4,
+    'building': 2,
+    'wall': 21,
+    'fence': 5,
+    'pole': 7,
+    'traffic light': 15,
+    'traffic sign': 9,
+    'vegetation': 6,
+    'terrain': 16,
+    'sky': 1,
+    'person': 10,
+    'rider': 17,
+    'car': 8,
+    'truck': 18,
+    'bus': 19,
+    'train': 20,
+    'motorcycle': 12,
+    'bicycle': 11,
+}
 
-
-_TABLE = (  # the train id is the position
-    _Class('road', 7, 3, (128, 64, 128)),
-    _Class('sidewalk', 8, 4, (244, 35, 232)),
-    _Class('building', 11, 2, (70, 70, 70)),
-    _Class('wall', 12, 21, (102, 102, 156)),
-    _Class('fence', 13, 5, (190, 153, 153)),
-    _Class('pole', 17, 7, (153, 153, 153)),
-    _Class('traffic light', 19, 15, (250, 170, 30)),
-    _Class('traffic sign', 20, 9, (220, 220, 0)),
-    _Class('vegetation', 21, 6, (107, 142, 35)),
-    _Class('terrain', 22, 16, (152, 251, 152)),
-    _Class('sky', 23, 1, (70, 130, 180)),
-    _Class('person', 24, 10, (220, 20, 60)),
-    _Class('rider', 25, 17, (255, 0, 0)),
-    _Class('car', 26, 8, (0, 0, 142)),
-    _Class('truck', 27, 18, (0, 0, 70)),
-    _Class('bus', 28, 19, (0, 60, 100)),
-    _Class('train', 31, 20, (0, 80, 100)),
-    _Class('motorcycle', 32, 12, (0, 0, 230)),
-    _Class('bicycle', 33, 11, (119, 11, 32)),
-)
-
-CLASSES = tuple(row.name for row in _TABLE)
-PALETTE = tuple(row.colour for row in _TABLE)
+CLASSES = tuple(_SYNTHIA_IDS)
+PALETTE = tuple(BY_NAME[name].colour for name in CLASSES)
 
 _HAS_TABLES_OF_16_BITS = int(cv2.__version__.split('.')[0]) >= 5
 
@@ -72,8 +65,8 @@ def _table_of(ids: list[int]) -> np.ndarray:
     return lut
 
 
-CITYSCAPES_TO_TRAIN_ID = _table_of([row.cityscapes for row in _TABLE])
-SYNTHIA_TO_TRAIN_ID = _table_of([row.synthia for row in _TABLE])
+CITYSCAPES_TO_TRAIN_ID = _table_of([BY_NAME[name].id for name in CLASSES])
+SYNTHIA_TO_TRAIN_ID = _table_of(list(_SYNTHIA_IDS.values()))
 
 
 def to_train_ids(raw: np.ndarray, lut: np.ndarray) -> np.ndarray:
