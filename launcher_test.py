@@ -1,7 +1,7 @@
 """Score each model of the benchmark: see ``--help``."""
 
 from mmseg_uvpt.errors import run_cli
-from mmseg_uvpt.sweep.cli import main
+from mmseg_uvpt.subcommands import SUBCOMMANDS
 
 if __name__ == '__main__':
-    run_cli(lambda: main('test', 'Score adapted models, or with --source-only source models.'))
+    run_cli(SUBCOMMANDS['launch test'].run)

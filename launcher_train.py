@@ -1,7 +1,7 @@
 """Adapt each source model of the benchmark: see ``--help``."""
 
 from mmseg_uvpt.errors import run_cli
-from mmseg_uvpt.sweep.cli import main
+from mmseg_uvpt.subcommands import SUBCOMMANDS
 
 if __name__ == '__main__':
-    run_cli(lambda: main('train', 'Adapt source models to the target.'))
+    run_cli(SUBCOMMANDS['launch train'].run)

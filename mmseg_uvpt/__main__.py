@@ -2,7 +2,6 @@
 
 import sys
 from difflib import get_close_matches
-from importlib import import_module
 
 from mmseg_uvpt import __version__
 from mmseg_uvpt.errors import UserError, run_cli
@@ -25,7 +24,7 @@ def main() -> int | None:
     for words in (2, 1):
         if subcommand := SUBCOMMANDS.get(name := ' '.join(given[:words])):
             sys.argv = [f'{PROGRAM} {name}', *given[words:]]  # what --help calls it
-            return import_module(subcommand.module).main(*subcommand.arguments)
+            return subcommand.run()
     same = [name for name in SUBCOMMANDS if name.startswith(f'{given[0]} ')]
     nearest = same or get_close_matches(given[0], SUBCOMMANDS, 3, 0)
     raise UserError(f'there is no {PROGRAM} {given[0]}; nearest: {", ".join(nearest)}')

@@ -1,4 +1,4 @@
-"""Types of command-line arguments. Only argparse is imported: ``--help`` is instant."""
+"""Parser and types of command-line arguments. Nothing slow is imported: ``--help`` is instant."""
 
 import argparse
 

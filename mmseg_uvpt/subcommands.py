@@ -4,10 +4,12 @@ A checkout has them as files, which its documentation names; an installed wheel 
 """
 
 import re
+import shlex
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NamedTuple
 
-from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
+from mmseg_uvpt.shipped import INSTALLED
 
 PROGRAM = 'uvpt'
 
@@ -26,6 +28,10 @@ class Subcommand(NamedTuple):
     module: str
     about: str
     arguments: tuple[str, ...] = ()
+
+    def run(self) -> int | None:
+        """Run it with the arguments of the process; return its exit status."""
+        return import_module(self.module).main(*self.arguments)
 
 
 def _script(file: str, about: str) -> Subcommand:
@@ -52,10 +58,15 @@ SUBCOMMANDS = {
     'test': _script('test', 'Score a model.'),
     'predict': _tool('predict', 'Predict photographs.'),
     'convert cityscapes': _converter(
-        'cityscapes', 'Convert labels of Cityscapes (labelIds, else polygons) to train ids.'
+        'cityscapes',
+        'Convert the labels of Cityscapes (labelIds, else polygons) to train ids, and count them.',
     ),
-    'convert gta': _converter('gta', 'Convert labels of GTA to train ids.'),
-    'convert synthia': _converter('synthia', 'Convert labels of SYNTHIA to train ids.'),
+    'convert gta': _converter(
+        'gta', 'Convert the labels of GTA to train ids, and count the pixels of each class.'
+    ),
+    'convert synthia': _converter(
+        'synthia', 'Convert the labels of SYNTHIA to train ids, and count the pixels of each class.'
+    ),
     'check': _tool('check_data', 'Check a data set before anybody trains with it.'),
     'import-source': _tool('import_source', "Make a source model of somebody else's."),
     'zoo': _tool('model_zoo', 'List and check the published files.'),
@@ -63,10 +74,12 @@ SUBCOMMANDS = {
     'interpolate': _tool('interpolate', 'Interpolate between source and adapted model.'),
     'stream': _tool('adapt_stream', 'Adapt at test time, once through a stream of images.'),
     'selection-report': _tool('selection_report', 'Say how well label-free criteria rank models.'),
-    'launch pretrain': _launcher('pretrain', 'Train all source models of the benchmark.'),
-    'launch label': _launcher('pseudo_label', 'Label the target by each source model.'),
+    'launch pretrain': _launcher('pretrain', 'Train source models.'),
+    'launch label': _launcher(
+        'pseudo_label', "Label the target's train images with source models."
+    ),
     'launch train': _launcher('train', 'Adapt source models to the target.'),
-    'launch test': _launcher('test', 'Score all models of the benchmark.'),
+    'launch test': _launcher('test', 'Score adapted models, or with --source-only source models.'),
     'report': Subcommand(
         'tools/results_table.py',
         'mmseg_uvpt.commands.benchmark_table',
@@ -91,10 +104,12 @@ def as_typed(text: str) -> str:
     return re.sub(within, lambda found: f'{PROGRAM} {names[found[1]]}', text)
 
 
-def python_arguments(command: Sequence[str]) -> list[str]:
-    """Return what Python is called with for a command that begins with a script of a checkout."""
-    script, *arguments = command
-    if not INSTALLED:
-        return [str(CHECKOUT / script), *arguments]
-    name = next(n for n, subcommand in SUBCOMMANDS.items() if subcommand.script == script)
-    return ['-m', 'mmseg_uvpt', *name.split(), *arguments]
+def typed_command(script: str, arguments: Sequence[str]) -> str:
+    """Return the command that runs a script with arguments, which stay as they are."""
+    return shlex.join([*as_typed(f'python {script}').split(), *arguments])
+
+
+def module_arguments(script: str) -> list[str]:
+    """Return what Python is called with to run a script of a checkout where none is there."""
+    name = next(name for name, each in SUBCOMMANDS.items() if each.script == script)
+    return ['-m', 'mmseg_uvpt', *name.split()]

@@ -9,7 +9,7 @@ import pytest
 from mmseg_uvpt import __main__, shipped, subcommands
 from mmseg_uvpt.errors import UserError, run_cli
 from mmseg_uvpt.shipped import CHECKOUT, find_config
-from mmseg_uvpt.subcommands import SUBCOMMANDS, as_typed, python_arguments
+from mmseg_uvpt.subcommands import SUBCOMMANDS, as_typed, module_arguments, typed_command
 
 
 @pytest.fixture
@@ -67,12 +67,13 @@ def test_errors_name_commands_as_they_are_typed(installed, capsys):
 
 def test_a_checkout_names_its_scripts():
     assert as_typed('python train.py') == 'python train.py'
-    assert python_arguments(['train.py', 'x.py']) == [str(CHECKOUT / 'train.py'), 'x.py']
+    assert typed_command('train.py', ['x y.py']) == "python train.py 'x y.py'"
 
 
 def test_a_wheel_runs_itself(installed):
-    found = python_arguments(['tools/convert_datasets/gta.py', 'data/gta'])
-    assert found == ['-m', 'mmseg_uvpt', 'convert', 'gta', 'data/gta']
+    script = 'tools/convert_datasets/gta.py'
+    assert module_arguments(script) == ['-m', 'mmseg_uvpt', 'convert', 'gta']
+    assert typed_command(script, ['train.py']) == 'uvpt convert gta train.py'
 
 
 @pytest.mark.parametrize(

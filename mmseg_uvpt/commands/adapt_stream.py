@@ -1,10 +1,9 @@
 """Adapt at test time: predict each image of a stream, then train on it, once through all."""
 
-import shlex
 import sys
 
 from mmseg_uvpt.engine.scripts import options
-from mmseg_uvpt.subcommands import as_typed
+from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
   python tools/adapt_stream.py configs/demo/tent_swin-nano.py --source-checkpoint SOURCE.pth \\
@@ -47,5 +46,5 @@ def main() -> None:
     require_file(args.source_checkpoint, 'source checkpoint', 'make it with pretrain.py')
     cfg.model.source_checkpoint = args.source_checkpoint
     make_stream(cfg, args.domains, args.reset)
-    command = as_typed(f'python tools/adapt_stream.py {shlex.join(sys.argv[1:])}')
+    command = typed_command('tools/adapt_stream.py', sys.argv[1:])
     train(cfg, command, validate=False)

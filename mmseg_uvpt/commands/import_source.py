@@ -1,10 +1,10 @@
 """Make a source model of somebody else's: of mmseg, or a folder of transformers."""
 
 import argparse
-import shlex
 from pathlib import Path
 
 from mmseg_uvpt.engine.scripts import options
+from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
   python tools/import_source.py segformer_mit-b5.pth --config segformer_mit-b5.py --out mine
@@ -51,7 +51,7 @@ def main() -> None:
     scored = args.data_root and _score(score[1:], args.data_root, files)
     print('next:')
     for step in _steps(files, root, [] if scored else score):
-        print(f'  python {shlex.join(step)}')
+        print(f'  {typed_command(step[0], step[1:])}')
 
 
 def _score(arguments: list[str], root: str, files: tuple) -> bool:

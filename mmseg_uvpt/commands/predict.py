@@ -1,12 +1,11 @@
 """Predict photographs: classes in colours over each image, and as a PNG of ids."""
 
 import argparse
-import shlex
 import sys
 
 from mmseg_uvpt.arguments import from_0_to_1
 from mmseg_uvpt.engine.scripts import options
-from mmseg_uvpt.subcommands import as_typed
+from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
   python tools/predict.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
@@ -45,7 +44,7 @@ def main() -> None:
     from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.engine.inference.images import predict_images
 
-    command = as_typed(f'python tools/predict.py {shlex.join(sys.argv[1:])}')
+    command = typed_command('tools/predict.py', sys.argv[1:])
     cfg = resolve(args)
     count = predict_images(cfg, args.checkpoint, args.images, args.out, command, args.opacity)
     print(f'{args.out}: {count} images, each as <name>.png and <name>_classes.png')

@@ -5,7 +5,6 @@ done is not done again; a training that was interrupted is resumed.
 """
 
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
 from mmseg_uvpt.shipped import CHECKOUT, INSTALLED, shipped
-from mmseg_uvpt.subcommands import as_typed, python_arguments
+from mmseg_uvpt.subcommands import module_arguments, typed_command
 
 Command = tuple[str, ...]
 
@@ -309,10 +308,13 @@ def run(stage: Stage, root: Path, position: str) -> float:
     for command in commands:
         if stage.training and (stage.training / CONFIG).is_file():
             command = [*command, '--resume']
-        print(as_typed(f'$ python {shlex.join(command)}'), flush=True)
-        folder = None if INSTALLED else CHECKOUT
-        command = python_arguments(command) if INSTALLED else command
-        status = subprocess.run([sys.executable, *command], cwd=folder).returncode
+        script, *arguments = command
+        print('$', typed_command(script, arguments), flush=True)
+        if INSTALLED:
+            words, folder = [*module_arguments(script), *arguments], None
+        else:
+            words, folder = command, CHECKOUT
+        status = subprocess.run([sys.executable, *words], cwd=folder).returncode
         if status:
             raise StageFailed(
                 f'the demo stopped at "{stage.title}" (exit status {status}, see above). '

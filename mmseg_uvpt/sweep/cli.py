@@ -47,10 +47,10 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
         stage: of its jobs.
         what: says what they do.
     """
-    program = as_typed(f'python launcher_{stage}.py')
+    program = f'launcher_{stage}.py'
     parser = ScriptParser(
-        prog=program.removeprefix('python '),
-        usage=f'{program} [options] [-- arguments of the script]',
+        prog=as_typed(program),
+        usage='%(prog)s [options] [-- arguments of the script]',
         description=f'{what} A job a recipe of configs/; may be killed at any time and called '
         'again.',
         epilog=f'{STATES}\n{_examples(program)}',
@@ -99,9 +99,9 @@ def _examples(program: str) -> str:
 {published.NOTE}
 
 examples:
-  {program} --list
-  {program} --only 'swin*gta5*' -- --cfg-options train_dataloader.num_workers=8
-  {program} --engine slurm --partition gpu --time 1440 --array-limit 4"""
+  python {program} --list
+  python {program} --only 'swin*gta5*' -- --cfg-options train_dataloader.num_workers=8
+  python {program} --engine slurm --partition gpu --time 1440 --array-limit 4"""
 
 
 def main(stage: str, what: str, argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,8 @@ from mmengine.config import Config
 from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.scripts import options
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.subcommands import python_arguments
+from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
+from mmseg_uvpt.subcommands import module_arguments
 from mmseg_uvpt.sweep.models import Model, choose, released_source
 from mmseg_uvpt.sweep.rows import Row
 
@@ -158,7 +159,7 @@ class Job(ABC):
         arguments = [*self.arguments(), *self.settings.extra]
         if self.settings.data_root:
             arguments += ['--data-root', self.settings.data_root]
-        script = [shown(Path(argument)) for argument in python_arguments([self.script])]
+        script = module_arguments(self.script) if INSTALLED else [shown(CHECKOUT / self.script)]
         if self.settings.gpus > 1:
             launch = [
                 '-m',

@@ -1,7 +1,7 @@
 """Convert the labels of GTA to train ids, and count the pixels of each class."""
 
-from mmseg_uvpt.datasets.conversion.command_line import main
 from mmseg_uvpt.errors import run_cli
+from mmseg_uvpt.subcommands import SUBCOMMANDS
 
 if __name__ == '__main__':
-    run_cli(lambda: main('gta', __doc__))
+    run_cli(SUBCOMMANDS['convert gta'].run)

@@ -1,12 +1,11 @@
 """``generate_pseudo_label.py``: label the target train images with a source model."""
 
-import shlex
 from collections.abc import Sequence
 
 from mmseg_uvpt.arguments import share
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import readable
-from mmseg_uvpt.subcommands import as_typed
+from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
   python generate_pseudo_label.py --config configs/pretrain/sss_swin-b_gta5.py \\
@@ -75,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     # takes seconds, which a wrong argument does not cost
     from mmseg_uvpt.engine.inference.pseudo_labels import label_target
 
-    command = as_typed(f'python generate_pseudo_label.py {shlex.join(argv)}')
+    command = typed_command('generate_pseudo_label.py', argv)
     label_target(
         *(cfg, args.checkpoint, args.pseudo_label_dir, command, args.force),
         *(args.aug_test, args.threshold, args.class_quantile),

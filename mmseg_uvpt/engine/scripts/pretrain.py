@@ -1,11 +1,10 @@
 """``pretrain.py``: train a source model and score it on the target's validation split."""
 
-import shlex
 from collections.abc import Sequence
 
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import UserError, readable
-from mmseg_uvpt.subcommands import as_typed
+from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = '  python pretrain.py configs/pretrain/sss_swin-b_gta5.py --data-root data'
 
@@ -48,5 +47,5 @@ def main(argv: Sequence[str]) -> None:
         train,  # seconds, which a wrong argument does not cost
     )
 
-    command = as_typed(f'python pretrain.py {shlex.join(argv)}')
+    command = typed_command('pretrain.py', argv)
     train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)

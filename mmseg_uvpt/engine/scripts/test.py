@@ -1,12 +1,11 @@
 """``test.py``: score a checkpoint on the target's validation split."""
 
 import argparse
-import shlex
 from collections.abc import Sequence
 
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import readable
-from mmseg_uvpt.subcommands import as_typed
+from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
   python test.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
@@ -37,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     score(
         cfg,
         args.checkpoint,
-        as_typed(f'python test.py {shlex.join(argv)}'),
+        typed_command('test.py', argv),
         out=args.out,
         show_dir=args.show_dir,
         aug_test=args.aug_test,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmseg_uvpt.engine.scripts import options, published
 from mmseg_uvpt.errors import UserError, readable
-from mmseg_uvpt.subcommands import as_typed
+from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
   python train.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
         train,  # seconds, which a wrong argument does not cost
     )
 
-    command = as_typed(f'python train.py {shlex.join(argv)}')
+    command = typed_command('train.py', argv)
     train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)
 
 
