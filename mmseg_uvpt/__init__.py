@@ -7,9 +7,14 @@ mmseg warn of without need to stay unsaid.
 """
 
 import warnings
+from typing import TYPE_CHECKING
 
 from mmseg_uvpt.torchvision_schema import declare_before_use
 
+if TYPE_CHECKING:
+    from mmseg_uvpt.engine.inference.predictor import Predictor
+
+__all__ = ['load']
 __version__ = '0.1.0'
 
 declare_before_use()
@@ -19,3 +24,43 @@ warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformable
 warnings.filterwarnings('ignore', message='`torch.jit.*is deprecated', category=DeprecationWarning)
 # the published recipes average the loss over all pixels, ignored ones included, as is the default
 warnings.filterwarnings('ignore', message='Default ``avg_non_ignore`` is False')
+
+
+def load(
+    config: str,
+    checkpoint: str,
+    device: str | None = None,
+    amp: bool = False,
+    full_size: bool = False,
+) -> 'Predictor':
+    """Return a source model or an adapted one that is called with images.
+
+        model = mmseg_uvpt.load('uni_uvpt/sss_swin-b_gta5-to-cityscapes', 'file.pth')
+        result = model('street.jpg')
+        result.classes, result.confidence  # uint8 and float32 (H, W), at the size of the image
+        result.save('seen.png')
+
+    Args:
+        config: file, or a shipped recipe by its name below ``configs``; the ``config.py`` of a
+            work folder describes what was trained there.
+        checkpoint: released file, or one of a work folder.
+        device: such as ``'cuda:1'``; None for a GPU if there is one.
+        amp: compute in half precision where that is precise enough.
+        full_size: have the network see images at their own size, instead of resized as the config
+            says; large ones in tiles.
+
+    Returns:
+        Predictor: its call takes one image or many, see there.
+
+    Raises:
+        mmseg_uvpt.errors.UserError: a file is missing, or the two do not fit.
+    """
+    from mmseg_uvpt.engine.config.resolve import read  # both take seconds
+    from mmseg_uvpt.engine.inference.predictor import Predictor, see_full_size
+
+    cfg = read(config)
+    if amp:
+        cfg.merge_from_dict({'uvpt.amp': True})
+    if full_size:
+        see_full_size(cfg)
+    return Predictor(cfg, checkpoint, device)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from datetime import timedelta
 from typing import TypeVar
 
@@ -17,14 +17,19 @@ def progress(
 ) -> Iterator[Item]:
     """Yield items, and tell on stderr how many of them were dealt with.
 
+    Where nobody knows how many there are, as of a camera's frames, lines tell of 1, 2, 4, 8 and so
+    on.
+
     Args:
         items: what is worked on.
         title: what is done to them.
         unit: what they are, in the singular.
-        total: how many there are with those that were done before; by default ``len(items)``.
+        total: how many there are with those that were done before; by default ``len(items)``, if
+            they have one.
         done: how many were done before.
     """
-    total = len(items) if total is None else total
+    if total is None and isinstance(items, Sized):
+        total = len(items)
     if sys.stderr.isatty():
         yield from tqdm(items, title, total, initial=done, unit=unit)
         return
@@ -32,6 +37,9 @@ def progress(
     for number, item in enumerate(items, 1):
         yield item
         now = done + number
-        if now * LINES // total > (now - 1) * LINES // total:
+        if total is None:
+            if now & (now - 1) == 0:
+                print(f'{title}: {now} {unit}s', file=sys.stderr, flush=True)
+        elif now * LINES // total > (now - 1) * LINES // total:
             left = timedelta(seconds=round((time.monotonic() - began) / number * (total - now)))
             print(f'{title}: {now}/{total} {unit}s, {left} left', file=sys.stderr, flush=True)

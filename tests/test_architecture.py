@@ -27,6 +27,7 @@ MODELS_MAY = (
 ABOVE_ENGINE = ('engine', 'sweep', 'demo', 'leaderboard', 'commands')
 IMPORT_ENGINE = {
     'register.py',  # puts all parts into the registries, those of the engine too
+    '__init__.py',  # `load`, the way in for other projects
 }
 PAIRS = {
     'lovasz.py',  # the plain form of a thing and its fast one

@@ -1,4 +1,4 @@
-"""Predict photographs: classes in colours over each image, and as a PNG of ids."""
+"""Predict photographs and videos: classes in colours over each image, and as a PNG of ids."""
 
 import argparse
 import sys
@@ -15,14 +15,18 @@ EXAMPLE = """\
 def parse_arguments() -> argparse.Namespace:
     parser = options.make_parser(
         'Write <name>.png, the classes in the colours of the data set over the image, and '
-        '<name>_classes.png, their ids, for each image; predictions.json says how they were made. '
-        'No labels are needed. The model may be a source model or an adapted one.',
+        '<name>_classes.png, their ids, for each image, and <name>.mp4, the colours over each '
+        'frame, for each video; predictions.json says how they were made. No labels are needed. '
+        'The model may be a source model or an adapted one.',
         EXAMPLE,
     )
     parser.add_argument('config', help='of the model')
     parser.add_argument('checkpoint', help='released file, or one of a work folder')
     parser.add_argument(
-        'images', nargs='+', help='image files, and folders that are searched for images'
+        'images',
+        nargs='+',
+        help='image files, folders that are searched for images, video files, and cameras: an '
+        'address such as rtsp://..., or a number; Ctrl-C ends and keeps the recording of a camera',
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
     parser.add_argument(
@@ -32,7 +36,14 @@ def parse_arguments() -> argparse.Namespace:
         metavar='0..1',
         help='of the colours [%(default)s]',
     )
-    options.add_network_options(parser)
+    parser.add_argument(
+        '--full-size',
+        action='store_true',
+        help='have the network see images at their own size, in tiles where the memory asks for '
+        "it, instead of resized as in training (the config's Resize): finer borders, and larger "
+        'things than it knows',
+    )
+    options.add_inference_options(parser)
     options.add_config_options(parser)
     return parser.parse_args()
 
@@ -43,8 +54,15 @@ def main() -> None:
 
     from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.engine.inference.images import predict_images
+    from mmseg_uvpt.engine.inference.predictor import see_full_size
 
     command = typed_command('tools/predict.py', sys.argv[1:])
     cfg = resolve(args)
-    count = predict_images(cfg, args.checkpoint, args.images, args.out, command, args.opacity)
-    print(f'{args.out}: {count} images, each as <name>.png and <name>_classes.png')
+    if args.full_size:
+        see_full_size(cfg)
+    about = args.images, args.out, command, args.opacity, args.batch_size or 1
+    images, frames = predict_images(cfg, args.checkpoint, *about)
+    if images:
+        print(f'{args.out}: {images} images, each as <name>.png and <name>_classes.png')
+    if frames:
+        print(f'{args.out}: {frames} frames of videos, each video as <name>.mp4')

@@ -10,8 +10,7 @@ import cv2
 import pytest
 
 from mmseg_uvpt.engine.config.resolve import read
-from mmseg_uvpt.engine.inference.images import predict_image
-from mmseg_uvpt.engine.inference.model import source_model
+from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -56,7 +55,7 @@ def of_source(config: Path, checkpoint: Path, root: Path) -> list[int]:
     cfg = read(config)
     (image,) = (root / 'cityscapes/leftImg8bit/val').rglob('*.png')
     (label,) = (root / 'cityscapes/gtFine/val').rglob('*.png')
-    classes, _ = predict_image(source_model(cfg, checkpoint), cfg, image)
+    classes = Predictor(cfg, checkpoint)(image).classes
     truth = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
     return [int(((classes == number) & (truth == number)).sum()) for number in range(19)]
 

@@ -73,17 +73,17 @@ def test_a_batch_is_labelled_as_by_mmseg(changes, model):
     with torch.inference_mode():
         expected = plain_step(model, images, samples(2, **changes))
     batch = {'inputs': images, 'data_samples': samples(2, **changes)}
-    for result, sample in zip(predict(model, [batch], 'abc'), expected, strict=True):
+    for result, sample in zip(predict(model, [batch], {'classes': 'abc'}), expected, strict=True):
         label = sample.pred_sem_seg.data[0]
         assert len(label.unique()) > 3
         assert torch.equal(result.label.long(), label)
         assert torch.equal(result.to_sample().pred_sem_seg.data[0], result.label)
         probability = sample.seg_logits.data.softmax(0).amax(0)
-        torch.testing.assert_close(result.confidence(), probability)
+        torch.testing.assert_close(result.probability(), probability)
         label, confidence = result.as_seen()
         assert label.shape == confidence.shape == result.logits.shape[1:]
         assert torch.equal(confidence, result.logits.softmax(0).amax(0))
-        assert result.classes == 'abc'
+        assert result.class_names == ('a', 'b', 'c')
         assert 'seg_logits' not in result.sample
 
 
@@ -105,7 +105,7 @@ def test_views_are_averaged_as_by_mmseg(model):
     (found,) = predict(model, [{'inputs': images, 'data_samples': views()}])
     assert found.image == 'a'
     assert torch.equal(found.label.long(), expected.pred_sem_seg.data[0])
-    torch.testing.assert_close(found.confidence(), mean.amax(0))
+    torch.testing.assert_close(found.probability(), mean.amax(0))
 
 
 @pytest.mark.parametrize('window', [(16, 20), (32, 32), (40, 90)])

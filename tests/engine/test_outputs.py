@@ -41,7 +41,8 @@ def predict(finished, source_config):
 
     def run(*images, out, checkpoint=finished / 'iter_4.pth') -> int:
         names = [str(image) for image in images]
-        return predict_images(read(source_config), str(checkpoint), names, str(out), 'the command')
+        about = str(checkpoint), names, str(out), 'the command'
+        return predict_images(read(source_config), *about).images
 
     return run
 

@@ -16,8 +16,8 @@ from mmseg_uvpt.datasets import checked_files
 from mmseg_uvpt.datasets.cityscapes import CheckedCityscapesDataset
 from mmseg_uvpt.datasets.gta_synthia import GTADataset
 from mmseg_uvpt.engine.config.resolve import read
-from mmseg_uvpt.engine.inference.images import CLASSES, predict_image, predict_images
-from mmseg_uvpt.engine.inference.model import source_model
+from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
+from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.segmentors.uni_uvpt import UniUVPT
@@ -146,7 +146,7 @@ def test_predictions_of_any_images(photographs, finished, source_config, tmp_pat
     checkpoint = str(finished / 'iter_4.pth')
     cfg = read(source_config)
     count = predict_images(cfg, checkpoint, [str(folder), str(single)], str(out), 'run', opacity=1)
-    assert count == 5
+    assert count.images == 5
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob('*'))
     names = [f'holiday/IMG_{i}' for i in range(4)] + ['IMG_0']
     assert files == sorted(
@@ -154,7 +154,8 @@ def test_predictions_of_any_images(photographs, finished, source_config, tmp_pat
     )
     cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline  # which mmseg reads
     model = init_model(cfg, checkpoint, device='cpu')
-    classes, confidences = predict_image(source_model(cfg, checkpoint), cfg, single)
+    result = Predictor(cfg, checkpoint)(single)
+    classes, confidences = result.classes, result.confidence
     np.testing.assert_array_equal(
         classes, cv2.imread(str(out / f'IMG_0{CLASSES}'), cv2.IMREAD_UNCHANGED)
     )

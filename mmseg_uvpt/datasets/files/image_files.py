@@ -165,8 +165,12 @@ def check_whole_image(path: str | Path) -> tuple[int, int]:
 
 
 @contextmanager
-def naming(path: str | Path) -> Iterator[None]:
+def naming(path: str | Path, pixels: np.ndarray | None = None) -> Iterator[None]:
     """Name the image where a transform finds nothing of it to work on.
+
+    Args:
+        path: of the image, or what it is called that is given as pixels (H, W, 3).
+        pixels: None of a file.
 
     Raises:
         DataError: OpenCV refused to resize or to cut it.
@@ -174,7 +178,7 @@ def naming(path: str | Path) -> Iterator[None]:
     try:
         yield
     except cv2.error as error:
-        height, width = image_size(path)
+        height, width = image_size(path) if pixels is None else pixels.shape[:2]
         raise DataError(
             f'{path} is {width} x {height} pixels: resized and cut as the config says, nothing is '
             f'left of it ({error.err or error.code}). Take it away.'

@@ -36,7 +36,6 @@ class StreamHook(Hook):
         """Keep the source model, and prepare a metric a domain."""
         dataset = data_set_of(runner.train_dataloader)
         self._ends = dataset.cumulative_sizes
-        self._classes = dataset.metainfo['classes']
         self._source = None
         if self.reset:
             tensors = without_wrapper(runner.model).state_dict()
@@ -56,7 +55,7 @@ class StreamHook(Hook):
         samples = [sample.clone() for sample in data_batch['data_samples']]
         batch = {**data_batch, 'data_samples': samples}
         model.eval()
-        predicted = [each.to_sample().to_dict() for each in predict(model, [batch], self._classes)]
+        predicted = [each.to_sample().to_dict() for each in predict(model, [batch])]
         model.train()
         if 'gt_sem_seg' in predicted[0]:
             self._metrics[bisect_right(self._ends, runner.iter)].process(batch, predicted)

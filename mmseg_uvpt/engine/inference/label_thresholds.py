@@ -14,7 +14,7 @@ from torch import Tensor
 from mmseg_uvpt.correction.pseudo_label_files import IGNORE
 from mmseg_uvpt.engine.inference.confidence_counts import ConfidenceCounts
 from mmseg_uvpt.engine.inference.label_report import LabelReport
-from mmseg_uvpt.engine.inference.loop import Result
+from mmseg_uvpt.engine.inference.result import Result
 from mmseg_uvpt.engine.inference.target_frames import TargetFrames
 from mmseg_uvpt.engine.inference.writers import Writers
 
@@ -64,7 +64,7 @@ def _count(target: TargetFrames, report: LabelReport) -> ConfidenceCounts:
     mine = missing[0][get_rank() :: get_world_size()]
     with Writers() as counters:
         for frame, result in target.predict(mine, 'measuring confidences'):
-            arrays = [x.cpu().numpy() for x in (result.label, result.confidence().half())]
+            arrays = [x.cpu().numpy() for x in (result.label, result.probability().half())]
             counters.submit(counts.add, frame.name, *arrays)
     counts.write()
     all_gather_object(None)  # all have written
@@ -86,5 +86,5 @@ def sure_label(result: Result, thresholds: np.ndarray) -> Tensor:
         Tensor: uint8 (H, W).
     """
     needed = torch.from_numpy(thresholds).to(result.label.device)
-    unsure = result.confidence().to(needed.dtype) < needed[result.label.long()]
+    unsure = result.probability().to(needed.dtype) < needed[result.label.long()]
     return result.label.masked_fill(unsure, IGNORE)

@@ -1,14 +1,12 @@
 """The one loop that predicts: in validation and tests, for pseudo labels and for any images."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
 import torch
 import torch.nn.functional as F
 from mmengine.registry import LOOPS
 from mmengine.runner import TestLoop, ValLoop
-from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
@@ -19,55 +17,22 @@ from mmseg_uvpt.engine.inference.logits_to_labels import (
     split_by_size,
     unpad_and_unflip,
 )
+from mmseg_uvpt.engine.inference.result import Result
+from mmseg_uvpt.engine.inference.tiles import (
+    free_memory,
+    in_tiles,
+    naming_memory,
+    say_tiles,
+    tile_side,
+)
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.ops.resizing import resized
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a model says of one image.
-
-    Attributes:
-        label: uint8 (H, W), the class of the largest logit at the image's original size: logits
-            are resized, not labels.
-        logits: float32 (C, h, w) at the size that the network saw, without padding or flip. Of
-            several views it is the logarithm of their mean probability, at the original size.
-        classes: their names, in the order of their ids.
-        sample: the data set's, of the first view: metainfo, and the ground truth if it was loaded.
-        align_corners: how logits are resized.
-    """
-
-    label: Tensor
-    logits: Tensor
-    classes: Sequence[str]
-    sample: SegDataSample
-    align_corners: bool
-
-    @property
-    def image(self) -> str | None:
-        """Path of the image; None of an array."""
-        return self.sample.get('img_path')
-
-    def confidence(self) -> Tensor:
-        """Return the largest probability of each pixel at the original size: float32 (H, W)."""
-        size = tuple(self.label.shape)
-        return resized(self.logits[None], size, self.align_corners).softmax(1).amax(1)[0]
-
-    def as_seen(self) -> tuple[Tensor, Tensor]:
-        """Return label, uint8 (h, w), and confidence, float32 (h, w), at the network's size."""
-        confidence, label = largest_channel(self.logits.softmax(0)[None])
-        return label[0], confidence[0]
-
-    def to_sample(self) -> SegDataSample:
-        """Return the sample with ``pred_sem_seg``, uint8 (1, H, W), for metrics and hooks."""
-        self.sample.pred_sem_seg = PixelData(data=self.label[None])
-        return self.sample
-
-
 @torch.inference_mode()
 def predict(
-    model: nn.Module, batches: Iterable[dict], classes: Sequence[str] = ()
+    model: nn.Module, batches: Iterable[dict], meta: Mapping | None = None
 ) -> Iterator[Result]:
     """Predict the images of a data loader.
 
@@ -82,37 +47,39 @@ def predict(
             ``'slide'``, windows of an image are predicted and averaged.
         batches: of each ``inputs``, uint8 images (3, h, w), and ``data_samples``, one of each; or
             lists of views of these.
-        classes: names for the results.
+        meta: ``classes`` and ``palette`` of the data set, for the results.
 
     Yields:
         Result: one an image, in the order of the batches.
 
     Raises:
-        UserError: a model's logits are not finite.
+        UserError: a model's logits are not finite; the memory does not suffice.
     """
     on_cpu = model.data_preprocessor.device.type == 'cpu'
     for batch in batches:
         inputs, samples = batch['inputs'], batch['data_samples']
         if not isinstance(samples[0], SegDataSample):
             for views in zip(zip(*inputs, strict=True), zip(*samples, strict=True), strict=True):
-                yield _of_views(model, *views, classes)
+                with naming_memory(views[0]):
+                    result = _of_views(model, *views, meta)
+                yield result
             continue
         for part in split_by_size(inputs, samples, alone=on_cpu):
-            yield from _of_images(model, *part, classes)
+            with naming_memory(part[0]):
+                results = list(_of_images(model, *part, meta))
+            yield from results
 
 
 def _of_images(
-    model: nn.Module, images: Sequence, samples: Sequence, classes: Sequence[str]
+    model: nn.Module, images: Sequence, samples: Sequence, meta: Mapping
 ) -> Iterator[Result]:
     for logits, sample in _logits(model, images, samples):
         size = tuple(sample.ori_shape[:2])
         label = resized_label(logits, size, model.align_corners)[0]
-        yield Result(label, logits[0], classes, sample, model.align_corners)
+        yield Result(label, logits[0], meta, sample, model.align_corners)
 
 
-def _of_views(
-    model: nn.Module, images: Sequence, views: Sequence, classes: Sequence[str]
-) -> Result:
+def _of_views(model: nn.Module, images: Sequence, views: Sequence, meta: Mapping) -> Result:
     for number, (image, view) in enumerate(zip(images, views, strict=True), 1):
         ((logits, sample),) = _logits(model, [image], [view])
         size = tuple(sample.ori_shape[:2])
@@ -122,7 +89,7 @@ def _of_views(
         else:
             total.add_(probabilities)
     label = largest_channel(total.div_(number))[1][0]
-    return Result(label, total.log_()[0], classes, first, model.align_corners)
+    return Result(label, total.log_()[0], meta, first, model.align_corners)
 
 
 def _logits(
@@ -136,8 +103,12 @@ def _logits(
         logits = model(x, mode='tensor').float()  # whatever autocast computes in
         return resized(logits, tuple(x.shape[2:]), model.align_corners)
 
+    size = inputs.shape[2:]
     if test_cfg.get('mode') == 'slide':
         logits = _by_windows(network, inputs, test_cfg['crop_size'], test_cfg['stride'])
+    elif side := tile_side(size, free_memory(inputs.device), len(inputs) * model.num_classes):
+        say_tiles(tuple(size), side)
+        logits = in_tiles(network, inputs, side)
     else:
         logits = network(inputs)
     finite = logits.isfinite().flatten(1).all(1).tolist()
@@ -183,10 +154,10 @@ class _ScoringLoop:
         """Predict a batch and have it scored."""
         call_hook = self.runner.call_hook
         call_hook(f'before_{self.kind}_iter', batch_idx=idx, data_batch=data_batch)
-        classes = getattr(self.dataloader.dataset, 'metainfo', {}).get('classes', ())
+        meta = getattr(self.dataloader.dataset, 'metainfo', {})
         model = without_wrapper(self.runner.model)
         with autocast(self.fp16, model.data_preprocessor.device):
-            outputs = [result.to_sample() for result in predict(model, [data_batch], classes)]
+            outputs = [result.to_sample() for result in predict(model, [data_batch], meta)]
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         call_hook(f'after_{self.kind}_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
 

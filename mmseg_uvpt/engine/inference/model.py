@@ -40,7 +40,7 @@ def source_within(described: Mapping) -> dict:
 
 
 def accelerated_model(
-    cfg: Config, checkpoint: str, classes: Sequence[str], loader: str
+    cfg: Config, checkpoint: str, classes: Sequence[str], loader: str, device: str | None = None
 ) -> nn.Module:
     """Build a checkpoint's model on its device, as ``cfg.uvpt`` says how it is accelerated.
 
@@ -49,6 +49,7 @@ def accelerated_model(
         checkpoint: its path.
         classes: of the images that are to be predicted.
         loader: the config's entry that has these classes.
+        device: None for a GPU if there is one.
 
     Raises:
         UserError: the checkpoint does not fit, or is of other classes.
@@ -56,7 +57,7 @@ def accelerated_model(
     data_set = f'{loader}.dataset.metainfo.classes'
     loaded = load_file(checkpoint)
     require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
-    model = _build(cfg, loaded, checkpoint).to(get_device())
+    model = _build(cfg, loaded, checkpoint).to(device or get_device())
     del loaded  # what the network computes takes its memory
     require_equal(of_model(model) | {data_set: len(classes)})
     accelerate_as_config_says(model, uvpt_config(cfg), cfg)

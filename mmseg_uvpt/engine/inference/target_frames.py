@@ -11,7 +11,8 @@ from torch.utils.data import SequentialSampler
 
 from mmseg_uvpt.correction.pseudo_label_files import TargetFrame
 from mmseg_uvpt.datasets.loader_workers import inference_loader
-from mmseg_uvpt.engine.inference.loop import Result, predict
+from mmseg_uvpt.engine.inference.loop import predict
+from mmseg_uvpt.engine.inference.result import Result
 from mmseg_uvpt.progress import progress
 
 
@@ -47,7 +48,7 @@ class TargetFrames:
         # the config's sampler would deal the frames out to the processes once more
         own = {'dataset': subset, 'sampler': SequentialSampler(subset)}
         loader = Runner.build_dataloader({**inference_loader(self.loader), **own})
-        results = predict(self.model, loader, self.dataset.metainfo['classes'])
+        results = predict(self.model, loader, self.dataset.metainfo)
         if is_main_process():
             processes = get_world_size()
             title = f'{doing}, one of {processes} shares' if processes > 1 else doing

@@ -1,0 +1,115 @@
+"""A model that is called with images."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.datasets.files.image_files import naming
+from mmseg_uvpt.engine.config.classes import meta_of
+from mmseg_uvpt.engine.config.resolve import require_file
+from mmseg_uvpt.engine.inference.loop import predict
+from mmseg_uvpt.engine.inference.model import accelerated_model
+from mmseg_uvpt.engine.inference.result import Result
+from mmseg_uvpt.engine.inference.sources import Picture, Video, is_video, picture, pictures_in
+from mmseg_uvpt.processes import share_of_processors
+
+_RESIZES = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
+
+
+class Predictor:
+    """A source model or an adapted one, as a test predicts with it.
+
+    Args:
+        cfg: resolved config, whose test pipeline, classes and palette are used.
+        checkpoint: that fits it.
+        device: to predict on; None for a GPU if there is one.
+
+    Attributes:
+        classes: their names, in the order of their ids.
+        palette: R, G, B of each.
+        model: the segmentor, in eval mode.
+
+    Raises:
+        UserError: the checkpoint is missing, or does not fit.
+    """
+
+    def __init__(self, cfg: Config, checkpoint: str | Path, device: str | None = None) -> None:
+        require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
+        init_default_scope('mmseg')
+        self.meta: Mapping = meta_of(cfg.test_dataloader.dataset)
+        self.classes, self.palette = tuple(self.meta['classes']), self.meta['palette']
+        self.model = accelerated_model(
+            cfg, str(checkpoint), self.classes, 'test_dataloader', device
+        )
+        self._pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+
+    def __call__(self, images: object, batch_size: int = 1) -> Result | list[Result] | Iterator:
+        """Predict one image, or many.
+
+        Args:
+            images: an image: path, of Pillow, or array (H, W, 3) of uint8 in OpenCV's order B, G,
+                R; or a list of these, of any sizes; or a folder; or a video: a file, an address
+                that OpenCV reads, or the number of a camera; or any iterable of images.
+            batch_size: images that a GPU is given at once where they have one size. It does not
+                change what is predicted.
+
+        Returns:
+            Result: of an image; a list of them of a list, which holds 40 MB for each Cityscapes
+            frame; of all else an iterator, which predicts while it is read and keeps nothing.
+
+        Raises:
+            UserError: an image cannot be read; a folder or video has none.
+        """
+        if isinstance(images, str | Path | int) and is_video(images):
+            return self.results(Video(images), batch_size)
+        if isinstance(images, str | Path) and Path(images).is_dir():
+            return self.results(pictures_in(Path(images)), batch_size)
+        if isinstance(images, str | Path | Image.Image | np.ndarray):
+            return next(self.results([images], 1))
+        if not isinstance(images, Iterable):
+            picture(images)  # raises
+        found = self.results(images, batch_size)
+        return list(found) if isinstance(images, list | tuple) else found
+
+    def results(self, images: Iterable, batch_size: int = 1) -> Iterator[Result]:
+        """Yield the result of each image, in their order; threads load those that follow."""
+        frames = self._loaded(map(picture, images))
+        while batch := list(islice(frames, batch_size)):
+            yield from predict(self.model, [pseudo_collate(batch)], self.meta)
+
+    def _loaded(self, pictures: Iterator[Picture]) -> Iterator[dict]:
+        threads = share_of_processors()
+        waiting: deque = deque()
+        with ThreadPoolExecutor(threads, thread_name_prefix='reader') as pool:
+            try:
+                for found in pictures:
+                    waiting.append(pool.submit(self._load, found))
+                    if len(waiting) > 2 * threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _load(self, found: Picture) -> dict:
+        with naming(found.name, found.pixels):
+            frame = self._pipeline(found.for_pipeline())
+        if found.pixels is not None:
+            frame['data_samples'].set_metainfo({'pixels': found.pixels})
+        return frame
+
+
+def see_full_size(cfg: Config) -> None:
+    """Have the network see images at their own size in tests and predictions, in place."""
+    dataset = cfg.test_dataloader.dataset
+    dataset.pipeline = [step for step in dataset.pipeline if step['type'] not in _RESIZES]

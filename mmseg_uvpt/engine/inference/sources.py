@@ -1,0 +1,157 @@
+"""What can be predicted: image files, folders of them, images in memory, videos and cameras."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.image_files import images_below
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import why_unreadable
+
+VIDEO_SUFFIXES = (
+    *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.mts', '.wmv'),
+    *('.3gp', '.flv', '.ogv'),
+)
+_RATE = 25.0  # of a camera that states none
+
+
+class Picture(NamedTuple):
+    """An image to be predicted.
+
+    Args:
+        name: path, or what else errors call it.
+        pixels: uint8 (H, W, 3), B, G, R; None for a file that is still to be read.
+    """
+
+    name: str
+    pixels: np.ndarray | None = None
+
+    def for_pipeline(self) -> dict:
+        """Return what the first transform of a pipeline is given."""
+        if self.pixels is None:
+            return {'img_path': self.name}
+        return {'img_path': self.name, 'img': self.pixels}
+
+
+class Video:
+    """The frames of a file or a camera, once.
+
+    Args:
+        address: a file, an address such as ``rtsp://...``, or the number of a camera.
+
+    Attributes:
+        frames: how many the file claims to have; None of a camera.
+        rate: frames a second.
+
+    Raises:
+        UserError: OpenCV cannot open it.
+    """
+
+    def __init__(self, address: str | int) -> None:
+        self.address = str(address)
+        number = int(address) if self.address.isdecimal() else None
+        is_file = number is None and '://' not in self.address
+        if is_file and (reason := why_unreadable(address)):
+            raise UserError(f'video {address} {reason}')
+        self._capture = cv2.VideoCapture(self.address if number is None else number)
+        if not self._capture.isOpened():
+            what = f'camera {number}' if number is not None else f'video {address}'
+            raise UserError(
+                f'{what} cannot be opened by OpenCV: it is missing, damaged or coded in a way that '
+                'it does not read. ffplay shows whether another program can'
+            )
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.frames = count if is_file and count > 0 else None
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = rate if 0 < rate < 1000 else _RATE
+
+    @property
+    def name(self) -> str:
+        """What its result is called: the file's name without suffix, or one made of the address."""
+        if self.address.isdecimal():
+            return f'camera_{self.address}'
+        last = self.address.rstrip('/').rpartition('/')[2].partition('?')[0]
+        return Path(last).stem or 'video'
+
+    def __iter__(self) -> Iterator[Picture]:
+        """Yield the frames; say on stderr where a file ends before its time.
+
+        Raises:
+            UserError: there is none.
+        """
+        number = 0
+        try:
+            while True:
+                found, pixels = self._capture.read()
+                if not found:
+                    break
+                number += 1
+                yield Picture(f'{self.address}, frame {number}', pixels)
+        finally:
+            self._capture.release()
+        if not number:
+            raise UserError(f'video {self.address} has no frame that OpenCV can read')
+        if self.frames and number < self.frames - 1:  # some claim one more than there is
+            print(
+                f'{self.address} ends after {number} of {self.frames} frames: what follows cannot '
+                'be read',
+                file=sys.stderr,
+            )
+
+
+def is_video(source: object) -> bool:
+    """Tell whether something names a video or a camera: by its suffix, as an address or number."""
+    if isinstance(source, int):
+        return True
+    if not isinstance(source, str | Path):
+        return False
+    text = str(source)
+    is_camera = text.isdecimal() and not Path(text).exists()
+    return is_camera or '://' in text or Path(text).suffix.lower() in VIDEO_SUFFIXES
+
+
+def pictures_in(folder: Path) -> Iterator[Picture]:
+    """Yield the images below a folder in order; say on stderr what is left out.
+
+    Raises:
+        UserError: there is none.
+    """
+    paths, left_out = images_below(folder)
+    if left_out:
+        print(left_out, file=sys.stderr)
+    if not paths:
+        raise UserError(f'{folder}: no image there (.png, .jpg or the like)')
+    return (Picture(str(path)) for path in paths)
+
+
+def picture(source: object) -> Picture:
+    """Return an image that is given by its path, by Pillow, or as an array (H, W, 3), B, G, R.
+
+    Those of Pillow are turned upright, as files are, and lose their alpha.
+
+    Raises:
+        DataError: it is no image of 8 bits a channel.
+    """
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, str | Path):
+        if reason := why_unreadable(source):
+            raise DataError(f'{source} {reason}: name an image, a folder of images or a video')
+        return Picture(str(source))
+    if isinstance(source, Image.Image):
+        if source.mode.startswith(('I', 'F')):
+            raise DataError(f'an image of Pillow has mode {source.mode}: save it as 8-bit RGB')
+        pixels = np.asarray(ImageOps.exif_transpose(source).convert('RGB'))
+        return Picture('an image of Pillow', np.ascontiguousarray(pixels[..., ::-1]))
+    if isinstance(source, np.ndarray):
+        return Picture('an array', source)
+    raise DataError(
+        f'{type(source).__name__} is nothing to predict: give a path, an image of Pillow, an array '
+        '(height, width, 3) of uint8 in the order B, G, R, or several of these'
+    )

@@ -1,0 +1,56 @@
+"""Videos that appear whole or not at all."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmseg_uvpt.engine.inference.sources import Video
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.progress import progress
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], video: Video) -> int:
+    """Write frames, uint8 (H, W, 3), B, G, R, at the rate of the video that they were made of.
+
+    The recording of a camera ends with Ctrl-C, and is kept. The file is MPEG-4 (mp4v), which each
+    build of OpenCV writes; browsers want it coded anew (``ffmpeg -i seen.mp4 -c:v libx264 ...``).
+
+    Returns:
+        int: number of frames.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
+    writer, number = None, 0
+    try:
+        try:
+            shown = progress(frames, f'predicting {video.name}', 'frame', video.frames)
+            for frame in shown:
+                writer = writer or _open(part, frame, video.rate)
+                writer.write(frame)
+                number += 1
+        except KeyboardInterrupt:
+            if video.frames is not None or writer is None:
+                raise
+        writer.release()
+        if not part.is_file() or not part.stat().st_size:
+            raise UserError(f'cannot write {path}: no space left, or no permission')
+        os.replace(part, path)
+    finally:
+        if writer is not None:
+            writer.release()
+        part.unlink(missing_ok=True)
+    return number
+
+
+def _open(path: Path, frame: np.ndarray, rate: float) -> cv2.VideoWriter:
+    height, width = frame.shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
+    if not writer.isOpened():
+        raise UserError(f'cannot write {path}: OpenCV opens no MPEG-4 file of {width} x {height}')
+    return writer

@@ -1,0 +1,219 @@
+"""Three lines from a file to classes: what `mmseg_uvpt.load` takes, and what it gives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import mmseg_uvpt
+from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.inference import loop, tiles
+from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
+from mmseg_uvpt.engine.inference.sources import Video, is_video
+from mmseg_uvpt.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def model(finished, source_config):
+    return mmseg_uvpt.load(source_config, finished / 'iter_4.pth')
+
+
+def pixels(seed: int, height: int = 64, width: int = 128) -> np.ndarray:
+    """Return blocks of random colours, which a network tells from each other."""
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 255, (height // 8, width // 8, 3)).astype(np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+@pytest.fixture
+def photos(tmp_path) -> list[Path]:
+    """Two PNGs of two sizes, within a folder."""
+    paths = [tmp_path / 'photos/a.png', tmp_path / 'photos/town/b.png']
+    for seed, (path, width) in enumerate(zip(paths, (128, 96), strict=True)):
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), pixels(seed, width=width))
+    return paths
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    """Five frames of 128 x 64 at 10 a second."""
+    path = tmp_path / 'film.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 10, (128, 64))
+    for seed in range(5):
+        writer.write(pixels(seed))
+    writer.release()
+    return path
+
+
+def test_importing_is_cheap():
+    """`load` and what it returns need torch; the package does not."""
+    told = 'import sys, mmseg_uvpt; mmseg_uvpt.load; sys.exit("torch" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', told]).returncode == 0
+
+
+def test_an_image_by_any_name(model, photos):
+    result = model(str(photos[0]))
+    assert result.classes.shape == result.confidence.shape == (64, 128)
+    assert (result.classes.dtype, result.confidence.dtype) == (np.uint8, np.float32)
+    assert len(np.unique(result.classes)) > 1
+    assert 1 / 19 < result.confidence.min() <= result.confidence.max() <= 1
+    assert result.class_names == model.classes
+    assert model.classes[:2] == ('road', 'sidewalk')
+    assert len(model.palette) == 19
+    array = cv2.imread(str(photos[0]))
+    given = [photos[0], array, Image.open(photos[0]), Image.open(photos[0]).convert('RGBA')]
+    for other in map(model, given):
+        np.testing.assert_array_equal(other.classes, result.classes)
+        np.testing.assert_array_equal(other.confidence, result.confidence)
+        np.testing.assert_array_equal(other.overlay(), result.overlay())
+
+
+def test_a_photograph_of_pillow_is_turned_upright(model, photos, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(photos[0]).save(tmp_path / 'held.jpg', exif=exif, quality=100)
+    upright = model(tmp_path / 'held.jpg')
+    assert upright.classes.shape == (128, 64)
+    opened = model(Image.open(tmp_path / 'held.jpg'))
+    assert (opened.classes == upright.classes).mean() > 0.99  # two decoders of JPEG
+
+
+def test_many_images(model, photos, film):
+    single = [model(path) for path in photos]
+    several = model([photos[0], cv2.imread(str(photos[1]))], batch_size=2)
+    assert isinstance(several, list)
+    for found in (several, model(photos[0].parent), model(path for path in photos)):
+        for result, expected in zip(found, single, strict=True):
+            np.testing.assert_array_equal(result.classes, expected.classes)
+    frames = [frame.pixels for frame in Video(str(film))]
+    assert len(frames) == 5
+    for result, frame in zip(model(film), frames, strict=True):
+        np.testing.assert_array_equal(result.classes, model(frame).classes)
+        np.testing.assert_array_equal(result.image, frame)
+
+
+def test_an_iterator_is_read_as_it_is_needed(model):
+    seen = []
+
+    def endless():
+        while True:
+            seen.append(len(seen))
+            yield pixels(0)
+
+    found = model(endless())
+    next(found)
+    found.close()
+    assert len(seen) < 50
+
+
+def test_a_result_is_saved(model, photos, tmp_path):
+    result = model(photos[0])
+    result.save(tmp_path / 'seen/a.png', opacity=1)
+    colours = np.array(model.palette, np.uint8)[result.classes]
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'seen/a.png'))[..., ::-1], colours)
+    result.save(str(tmp_path / 'a.JPG'))
+    assert cv2.imread(str(tmp_path / 'a.JPG')).shape == (64, 128, 3)
+    with pytest.raises(UserError, match=r'a\.txt: name an image file to be written'):
+        result.save(tmp_path / 'a.txt')
+
+
+@pytest.mark.parametrize(
+    ('given', 'told'),
+    [
+        (5.0, 'float is nothing to predict: give a path'),
+        (np.zeros((64, 128), np.uint8), r'an array.*uint8 \(64, 128\)'),
+        (np.zeros((64, 128, 3)), r'this one is float64 \(64, 128, 3\)'),
+        (Image.new('I;16', (128, 64)), 'mode I;16: save it as 8-bit RGB'),
+        ('none.jpg', 'none.jpg does not exist: name an image'),
+        ('none.mp4', 'video none.mp4 does not exist'),
+        ('rtsp://127.0.0.1:1/none', 'video rtsp://127.0.0.1:1/none cannot be opened'),
+        (np.zeros((1, 5000, 3), np.uint8), 'an array is 5000 x 1 pixels: resized and cut'),
+    ],
+)
+def test_what_cannot_be_predicted(model, given, told):
+    with pytest.raises(UserError, match=told):
+        list(model(given) if isinstance(given, str) else model([given]))
+
+
+def test_videos_through_the_tool(finished, source_config, photos, film, tmp_path, capfd):
+    out = tmp_path / 'out'
+    checkpoint = str(finished / 'iter_4.pth')
+
+    def run(*sources):
+        return predict_images(read(source_config), checkpoint, [*sources], str(out), 'run')
+
+    assert run(str(photos[0]), str(film)) == (1, 5)
+    assert {path.name for path in out.iterdir()} == {
+        *('a.png', f'a{CLASSES}', 'film.mp4', 'predictions.json')
+    }
+    assert 'predicting film: 5/5 frames' in capfd.readouterr().err
+    capture = cv2.VideoCapture(str(out / 'film.mp4'))
+    assert (capture.get(cv2.CAP_PROP_FPS), capture.read()[1].shape) == (10, (64, 128, 3))
+    assert run(str(film)) == (0, 5)  # its own file may be replaced
+    with pytest.raises(UserError, match=r'would overwrite .*film\.mp4, which is read'):
+        predict_images(read(source_config), checkpoint, [str(film)], str(tmp_path), 'run')
+    before = (out / 'film.mp4').read_bytes()
+    film.write_bytes(film.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r'film\.mp4 .*cannot be opened|no frame that OpenCV'):
+        run(str(film))
+    assert (out / 'film.mp4').read_bytes() == before
+    assert not list(out.glob('.*'))
+
+
+def test_what_is_a_video(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert all(map(is_video, ('a.MP4', 'rtsp://camera/1', '0', 0, Path('a.mov'))))
+    (tmp_path / '7').mkdir()
+    assert not any(map(is_video, ('a.png', '7', 'folder', pixels(0))))
+
+
+def test_tiles_are_chosen_by_size_and_memory():
+    gigabyte = 1 << 30
+    assert tiles.tile_side((2000, 2500), 0, 19) is None  # five megapixels: alike everywhere
+    assert tiles.tile_side((4000, 5000), 100 * gigabyte, 19) is None
+    assert tiles.tile_side((4000, 5000), 30 * gigabyte, 19) == 2240
+    sides = [tiles.tile_side((4000, 5000), free * gigabyte, 19) for free in (4, 8, 16)]
+    assert sides == sorted(sides)
+    assert not any(side % tiles.GRID for side in sides)
+    assert tiles.tile_side((4000, 5000), 0, 19) == 2 * tiles.OVERLAP
+
+
+@pytest.mark.parametrize('size', [(900, 1351), (449, 1800), (896, 896), (100, 2000)])
+def test_tiles_give_what_the_whole_image_gives(size):
+    """Of a network that sees no farther than half of what tiles have in common."""
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, 2, 3, padding=tiles.GRID, dilation=tiles.GRID)
+    x = torch.randn(1, 3, *size)
+    with torch.inference_mode():
+        torch.testing.assert_close(tiles.in_tiles(network, x, 896), network(x))
+
+
+def test_a_large_photograph_is_predicted_in_tiles(finished, source_config, monkeypatch):
+    """As whole, away from where tiles meet; the memory is said to be small."""
+    model = mmseg_uvpt.load(source_config, finished / 'iter_4.pth', full_size=True)
+    image = cv2.resize(pixels(0, 32, 96), (1500, 600), interpolation=cv2.INTER_CUBIC)
+    whole = model(image).classes
+    calls = []
+    monkeypatch.setattr(tiles, 'LARGEST', 896)
+    monkeypatch.setattr(loop, 'free_memory', lambda device: 0)
+    monkeypatch.setattr(loop, 'in_tiles', lambda *a: calls.append(a[2]) or tiles.in_tiles(*a))
+    in_tiles = model(image).classes
+    assert calls == [896]
+    assert (in_tiles == whole).mean() > 0.97
+    assert len(np.unique(whole)) > 1
+
+
+def test_memory_that_does_not_suffice(model, monkeypatch):
+    def fail(*args, **kwargs):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 GiB')
+
+    monkeypatch.setattr(model.model, 'forward', fail)
+    with pytest.raises(UserError, match=r'1 x 64 x 32 pixels at once \(CUDA out.*--amp'):
+        model(pixels(0))
