@@ -14,7 +14,7 @@ from mmseg_uvpt.torchvision_schema import declare_before_use
 if TYPE_CHECKING:
     from mmseg_uvpt.engine.inference.predictor import Predictor
 
-__all__ = ['load']
+__all__ = ['from_pretrained', 'load']
 __version__ = '0.1.0'
 
 declare_before_use()
@@ -56,11 +56,34 @@ def load(
         mmseg_uvpt.errors.UserError: a file is missing, or the two do not fit.
     """
     from mmseg_uvpt.engine.config.resolve import read  # both take seconds
-    from mmseg_uvpt.engine.inference.predictor import Predictor, see_full_size
+    from mmseg_uvpt.engine.inference.predictor import Predictor
 
     cfg = read(config)
     if amp:
         cfg.merge_from_dict({'uvpt.amp': True})
-    if full_size:
-        see_full_size(cfg)
-    return Predictor(cfg, checkpoint, device)
+    return Predictor(cfg, checkpoint, device, full_size)
+
+
+def from_pretrained(
+    name: str,
+    device: str | None = None,
+    amp: bool = False,
+    full_size: bool = False,
+    revision: str | None = None,
+) -> 'Predictor':
+    """Return a model that `Predictor.save_pretrained` or `Predictor.push_to_hub` has written.
+
+    Nothing that it reads is run: weights are safetensors, the config is plain values, and names
+    nothing but parts that are registered.
+
+    Args:
+        name: a folder, or a repository of the Hugging Face hub such as ``'me/model'``.
+        device, amp, full_size: of `load`.
+        revision: of the repository: branch, tag or commit; None for the main branch.
+
+    Raises:
+        mmseg_uvpt.errors.UserError: it cannot be had, or is no such model.
+    """
+    from mmseg_uvpt.engine.sharing import pretrained  # takes seconds
+
+    return pretrained.from_pretrained(name, device, amp, full_size, revision)

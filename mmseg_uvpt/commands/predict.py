@@ -54,13 +54,10 @@ def main() -> None:
 
     from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.engine.inference.images import predict_images
-    from mmseg_uvpt.engine.inference.predictor import see_full_size
 
     command = typed_command('tools/predict.py', sys.argv[1:])
     cfg = resolve(args)
-    if args.full_size:
-        see_full_size(cfg)
-    about = args.images, args.out, command, args.opacity, args.batch_size or 1
+    about = args.images, args.out, command, args.opacity, args.batch_size or 1, args.full_size
     images, frames = predict_images(cfg, args.checkpoint, *about)
     if images:
         print(f'{args.out}: {images} images, each as <name>.png and <name>_classes.png')

@@ -41,6 +41,7 @@ def predict_images(
     command: str,
     opacity: float = 0.5,
     batch_size: int = 1,
+    full_size: bool = False,
 ) -> Written:
     """Write two PNGs for each image, classes in colours over it and their ids; of videos a video.
 
@@ -53,6 +54,7 @@ def predict_images(
         command: the command line, for the record.
         opacity: of the colours, 0..1.
         batch_size: images that a GPU is given at once.
+        full_size: of `Predictor`.
 
     Raises:
         UserError: there is no image, or one is damaged; a result would replace an image, another
@@ -63,7 +65,7 @@ def predict_images(
     if not images and not videos:
         raise UserError(f'{", ".join(sources)}: no image there (.png, .jpg or the like)')
     with readable_failures(out), Writers() as writers:
-        predictor = Predictor(cfg, checkpoint)
+        predictor = Predictor(cfg, checkpoint, full_size=full_size)
         facts = provenance.of_predictions(cfg, checkpoint, command)
         facts |= {'amp': uvpt_config(cfg).amp, 'classes': list(predictor.classes)}
         files = [f'{name}{suffix}' for name in images for suffix in ('.png', CLASSES)]

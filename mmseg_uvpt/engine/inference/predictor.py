@@ -33,17 +33,25 @@ class Predictor:
         cfg: resolved config, whose test pipeline, classes and palette are used.
         checkpoint: that fits it.
         device: to predict on; None for a GPU if there is one.
+        full_size: whether the network sees images at their own size, not as the config resizes.
 
     Attributes:
         classes: their names, in the order of their ids.
         palette: R, G, B of each.
         model: the segmentor, in eval mode.
+        cfg, checkpoint: what it is made of.
 
     Raises:
         UserError: the checkpoint is missing, or does not fit.
     """
 
-    def __init__(self, cfg: Config, checkpoint: str | Path, device: str | None = None) -> None:
+    def __init__(
+        self,
+        cfg: Config,
+        checkpoint: str | Path,
+        device: str | None = None,
+        full_size: bool = False,
+    ) -> None:
         require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
         init_default_scope('mmseg')
         self.meta: Mapping = meta_of(cfg.test_dataloader.dataset)
@@ -51,7 +59,9 @@ class Predictor:
         self.model = accelerated_model(
             cfg, str(checkpoint), self.classes, 'test_dataloader', device
         )
-        self._pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        self.cfg, self.checkpoint = cfg, str(checkpoint)
+        steps = cfg.test_dataloader.dataset.pipeline
+        self._pipeline = Compose([s for s in steps if not full_size or s['type'] not in _RESIZES])
 
     def __call__(self, images: object, batch_size: int = 1) -> Result | list[Result] | Iterator:
         """Predict one image, or many.
@@ -108,8 +118,14 @@ class Predictor:
             frame['data_samples'].set_metainfo({'pixels': found.pixels})
         return frame
 
+    def save_pretrained(self, folder: str | Path, **about: object) -> None:
+        """Write weights, config and a model card, see `sharing.pretrained.save_pretrained`."""
+        from mmseg_uvpt.engine.sharing import pretrained
 
-def see_full_size(cfg: Config) -> None:
-    """Have the network see images at their own size in tests and predictions, in place."""
-    dataset = cfg.test_dataloader.dataset
-    dataset.pipeline = [step for step in dataset.pipeline if step['type'] not in _RESIZES]
+        pretrained.save_pretrained(self, folder, **about)
+
+    def push_to_hub(self, repository: str, private: bool = False, **about: object) -> str:
+        """Upload the same to the Hugging Face hub, see `sharing.pretrained.push_to_hub`."""
+        from mmseg_uvpt.engine.sharing import pretrained
+
+        return pretrained.push_to_hub(self, repository, private, **about)

@@ -1,0 +1,188 @@
+"""The model card of a shared model: made of what its run recorded, and nothing else."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from mmseg_uvpt.checkpoints.loading import load_file
+from mmseg_uvpt.checkpoints.names import is_adapted
+from mmseg_uvpt.engine.inference.label_record import ancestors
+from mmseg_uvpt.engine.inference.predictor import Predictor
+from mmseg_uvpt.engine.work_folder.claim import RECORD, record_of
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.score import DEFINITION
+from mmseg_uvpt.files import file_hash, read_object
+from mmseg_uvpt.selection.conclusion import CHECKPOINT
+from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
+
+_TERMS = {  # where those of a data set stand, by the folder that the recipes expect it in
+    'gta': ('GTA', 'https://download.visinf.tu-darmstadt.de/data/from_games/'),
+    'synthia': ('SYNTHIA', 'https://synthia-dataset.net/'),
+    'cityscapes': ('Cityscapes', 'https://www.cityscapes-dataset.com/license/'),
+}
+_MACHINE = ('platform', 'processors', 'GPU 0', 'PyTorch', 'Python', 'mmseg_uvpt')
+_CURE = 'name files that test.py wrote of this checkpoint'
+_COMMAND = 'python test.py CONFIG CHECKPOINT --work-dir FOLDER'
+
+
+def card_text(model: Predictor, weights: Path, scores: Sequence[Path], licence: str | None) -> str:
+    """Return a model card: YAML for the hub, then Markdown.
+
+    Args:
+        model: what is shared; the work folder of its checkpoint is read.
+        weights: the file that is shared.
+        scores, licence: of `pretrained.save_pretrained`.
+
+    Raises:
+        UserError: a score is no result of a test, or of another checkpoint.
+    """
+    folder = Path(model.checkpoint).resolve().parent
+    found = [_score(path, model) for path in scores] or list(_scores_beside(folder, model))
+    parts = {
+        'How it is used': _usage(),
+        'What it does': _task(model),
+        'Scores': _scores(found),
+        'How this checkpoint was chosen': _choice(folder, Path(model.checkpoint).name),
+        'How it was trained': _training(folder, model),
+        'Licence': _licence(model, licence),
+        'Files': f'`{weights.name}`: SHA-256 `{file_hash(weights)}`, of `{model.checkpoint}`.',
+    }
+    name = Path(str(model.cfg.filename)).stem
+    data = ModelCardData(
+        library_name='mmseg_uvpt',
+        pipeline_tag='image-segmentation',
+        tags=['semantic-segmentation', 'source-free-domain-adaptation', 'visual-prompt-tuning'],
+        license=licence,
+        model_name=name,
+        eval_results=[_result(score, path) for path, score in found] or None,
+    )
+    body = '\n\n'.join(f'## {title}\n\n{text}' for title, text in parts.items())
+    return str(ModelCard(f'---\n{data.to_yaml()}\n---\n\n# {name}\n\n{body}\n'))
+
+
+def _usage() -> str:
+    return (
+        '```python\nimport mmseg_uvpt\n\n'
+        "model = mmseg_uvpt.from_pretrained('THIS REPOSITORY OR FOLDER')\n"
+        "result = model('street.jpg')\nresult.save('seen.png')\n```\n\n"
+        'Nothing that is loaded runs code: weights are safetensors, and `config.py` is read as '
+        'plain values.'
+    )
+
+
+def _task(model: Predictor) -> str:
+    kind = 'adapted to images without their labels' if _is_adapted(model) else 'trained on labels'
+    roots = ', '.join(f'`{root}`' for root in _roots(model))
+    return (
+        f'Semantic segmentation, {len(model.classes)} classes: {", ".join(model.classes)}. The '
+        f'model was {kind}. Data of its config: {roots or "none"}.'
+    )
+
+
+def _scores(found: Sequence[tuple[Path, dict]]) -> str:
+    if not found:
+        return f'None is recorded. `{_COMMAND}` makes one.'
+    lines = [
+        '| file | images | mIoU | 95 % of resamples | classes counted |',
+        '|---|---|---|---|---|',
+    ]
+    for path, score in found:
+        for name, counted in score['classes_of_mean'].items():
+            if score[name] is None:
+                continue
+            bounds = score.get('intervals', {}).get(name)
+            told = f'{bounds[0]:.1f} to {bounds[1]:.1f}' if bounds else ''
+            cells = path.name, score['frames'], f'{score[name]:.2f}', told, len(counted)
+            lines.append(f'| {" | ".join(map(str, cells))} |')
+    classes = found[0][1]['IoU']
+    told = ', '.join(f'{c} {"-" if v is None else f"{v:.1f}"}' for c, v in classes.items())
+    return '\n'.join([*lines, '', f'IoU of the first one: {told}.', '', DEFINITION])
+
+
+def _choice(folder: Path, name: str) -> str:
+    path = folder / SELECTION
+    if name.startswith('best_'):
+        return 'It scored best of all evaluations by the labels of the target, as papers do.'
+    if not path.is_file():
+        return f'`{name}`; nothing says that candidates were compared.'
+    found = read_object(path, 'delete it')
+    text = found['sentence'] if name == CHECKPOINT else f'`{name}`. Of the run: {found["sentence"]}'
+    return f'{text}\n\n**Warning**: {found["warning"]}' if found['warning'] else text
+
+
+def _training(folder: Path, model: Predictor) -> str:
+    starts = record_of(folder).get('starts', [])
+    if not starts:
+        return f'Unknown: there is no {RECORD} beside `{model.checkpoint}`.'
+    record = record_of(folder)
+    lines = ['```', *(start['command'] for start in starts), '```', '']
+    if _is_adapted(model):
+        tuner = model.cfg.model.get('tuner') or {}
+        lines.append(f'Method {model.cfg.model.type}, tuner {tuner.get("type", "Prompts")}.')
+    if descent := ancestors(load_file(model.checkpoint)):
+        lines.append(f'Adapted from weights with SHA-256 `{descent[0]}` (of the tensors).')
+    last = starts[-1]
+    facts = [f'Seed {last["seed"]}', f'commit `{(last.get("git") or {}).get("commit")}`']
+    if 'iterations' in record:
+        facts.insert(0, f'{record["iterations"]} iterations')
+    if parameters := last.get('parameters'):
+        facts.append(f'{parameters["trainable"]:,} of {parameters["total"]:,} parameters trained')
+    lines.append(', '.join(facts) + '.')
+    machine = folder / 'environment.json'
+    if machine.is_file():
+        known = read_object(machine, 'delete it')
+        lines.append(', '.join(f'{key}: {known[key]}' for key in _MACHINE if key in known) + '.')
+    return '\n'.join(lines)
+
+
+def _licence(model: Predictor, licence: str | None) -> str:
+    own = f'Of the weights: {licence}.' if licence else 'Nobody has said which the weights have.'
+    terms = [_TERMS[root] for root in _roots(model) if root in _TERMS]
+    told = ''.join(f'\n- {name}: {link}' for name, link in terms)
+    return own + (f' The data have terms of their own:\n{told}' if told else '')
+
+
+def _roots(model: Predictor) -> list[str]:
+    """Return the last part of each data root of the config, in its order."""
+    loaders = ('train_dataloader', 'target_train_dataloader', 'val_dataloader', 'test_dataloader')
+    roots = {
+        Path(root).name: None
+        for name in loaders
+        if (root := ((model.cfg.get(name) or {}).get('dataset') or {}).get('data_root'))
+    }
+    return list(roots)
+
+
+def _scores_beside(folder: Path, model: Predictor) -> Iterator[tuple[Path, dict]]:
+    for path in sorted(folder.glob('*.json')):
+        found = read_object(path, 'delete it')
+        if 'intersection' in found and _is_of(found, model):
+            yield path, found
+
+
+def _score(path: Path, model: Predictor) -> tuple[Path, dict]:
+    found = read_object(path, _CURE)
+    if 'intersection' not in found:
+        raise UserError(f'{path} is no result of a test: {_CURE}')
+    if not _is_of(found, model):
+        raise UserError(f'{path} is the score of {found.get("checkpoint")}: {_CURE}')
+    return path, found
+
+
+def _is_of(score: dict, model: Predictor) -> bool:
+    return Path(score.get('checkpoint', '')).resolve() == Path(model.checkpoint).resolve()
+
+
+def _result(score: dict, path: Path) -> EvalResult:
+    return EvalResult(
+        task_type='image-segmentation',
+        dataset_type='target',
+        dataset_name=path.stem,
+        metric_type='mean_iou',
+        metric_value=round(score['mIoU'], 2),
+    )
+
+
+def _is_adapted(model: Predictor) -> bool:
+    return is_adapted(model.model.state_dict())

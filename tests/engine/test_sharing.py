@@ -1,0 +1,149 @@
+"""Models as folders and repositories of the hub: what is written, and that loading runs nothing."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import cv2
+import huggingface_hub
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+
+import mmseg_uvpt
+from mmseg_uvpt.engine.scripts import test
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import file_hash
+
+IMAGE = cv2.resize(
+    np.random.default_rng(0).integers(0, 255, (8, 16, 3)).astype(np.uint8), (128, 64)
+)
+
+
+@pytest.fixture(scope='module')
+def model(finished):
+    return mmseg_uvpt.load(finished / 'config.py', finished / 'iter_4.pth')
+
+
+@pytest.fixture
+def shared(model, tmp_path):
+    model.save_pretrained(tmp_path / 'shared')
+    return tmp_path / 'shared'
+
+
+def test_a_folder_gives_the_same_model(model, shared):
+    assert {path.name for path in shared.iterdir()} == {
+        *('model.safetensors', 'config.py', 'README.md')
+    }
+    again = mmseg_uvpt.from_pretrained(shared)
+    assert again.classes == model.classes
+    np.testing.assert_array_equal(again(IMAGE).confidence, model(IMAGE).confidence)
+    np.testing.assert_array_equal(again(IMAGE).overlay(), model(IMAGE).overlay())
+    again.save_pretrained(shared.with_name('second'))  # as somebody would who changed nothing
+    assert file_hash(shared / 'model.safetensors') == file_hash(
+        shared.with_name('second') / 'model.safetensors'
+    )
+
+
+def test_the_card_says_what_the_run_recorded(model, finished, source_config, data_root, tmp_path):
+    checkpoint, out = finished / 'iter_4.pth', tmp_path / 'val.json'
+    where = ['--work-dir', str(tmp_path / 'work'), '--data-root', str(data_root)]
+    test.main([str(source_config), str(checkpoint), *where, '--out', str(out)])
+    score = json.loads(out.read_text())
+    model.save_pretrained(tmp_path / 'shared', scores=[out], licence='apache-2.0')
+    card = ModelCard.load(tmp_path / 'shared/README.md')
+    assert card.data.license == 'apache-2.0'
+    assert card.data.eval_results[0].metric_value == round(score['mIoU'], 2)
+    start = json.loads((finished / 'run.json').read_text())['starts'][0]
+    counted = len(score['classes_of_mean']['mIoU19'])
+    for told in (
+        *(start['command'], f'| {score["mIoU"]:.2f} |', f'| {counted} |', '4 iterations, Seed 0'),
+        *(file_hash(tmp_path / 'shared/model.safetensors'), 'cityscapes-dataset.com/license'),
+        *('nothing says that candidates were compared', 'trained on labels', 'PyTorch: '),
+    ):
+        assert told in card.text, told
+    out.write_text(json.dumps({**score, 'checkpoint': 'other.pth'}))
+    with pytest.raises(UserError, match=r'val\.json is the score of other\.pth: name files'):
+        model.save_pretrained(tmp_path / 'shared', scores=[out])
+
+
+def test_a_card_without_a_record(model, finished, tmp_path):
+    (tmp_path / 'alone.pth').write_bytes((finished / 'iter_4.pth').read_bytes())
+    alone = mmseg_uvpt.load(finished / 'config.py', tmp_path / 'alone.pth')
+    alone.save_pretrained(tmp_path / 'shared')
+    text = (tmp_path / 'shared/README.md').read_text()
+    for told in ('None is recorded', 'Unknown: there is no run.json', 'Nobody has said'):
+        assert told in text
+
+
+def test_the_choice_and_its_warning_stand_in_the_card(finished, tmp_path):
+    for name in ('iter_4.pth', 'config.py'):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    (tmp_path / 'iter_4.pth').rename(tmp_path / 'selected.pth')
+    said = {'sentence': 'iteration 0 was chosen.', 'warning': 'nothing beats the source model'}
+    (tmp_path / 'selection.json').write_text(json.dumps(said))
+    model = mmseg_uvpt.load(tmp_path / 'config.py', tmp_path / 'selected.pth')
+    model.save_pretrained(tmp_path / 'shared')
+    text = (tmp_path / 'shared/README.md').read_text()
+    assert 'iteration 0 was chosen.\n\n**Warning**: nothing beats the source model' in text
+
+
+@pytest.mark.parametrize(
+    ('before', 'after', 'told'),
+    [
+        ("type='SourceSegmentor'", "type='os.system'", "needs 'os.system', which is no part"),
+        ("type='SourceSegmentor'", "type='antigravity'", "needs 'antigravity', which is no part"),
+        ("type='PackSegInputs'", "type='PackSegInputs', _scope_='evil'", 'evil.PackSegInputs'),
+        ("type='SourceSegmentor'", "type=print('run')", 'more than plain values'),
+        ("type='SourceSegmentor'", "type='SourceSegmentor", 'more than plain values'),
+    ],
+)
+def test_nothing_that_is_loaded_runs(shared, before, after, told, capfd):
+    text = (shared / 'config.py').read_text()
+    assert before in text
+    (shared / 'config.py').write_text(text.replace(before, after))
+    with pytest.raises(UserError, match=told):
+        mmseg_uvpt.from_pretrained(shared)
+    assert 'run' not in capfd.readouterr().out
+
+
+def test_imports_that_a_shared_config_asks_for_are_not_made(shared):
+    with (shared / 'config.py').open('a') as file:
+        file.write("\ncustom_imports = dict(imports=['this'])\n")
+    mmseg_uvpt.from_pretrained(shared)
+    assert 'this' not in sys.modules
+
+
+def test_a_repository_of_the_hub(model, shared, monkeypatch, tmp_path):
+    """The hub itself is replaced: what is handed over, and what is asked for."""
+    calls = {}
+
+    class Hub:
+        def create_repo(self, name, private, exist_ok):
+            calls['made'] = name, private
+
+        def upload_folder(self, repo_id, folder_path):
+            calls['files'] = {path.name for path in type(shared)(folder_path).iterdir()}
+            return SimpleNamespace(__str__=lambda self: 'address')
+
+    monkeypatch.setattr(huggingface_hub, 'HfApi', Hub)
+    model.push_to_hub('me/model', private=True)
+    assert calls == {
+        'made': ('me/model', True),
+        'files': {'model.safetensors', 'config.py', 'README.md'},
+    }
+    monkeypatch.setattr(
+        huggingface_hub, 'snapshot_download', lambda name, **how: calls.update(how) or str(shared)
+    )
+    again = mmseg_uvpt.from_pretrained('me/model', revision='v1')
+    np.testing.assert_array_equal(again(IMAGE).classes, model(IMAGE).classes)
+    assert calls['revision'] == 'v1'
+    assert calls['allow_patterns'] == ['model.safetensors', 'config.py', 'README.md']
+
+
+def test_what_is_no_shared_model(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r'is no shared model: cannot read config\.py'):
+        mmseg_uvpt.from_pretrained(tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_OFFLINE', True)
+    with pytest.raises(UserError, match='nobody/nothing is no folder, and the hub'):
+        mmseg_uvpt.from_pretrained('nobody/nothing')
