@@ -18,6 +18,7 @@ import mmseg_uvpt.correction.early_learning_hook
 import mmseg_uvpt.correction.hook
 import mmseg_uvpt.correction.offline
 import mmseg_uvpt.datasets.cityscapes
+import mmseg_uvpt.datasets.driving
 import mmseg_uvpt.datasets.gta_synthia
 import mmseg_uvpt.datasets.image_cache
 import mmseg_uvpt.datasets.transforms

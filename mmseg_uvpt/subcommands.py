@@ -46,7 +46,10 @@ def _launcher(stage: str, about: str) -> Subcommand:
     return Subcommand(f'launcher_{stage}.py', 'mmseg_uvpt.sweep.cli', about, (stage, about))
 
 
-def _converter(name: str, about: str) -> Subcommand:
+def _converter(name: str, title: str, which: str = '') -> Subcommand:
+    about = f'Convert the labels of {title} to train ids, and count the pixels of each class.'
+    if which:
+        about = f'Convert the labels of {title} ({which}) to train ids, and count them.'
     module = 'mmseg_uvpt.datasets.conversion.command_line'
     return Subcommand(f'tools/convert_datasets/{name}.py', module, about, (name, about))
 
@@ -57,16 +60,13 @@ SUBCOMMANDS = {
     'train': _script('train', 'Adapt a source model to the target.'),
     'test': _script('test', 'Score a model.'),
     'predict': _tool('predict', 'Predict photographs.'),
-    'convert cityscapes': _converter(
-        'cityscapes',
-        'Convert the labels of Cityscapes (labelIds, else polygons) to train ids, and count them.',
-    ),
-    'convert gta': _converter(
-        'gta', 'Convert the labels of GTA to train ids, and count the pixels of each class.'
-    ),
-    'convert synthia': _converter(
-        'synthia', 'Convert the labels of SYNTHIA to train ids, and count the pixels of each class.'
-    ),
+    'convert cityscapes': _converter('cityscapes', 'Cityscapes', 'labelIds, else polygons'),
+    'convert gta': _converter('gta', 'GTA'),
+    'convert synthia': _converter('synthia', 'SYNTHIA'),
+    'convert urbansyn': _converter('urbansyn', 'UrbanSyn'),
+    'convert idd': _converter('idd', 'IDD', 'polygons'),
+    'convert mapillary': _converter('mapillary', 'Mapillary Vistas', 'v1.2'),
+    'convert mapillary_v2': _converter('mapillary_v2', 'Mapillary Vistas', 'v2.0'),
     'check': _tool('check_data', 'Check a data set before anybody trains with it.'),
     'import-source': _tool('import_source', "Make a source model of somebody else's."),
     'zoo': _tool('model_zoo', 'List and check the published files.'),

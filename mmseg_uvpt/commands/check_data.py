@@ -11,7 +11,10 @@ from pathlib import Path
 from mmseg_uvpt.arguments import ScriptParser, positive_int
 from mmseg_uvpt.errors import UserError
 
-NAMES = ('gta', 'synthia', 'cityscapes')
+NAMES = (  # keys of LAYOUTS, which are imported after --help
+    *('gta', 'synthia', 'cityscapes', 'urbansyn', 'acdc', 'dark_zurich'),
+    *('bdd100k', 'bdd100k_seg', 'mapillary', 'mapillary_v2', 'idd'),
+)
 
 
 def main() -> int:
@@ -58,18 +61,14 @@ def _data_sets(root: Path, name: str | None) -> list:
         raise UserError(f'{root}: there is no such folder. data/README.md shows the trees.')
     if name:
         return [(LAYOUTS[name], root)]
-    found = [(layout, root) for layout in LAYOUTS.values() if _is_root(layout, root)]
-    found = found or [
-        (layout, root / name) for name, layout in LAYOUTS.items() if _is_root(layout, root / name)
-    ]
+    depths = {name: layout.depth_in(root) for name, layout in LAYOUTS.items()}
+    if any(depths.values()):  # several trees may look alike: then the root is called after its own
+        own = root.resolve().name
+        return [(LAYOUTS[own if depths.get(own) else max(depths, key=depths.get)], root)]
+    found = [(each, root / name) for name, each in LAYOUTS.items() if each.depth_in(root / name)]
     if not found:
         raise UserError(
-            f'{root} looks like no data set that is known: it has neither of the folders '
-            f'{", ".join(layout.images for layout in LAYOUTS.values())} nor one of '
-            f'{", ".join(NAMES)} with them. data/README.md shows the trees; --dataset names one.'
+            f'{root} looks like no data set that is known: neither it nor any of '
+            f'{", ".join(NAMES)} in it is a tree that data/README.md shows; --dataset names one.'
         )
     return found
-
-
-def _is_root(layout, root: Path) -> bool:
-    return (root / layout.images).is_dir() or (root / layout.labels).is_dir()

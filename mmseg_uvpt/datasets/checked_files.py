@@ -65,7 +65,7 @@ class CheckedFiles:
         Raises:
             DataError: some are no files, which mmengine would pass over.
         """
-        paths = list(paths_below(images))
+        paths = [path for path in paths_below(images) if self._has(path)]
         found = [path for path in paths if path.endswith(suffixes)]
         wrong = [path for path in found if not os.path.isfile(path)]
         if wrong:
@@ -86,6 +86,10 @@ class CheckedFiles:
         names = [os.path.relpath(path, images) for path in found]
         self._refuse_twins(names, suffixes)
         return names
+
+    def _has(self, path: str) -> bool:
+        """Tell whether a file below the folder of images is of this data set."""
+        return True
 
     def _listed(self, suffixes: tuple[str, ...]) -> Iterator[str]:
         """Yield the images that ``ann_file`` names, one a line, without their suffix."""
@@ -134,9 +138,10 @@ class CheckedFiles:
 
     def _where_from(self) -> str:
         layout, root = self.layout, self._root()
+        convert = f'convert its labels: {layout.convert_command(root)} and '
         return (
             f'data/README.md shows where to get {layout.title} and how its tree looks. With it in '
-            f'place, convert its labels: {layout.convert_command(root)} and check it: '
+            f'place, {convert if layout.raw_suffixes else ""}check it: '
             f'python tools/check_data.py {root}'
         )
 

@@ -1,10 +1,11 @@
-"""The raw label encodings of GTA, SYNTHIA and Cityscapes, and the 19 train ids they become.
+"""The raw label encodings of GTA, SYNTHIA, UrbanSyn and Cityscapes, and the train ids they become.
 
 Importing this module loads neither torch nor mmseg, so that the converters start at once.
 
 Sources: the Cityscapes label definition (cityscapesscripts, ``labels.py``); GTA ("Playing for
 Data") stores Cityscapes ids as palette indices; SYNTHIA-RAND-CITYSCAPES stores its own ids in the
-first of three 16-bit channels, and instance numbers in the second.
+first of three 16-bit channels, and instance numbers in the second; UrbanSyn stores train ids (its
+data card, https://huggingface.co/datasets/UrbanSyn/UrbanSyn) and 19 where none of them is.
 """
 
 from functools import cache
@@ -17,6 +18,7 @@ from mmseg_uvpt.datasets.cityscapes_labels import BY_NAME
 from mmseg_uvpt.datasets.files import png_files
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.png_files import (
+    CURE,
     png_header,
     read_grey_png,
     read_palette_png,
@@ -57,6 +59,7 @@ _HAS_TABLES_OF_16_BITS = int(cv2.__version__.split('.')[0]) >= 5
 _LAST_CITYSCAPES_ID = 33
 _LAST_GTA_ID = 34  # the licence plate, which Cityscapes calls -1 and does not draw
 _LAST_SYNTHIA_ID = 22
+_UNLABELLED_IN_URBANSYN = 19
 
 
 def _table_of(ids: list[int]) -> np.ndarray:
@@ -67,6 +70,8 @@ def _table_of(ids: list[int]) -> np.ndarray:
 
 CITYSCAPES_TO_TRAIN_ID = _table_of([BY_NAME[name].id for name in CLASSES])
 SYNTHIA_TO_TRAIN_ID = _table_of(list(_SYNTHIA_IDS.values()))
+TRAIN_ID_TO_CITYSCAPES = np.zeros(256, np.uint8)  # 0, unlabeled, where there is no train id
+TRAIN_ID_TO_CITYSCAPES[: len(CLASSES)] = [BY_NAME[name].id for name in CLASSES]
 
 
 def to_train_ids(raw: np.ndarray, lut: np.ndarray) -> np.ndarray:
@@ -150,6 +155,28 @@ def read_synthia_label(path: str | Path) -> np.ndarray:
     return label.astype(np.uint8)
 
 
+def read_urbansyn_label(path: str | Path) -> np.ndarray:
+    """Read an UrbanSyn label, ``ss/ss_<number>.png``: train ids as 8-bit grey.
+
+    Returns:
+        np.ndarray: uint8 (H, W), values 0..18 and 255.
+
+    Raises:
+        DataError: unreadable, another encoding, or other ids.
+    """
+    pixels = read_png(path)
+    channels = pixels[..., :3] if pixels.ndim == 3 else pixels[..., None]  # grey, saved as RGB(A)
+    label = np.ascontiguousarray(channels[..., 0])
+    if pixels.dtype != np.uint8 or (channels != channels[..., :1]).any():
+        raise DataError(
+            f'{path}: an UrbanSyn label is grey with 8 bits, this one has {_describe(pixels)}. '
+            'Take the files of ss; ss_colour holds pictures.'
+        )
+    label[label == _UNLABELLED_IN_URBANSYN] = IGNORE
+    _refuse_ids_above(len(CLASSES) - 1, label[label != IGNORE], path, 'an UrbanSyn label')
+    return label
+
+
 def read_cityscapes_label(path: str | Path) -> np.ndarray:
     """Read a Cityscapes ``labelIds`` file: an 8-bit grey PNG.
 
@@ -216,13 +243,30 @@ def read_pseudo_label(path: str | Path, cure: str) -> np.ndarray:
     """
     if reason := why_unreadable(path):
         raise DataError(f'{path} {reason}. {cure}')
+    return read_indices(path, 'a pseudo label', cure)
+
+
+def read_indices(path: str | Path, what: str, cure: str = CURE) -> np.ndarray:
+    """Read the values of an 8-bit PNG that is grey, or has a palette that only colours it.
+
+    Args:
+        path: of the file.
+        what: it should be, for the error.
+        cure: what to do if it is not.
+
+    Returns:
+        np.ndarray: uint8 (H, W).
+
+    Raises:
+        DataError: the file is missing, damaged or encoded otherwise.
+    """
     if png_header(path, cure).colour == png_files.PALETTE:
         return read_palette_png(path, cure)[0]
-    return read_grey_png(path, 'a pseudo label', cure)
+    return read_grey_png(path, what, cure)
 
 
 def _refuse_ids_above(last: int, label: np.ndarray, path: str | Path, what: str) -> None:
-    if label.max() > last:
+    if label.max(initial=0) > last:
         wrong = np.unique(label[label > last]).tolist()
         raise DataError(
             f'{path}: {what} holds ids 0..{last}, this one also {wrong}. It is another kind of '

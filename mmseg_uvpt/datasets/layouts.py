@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from mmseg_uvpt.datasets.conversion.label_names import read_idd_polygons, read_vistas_label
 from mmseg_uvpt.datasets.conversion.polygons import polygons_size, read_cityscapes_polygons
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import images_below, left_out
@@ -17,6 +18,7 @@ from mmseg_uvpt.datasets.label_encodings import (
     read_cityscapes_label,
     read_gta_label,
     read_synthia_label,
+    read_urbansyn_label,
     to_train_ids,
 )
 
@@ -43,15 +45,21 @@ class Layout:
     Attributes:
         name: as in the names of the converter and of the folder under ``data/``.
         title: for people.
-        images: folder of the images, relative to the root.
-        labels: folder of the raw labels and of the converted ones beside them.
+        images: folder of the images, relative to the root. Those of a split are in the folder of
+            its name below, or in this one where it contains ``{split}``.
+        labels: likewise of the raw labels and of the converted ones beside them.
         image_suffix: what follows a frame's name.
-        raw_suffixes: the same for raw labels, the preferred kind first.
-        train_ids_suffix: the same for converted labels.
-        splits: folders below ``images`` and ``labels`` that there should be; the first is what
-            statistics are for.
+        raw_suffixes: the same for raw labels, the preferred kind first; none of a data set whose
+            labels hold train ids.
+        train_ids_suffix: the same for labels of train ids, converted ones or the data set's own.
+        splits: those that there should be; the first is what statistics are for.
         read: raw label file to train ids, uint8 (H, W).
         labels_needed: whether the first split is of no use without labels.
+        split_inside: whether folders of the splits are anywhere below ``images`` and ``labels``, as
+            in ACDC below those of the weather.
+        prefixes: with which names of images begin, and names of their raw labels instead.
+        submission: ids that the benchmark's server asks for in predictions, ``'label ids'`` of
+            Cityscapes or ``'train ids'``; empty where none is known.
     """
 
     name: str
@@ -62,12 +70,36 @@ class Layout:
     raw_suffixes: tuple[str, ...]
     train_ids_suffix: str
     splits: tuple[str, ...]
-    read: Callable[[Path], np.ndarray]
+    read: Callable[[Path], np.ndarray] | None
     labels_needed: bool
+    split_inside: bool = False
+    prefixes: tuple[str, str] = ('', '')
+    submission: str = ''
+
+    def folder(self, top: str, split: str) -> str:
+        """Return the folder of a split, relative to the root, of ``images`` or ``labels``."""
+        filled = top.format(split=split)
+        below = filled == top and split and not self.split_inside
+        return f'{top}/{split}' if below else filled
+
+    def label_folders(self) -> list[str]:
+        """Return the folders, relative to the root, that hold all labels."""
+        return [*dict.fromkeys(self.labels.format(split=split) for split in self.splits)]
+
+    def depth_in(self, root: Path) -> int:
+        """Return how many folders deep a tree is like this one; 0 if it is not."""
+        tops = [top.format(split=s) for top in (self.images, self.labels) for s in self.splits]
+        tops += [self.folder(top, s) for top in (self.images, self.labels) for s in self.splits]
+        return max((len(Path(top).parts) for top in tops if (root / top).is_dir()), default=0)
+
+    def has(self, split: str, name: str) -> bool:
+        """Tell whether a file below the folder of a split, named relative to it, is of it."""
+        return not self.split_inside or split in Path(name).parent.parts
 
     def splits_in(self, root: Path) -> tuple[str, ...]:
         """Return ``splits`` and whatever other folders there are beside them, sorted."""
-        if self.splits == ('',):
+        fixed = '{split}' in self.images or self.split_inside
+        if fixed or any(split != Path(split).name for split in self.splits):
             return self.splits
         folders = (root / self.images, root / self.labels)
         found = {p.name for f in folders if f.is_dir() for p in f.iterdir() if p.is_dir()}
@@ -83,26 +115,30 @@ class Layout:
         Returns:
             tuple: images by frame name, sorted; and a sentence on what is left out, or none.
         """
-        folder = root / self.images / split
+        folder = root / self.folder(self.images, split)
         if not folder.is_dir():
             return {}, ''
-        if found := _by_frame(folder, self.image_suffix):
-            others = {p for p in paths_below(folder) if not p.endswith(self.image_suffix)}
-            return found, left_out(folder, others)
+        if found := self._files(folder, split, self.image_suffix):
+            paths = (p for p in paths_below(folder) if self.has(split, os.path.relpath(p, folder)))
+            return found, left_out(folder, {p for p in paths if not p.endswith(self.image_suffix)})
         photographs, sentence = images_below(folder)
         return {_name(p.with_suffix(''), folder): p for p in photographs}, sentence
 
     def raw_labels(self, root: Path, split: str) -> dict[str, Path]:
         """Return the raw labels of a split by frame name, sorted."""
-        folder = root / self.labels / split
+        folder, (image, raw) = root / self.folder(self.labels, split), self.prefixes
         found: dict[str, Path] = {}
         for suffix in reversed(self.raw_suffixes):
-            found |= _by_frame(folder, suffix)
-        return dict(sorted(found.items()))
+            found |= self._files(folder, split, suffix)
+        return {_renamed(frame, raw, image): found[frame] for frame in sorted(found)}
+
+    def _files(self, folder: Path, split: str, suffix: str) -> dict[str, Path]:
+        found = _by_frame(folder, suffix)
+        return {frame: path for frame, path in found.items() if self.has(split, frame)}
 
     def train_ids(self, root: Path, split: str, frame: str) -> Path:
         """Return where a frame's converted label belongs."""
-        return root / self.labels / split / f'{frame}{self.train_ids_suffix}'
+        return root / self.folder(self.labels, split) / f'{frame}{self.train_ids_suffix}'
 
     def label_cure(self, root: str | Path, wanted: str) -> str:
         """Return what to do about a converted label that is missing.
@@ -111,15 +147,19 @@ class Layout:
             root: of the data set.
             wanted: the label's path.
         """
-        folder, suffix = Path(root) / self.labels, self.train_ids_suffix
-        inside = Path(os.path.realpath(wanted)).is_relative_to(os.path.realpath(folder))
+        if not self.raw_suffixes:
+            return f'Put the labels there: {self.title} holds them as they are (data/README.md)'
+        suffix, folders = self.train_ids_suffix, [Path(root) / f for f in self.label_folders()]
+        real = Path(os.path.realpath(wanted))
+        inside = any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
         if not inside or not wanted.endswith(suffix):
             return (
-                f'{self.convert_command(root)} converts what is below {folder}, to names in '
-                f'{suffix}: set data_prefix.seg_map_path and seg_map_suffix of the data set to '
-                'where its labels are'
+                f'{self.convert_command(root)} converts what is below '
+                f'{" and ".join(map(str, folders))}, to names in {suffix}: set '
+                'data_prefix.seg_map_path and seg_map_suffix of the data set to where its labels '
+                'are'
             )
-        stem = wanted.removesuffix(suffix)
+        stem = _renamed(wanted.removesuffix(suffix), *self.prefixes)
         raw = [stem + raw_suffix for raw_suffix in self.raw_suffixes]
         before = (
             '' if any(map(os.path.isfile, raw)) else f'There is no {raw[0]} either: put it there. '
@@ -127,7 +167,7 @@ class Layout:
         return f'{before}Convert the labels: {self.convert_command(root)}'
 
     def convert_command(self, root: str | Path) -> str:
-        """Return the command that converts the labels under ``root``."""
+        """Return the command that converts the labels under ``root``, which has raw ones."""
         return f'python tools/convert_datasets/{self.name}.py {root}'
 
 
@@ -138,6 +178,11 @@ def _by_frame(folder: Path, suffix: str) -> dict[str, Path]:
     frames = {_name(p, folder).removesuffix(suffix): p for p in paths}
     # Where raw labels end in plain '.png', converted ones in the same folder do so too.
     return {f: frames[f] for f in sorted(frames) if not frames[f].name.endswith(TRAIN_IDS)}
+
+
+def _renamed(frame: str, before: str, after: str) -> str:
+    folder, name = os.path.split(frame)
+    return os.path.join(folder, after + name.removeprefix(before))
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -170,5 +215,52 @@ CITYSCAPES = Layout(
     ('train', 'val'),
     _cityscapes,
     labels_needed=False,  # adaptation to the train split loads no label
+    submission='label ids',
 )
-LAYOUTS = {layout.name: layout for layout in (GTA, SYNTHIA, CITYSCAPES)}
+
+# What follows was written by public descriptions, none of it tried on the data set itself; sources
+# of labels are named where they are read. Trees and file names: ACDC, Dark Zurich and BDD100K by
+# https://github.com/brdav/refign (README, data_modules), the older BDD100K and IDD by
+# https://github.com/AutoNUE/public-code (README), Mapillary Vistas 2.0 by datumaro
+# (plugins/data_formats/mapillary_vistas), UrbanSyn by its data card.
+URBANSYN = Layout(
+    'urbansyn', 'UrbanSyn', 'rgb', 'ss', '.png', ('.png',), TRAIN_IDS, ('',), read_urbansyn_label,
+    labels_needed=True, prefixes=('rgb_', 'ss_'),
+)  # fmt: skip
+ACDC = Layout(
+    'acdc', 'ACDC', 'rgb_anon', 'gt', '_rgb_anon.png', (), '_gt_labelTrainIds.png',
+    ('train', 'val'), None, labels_needed=False, split_inside=True,
+    # both that publish how they made a submission write train ids: refign, and MIC
+    # (https://github.com/lhoyer/MIC, README: to_label_id=False)
+    submission='train ids',
+)  # fmt: skip
+DARK_ZURICH = Layout(
+    'dark_zurich', 'Dark Zurich', 'rgb_anon', 'gt', '_rgb_anon.png', (), '_gt_labelTrainIds.png',
+    ('train/night', 'val/night'), None, labels_needed=False,
+)  # fmt: skip
+BDD100K = Layout(
+    'bdd100k', 'BDD100K', 'images/10k', 'labels/sem_seg/masks', '.jpg', (), '.png',
+    ('train', 'val'), None, labels_needed=False,
+)  # fmt: skip
+BDD100K_SEG = Layout(
+    'bdd100k_seg', 'BDD100K (seg)', 'images', 'labels', '.jpg', (), '_train_id.png',
+    ('train', 'val'), None, labels_needed=False,
+)  # fmt: skip
+MAPILLARY = Layout(
+    'mapillary', 'Mapillary Vistas', '{split}/images', '{split}/v1.2/labels', '.jpg', ('.png',),
+    TRAIN_IDS, ('training', 'validation'), read_vistas_label, labels_needed=False,
+)  # fmt: skip
+MAPILLARY_V2 = replace(
+    MAPILLARY, name='mapillary_v2', title='Mapillary Vistas 2.0', labels='{split}/v2.0/labels'
+)
+IDD = replace(
+    CITYSCAPES, name='idd', title='IDD', raw_suffixes=('_gtFine_polygons.json',),
+    read=read_idd_polygons, submission='',
+)  # fmt: skip
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        *(GTA, SYNTHIA, CITYSCAPES, URBANSYN, ACDC, DARK_ZURICH),
+        *(BDD100K, BDD100K_SEG, MAPILLARY, MAPILLARY_V2, IDD),
+    )
+}

@@ -1,4 +1,4 @@
-"""The command line that the three converters share."""
+"""The command line that all converters share."""
 
 import os
 import sys

@@ -101,7 +101,7 @@ def _tasks(layout: Layout, root: Path, force: bool) -> list[_Task]:
             tasks.append(_Task(raw, target, layout.read, force, counted, counts))
     if not tasks:
         looked_for = ' or '.join(
-            str(root / layout.labels / split / f'*{suffix}')
+            str(root / layout.folder(layout.labels, split) / f'*{suffix}')
             for split in layout.splits
             for suffix in layout.raw_suffixes
         )

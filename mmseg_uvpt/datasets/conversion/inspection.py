@@ -98,8 +98,8 @@ def inspect(
         report.classes = classes
         if not images:
             report.problems['no image'].append(
-                f'{root / layout.images / split} holds no *{layout.image_suffix}, nor any other '
-                f'image ({", ".join(SUFFIXES)})'
+                f'{root / layout.folder(layout.images, split)} holds no '
+                f'*{layout.image_suffix}, nor any other image ({", ".join(SUFFIXES)})'
             )
         needed = layout.labels_needed or split in layout.splits[1:]
         unlabelled = not labels and not needed

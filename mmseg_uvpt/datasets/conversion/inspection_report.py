@@ -26,6 +26,8 @@ _CURES = {
     'frame that kills the process reading it': 'look at the file; check again with --nproc 1',
 }
 
+_OF_ITS_OWN = {'unusable converted label': 'unreadable image'}  # which has no raw label
+
 
 def report_text(layout: Layout, root: Path, report: SplitReport) -> str:
     """Return counts, sizes, a table of class frequencies, and each kind of problem with its cure.
@@ -49,11 +51,12 @@ def report_text(layout: Layout, root: Path, report: SplitReport) -> str:
         lines.append('  No labels: enough to adapt to, not enough to train or to test on.')
     if report.converted:
         lines.append(str(_frequencies(report)))
-    convert = layout.convert_command(root)
     for kind, found in report.problems.items():
-        lines.append(
-            f'problem: {kind} ({len(found)}). Cure: {_CURES[kind].format(convert=convert)}'
-        )
+        if layout.raw_suffixes:
+            cure = _CURES[kind].format(convert=layout.convert_command(root))
+        else:  # labels are as the data set has them
+            cure = _CURES[_OF_ITS_OWN.get(kind, kind)]
+        lines.append(f'problem: {kind} ({len(found)}). Cure: {cure}')
         lines += [f'  {what}' for what in sorted(found)[:_SHOWN]]
         if len(found) > _SHOWN:
             lines.append(f'  ... and {len(found) - _SHOWN} more')

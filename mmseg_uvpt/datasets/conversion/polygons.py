@@ -1,6 +1,7 @@
-"""Cityscapes labels from their polygons, for downloads that hold no ``labelIds``."""
+"""Labels from the polygons that Cityscapes and IDD ship."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,35 +12,49 @@ from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.decoding import check_pixels
 from mmseg_uvpt.files import open_regular, why_unreadable
 
+_CITYSCAPES = {name: label.id for name, label in BY_NAME.items()}
+
 
 def read_cityscapes_polygons(path: str | Path) -> np.ndarray:
-    """Draw a ``_gtFine_polygons.json`` as the data set's own program does.
+    """Draw a ``_gtFine_polygons.json`` of Cityscapes: uint8 (H, W), label ids 0..33.
 
-    Later objects cover earlier ones; deleted ones and those without an id are left out; a group of
-    objects has the label of its members.
+    Raises:
+        DataError: see `read_polygons`.
+    """
+    return read_polygons(path, 'Cityscapes', _CITYSCAPES, BY_NAME['unlabeled'].id)
+
+
+def read_polygons(
+    path: str | Path, title: str, ids: Mapping[str, int], background: int
+) -> np.ndarray:
+    """Draw a ``_gtFine_polygons.json`` as the programs of its data set do.
+
+    Later objects cover earlier ones; deleted ones and those with a negative id are left out; a
+    group of objects has the label of its members.
 
     Args:
         path: the annotation.
+        title: of the data set, for errors.
+        ids: of each label by its name, below 256.
+        background: id where nothing is drawn.
 
     Returns:
-        np.ndarray: uint8 (H, W), label ids 0..33.
+        np.ndarray: uint8 (H, W), values of ``ids`` and the background.
 
     Raises:
         DataError: no annotation of polygons, or one with an unknown label.
     """
     size, objects = _read(path)
-    picture = Image.new('L', size[::-1], BY_NAME['unlabeled'].id)
+    picture = Image.new('L', size[::-1], background)
     draw = ImageDraw.Draw(picture)
     for name, points in objects:
-        label = BY_NAME.get(name) or BY_NAME.get(name.removesuffix('group'))
-        if label is None:
-            raise DataError(
-                f'{path}: no Cityscapes label is called {name!r}. Put the original there.'
-            )
-        if label.id < 0:
+        value = ids.get(name, ids.get(name.removesuffix('group')))
+        if value is None:
+            raise DataError(f'{path}: no {title} label is called {name!r}. Put the original there.')
+        if value < 0:
             continue
         try:
-            draw.polygon(points, fill=label.id)
+            draw.polygon(points, fill=value)
         except Exception as error:  # the file steers Pillow: it may fail in any way
             raise _unusable(path, error) from error
     return np.array(picture)

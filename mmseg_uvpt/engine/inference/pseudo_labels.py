@@ -107,11 +107,8 @@ def _refuse_ground_truth(dataset: BaseSegDataset, frames: list[TargetFrame], fol
     """Raise a `UserError` where labels would lie among others that no record accounts for."""
     root, layout = dataset.data_root, getattr(dataset, 'layout', None)
     cure = 'choose another --pseudo_label_dir'
-    if (
-        root
-        and layout
-        and Path(folder).resolve().is_relative_to((Path(root) / layout.labels).resolve())
-    ):
+    tops = [Path(root, top).resolve() for top in layout.label_folders()] if root and layout else []
+    if any(Path(folder).resolve().is_relative_to(top) for top in tops):
         raise UserError(f"{folder} is where the data set's ground truth belongs: {cure}")
     there = [f.pseudo_label for f in frames if os.path.lexists(f.pseudo_label)]
     if there and record_in(folder) is None:

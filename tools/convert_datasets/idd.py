@@ -1,0 +1,7 @@
+"""Convert the labels of IDD (polygons) to train ids, and count them."""
+
+from mmseg_uvpt.errors import run_cli
+from mmseg_uvpt.subcommands import SUBCOMMANDS
+
+if __name__ == '__main__':
+    run_cli(SUBCOMMANDS['convert idd'].run)

@@ -1,0 +1,7 @@
+"""Convert the labels of UrbanSyn to train ids, and count the pixels of each class."""
+
+from mmseg_uvpt.errors import run_cli
+from mmseg_uvpt.subcommands import SUBCOMMANDS
+
+if __name__ == '__main__':
+    run_cli(SUBCOMMANDS['convert urbansyn'].run)
