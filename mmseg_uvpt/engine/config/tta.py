@@ -26,20 +26,20 @@ def use_tta_pipeline(cfg: Config, loader: str, with_labels: bool = True) -> None
     if (cfg.get('tta_model') or {}).get('type', 'SegTTAModel') != 'SegTTAModel':
         raise UserError('--aug-test averages the views of tta_pipeline itself: remove tta_model')
     pipeline = cfg.tta_pipeline
-    cfg[loader].dataset.pipeline = pipeline if with_labels else _without_labels(pipeline)
+    cfg[loader].dataset.pipeline = pipeline if with_labels else without_labels(pipeline)
 
 
-def _without_labels(steps: list) -> list:
+def without_labels(steps: list) -> list:
     """Return transforms, or lists of alternatives within them, without those that load labels."""
     found = []
     for step in steps:
         if isinstance(step, list | tuple):
-            if not (step := _without_labels(step)):  # of no alternatives there would be no view
+            if not (step := without_labels(step)):  # of no alternatives there would be no view
                 continue
         elif _loads_labels(step):
             continue
         elif 'transforms' in step:
-            step = {**step, 'transforms': _without_labels(step['transforms'])}
+            step = {**step, 'transforms': without_labels(step['transforms'])}
         found.append(step)
     return found
 

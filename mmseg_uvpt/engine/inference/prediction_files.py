@@ -1,4 +1,4 @@
-"""Predictions of a test as coloured images."""
+"""Predictions of a test as files: in colours, or as the server of a benchmark asks for them."""
 
 from pathlib import Path
 
@@ -8,9 +8,12 @@ from mmengine.hooks import Hook
 from mmseg.datasets import BaseSegDataset
 from mmseg.structures import SegDataSample
 
+from mmseg_uvpt.datasets.label_encodings import CLASSES, TRAIN_ID_TO_CITYSCAPES
+from mmseg_uvpt.datasets.layouts import LAYOUTS
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json, write_png
 
 
@@ -22,21 +25,38 @@ class PredictionFilesHook(Hook):
         facts: what makes them, for the record there (`outputs.claim_folder`).
     """
 
+    option = '--show-dir'
+
     def __init__(self, folder: str | Path, facts: dict):
         self.folder = Path(folder)
         self.facts = facts
+
+    def name(self, image: str, dataset: BaseSegDataset) -> str:
+        """Return the name of the file of an image, relative to the folder."""
+        path = Path(image).relative_to(dataset.data_prefix['img_path'])
+        return path.with_suffix('.png').as_posix()
+
+    def pixels_of_classes(self, dataset: BaseSegDataset) -> np.ndarray:
+        """Return the pixel that stands for each class: uint8 (C, 3) in R, G, B, or (C,).
+
+        Raises:
+            UserError: the data set is none that such files can be made of.
+        """
+        return np.array(dataset.metainfo['palette'], np.uint8)
 
     def before_test_epoch(self, runner) -> None:
         """Claim the folder and start the threads.
 
         Raises:
-            UserError: a prediction would replace an image, a label or a file of others.
+            UserError: a prediction would replace an image, a label or a file of others; or see
+                `pixels_of_classes`.
         """
         dataset = runner.test_dataloader.dataset
+        self._pixels = self.pixels_of_classes(dataset)
         frames = [dataset.get_data_info(i) for i in range(len(dataset))]
-        files = [_name(frame['img_path'], dataset) for frame in frames]
+        files = [self.name(frame['img_path'], dataset) for frame in frames]
         inputs = [f[key] for f in frames for key in ('img_path', 'seg_map_path') if f.get(key)]
-        self.facts = claim_folder(self.folder, files, inputs, self.facts, '--show-dir')
+        self.facts = claim_folder(self.folder, files, inputs, self.facts, self.option)
         self._writers = Writers()
 
     def after_test_iter(
@@ -48,11 +68,10 @@ class PredictionFilesHook(Hook):
             UserError: an earlier one could not be written.
         """
         dataset = runner.test_dataloader.dataset
-        palette = np.array(dataset.metainfo['palette'], np.uint8)
         for sample in outputs:
             label = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-            path = self.folder / _name(sample.img_path, dataset)
-            self._writers.submit(_write, path, palette, label)
+            path = self.folder / self.name(sample.img_path, dataset)
+            self._writers.submit(_write, path, self._pixels, label)
 
     def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
         """Wait for the last files.
@@ -65,10 +84,37 @@ class PredictionFilesHook(Hook):
             write_json(self.folder / RECORD, {**self.facts, 'finished': provenance.now()})
 
 
-def _name(image: str, dataset: BaseSegDataset) -> str:
-    path = Path(image).relative_to(dataset.data_prefix['img_path'])
-    return path.with_suffix('.png').as_posix()
+class SubmissionHook(PredictionFilesHook):
+    """Writes each prediction as its data set's benchmark asks for it: an 8-bit grey PNG of ids.
+
+    All files lie in the folder itself and are called as the images are, which both servers find:
+    that of Cityscapes, where names begin with ``<city>_<sequence>_<frame>`` and pixels are label
+    ids 0..33 (cityscapesscripts, ``evalPixelLevelSemanticLabeling.py``), and that of ACDC, where
+    pixels are train ids (see `layouts.ACDC`).
+    """
+
+    option = '--format-only'
+
+    def name(self, image: str, dataset: BaseSegDataset) -> str:
+        return f'{Path(image).stem}.png'
+
+    def pixels_of_classes(self, dataset: BaseSegDataset) -> np.ndarray:
+        layout = getattr(dataset, 'layout', None)
+        if not getattr(layout, 'submission', ''):
+            known = ' and '.join(each.title for each in LAYOUTS.values() if each.submission)
+            raise UserError(
+                f'--format-only knows what the servers of {known} ask for, and test_dataloader '
+                f'has {layout.title if layout else type(dataset).__name__}: tools/predict.py '
+                'writes the train ids of any images'
+            )
+        if tuple(dataset.metainfo['classes']) != CLASSES:
+            raise UserError(
+                f'--format-only: the server of {layout.title} scores the {len(CLASSES)} classes of '
+                'Cityscapes, and the config names others: tools/predict.py writes their ids'
+            )
+        ids = np.arange(len(CLASSES), dtype=np.uint8)
+        return TRAIN_ID_TO_CITYSCAPES[ids] if layout.submission == 'label ids' else ids
 
 
-def _write(path: Path, palette: np.ndarray, label: np.ndarray) -> None:
-    write_png(path, palette[label])
+def _write(path: Path, pixels: np.ndarray, label: np.ndarray) -> None:
+    write_png(path, pixels[label])

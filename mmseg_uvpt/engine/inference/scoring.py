@@ -1,4 +1,4 @@
-"""Scoring one checkpoint."""
+"""Scoring one checkpoint, or writing what a benchmark's server is to score."""
 
 import copy
 import os
@@ -13,12 +13,12 @@ from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
 from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.resolve import require_data, require_file
-from mmseg_uvpt.engine.config.tta import use_tta_pipeline
+from mmseg_uvpt.engine.config.tta import use_tta_pipeline, without_labels
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.order import test_hooks
 from mmseg_uvpt.engine.inference.comparing import compare, describe_source
 from mmseg_uvpt.engine.inference.loop import loop_config
-from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook
+from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook, SubmissionHook
 from mmseg_uvpt.engine.training.runner import build_runner
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
@@ -69,10 +69,7 @@ def score(
     name = f'test_{file.parent.name}_{file.stem}{suffix}.json'
     out = out or str(Path(cfg.work_dir) / name)
     _refuse_other_file(Path(out))
-    if aug_test:
-        use_tta_pipeline(cfg, 'test_dataloader')
-    cfg.resume = False
-    cfg.test_cfg = loop_config(cfg.get('test_cfg'), 'test')
+    _prepare(cfg, aug_test)
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
     of_source = copy.deepcopy(cfg)
     if source:
@@ -89,6 +86,43 @@ def score(
             write_json(out, result)
             print_log(f'wrote {out}', 'current')
     return metrics
+
+
+def format_only(
+    cfg: Config, checkpoint: str, command: str, folder: str, aug_test: bool = False
+) -> None:
+    """Write the predictions of ``checkpoint`` as the data set's benchmark asks for them.
+
+    No label is read, so that the images may be those of a test split. See `SubmissionHook`.
+
+    Args:
+        cfg: resolved config; what ``test_dataloader`` reads is predicted.
+        checkpoint: of the model.
+        command: the command line, for the record.
+        folder: to write to.
+        aug_test: average over the config's ``tta_pipeline``.
+
+    Raises:
+        UserError: checkpoint or data are missing, or the checkpoint does not fit the config; or no
+            such server is known.
+    """
+    require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
+    require_data(cfg, 'test_dataloader')
+    _prepare(cfg, aug_test)
+    dataset = cfg.test_dataloader.dataset
+    dataset.pipeline = without_labels(dataset.pipeline)
+    cfg.test_evaluator = []
+    hook = SubmissionHook(folder, provenance.of_predictions(cfg, checkpoint, command))
+    with readable_failures(cfg.work_dir):
+        _test(cfg, checkpoint, command, hook)
+        print_log(f'wrote {folder}: put its PNG files into one archive for the server', 'current')
+
+
+def _prepare(cfg: Config, aug_test: bool) -> None:
+    if aug_test:
+        use_tta_pipeline(cfg, 'test_dataloader')
+    cfg.resume = False
+    cfg.test_cfg = loop_config(cfg.get('test_cfg'), 'test')
 
 
 def _test(

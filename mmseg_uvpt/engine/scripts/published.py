@@ -72,9 +72,8 @@ OPTIONS = {
     'test.py': {
         **_ALL,
         '--data_url DIR': '--data-root {}',
-        '--test-set': 'python tools/predict.py CONFIG CHECKPOINT data/cityscapes/leftImg8bit/test '
-        '--out DIR: nothing can be scored there without labels',
-        '--format-only': 'python tools/predict.py, which writes the train ids of any images',
+        '--test-set': '--format-only --cfg-options test_dataloader.dataset.data_prefix.img_path='
+        'leftImg8bit/test: nothing can be scored there without labels',
         '--show': '--show-dir DIR',
         '--opacity VALUE': 'python tools/predict.py --opacity {}: --show-dir paints classes alone',
         '--eval-options KEY=VALUE': 'leave it out, there is one way to evaluate',

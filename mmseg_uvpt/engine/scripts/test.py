@@ -1,10 +1,11 @@
-"""``test.py``: score a checkpoint on the target's validation split."""
+"""``test.py``: score a checkpoint on the target's validation split, or write a submission."""
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from mmseg_uvpt.engine.scripts import options, published
-from mmseg_uvpt.errors import readable
+from mmseg_uvpt.errors import UserError, readable
 from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
@@ -20,10 +21,14 @@ def main(argv: Sequence[str]) -> None:
         argv: arguments; those of the process by default (`errors.readable`).
 
     Raises:
-        UserError: see `scoring.score`.
+        UserError: see `scoring.score` and `scoring.format_only`.
     """
     published.refuse(argv, 'test.py')
     args = _parser().parse_args(argv)
+    unused = [name for name in ('out', 'show_dir', 'compare') if getattr(args, name)]
+    if args.format_only is not None and unused:
+        named = ', '.join(f'--{name.replace("_", "-")}' for name in unused)
+        raise UserError(f'--format-only writes predictions and scores nothing: leave out {named}')
 
     from mmseg_uvpt.engine.config.resolve import resolve_run
 
@@ -31,8 +36,13 @@ def main(argv: Sequence[str]) -> None:
     if args.batch_size:
         cfg.merge_from_dict({'test_dataloader.batch_size': args.batch_size})
     # takes seconds, which a wrong argument does not cost
-    from mmseg_uvpt.engine.inference.scoring import score
+    from mmseg_uvpt.engine.inference.scoring import format_only, score
 
+    if args.format_only is not None:
+        folder = args.format_only or os.path.join(cfg.work_dir, 'submission')
+        command = typed_command('test.py', argv)
+        format_only(cfg, args.checkpoint, command, folder, aug_test=args.aug_test)
+        return
     score(
         cfg,
         args.checkpoint,
@@ -63,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--show-dir', metavar='DIR', help='write the predictions there as coloured PNG files'
+    )
+    parser.add_argument(
+        '--format-only',
+        nargs='?',
+        const='',
+        metavar='DIR',
+        help='score nothing, and write the predictions as the servers of Cityscapes and ACDC ask '
+        'for them, of a split without labels too (default: submission in the work folder)',
     )
     parser.add_argument(
         '--aug-test',
