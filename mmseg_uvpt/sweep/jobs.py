@@ -91,7 +91,9 @@ class Job(ABC):
         return self.settings.work_root / f'seed{self.seed}{models}' / stage / self._name_in(stage)
 
     def _name_in(self, stage: str) -> str:
-        return self.row.adapted_name if stage in (TRAIN, TEST) else self.row.name
+        if stage == PRETRAIN:
+            return self.row.name
+        return self.row.adapted_name if stage in (TRAIN, TEST) else self.row.name_on_target
 
     @property
     def config(self) -> Path | None:

@@ -189,7 +189,7 @@ def _run(
     row: Row, root: Path, seed: int, folder: Path, released: tuple[str | None, str | None]
 ) -> Run | None:
     """Return what a seed's folder holds of a row; None if nothing."""
-    source = _scores(folder / 'test_source' / row.name / 'score.json')
+    source = _scores(folder / 'test_source' / row.name_on_target / 'score.json')
     training, test = folder / 'train' / row.adapted_name, folder / 'test' / row.adapted_name
     adapted = _scores(test / 'score.json')
     record = record_of(training)

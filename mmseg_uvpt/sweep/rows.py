@@ -10,10 +10,11 @@ from mmseg_uvpt.errors import UserError
 # <method>_<backbone>_<source>.py in pretrain/; in uni_uvpt/ <the same>-to-<target>.py, and
 # <the same>_<variant>.py for each variant of that adaptation
 _SOURCE_MODEL = re.compile(r'(?P<method>[^_]+)_(?P<backbone>[^_]+)_(?P<source>[^_]+?)')
-_ADAPTATION = re.compile(r'(?P<name>.+?)-to-[^_]+(_(?P<variant>.+))?')
+_ADAPTATION = re.compile(r'(?P<name>.+?)-to-(?P<target>[^_]+)(_(?P<variant>.+))?')
+_USUAL_TARGET = 'cityscapes'
 # how the published table writes what file names write in lower case, in its order
 _METHODS = {'sss': 'SSS', 'source-gta': 'source-GtA'}
-_SOURCES = {'gta5': 'GTA', 'synthia': 'SYNTHIA'}
+_SOURCES = {'gta5': 'GTA', 'synthia': 'SYNTHIA', 'cityscapes': 'Cityscapes'}
 _BACKBONES = {'swin-b': 'Swin-B', 'mit-b5': 'MiT-B5'}
 
 
@@ -25,11 +26,13 @@ class Row:
         name: file name of the pretraining's config, without suffix: the source model's.
         method: of the pretraining: ``'SSS'`` or ``'source-GtA'``.
         backbone: such as ``'Swin-B'``.
-        source: data set, ``'GTA'`` or ``'SYNTHIA'``.
+        source: data set, such as ``'GTA'``.
         pretraining: config; None where there is only an adaptation.
         adaptation: config; None where there is only a pretraining.
         variant: of the adaptation, such as an ablation's name; empty for the recipe itself.
             Variants share source model and pseudo labels.
+        target: data set that is adapted to, such as ``'acdc'``; empty for Cityscapes. Those of one
+            source model share its pretraining.
     """
 
     name: str
@@ -39,11 +42,18 @@ class Row:
     pretraining: Path | None
     adaptation: Path | None
     variant: str = ''
+    target: str = ''
+
+    @property
+    def name_on_target(self) -> str:
+        """Return the name of what the source model itself does on the target."""
+        return f'{self.name}-to-{self.target}' if self.target else self.name
 
     @property
     def adapted_name(self) -> str:
         """Return the name of the adapted model."""
-        return f'{self.name}_{self.variant}' if self.variant else self.name
+        name = self.name_on_target
+        return f'{name}_{self.variant}' if self.variant else name
 
     @property
     def source_model(self) -> str:
@@ -51,7 +61,8 @@ class Row:
         return f'{self.method} {self.backbone}, {self.source}'
 
     def __str__(self) -> str:
-        return f'{self.source_model}, {self.variant}' if self.variant else self.source_model
+        parts = (self.source_model, self.target and f'to {self.target}', self.variant)
+        return ', '.join(filter(None, parts))
 
 
 def find_rows(config_root: str | Path) -> list[Row]:
@@ -65,7 +76,7 @@ def find_rows(config_root: str | Path) -> list[Row]:
         UserError: it holds none, or a file's name is not of the form above.
     """
     root = Path(config_root)
-    adaptations = {}
+    adaptations, targets = {}, {}
     for path in sorted(root.glob('uni_uvpt/[!.]*.py')):
         parts = _ADAPTATION.fullmatch(path.stem)
         key = (parts['name'], parts['variant'] or '') if parts else (path.stem, '')
@@ -75,6 +86,8 @@ def find_rows(config_root: str | Path) -> list[Row]:
                 'name: call one <method>_<backbone>_<source>-to-<target>_<variant>.py'
             )
         adaptations[key] = path
+        if parts and parts['target'] != _USUAL_TARGET:
+            targets[key] = parts['target']
     adapted = {name for name, _ in adaptations}
     if (root / 'pretrain').is_dir():
         pretrainings = {path.stem: path for path in root.glob('pretrain/[!.]*.py')}
@@ -85,13 +98,15 @@ def find_rows(config_root: str | Path) -> list[Row]:
     if not keys:
         raise UserError(f'{root} holds no configs pretrain/*.py and uni_uvpt/*.py')
     rows = [
-        _row(name, variant, pretrainings.get(name), adaptations.get((name, variant)))
-        for name, variant in keys
+        _row(*key, pretrainings.get(key[0]), adaptations.get(key), targets.get(key, ''))
+        for key in keys
     ]
     return sorted(rows, key=_published_order)
 
 
-def _row(name: str, variant: str, pretraining: Path | None, adaptation: Path | None) -> Row:
+def _row(
+    name: str, variant: str, pretraining: Path | None, adaptation: Path | None, target: str
+) -> Row:
     parts = _SOURCE_MODEL.fullmatch(name)
     if not parts:
         raise UserError(
@@ -101,7 +116,7 @@ def _row(name: str, variant: str, pretraining: Path | None, adaptation: Path | N
     method = _METHODS.get(parts['method'], parts['method'])
     backbone = _BACKBONES.get(parts['backbone'], parts['backbone'])
     source = _SOURCES.get(parts['source'], parts['source'])
-    return Row(name, method, backbone, source, pretraining, adaptation, variant)
+    return Row(name, method, backbone, source, pretraining, adaptation, variant, target)
 
 
 def _published_order(row: Row) -> tuple:

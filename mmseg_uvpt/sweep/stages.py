@@ -94,7 +94,7 @@ class Adaptation(Training):
 
     @property
     def _labels(self) -> Path:
-        beside = self.folder.parents[1] / PSEUDO_LABEL / self.row.name
+        beside = self.folder.parents[1] / PSEUDO_LABEL / self.row.name_on_target
         return (beside if beside.is_dir() else self._folder(PSEUDO_LABEL)) / 'train'
 
     @property
