@@ -230,8 +230,8 @@ URBANSYN = Layout(
 ACDC = Layout(
     'acdc', 'ACDC', 'rgb_anon', 'gt', '_rgb_anon.png', (), '_gt_labelTrainIds.png',
     ('train', 'val'), None, labels_needed=False, split_inside=True,
-    # both that publish how they made a submission write train ids: refign, and MIC
-    # (https://github.com/lhoyer/MIC, README: to_label_id=False)
+    # the server's rules as https://github.com/hf618/DTBS (README) repeats them: train ids, at the
+    # images' size; refign, and MIC (https://github.com/lhoyer/MIC, seg/README.md) write the same
     submission='train ids',
 )  # fmt: skip
 DARK_ZURICH = Layout(

@@ -56,35 +56,45 @@ FILES = {
         'train',
     ),
 }
-V12 = [  # the first labels of config_v1.2.json in another order than there: names decide
-    'void--unlabeled',
-    'object--manhole',
-    'construction--flat--sidewalk',
-    'construction--structure--building',
-    'construction--structure--bridge',
-    'construction--barrier--wall',
-    'construction--barrier--fence',
-    'object--support--pole',
-    'object--traffic-light',
-    'object--traffic-sign--front',
-    'object--traffic-sign--back',
-    'nature--vegetation',
-    'nature--terrain',
-    'nature--sky',
-    'human--person',
-    'human--rider--other-rider',
-    'object--vehicle--car',
-    'object--vehicle--truck',
-    'object--vehicle--bus',
-    'object--vehicle--on-rails',
-    'object--vehicle--motorcycle',
-    'object--vehicle--bicycle',
-    'marking--general',
-    'marking--crosswalk-zebra',
-    'construction--flat--parking',
-]
-V12_TRAIN_IDS = [255, 0, 1, 2, 255, 3, 4, 5, 6, 7, 255, 8, 9, 10, 11, 12, *range(13, 19)]
-V12_TRAIN_IDS += [0, 255, 255]
+NAMES_V12 = """animal--bird animal--ground-animal construction--barrier--curb
+construction--barrier--fence construction--barrier--guard-rail construction--barrier--other-barrier
+construction--barrier--wall construction--flat--bike-lane construction--flat--crosswalk-plain
+construction--flat--curb-cut construction--flat--parking construction--flat--pedestrian-area
+construction--flat--rail-track construction--flat--road construction--flat--service-lane
+construction--flat--sidewalk construction--structure--bridge construction--structure--building
+construction--structure--tunnel human--person human--rider--bicyclist human--rider--motorcyclist
+human--rider--other-rider marking--crosswalk-zebra marking--general nature--mountain nature--sand
+nature--sky nature--snow nature--terrain nature--vegetation nature--water object--banner
+object--bench object--bike-rack object--billboard object--catch-basin object--cctv-camera
+object--fire-hydrant object--junction-box object--mailbox object--manhole object--phone-booth
+object--pothole object--street-light object--support--pole object--support--traffic-sign-frame
+object--support--utility-pole object--traffic-light object--traffic-sign--back
+object--traffic-sign--front object--trash-can object--vehicle--bicycle object--vehicle--boat
+object--vehicle--bus object--vehicle--car object--vehicle--caravan object--vehicle--motorcycle
+object--vehicle--on-rails object--vehicle--other-vehicle object--vehicle--trailer
+object--vehicle--truck object--vehicle--wheeled-slow void--car-mount void--ego-vehicle
+void--unlabeled"""
+V12 = NAMES_V12.split()  # in the order of config_v1.2.json
+ROBUST_NET = {  # train ids of ids in version 1.2
+    **{
+        13: 0,
+        24: 0,
+        41: 0,
+        2: 1,
+        15: 1,
+        17: 2,
+        6: 3,
+        3: 4,
+        45: 5,
+        47: 5,
+        48: 6,
+        50: 7,
+        30: 8,
+        29: 9,
+    },
+    **{27: 10, 19: 11, 20: 12, 21: 12, 22: 12, 55: 13, 61: 14, 54: 15, 58: 16, 57: 17, 52: 18},
+}
+V12_TRAIN_IDS = [ROBUST_NET.get(i, 255) for i in range(66)]
 V20 = [
     *('human--person--person-group', 'object--traffic-light--cyclists'),
     *('marking--discrete--arrow--left', 'marking--discrete--crosswalk-zebra'),
@@ -181,6 +191,7 @@ def test_urbansyn_holds_train_ids_and_19(tmp_path):
     ('name', 'version', 'names', 'train_ids'),
     [
         ('mapillary', 'v1.2', V12, V12_TRAIN_IDS),
+        ('mapillary', 'v1.2', V12[::-1], V12_TRAIN_IDS[::-1]),
         ('mapillary_v2', 'v2.0', V12 + V20, V12_TRAIN_IDS + V20_TRAIN_IDS),
     ],
 )
@@ -212,7 +223,7 @@ def test_config_of_mapillary_that_names_nothing(tmp_path, text, message):
 def test_ids_that_the_config_of_mapillary_lacks(tmp_path):
     write_grey(tmp_path / 'training/v1.2/labels/a.png', np.full(SIZE, len(V12)))
     write_vistas_config(tmp_path, 'v1.2', V12)
-    with pytest.raises(DataError, match=r'a\.png: id 25 is none of the 25 labels of '):
+    with pytest.raises(DataError, match=r'a\.png: id 66 is none of the 66 labels of '):
         convert('mapillary', tmp_path)
 
 

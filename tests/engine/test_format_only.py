@@ -83,6 +83,7 @@ def test_acdc_is_given_train_ids(submit, images, data_root):
     assert json.loads((folder / 'predictions.json').read_text())['files'] == [f'{NAME}.png']
 
 
+@pytest.mark.slow
 def test_views_need_no_labels_either(submit, images):
     folder = submit(TEST_SPLIT, aug=['--aug-test'])
     assert len(list(folder.glob('*.png'))) == 1
