@@ -20,6 +20,12 @@ _TERMS = {  # where those of a data set stand, by the folder that the recipes ex
     'gta': ('GTA', 'https://download.visinf.tu-darmstadt.de/data/from_games/'),
     'synthia': ('SYNTHIA', 'https://synthia-dataset.net/'),
     'cityscapes': ('Cityscapes', 'https://www.cityscapes-dataset.com/license/'),
+    'urbansyn': ('UrbanSyn', 'https://www.urbansyn.org/'),
+    'acdc': ('ACDC', 'https://acdc.vision.ee.ethz.ch/'),
+    'dark_zurich': ('Dark Zurich', 'https://www.trace.ethz.ch/publications/2019/GCMA_UIoU/'),
+    'bdd100k': ('BDD100K', 'https://bdd-data.berkeley.edu/'),
+    'mapillary': ('Mapillary Vistas', 'https://www.mapillary.com/dataset/vistas'),
+    'idd': ('IDD', 'https://idd.insaan.iiit.ac.in/'),
 }
 _MACHINE = ('platform', 'processors', 'GPU 0', 'PyTorch', 'Python', 'mmseg_uvpt')
 _CURE = 'name files that test.py wrote of this checkpoint'
