@@ -1,4 +1,4 @@
-"""Puts the recipes and the list of published files into a wheel; all else is in pyproject.toml."""
+"""Puts recipes, pages and the list of published files into a wheel; all else: pyproject.toml."""
 
 import shutil
 from pathlib import Path
@@ -7,10 +7,11 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+FILES = ('model/zoo.json', 'model/README.md', 'data/README.md')
 
 
 class BuildWithData(build_py):
-    """Copies ``configs`` and ``model/zoo.json`` below ``mmseg_uvpt/_data``."""
+    """Copies below ``mmseg_uvpt/_data`` what errors and commands name."""
 
     def run(self) -> None:
         super().run()
@@ -23,8 +24,11 @@ class BuildWithData(build_py):
             ignore=shutil.ignore_patterns('__pycache__'),
             dirs_exist_ok=True,
         )
-        (data / 'model').mkdir(exist_ok=True)
-        shutil.copy(ROOT / 'model/zoo.json', data / 'model')
+        pages = ROOT.glob('docs/**/*.md')
+        for file in (*(ROOT / name for name in FILES), *pages):
+            copy = data / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
 
 
 setup(cmdclass={'build_py': BuildWithData})

@@ -89,7 +89,7 @@ def run_cli(main: Callable[[], int | None]) -> None:
     try:
         sys.exit(main() or 0)
     except UserError as error:
-        print(f'error: {as_typed(str(error))}', file=sys.stderr)
+        print(f'error: {as_typed(str(error), sys.argv[1:])}', file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,7 @@ CHECKOUT = _PACKAGE.parent  # the repository, where this is no installed wheel
 def shipped(name: str) -> Path:
     """Return where a file or folder of the repository lies, such as ``configs``.
 
-    A wheel carries ``configs`` and ``model/zoo.json`` within the package (``setup.py``).
+    A wheel carries ``configs``, pages and ``model/zoo.json`` within the package (``setup.py``).
     """
     return (_WITHIN if INSTALLED else CHECKOUT) / name
 

@@ -5,11 +5,11 @@ A checkout has them as files, which its documentation names; an installed wheel 
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from mmseg_uvpt.shipped import INSTALLED
+from mmseg_uvpt.shipped import INSTALLED, shipped
 
 PROGRAM = 'uvpt'
 
@@ -94,14 +94,24 @@ SUBCOMMANDS = {
 }
 
 
-def as_typed(text: str) -> str:
-    """Return a text that names scripts of a checkout with what a user of this package types."""
+def as_typed(text: str, own: Collection[str] = ()) -> str:
+    """Return a text that names scripts and pages of a checkout with what a wheel has.
+
+    Args:
+        text: an error, a help or a command.
+        own: what the user typed: a file of theirs may be called as a script is.
+    """
     if not INSTALLED:
         return text
     names = {each.script: name for name, each in SUBCOMMANDS.items()}
     scripts = '|'.join(map(re.escape, sorted(names, key=len, reverse=True)))
-    within = rf'(?<![\w/.-])(?:python )?({scripts})(?![\w/])'
-    return re.sub(within, lambda found: f'{PROGRAM} {names[found[1]]}', text)
+
+    def typed(found: re.Match) -> str:
+        return found[0] if found[0] in own else f'{PROGRAM} {names[found[1]]}'
+
+    text = re.sub(rf'(?<![\w/.-])(?:python )?({scripts})(?![\w/])', typed, text)
+    pages = r'(?<![\w/.-])(?:docs|data|model)/[\w/-]+\.md\b'
+    return re.sub(pages, lambda found: str(shipped(found[0])), text)
 
 
 def typed_command(script: str, arguments: Sequence[str]) -> str:

@@ -65,6 +65,27 @@ def test_errors_name_commands_as_they_are_typed(installed, capsys):
     )
 
 
+def test_a_file_of_ones_own_keeps_its_name(installed, monkeypatch, capsys):
+    def fail():
+        raise UserError('config test.py does not exist; make one by train.py, then python test.py')
+
+    monkeypatch.setattr(sys, 'argv', ['uvpt', 'test.py'])
+    with pytest.raises(SystemExit):
+        run_cli(fail)
+    told = 'config test.py does not exist; make one by uvpt train, then uvpt test'
+    assert capsys.readouterr().err == f'error: {told}\n'
+
+
+def test_pages_are_named_where_a_wheel_has_them(installed):
+    found = as_typed(
+        'data/README.md shows the trees, docs/decisions/data.md why; my/data/README.md'
+    )
+    path = found.split(' shows')[0]
+    assert Path(path) == shipped.shipped('data/README.md')
+    assert Path(path).is_file()
+    assert f'{CHECKOUT}/docs/decisions/data.md why; my/data/README.md' in found
+
+
 def test_a_checkout_names_its_scripts():
     assert as_typed('python train.py') == 'python train.py'
     assert typed_command('train.py', ['x y.py']) == "python train.py 'x y.py'"

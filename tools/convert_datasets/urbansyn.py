@@ -1,5 +1,10 @@
 """Convert the labels of UrbanSyn to train ids, and count the pixels of each class."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from mmseg_uvpt.errors import run_cli
 from mmseg_uvpt.subcommands import SUBCOMMANDS
 
