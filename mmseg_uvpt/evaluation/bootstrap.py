@@ -115,6 +115,16 @@ def mean_iou_difference_interval(
     return _interval(counts, _means(counts, subset) - _means(baseline, subset), subset)
 
 
+def expanded_interval(values: np.ndarray, images: int) -> Interval:
+    """Return the 95 % interval of resampled values, NaN left out, of so many images (two or more).
+
+    Of several sets of images, resampled apart and averaged, it is the number in each.
+    """
+    student = special.stdtrit(images - 1, (1 - LEVEL / 100) / 2)
+    tail = 100 * special.ndtr(student * np.sqrt(images / (images - 1)))  # 0.1 of 5, 2.2 of 60
+    return Interval(*np.nanpercentile(values, [tail, 100 - tail]).tolist())
+
+
 def _means(counts: ImageCounts, subset: Sequence[int] | None) -> np.ndarray:
     """Return the mean IoU of each resample, (RESAMPLES,); NaN where it has none of the classes."""
     iou = counts.resampled_iou[:, _columns(subset)]
@@ -128,10 +138,7 @@ def _interval(
 ) -> Interval | None:
     if counts.truth[:, _columns(subset)].any(axis=1).sum() < 2:
         return None  # all resamples that have the classes are the same
-    images = len(counts.truth)
-    student = special.stdtrit(images - 1, (1 - LEVEL / 100) / 2)
-    tail = 100 * special.ndtr(student * np.sqrt(images / (images - 1)))  # 0.1 of 5, 2.2 of 60
-    return Interval(*np.nanpercentile(values, [tail, 100 - tail]).tolist())
+    return expanded_interval(values, len(counts.truth))
 
 
 def _columns(subset: Sequence[int] | None) -> slice | list[int]:

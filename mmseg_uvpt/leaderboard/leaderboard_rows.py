@@ -19,7 +19,7 @@ import numpy as np
 
 from mmseg_uvpt.demo.settings import FULL, STATISTICS
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.evaluation.bootstrap import LEVEL, ImageCounts
+from mmseg_uvpt.evaluation.bootstrap import ImageCounts, expanded_interval
 from mmseg_uvpt.leaderboard.plan import place
 from mmseg_uvpt.leaderboard.run_record import BY_LABELS, LAST_ONE, SOURCE, read_record
 from mmseg_uvpt.selection.committee import GUARDED
@@ -92,7 +92,8 @@ class Row:
         if not seeds:
             return Difference(None, None, None, 0)
         mean = statistics.mean(ours[seed] - theirs[seed] for seed in seeds)
-        if any(len(self.sources[seed]['ground_truth_pixels']) < 2 for seed in seeds):
+        images = min(len(self.sources[seed]['ground_truth_pixels']) for seed in seeds)
+        if images < 2:
             return Difference(mean, None, None, len(seeds))
         # resamples of equally many images are the same draws: in another order for each seed
         resampled = [
@@ -101,10 +102,7 @@ class Row:
             )
             for seed in seeds
         ]
-        tail = (100 - LEVEL) / 2
-        return Difference(
-            mean, *np.percentile(np.mean(resampled, 0), [tail, 100 - tail]).tolist(), len(seeds)
-        )
+        return Difference(mean, *expanded_interval(np.mean(resampled, 0), images), len(seeds))
 
 
 @cache
