@@ -60,6 +60,6 @@ def main() -> None:
     about = args.images, args.out, command, args.opacity, args.batch_size or 1, args.full_size
     images, frames = predict_images(cfg, args.checkpoint, *about)
     if images:
-        print(f'{args.out}: {images} images, each as <name>.png and <name>_classes.png')
+        print(f'{args.out}: predicted {images}, each as <name>.png and <name>_classes.png')
     if frames:
-        print(f'{args.out}: {frames} frames of videos, each video as <name>.mp4')
+        print(f'{args.out}: predicted {frames} frames, each video as <name>.mp4')
