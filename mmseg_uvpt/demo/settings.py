@@ -30,6 +30,7 @@ FULL, STATISTICS = 'uni-uvpt', 'adabn'  # with which the others are compared
 METHODS = {
     FULL: Method(),
     STATISTICS: Method(),
+    'adabn-model': Method(),  # of the backbone, too, where it has batch norms
     'self-training': Method(),
     'mean-teacher': Method(),
     'tent': Method(),

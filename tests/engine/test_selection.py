@@ -169,19 +169,20 @@ def test_a_rule_that_there_is_not(adapt):
 
 
 class Segmentor(nn.Module):
-    """A head with two batch norms behind each other, of which one is not affine."""
+    """A batch norm in the backbone and two in the head, of which one is not affine."""
 
     with_neck = False
 
     def __init__(self):
         super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3))
         self.decode_head = nn.Sequential(
             nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1),
             nn.BatchNorm2d(2, affine=False), nn.Dropout(0.5),
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor, mode: str) -> torch.Tensor:
-        return self.decode_head(x)
+        return self.decode_head(self.backbone(x))
 
 
 def test_new_statistics_are_those_of_torch():

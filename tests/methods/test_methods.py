@@ -201,6 +201,21 @@ def test_adabn_renews_the_statistics_of_the_head_and_nothing_else(build, labelle
     assert all(name.startswith('decode_head.') for name in changed)
 
 
+def test_adabn_of_the_whole_model(build, labelled):
+    changes = {'type': 'AdaBN', 'parts': 'model', 'tuner': {'type': 'Statistics'}, **SMALL}
+    model = build('efficientnet-lite0_source', changes)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.begin_training()
+    model.train().loss(torch.randn(2, 3, 64, 64), labelled(torch.zeros(2, 64, 64)))
+    changed = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
+    assert changed == {n for n in before if n.endswith(('_mean', '_var', 'num_batches_tracked'))}
+    assert any(name.startswith('backbone.staged.') for name in changed)
+    assert not model.backbone.training  # drop path is in none of what is
+    assert all(m.training for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d))
+    with pytest.raises(ValueError, match="parts='neck': must be one of head, model"):
+        build('efficientnet-lite0_source', {**changes, 'parts': 'neck'})
+
+
 def test_statistics_are_kept_or_follow(build, labelled):
     for kept in (True, False):
         model = build('mit-nano_uni-uvpt', {'keep_statistics': kept, **SMALL}).train()
@@ -209,6 +224,15 @@ def test_statistics_are_kept_or_follow(build, labelled):
         model.loss(torch.randn(1, 3, 32, 32), labelled(torch.zeros(1, 32, 32)))
         assert all(torch.equal(t, before[n]) for n, t in buffers.items()) == kept
         assert model.decode_head.fuse_layer.bottleneck.bn.weight.requires_grad
+
+
+@pytest.mark.parametrize('kept', [True, False])
+def test_statistics_of_trained_norms_of_the_backbone_are_kept_too(build, kept):
+    changes = {'type': 'SelfTraining', 'tuner': {'type': 'Norm'}, 'keep_statistics': kept}
+    model = build('efficientnet-lite0_source', changes).train()
+    norms = [m for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {norm.training for norm in norms} == {not kept}
+    assert all(norm.weight.requires_grad for norm in norms)
 
 
 def test_probabilities_as_labels():

@@ -1,4 +1,4 @@
-"""New statistics in the head's batch norms before an adaptation begins."""
+"""New statistics in the batch norms before an adaptation begins."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -8,13 +8,13 @@ from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
 from mmseg_uvpt.engine.inference.renewed_statistics import renew_statistics
 from mmseg_uvpt.engine.inference.target_images import TargetImages
 from mmseg_uvpt.model_wrappers import without_wrapper
-from mmseg_uvpt.models.segmentors.source import norms_of_head
+from mmseg_uvpt.models.segmentors.source import norms_of_source
 from mmseg_uvpt.progress import progress
 
 
 @HOOKS.register_module()
 class RenewStatisticsHook(Hook):
-    """Gives the head's batch norms the mean and variance of target images, before anything else.
+    """Gives the source model's batch norms mean and variance of target images, before all else.
 
     What the method then begins with, a teacher for one, is the source model with these statistics;
     candidate 0 of the selection stays the source model as it was. (Li et al., "Revisiting Batch
@@ -37,8 +37,8 @@ class RenewStatisticsHook(Hook):
         model = without_wrapper(runner.model)
         if runner.iter > 0:
             return
-        if not norms_of_head(model):
-            runner.logger.warning('the head has no batch norms whose statistics could be renewed')
+        if not norms_of_source(model):
+            runner.logger.warning('the model has no batch norms whose statistics could be renewed')
             return
         states, images = random_states(), TargetImages(runner.cfg, self.images)
         number = len(images.paths)
@@ -46,4 +46,4 @@ class RenewStatisticsHook(Hook):
         renew_statistics(model, shown)
         model.train()
         restore_random_states(states)
-        runner.logger.info(f'the head has the statistics of {number} target images')
+        runner.logger.info(f'the batch norms have the statistics of {number} target images')

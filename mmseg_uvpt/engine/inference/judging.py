@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmseg_uvpt.engine.inference.renewed_statistics import renewed_statistics
 from mmseg_uvpt.engine.inference.target_images import SCALES, TargetImages
 from mmseg_uvpt.evaluation.bootstrap import ImageCounts
-from mmseg_uvpt.models.segmentors.source import norms_of_head
+from mmseg_uvpt.models.segmentors.source import norms_of_source
 from mmseg_uvpt.progress import progress
 from mmseg_uvpt.selection import criteria
 from mmseg_uvpt.selection.candidate_files import CandidateFiles
@@ -103,7 +103,7 @@ class Judge:
     def _references(self, model: nn.Module) -> dict[str, Labels]:
         """Return what the source model says over scales and flips, with both statistics."""
         found = {'agreement_source': self._augmented(model, 'source model')}
-        if norms_of_head(model):
+        if norms_of_source(model):
             inputs = (x for scale in SCALES for x in self._images.inputs(model, scale))
             total = len(SCALES) * len(self._images.paths)
             shown = progress(inputs, 'new statistics of the source model', 'view', total)

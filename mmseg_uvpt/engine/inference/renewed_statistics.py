@@ -1,4 +1,4 @@
-"""New statistics in the batch norms of a model's head, for good or for a while."""
+"""New statistics in the batch norms of a model, for good or for a while."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,22 +7,22 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
-from mmseg_uvpt.models.segmentors.source import norms_of_head
+from mmseg_uvpt.models.segmentors.source import norms_of_source
 
 
 def renew_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
-    """Give the head's batch norms the mean and variance of images.
+    """Give the source model's batch norms the mean and variance of images.
 
     Each batch counts alike: a statistic is the mean of those of all batches (``momentum=None`` of
-    torch), and each batch goes through the head with its own ones, as in a training. The model
-    stays in eval mode, so nothing is dropped, no process waits for another, and the backbone's
-    norms keep their statistics.
+    torch), and each batch goes through the network with its own ones, as in a training. The model
+    stays in eval mode, so nothing is dropped and no process waits for another; norms that a tuner
+    has added keep their statistics.
 
     Args:
         model: a segmentor in eval mode, without a wrapper.
         inputs: batches (B, 3, H, W), normalised, on the model's device; at least one.
     """
-    norms = norms_of_head(model)
+    norms = norms_of_source(model)
     sums = {norm: [torch.zeros_like(norm.running_mean) for _ in range(2)] for norm in norms}
     handles = [norm.register_forward_pre_hook(_Own(sums[norm])) for norm in norms]
     try:

@@ -84,8 +84,9 @@ class AdaptedSegmentor(Segmentor):
             for their batch norms.
         source_checkpoint: source model that a training starts from; who trains loads it.
         view_scales: sizes of the views; the first one is trained on the labels.
-        keep_statistics: whether the head's batch norms keep mean and variance in the training and
-            normalise by them, instead of by those of each batch, which they would follow.
+        keep_statistics: whether the source model's batch norms keep mean and variance in the
+            training and normalise by them, instead of by those of each batch, which those that are
+            trained, and the head's, would follow.
         anchors: configs of what holds the model near the source model, whatever the method
             (`methods.anchors`).
         tune: of version 0.1, see `version_0_1`.
@@ -141,9 +142,11 @@ class AdaptedSegmentor(Segmentor):
         return self
 
     def _keeps(self, name: str, norm: nn.Module) -> bool:
-        if name.startswith('backbone.'):
-            return not any(p.requires_grad for p in norm.parameters())
-        return self.keep_statistics
+        part, _, inside = name.partition('.')
+        if part != 'backbone':
+            return self.keep_statistics
+        is_trained = any(parameter.requires_grad for parameter in norm.parameters())
+        return not is_trained or (self.keep_statistics and not self.backbone.is_added(inside))
 
     @abstractmethod
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
