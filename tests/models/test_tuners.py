@@ -46,12 +46,9 @@ STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 NOT_FOR = {('cnn', tuner) for tuner in ('lora', 'adaptformer', 'tokens', 'tokens-shallow')}
 FAST = {
     ('mit', 'tokens'),
-    ('mit', 'lora'),
     ('swin', 'adaptformer'),
     ('vit', 'rein'),
-    ('mit', 'single-scale'),
     ('mit', 'norm'),
-    ('vit', 'statistics'),
 }
 
 

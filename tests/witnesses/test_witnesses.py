@@ -47,6 +47,12 @@ def _weights(path: str | Path) -> dict[str, torch.Tensor]:
     return state_dict_of(load_file(path), path)
 
 
+# `test_scores` reads the files of both
+ONE_IS_FAST = [
+    pytest.param(name, marks=pytest.mark.slow if name == 'mit' else ()) for name in MAKER.BACKBONES
+]
+
+
 @pytest.mark.parametrize('key', EXPECTED)
 def test_scores(here, key):
     name = key.split('-')[1]
@@ -62,7 +68,7 @@ def test_scores(here, key):
             assert found[score] == pytest.approx(expected[score])
 
 
-@pytest.mark.parametrize('name', MAKER.BACKBONES)
+@pytest.mark.parametrize('name', ONE_IS_FAST)
 def test_a_stopped_adaptation_goes_on(here, name):
     meta = here / f'adapted-{name}/label_bank/meta.json'
     bank = json.loads(meta.read_text())  # as if it had been made here: it holds a whole path
@@ -77,7 +83,7 @@ def test_a_stopped_adaptation_goes_on(here, name):
         torch.testing.assert_close(reached[key], tensor, rtol=1e-3, atol=1e-5, msg=key)
 
 
-@pytest.mark.parametrize('name', MAKER.BACKBONES)
+@pytest.mark.parametrize('name', ONE_IS_FAST)
 def test_exported_files_join(here, name):
     source = f'source-{name}/iter_{MAKER.SOURCE_ITERATIONS}.pth'
     joined = export.join(Path(f'exported-{name}/prompts.safetensors'), Path(source))
@@ -88,7 +94,7 @@ def test_exported_files_join(here, name):
         assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-@pytest.mark.parametrize('name', MAKER.BACKBONES)
+@pytest.mark.parametrize('name', ONE_IS_FAST)
 def test_pseudo_labels_are_their_checkpoints_and_trained_with(here, name, capsys):
     folder = here / f'data/cityscapes/pretrain/{name}/train'
     labels = {path: path.read_bytes() for path in folder.rglob('*.png')}
