@@ -8,6 +8,7 @@ import cv2
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
 import mmseg_uvpt
@@ -65,6 +66,16 @@ def test_the_card_says_what_the_run_recorded(model, finished, source_config, dat
     out.write_text(json.dumps({**score, 'checkpoint': 'other.pth'}))
     with pytest.raises(UserError, match=r'val\.json is the score of other\.pth: name files'):
         model.save_pretrained(tmp_path / 'shared', scores=[out])
+
+
+def test_an_adapted_model_without_tensors_of_a_tuner_is_told_from_a_source_model(
+    finished, tmp_path
+):
+    loaded = torch.load(finished / 'iter_4.pth')
+    loaded['meta']['adapted_from'] = ['ab12']
+    torch.save(loaded, tmp_path / 'tuned.pth')
+    mmseg_uvpt.load(finished / 'config.py', tmp_path / 'tuned.pth').save_pretrained(tmp_path / 's')
+    assert 'adapted to images without their labels' in (tmp_path / 's/README.md').read_text()
 
 
 def test_a_card_without_a_record(model, finished, tmp_path):

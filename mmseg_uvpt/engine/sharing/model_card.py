@@ -191,4 +191,5 @@ def _result(score: dict, path: Path) -> EvalResult:
 
 
 def _is_adapted(model: Predictor) -> bool:
-    return is_adapted(model.model.state_dict())
+    """Tell whether a model has a tuner's tensors, or says what it was adapted from."""
+    return is_adapted(model.model.state_dict()) or bool(ancestors(load_file(model.checkpoint)))
