@@ -71,6 +71,7 @@ SUBCOMMANDS = {
     'import-source': _tool('import_source', "Make a source model of somebody else's."),
     'zoo': _tool('model_zoo', 'List and check the published files.'),
     'export': _tool('export_checkpoint', 'Make smaller files of a checkpoint, and join them.'),
+    'export model': _tool('export_model', 'Export a model to torch.export or ONNX, also in int8.'),
     'interpolate': _tool('interpolate', 'Interpolate between source and adapted model.'),
     'stream': _tool('adapt_stream', 'Adapt at test time, once through a stream of images.'),
     'selection-report': _tool('selection_report', 'Say how well label-free criteria rank models.'),

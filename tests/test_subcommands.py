@@ -34,6 +34,13 @@ def test_its_help_names_what_a_wheel_has(installed, monkeypatch, capsys, name):
     assert not re.search(r'python \S+\.py|launcher_\w+\.py|tools/\w+\.py', text)
 
 
+def test_a_word_may_go_on_with_another_subcommand(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['uvpt', 'export', 'strip', '--help'])
+    with pytest.raises(SystemExit):
+        __main__.main()
+    assert capsys.readouterr().out.startswith('usage: uvpt export strip')
+
+
 def test_without_one_all_are_listed(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['uvpt'])
     assert __main__.main() is None

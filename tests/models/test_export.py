@@ -1,44 +1,45 @@
-"""Plain source models are exported once for images of all sizes."""
+"""Models of each family, source and adapted, exported once for images of all sizes."""
+
+from functools import partial
 
 import pytest
-import torch
-from torch import nn
-from torch.export import Dim
+from backbone_configs import BY_NAME
+from small_models import PROMPTS, make
 
-SMALL_SWIN = {
-    'backbone.embed_dims': 16,
-    'backbone.depths': (2, 1, 1, 1),
-    'backbone.num_heads': (1, 2, 4, 8),
-    'backbone.window_size': 4,
-    'decode_head.in_channels': (16, 32, 64, 128),
-}
+from mmseg_uvpt.deployment import formats
+from mmseg_uvpt.deployment.comparison_with_eager import differences, require_same, sizes_to_compare
+from mmseg_uvpt.deployment.exported_network import ExportedNetwork, eager_logits
+
+OPEN = ('swin', 'mit', 'convnext', 'vit', 'dinov2')
+FIXED = tuple(each.id for each in BY_NAME if each.id not in OPEN)
+CONFIGS = {each.id: each.values[0] for each in BY_NAME}
 
 
-class Network(nn.Module):
-    """Images (B, 3, H, W) to logits."""
-
-    def __init__(self, segmentor: nn.Module):
-        super().__init__()
-        self.segmentor = segmentor
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.segmentor(images, mode='tensor')
+def compare(program, segmentor, sizes_of) -> None:
+    """Compare both formats with the model, ONNX below the sizes that tracing takes for granted."""
+    pytest.importorskip('onnxscript')
+    pytest.importorskip('onnxruntime')
+    eager, smallest = partial(eager_logits, segmentor), formats.smallest_size(program)
+    run = formats.run_pt2(formats.pt2_bytes(program, {}))
+    require_same(differences(eager, run, sizes_of(smallest)))
+    run = formats.run_onnx(formats.onnx_bytes(program, {}))
+    require_same(differences(eager, run, sizes_of((64, 64))))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('name', 'changes'), [('swin-nano', SMALL_SWIN), ('mit-nano', {})])
-def test_height_and_width_are_open(name, changes, build):
-    """No other size is a multiple of the strides or windows, as that of the example is."""
-    torch.manual_seed(0)
-    network = Network(build(f'{name}_source', changes)).eval()
-    sides = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    # several windows of a stage are another graph than a single one, as a batch is than an image
-    image = torch.randn(1, 3, 160, 288)
-    with torch.no_grad():
-        program = torch.export.export(network, (image,), dynamic_shapes=(sides,), strict=False)
-        exported = program.module()
-        for size in ((150, 230), (257, 131), (133, 333)):
-            image = torch.randn(1, 3, *size)
-            expected = network(image)
-            assert expected.std() > 1e-3
-            torch.testing.assert_close(exported(image), expected, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize('tuner', [None, PROMPTS], ids=['source', 'adapted'])
+@pytest.mark.parametrize('name', OPEN)
+def test_height_and_width_are_open(name, tuner):
+    segmentor = make(CONFIGS[name], tuner).eval()
+    program = formats.exported_program(ExportedNetwork(segmentor).eval())
+    compare(program, segmentor, partial(sizes_to_compare, (250, 311)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('tuner', [None, PROMPTS], ids=['source', 'adapted'])
+@pytest.mark.parametrize('name', FIXED)
+def test_a_fixed_size(name, tuner):
+    size = (97, 130)
+    segmentor = make(CONFIGS[name], tuner).eval()
+    program = formats.exported_program(ExportedNetwork(segmentor).eval(), size)
+    compare(program, segmentor, lambda smallest: [size] * 2)

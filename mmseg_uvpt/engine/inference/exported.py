@@ -1,0 +1,163 @@
+"""A checkpoint's model as a file that runs without this project."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+from torch import Tensor
+
+from mmseg_uvpt.checkpoints.loading import load_file
+from mmseg_uvpt.deployment import formats, int8
+from mmseg_uvpt.deployment.comparison_with_eager import (
+    differences,
+    require_same,
+    sizes_to_compare,
+)
+from mmseg_uvpt.deployment.exported_network import ExportedNetwork, eager_logits
+from mmseg_uvpt.deployment.metadata import metadata_of
+from mmseg_uvpt.engine.config.classes import classes_in, meta_of
+from mmseg_uvpt.engine.config.classes import require_same as require_classes
+from mmseg_uvpt.engine.config.resolve import (
+    parts_of_type,
+    require_data,
+    require_file,
+    require_parts,
+)
+from mmseg_uvpt.engine.inference.model import source_model
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import file_hash, refuse_to_replace, size_text, write_whole
+
+SMALLEST = (64, 64)  # that ONNX files are compared at; backbones halve a side five times
+LOADER = 'target_train_dataloader'  # whose images int8 is calibrated on
+
+
+def export(
+    cfg: Config,
+    checkpoint: str,
+    out: Path,
+    fixed_size: tuple[int, int] | None = None,
+    to_int8: bool = False,
+    force: bool = False,
+) -> Iterator[str]:
+    """Write a .pt2 or an ONNX file of a model once it agrees with the model.
+
+    Args:
+        cfg: resolved config.
+        checkpoint: a source model or an adapted one.
+        out: file to write; its suffix says the format.
+        fixed_size: height and width of all images that it shall take; None leaves them open.
+        to_int8: whether to quantise the ONNX file, on images of ``target_train_dataloader``.
+        force: whether to replace ``out``.
+
+    Yields:
+        str: lines that say what was done.
+
+    Raises:
+        UserError: the checkpoint does not fit; the model cannot be exported so; a package or an
+            image is missing; or the file's logits differ from the model's. Nothing is written then.
+    """
+    _check_output(out, checkpoint, to_int8, force)
+    require_parts(cfg, 'model', 'test_dataloader', *([LOADER] if to_int8 else []))
+    if to_int8:
+        require_data(cfg, LOADER)
+    init_default_scope('mmseg')
+    meta, resize = meta_of(cfg.test_dataloader.dataset), resize_before(cfg)
+    named = {'test_dataloader.dataset.metainfo.classes': meta['classes']}
+    require_classes({**named, f'checkpoint {checkpoint}': classes_in(load_file(checkpoint))})
+    segmentor = source_model(cfg, checkpoint)
+    network, eager = ExportedNetwork(segmentor).eval(), partial(eager_logits, segmentor)
+    fixed = tuple(fixed_size) if fixed_size else None
+    size = fixed or tuple(resize['scale'][::-1])
+
+    yield f'tracing {type(segmentor).__name__}: minutes'
+    program = formats.exported_program(network, fixed)
+    smallest = formats.smallest_size(program)
+    made_of = {'config': Path(cfg.filename).name, 'checkpoint': Path(checkpoint).name}
+    made_of['checkpoint_sha256'] = file_hash(checkpoint)
+    metadata = metadata_of(network, meta, resize, fixed, made_of)
+    if out.suffix == formats.ONNX:
+        smallest = fixed or SMALLEST  # what tracing takes for granted, ONNX does not check
+        data = formats.onnx_bytes(program, metadata)
+        run = formats.run_onnx(data)
+    else:
+        _require_within(size, smallest)
+        data = formats.pt2_bytes(program, metadata)
+        run = formats.run_pt2(data)
+    found = differences(eager, run, [size] * 2 if fixed else sizes_to_compare(size, smallest))
+    require_same(found)
+    for (height, width), logits, labels in found:
+        yield (
+            f'compared at {height} x {width}: logits differ by {logits:.1e} of the largest, '
+            f'{labels:.4%} of the labels'
+        )
+    if to_int8:
+        images = [*target_images(cfg, int8.IMAGES)]
+        data = int8.quantised(data, images)
+        same = int8.agreement(map(eager, images), map(formats.run_onnx(data), images))
+        yield f'int8, by {len(images)} images of {LOADER}: {same:.2%} of their labels stay'
+    with write_whole(out) as file:
+        file.write(data)
+    taken = 'only' if fixed else 'and larger'
+    yield f'{out}: {size_text(len(data))}, images of {smallest[0]} x {smallest[1]} {taken}'
+
+
+def _check_output(out: Path, checkpoint: str, to_int8: bool, force: bool) -> None:
+    """Raise a `UserError` unless a file of that name and format can be made of the checkpoint."""
+    require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
+    suffixes = (formats.ONNX,) if to_int8 else formats.SUFFIXES
+    if out.suffix not in suffixes:
+        raise UserError(f'--out {out}: the name must end in {" or ".join(suffixes)}')
+    refuse_to_replace(out, [checkpoint], force)
+    if out.suffix == formats.ONNX:
+        formats.require_onnx()
+
+
+def _require_within(size: tuple[int, int], smallest: tuple[int, int]) -> None:
+    if any(side < least for side, least in zip(size, smallest, strict=True)):
+        raise UserError(
+            f'images of the config have {size[0]} x {size[1]}, and a .pt2 of this model with open '
+            f'sizes takes {smallest[0]} x {smallest[1]} and larger: '
+            f'--fixed-size {size[0]} {size[1]}, or --out FILE.onnx'
+        )
+
+
+def resize_before(cfg: Config) -> dict:
+    """Return ``scale`` [width, height] and ``keep_ratio`` of the config's test images.
+
+    Raises:
+        UserError: the test pipeline does more than load, resize and pack.
+    """
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    kinds = [str(step['type']) for step in pipeline]
+    known = ('LoadImage', 'LoadLabel', 'LoadAnnotations', 'Resize', 'PackSegInputs')
+    resizes = parts_of_type(pipeline, 'Resize')
+    if (
+        len(resizes) != 1
+        or 'scale' not in resizes[0]
+        or not all(k.startswith(known) for k in kinds)
+    ):
+        raise UserError(
+            f'test_dataloader.dataset.pipeline has {", ".join(kinds)}: an exported file can say of '
+            "images that they are resized, once, by dict(type='Resize', scale=(WIDTH, HEIGHT))"
+        )
+    (step,) = resizes
+    return {'scale': list(step['scale']), 'keep_ratio': bool(step.get('keep_ratio', False))}
+
+
+def target_images(cfg: Config, number: int, loader: str = LOADER) -> Iterator[Tensor]:
+    """Yield evenly spaced images of a data loader as a file takes them: uint8 RGB (1, 3, H, W).
+
+    Raises:
+        UserError: there is none.
+    """
+    init_default_scope('mmseg')
+    dataset = DATASETS.build(cfg[loader].dataset)
+    if not len(dataset):
+        raise UserError(f'the data set of {loader} has no image')
+    for i in np.linspace(0, len(dataset) - 1, min(number, len(dataset))).astype(int).tolist():
+        yield torch.as_tensor(dataset[i]['inputs']).flip(0)[None].contiguous()

@@ -1,0 +1,265 @@
+"""`tools/export_model.py`: files that run without this project and say what the model says."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import nn
+
+from mmseg_uvpt.commands import export_model
+from mmseg_uvpt.deployment import comparison_with_eager, formats, int8
+from mmseg_uvpt.deployment.comparison_with_eager import difference, differences, require_same
+from mmseg_uvpt.deployment.exported_network import ExportedNetwork, eager_logits
+from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.inference.exported import resize_before
+from mmseg_uvpt.engine.inference.images import predict_image
+from mmseg_uvpt.engine.inference.loop import predict
+from mmseg_uvpt.engine.inference.model import source_model
+from mmseg_uvpt.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SIZES = [(64, 96), (71, 136), (167, 65), (94, 95)]
+CONFIG = """
+_base_ = {base!r}
+model = dict(
+    backbone=dict(_delete_=True, type='OneConvolution'),
+    decode_head=dict(
+        _delete_=True, type='FCNHead', in_channels=8, in_index=0, channels=8, num_classes=19,
+        num_convs=1, concat_input=False, norm_cfg=dict(type='BN'),
+    ),
+)
+"""
+WITHOUT = """
+import sys
+class Block:
+    def find_spec(self, name, *_):
+        if name.partition('.')[0] in {blocked!r}:
+            raise ImportError(f'{{name}} is blocked')
+sys.meta_path.insert(0, Block())
+"""
+
+
+@MODELS.register_module()
+class OneConvolution(nn.Module):
+    """Pads images to whole strides, as backbones do, and halves them twice."""
+
+    def __init__(self, **_):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, 4, 1)
+
+    def forward(self, x):
+        height, width = (-(-side // 4) * 4 - side for side in x.shape[2:])
+        return (self.conv(F.pad(x, (0, width, 0, height))),)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A config, a checkpoint and a photograph."""
+    folder = tmp_path_factory.mktemp('model')
+    base = str(REPOSITORY / 'configs/demo/pretrain_swin-nano.py')
+    (folder / 'config.py').write_text(CONFIG.format(base=base))
+    torch.manual_seed(0)
+    init_default_scope('mmseg')
+    model = MODELS.build(Config.fromfile(folder / 'config.py').model)
+    nn.init.normal_(model.decode_head.conv_seg.weight)
+    torch.save({'state_dict': model.state_dict()}, folder / 'model.pth')
+    noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    cv2.imwrite(str(folder / 'photo.png'), cv2.resize(noise, (300, 190)))
+    return folder
+
+
+@pytest.fixture
+def segmentor(folder):
+    return source_model(read(folder / 'config.py'), str(folder / 'model.pth'))
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['export_model.py', *map(str, arguments)])
+    export_model.main()
+
+
+@pytest.fixture(scope='module')
+def files(folder):
+    """Files of both formats, made by the command."""
+    pytest.importorskip('onnxscript')
+    pytest.importorskip('onnxruntime')
+    with pytest.MonkeyPatch.context() as patch:
+        for suffix in formats.SUFFIXES:
+            out = folder / f'model{suffix}'
+            call(patch, folder / 'config.py', folder / 'model.pth', '--out', out)
+    return folder
+
+
+@pytest.mark.parametrize('bgr_to_rgb', [True, False])
+def test_the_network_says_what_a_test_sees(segmentor, bgr_to_rgb):
+    segmentor.data_preprocessor._channel_conversion = bgr_to_rgb
+    image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
+    sample = SegDataSample(metainfo={'ori_shape': (64, 96)})
+    (result,) = predict(segmentor, [{'inputs': [image], 'data_samples': [sample]}])
+    rgb = image.flip(0)[None]
+    network = ExportedNetwork(segmentor)
+    torch.testing.assert_close(network(rgb)[0], result.logits)
+    torch.testing.assert_close(eager_logits(segmentor, rgb)[0], result.logits)
+    assert network.in_rgb(network.mean) == pytest.approx(
+        [123.675, 116.28, 103.53] if bgr_to_rgb else [103.53, 116.28, 123.675]
+    )
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'run'), [('.pt2', formats.run_pt2), ('.onnx', formats.run_onnx)]
+)
+def test_files_agree_with_the_model_at_all_sizes(files, segmentor, suffix, run):
+    run = run((files / f'model{suffix}').read_bytes())
+    found = differences(partial(eager_logits, segmentor), run, SIZES)
+    assert [each.size for each in found] == SIZES
+    assert max(each.logits for each in found) < 1e-4
+    require_same(found)
+
+
+def test_a_pt2_needs_torch_alone(files, segmentor):
+    blocked = ('mmseg_uvpt', 'mmseg', 'mmengine', 'mmcv', 'timm', 'torchvision')
+    code = WITHOUT.format(blocked=blocked) + (
+        'import torch\n'
+        'extra = {"metadata.json": ""}\n'
+        f'model = torch.export.load({str(files / "model.pt2")!r}, extra_files=extra).module()\n'
+        'images = torch.arange(3 * 65 * 70).remainder(256).view(1, 3, 65, 70).to(torch.uint8)\n'
+        f'torch.save((model(images), extra), {str(files / "found.pt")!r})\n'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=files)
+    logits, extra = torch.load(files / 'found.pt')
+    images = torch.arange(3 * 65 * 70).remainder(256).view(1, 3, 65, 70).to(torch.uint8)
+    torch.testing.assert_close(logits, eager_logits(segmentor, images))
+    assert json.loads(extra['metadata.json']) == onnx_metadata(files / 'model.onnx')
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    onnx = pytest.importorskip('onnx')
+    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+
+
+def test_a_file_says_what_it_needs(files):
+    about = onnx_metadata(files / 'model.onnx')
+    assert json.loads(about['classes'])[:2] == ['road', 'sidewalk']
+    assert json.loads(about['palette'])[0] == [128, 64, 128]
+    assert json.loads(about['mean']) == pytest.approx([123.675, 116.28, 103.53])
+    assert json.loads(about['std']) == pytest.approx([58.395, 57.12, 57.375])
+    assert json.loads(about['resize']) == {'scale': [320, 160], 'keep_ratio': True}
+    assert (about['fixed_size'], about['precision']) == ('null', 'float32')
+    assert 'red, green, blue' in about['input']
+    assert 'corners aligned: false' in about['resize_of_logits']
+
+
+def test_the_example_predicts_as_a_test_does(files, segmentor):
+    example = REPOSITORY / 'examples/predict_onnx.py'
+    blocked = ('torch', 'torchvision', 'mmseg_uvpt', 'mmseg', 'mmengine', 'mmcv', 'timm', 'onnx')
+    code = WITHOUT.format(blocked=blocked) + (
+        f'import runpy\nsys.argv = ["predict_onnx.py", "model.onnx", "photo.png"]\n'
+        f'runpy.run_path({str(example)!r}, run_name="__main__")\n'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=files)
+    label, _ = predict_image(segmentor, read(files / 'config.py'), files / 'photo.png')
+    found = cv2.imread(str(files / 'photo_classes.png'), cv2.IMREAD_UNCHANGED)
+    assert len(np.unique(label)) > 3
+    assert (found != label).mean() < 1e-3  # OpenCV rounds otherwise
+    assert cv2.imread(str(files / 'photo_seen.png')).shape == (190, 300, 3)
+
+
+def test_int8_keeps_most_labels_and_says_so(files, segmentor):
+    data = (files / 'model.onnx').read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    images = [
+        torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8, generator=generator)
+        for _ in range(4)
+    ]
+    small = int8.quantised(data, images)
+    onnx = pytest.importorskip('onnx')
+    model = onnx.load_from_string(small)
+    assert {'QuantizeLinear', 'DequantizeLinear'} <= {node.op_type for node in model.graph.node}
+    (files / 'int8.onnx').write_bytes(small)
+    assert onnx_metadata(files / 'int8.onnx') == {
+        **onnx_metadata(files / 'model.onnx'),
+        'precision': 'int8',
+    }
+    expected = [eager_logits(segmentor, image) for image in images]
+    found = [formats.run_onnx(small)(image) for image in images]
+    assert 0.9 < int8.agreement(expected, found) < 1
+    assert int8.agreement(expected, expected) == 1
+
+
+def test_a_fixed_size(folder, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'fixed.pt2'
+    size = ('--fixed-size', '48', '80')
+    call(monkeypatch, folder / 'config.py', folder / 'model.pth', '--out', out, *size)
+    assert 'images of 48 x 80 only' in capsys.readouterr().out
+    run = formats.run_pt2(out.read_bytes())
+    assert run(torch.zeros(3, 3, 48, 80, dtype=torch.uint8)).shape == (3, 19, 48, 80)
+    with pytest.raises((AssertionError, RuntimeError), match='96'):
+        run(torch.zeros(1, 3, 48, 96, dtype=torch.uint8))
+
+
+def test_nothing_is_written_of_a_file_that_differs(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison_with_eager, 'TOLERANCE', -1.0)
+    out = tmp_path / 'sub' / 'fixed.pt2'
+    with pytest.raises(UserError, match=r'differs from the model at 48 x 80: by .* Nothing was'):
+        call(
+            monkeypatch,
+            *(folder / 'config.py', folder / 'model.pth', '--out', out),
+            *('--fixed-size', '48', '80'),
+        )
+    assert not list(tmp_path.rglob('*'))
+
+
+def test_a_number_that_is_none_differs():
+    expected = torch.ones(1, 2, 3, 3)
+    assert difference((3, 3), expected, torch.full_like(expected, torch.nan)).logits == float('inf')
+    assert difference((3, 3), 4 * expected, 5 * expected).logits == 0.25
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--out', 'model.pth'], r'must end in \.pt2 or \.onnx'),
+        (['--out', 'model.pt2', '--int8'], r'must end in \.onnx'),
+        (['--out', '.'], r'must end in'),
+        (['--out', 'a.pt2', '--cfg-options', 'model.test_cfg.mode=slide'], 'test_cfg.mode=whole'),
+        (['--out', 'a.pt2', '--cfg-options', 'model.decode_head.channels=9'], 'model.pth'),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(folder, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        call(monkeypatch, folder / 'config.py', folder / 'model.pth', *options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_replaced_only_when_told(folder, tmp_path, monkeypatch):
+    out = tmp_path / 'there.pt2'
+    out.write_text('precious')
+    with pytest.raises(UserError, match='--force'):
+        call(monkeypatch, folder / 'config.py', folder / 'model.pth', '--out', out)
+    assert out.read_text() == 'precious'
+
+
+def test_a_missing_package_is_named(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxscript', None)
+    monkeypatch.setitem(sys.modules, 'onnx', None)
+    with pytest.raises(UserError, match=r"pip install 'mmseg-uvpt\[export\]'"):
+        call(monkeypatch, folder / 'config.py', folder / 'model.pth', '--out', tmp_path / 'a.onnx')
+
+
+def test_images_that_are_more_than_resized_are_refused(folder):
+    cfg = read(folder / 'config.py')
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='RandomFlip', prob=1.0))
+    with pytest.raises(UserError, match='RandomFlip'):
+        resize_before(cfg)
