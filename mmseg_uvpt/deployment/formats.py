@@ -137,10 +137,17 @@ def run_pt2(data: bytes) -> Runner:
     return torch.no_grad()(module)
 
 
-def run_onnx(data: bytes) -> Runner:
-    """Return the network of an ONNX file as a function of uint8 images, on onnxruntime's CPU."""
+def run_onnx(data: bytes, threads: int = 0) -> Runner:
+    """Return the network of an ONNX file as a function of uint8 images, on onnxruntime's CPU.
+
+    Args:
+        data: the file.
+        threads: that it takes; 0 for one a core.
+    """
     runtime = _imported('onnxruntime')
-    session = runtime.InferenceSession(data, providers=['CPUExecutionProvider'])
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = runtime.InferenceSession(data, options, providers=['CPUExecutionProvider'])
 
     def run(images: Tensor) -> Tensor:
         (logits,) = session.run([OUTPUT], {INPUT: np.ascontiguousarray(images.numpy())})

@@ -89,16 +89,25 @@ def call(monkeypatch, *arguments):
     export_model.main()
 
 
-@pytest.fixture(scope='module')
-def files(folder):
-    """Files of both formats, made by the command."""
-    pytest.importorskip('onnxscript')
-    pytest.importorskip('onnxruntime')
+def exported(folder: Path, suffix: str) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        for suffix in formats.SUFFIXES:
-            out = folder / f'model{suffix}'
-            call(patch, folder / 'config.py', folder / 'model.pth', '--out', out)
-    return folder
+        out = folder / f'model{suffix}'
+        call(patch, folder / 'config.py', folder / 'model.pth', '--out', out)
+    return out
+
+
+@pytest.fixture(scope='module')
+def pt2(folder) -> Path:
+    """A file made by the command."""
+    return exported(folder, '.pt2')
+
+
+@pytest.fixture(scope='module')
+def onnx(folder) -> Path:
+    """A file made by the command."""
+    for package in ('onnx', 'onnxruntime', 'onnxscript'):
+        pytest.importorskip(package)
+    return exported(folder, '.onnx')
 
 
 @pytest.mark.parametrize('bgr_to_rgb', [True, False])
@@ -116,40 +125,38 @@ def test_the_network_says_what_a_test_sees(segmentor, bgr_to_rgb):
     )
 
 
-@pytest.mark.parametrize(
-    ('suffix', 'run'), [('.pt2', formats.run_pt2), ('.onnx', formats.run_onnx)]
-)
-def test_files_agree_with_the_model_at_all_sizes(files, segmentor, suffix, run):
-    run = run((files / f'model{suffix}').read_bytes())
+def assert_same(run, segmentor) -> None:
     found = differences(partial(eager_logits, segmentor), run, SIZES)
     assert [each.size for each in found] == SIZES
     assert max(each.logits for each in found) < 1e-4
     require_same(found)
 
 
-def test_a_pt2_needs_torch_alone(files, segmentor):
+def test_a_pt2_agrees_with_the_model_at_all_sizes(pt2, segmentor):
+    assert_same(formats.run_pt2(pt2.read_bytes()), segmentor)
+
+
+def test_onnx_agrees_with_the_model_at_all_sizes(onnx, segmentor):
+    assert_same(formats.run_onnx(onnx.read_bytes()), segmentor)
+
+
+@pytest.mark.slow
+def test_a_pt2_needs_torch_alone(pt2, segmentor):
     blocked = ('mmseg_uvpt', 'mmseg', 'mmengine', 'mmcv', 'timm', 'torchvision')
     code = WITHOUT.format(blocked=blocked) + (
         'import torch\n'
         'extra = {"metadata.json": ""}\n'
-        f'model = torch.export.load({str(files / "model.pt2")!r}, extra_files=extra).module()\n'
+        'model = torch.export.load("model.pt2", extra_files=extra).module()\n'
         'images = torch.arange(3 * 65 * 70).remainder(256).view(1, 3, 65, 70).to(torch.uint8)\n'
-        f'torch.save((model(images), extra), {str(files / "found.pt")!r})\n'
+        'torch.save((images, model(images), extra), "found.pt")\n'
     )
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=files)
-    logits, extra = torch.load(files / 'found.pt')
-    images = torch.arange(3 * 65 * 70).remainder(256).view(1, 3, 65, 70).to(torch.uint8)
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=pt2.parent)
+    images, logits, extra = torch.load(pt2.parent / 'found.pt')
     torch.testing.assert_close(logits, eager_logits(segmentor, images))
-    assert json.loads(extra['metadata.json']) == onnx_metadata(files / 'model.onnx')
+    assert_says_all(json.loads(extra['metadata.json']))
 
 
-def onnx_metadata(path: Path) -> dict[str, str]:
-    onnx = pytest.importorskip('onnx')
-    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-
-
-def test_a_file_says_what_it_needs(files):
-    about = onnx_metadata(files / 'model.onnx')
+def assert_says_all(about: dict[str, str]) -> None:
     assert json.loads(about['classes'])[:2] == ['road', 'sidewalk']
     assert json.loads(about['palette'])[0] == [128, 64, 128]
     assert json.loads(about['mean']) == pytest.approx([123.675, 116.28, 103.53])
@@ -160,37 +167,41 @@ def test_a_file_says_what_it_needs(files):
     assert 'corners aligned: false' in about['resize_of_logits']
 
 
-def test_the_example_predicts_as_a_test_does(files, segmentor):
-    example = REPOSITORY / 'examples/predict_onnx.py'
+def test_onnx_says_what_it_needs(onnx):
+    assert_says_all(metadata_in(onnx.read_bytes()))
+
+
+def metadata_in(data: bytes) -> dict[str, str]:
+    model = pytest.importorskip('onnx').load_from_string(data)
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def test_the_example_predicts_as_a_test_does(onnx, segmentor):
+    folder, example = onnx.parent, REPOSITORY / 'examples/predict_onnx.py'
     blocked = ('torch', 'torchvision', 'mmseg_uvpt', 'mmseg', 'mmengine', 'mmcv', 'timm', 'onnx')
     code = WITHOUT.format(blocked=blocked) + (
-        f'import runpy\nsys.argv = ["predict_onnx.py", "model.onnx", "photo.png"]\n'
+        'import runpy\n'
+        'sys.argv = ["predict_onnx.py", "model.onnx", "photo.png"]\n'
         f'runpy.run_path({str(example)!r}, run_name="__main__")\n'
     )
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=files)
-    label, _ = predict_image(segmentor, read(files / 'config.py'), files / 'photo.png')
-    found = cv2.imread(str(files / 'photo_classes.png'), cv2.IMREAD_UNCHANGED)
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=folder)
+    label, _ = predict_image(segmentor, read(folder / 'config.py'), folder / 'photo.png')
+    found = cv2.imread(str(folder / 'photo_classes.png'), cv2.IMREAD_UNCHANGED)
     assert len(np.unique(label)) > 3
     assert (found != label).mean() < 1e-3  # OpenCV rounds otherwise
-    assert cv2.imread(str(files / 'photo_seen.png')).shape == (190, 300, 3)
+    assert cv2.imread(str(folder / 'photo_seen.png')).shape == (190, 300, 3)
 
 
-def test_int8_keeps_most_labels_and_says_so(files, segmentor):
-    data = (files / 'model.onnx').read_bytes()
+def test_int8_keeps_most_labels_and_says_so(onnx, segmentor):
     generator = torch.Generator().manual_seed(0)
     images = [
         torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8, generator=generator)
         for _ in range(4)
     ]
-    small = int8.quantised(data, images)
-    onnx = pytest.importorskip('onnx')
-    model = onnx.load_from_string(small)
-    assert {'QuantizeLinear', 'DequantizeLinear'} <= {node.op_type for node in model.graph.node}
-    (files / 'int8.onnx').write_bytes(small)
-    assert onnx_metadata(files / 'int8.onnx') == {
-        **onnx_metadata(files / 'model.onnx'),
-        'precision': 'int8',
-    }
+    small = int8.quantised(onnx.read_bytes(), images)
+    graph = pytest.importorskip('onnx').load_from_string(small).graph
+    assert {'QuantizeLinear', 'DequantizeLinear'} <= {node.op_type for node in graph.node}
+    assert metadata_in(small) == {**metadata_in(onnx.read_bytes()), 'precision': 'int8'}
     expected = [eager_logits(segmentor, image) for image in images]
     found = [formats.run_onnx(small)(image) for image in images]
     assert 0.9 < int8.agreement(expected, found) < 1
