@@ -4,7 +4,8 @@ The files are made by tools/export_model.py at the config's test size, and kept 
 another run: a .pt2, an ONNX file, and one in int8. All see the same images of the
 config's test set, one at a time and in turns; the median counts. "plain" is the model as models/
 has it, which the ratios are against, "accelerated" what test.py runs. The mIoU is over all labelled
-images, logits resized to the labels' size. All take as many threads as OMP_NUM_THREADS says.
+images, logits resized to the labels' size. Times are those of the processor, which other programs
+on the machine disturb less; OMP_NUM_THREADS says how many threads all take.
 """
 
 import argparse
@@ -67,6 +68,7 @@ def main() -> None:
     from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.engine.inference.exported import resize_before
     from mmseg_uvpt.engine.inference.model import source_model
+    from mmseg_uvpt.files import file_hash
     from mmseg_uvpt.ops import backends
 
     args.cfg_options = []
@@ -88,6 +90,9 @@ def main() -> None:
             return eager_logits(plain, images)
 
     pt2, onnx, int8 = (path.read_bytes() for path in files)
+    made_of = file_hash(args.checkpoint).encode()
+    if not all(made_of in data for data in (pt2, onnx, int8)):
+        parser.error(f'--files {args.files} holds files of another checkpoint')
     runs = {
         'plain': as_reference,
         'accelerated': partial(eager_logits, fast),
@@ -102,7 +107,7 @@ def main() -> None:
         frames.append((item['inputs'].flip(0)[None].contiguous(), truth))
     images = cycle(frames[: args.rounds])
     turn = {name: partial(lambda run: run(next(images)[0]), run) for name, run in runs.items()}
-    seconds = seconds_on_cpu(turn, args.rounds)
+    seconds = seconds_on_cpu(turn, args.rounds, time.process_time)
     print(made_how('cpu', {}))
     print(
         f'{len(frames)} images, {threads} threads, files of '

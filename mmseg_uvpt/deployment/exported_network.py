@@ -26,15 +26,16 @@ class ExportedNetwork(nn.Module):
                 f'model.test_cfg.mode={segmentor.test_cfg["mode"]!r}: an exported file predicts '
                 'whole images: --cfg-options model.test_cfg.mode=whole'
             )
-        if type(before) is not SegDataPreProcessor or before.test_cfg:
+        if not isinstance(before, SegDataPreProcessor) or before.test_cfg:
             raise UserError(
                 f'model.data_preprocessor is a {type(before).__name__} with '
                 f'test_cfg={getattr(before, "test_cfg", None)}: only a SegDataPreProcessor that '
                 'does not pad is exported'
             )
         self.segmentor = segmentor
-        # images are loaded as BGR
-        self.takes_rgb = before._channel_conversion
+        # images are loaded as BGR; the second is of `acceleration.async_copies`
+        swaps = before._channel_conversion or getattr(before, '_reverses_channels', False)
+        self.takes_rgb = bool(swaps)
         normalises = before._enable_normalize
         mean, std = (before.mean, before.std) if normalises else (torch.zeros(3), torch.ones(3))
         self.register_buffer('mean', mean.float().view(-1, 1, 1), persistent=False)

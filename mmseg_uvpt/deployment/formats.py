@@ -112,11 +112,11 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
                 custom_translation_table={operator.floordiv: _floor_divided},
                 verbose=False,
             )
-    except Exception as error:  # of any operator
+        return with_metadata(made.model_proto, metadata)
+    except Exception as error:  # of any operator, or of more than 2 GB
         raise UserError(
             f'the network cannot be written as ONNX: {first_line(error)}. --out FILE.pt2 may do'
         ) from error
-    return with_metadata(made.model_proto, metadata)
 
 
 def with_metadata(model: object, metadata: Mapping[str, str]) -> bytes:

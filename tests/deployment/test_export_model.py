@@ -125,6 +125,14 @@ def test_the_network_says_what_a_test_sees(segmentor, bgr_to_rgb):
     )
 
 
+def test_a_preprocessor_that_augments_does_not_in_a_file(segmentor):
+    described = dict(type='GeneralisingPreprocessor', mean=[1, 2, 3], std=[4, 5, 6])
+    segmentor.data_preprocessor = MODELS.build(described | {'bgr_to_rgb': True})
+    images = torch.randint(0, 256, (2, 3, 40, 48), dtype=torch.uint8)
+    expected = eager_logits(segmentor, images)
+    torch.testing.assert_close(ExportedNetwork(segmentor)(images), expected)
+
+
 def assert_same(run, segmentor) -> None:
     found = differences(partial(eager_logits, segmentor), run, SIZES)
     assert [each.size for each in found] == SIZES

@@ -74,7 +74,7 @@ def export(
     fixed = tuple(fixed_size) if fixed_size else None
     size = fixed or tuple(resize['scale'][::-1])
 
-    yield f'tracing {type(segmentor).__name__}: minutes'
+    yield f'tracing {type(segmentor).__name__}{"" if fixed else " for open sizes, in minutes"}'
     program = formats.exported_program(network, fixed)
     smallest = formats.smallest_size(program)
     made_of = {'config': Path(cfg.filename).name, 'checkpoint': Path(checkpoint).name}
