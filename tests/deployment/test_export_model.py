@@ -239,6 +239,23 @@ def test_nothing_is_written_of_a_file_that_differs(folder, tmp_path, monkeypatch
     assert not list(tmp_path.rglob('*'))
 
 
+def test_a_pt2_that_refuses_the_images_of_its_config_is_none(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, 'exported_program', lambda *_: None)
+    monkeypatch.setattr(formats, 'smallest_size', lambda _: (257, 257))
+    with pytest.raises(UserError, match='257 x 257 and larger: --fixed-size 160 320'):
+        call(monkeypatch, folder / 'config.py', folder / 'model.pth', '--out', tmp_path / 'a.pt2')
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_cannot_be_traced_is_named(segmentor, monkeypatch):
+    def data_dependent(self, x):
+        return (self.conv(x[:, :, : int(x.sum())]),)
+
+    monkeypatch.setattr(OneConvolution, 'forward', data_dependent)
+    with pytest.raises(UserError, match=r'OneConvolution cannot .* open sizes: .*--fixed-size'):
+        formats.exported_program(ExportedNetwork(segmentor))
+
+
 def test_a_number_that_is_none_differs():
     expected = torch.ones(1, 2, 3, 3)
     assert difference((3, 3), expected, torch.full_like(expected, torch.nan)).logits == float('inf')
