@@ -23,8 +23,8 @@ PT2, ONNX = SUFFIXES = ('.pt2', '.onnx')
 METADATA = 'metadata.json'  # of the .pt2's extra files
 INPUT, OUTPUT = 'images', 'logits'
 OPSET = 18  # GridSample came with 16
-# No memory is taken of it. A single window, or a single pixel, of a stage would be another graph
-# than several are: every stage of every backbone has several of such an image.
+# height and width; nothing is computed of it. A single window or pixel of a stage is another graph
+# than several are: of such an image every stage of every backbone has several
 EXAMPLE = (1184, 1312)
 
 Runner = Callable[[Tensor], Tensor]
