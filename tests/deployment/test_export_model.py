@@ -18,13 +18,13 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
+import mmseg_uvpt
 from mmseg_uvpt.commands import export_model
 from mmseg_uvpt.deployment import comparison_with_eager, formats
 from mmseg_uvpt.deployment.comparison_with_eager import difference, differences, require_same
 from mmseg_uvpt.deployment.exported_network import ExportedNetwork, eager_logits
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.exported import resize_before
-from mmseg_uvpt.engine.inference.images import predict_image
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.errors import UserError
@@ -185,7 +185,7 @@ def metadata_in(data: bytes) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def test_the_example_predicts_as_a_test_does(onnx, segmentor):
+def test_the_example_predicts_as_a_test_does(onnx):
     folder, example = onnx.parent, REPOSITORY / 'examples/predict_onnx.py'
     blocked = ('torch', 'torchvision', 'mmseg_uvpt', 'mmseg', 'mmengine', 'mmcv', 'timm', 'onnx')
     code = WITHOUT.format(blocked=blocked) + (
@@ -194,7 +194,8 @@ def test_the_example_predicts_as_a_test_does(onnx, segmentor):
         f'runpy.run_path({str(example)!r}, run_name="__main__")\n'
     )
     subprocess.run([sys.executable, '-c', code], check=True, cwd=folder)
-    label, _ = predict_image(segmentor, read(folder / 'config.py'), folder / 'photo.png')
+    model = mmseg_uvpt.load(folder / 'config.py', folder / 'model.pth')
+    label = model(folder / 'photo.png').classes
     found = cv2.imread(str(folder / 'photo_classes.png'), cv2.IMREAD_UNCHANGED)
     assert len(np.unique(label)) > 3
     assert (found != label).mean() < 1e-3  # OpenCV rounds otherwise

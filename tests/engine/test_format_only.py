@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from cityscapesscripts.helpers.labels import trainId2label
 
-from mmseg_uvpt.engine.config.resolve import read
-from mmseg_uvpt.engine.inference.images import predict_image
-from mmseg_uvpt.engine.inference.model import source_model
+import mmseg_uvpt
 from mmseg_uvpt.engine.scripts import test
 from mmseg_uvpt.errors import UserError
 
@@ -61,9 +59,7 @@ def test_cityscapes_is_given_label_ids(submit, images, finished, source_config, 
     found = sorted(path.name for path in folder.iterdir())
     assert found == [f'{FRAME.split("/")[1]}_leftImg8bit.png', 'predictions.json']
     ids = cv2.imread(str(folder / found[0]), cv2.IMREAD_UNCHANGED)
-    cfg = read(source_config)
-    model = source_model(cfg, str(finished / 'iter_4.pth'))
-    classes, _ = predict_image(model, cfg, str(images))
+    classes = mmseg_uvpt.load(source_config, finished / 'iter_4.pth')(images).classes
     expected = np.vectorize(lambda i: trainId2label[i].id)(classes)
     assert ids.dtype == np.uint8
     np.testing.assert_array_equal(ids, expected)
