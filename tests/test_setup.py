@@ -362,8 +362,10 @@ def test_a_wheel_carries_recipes_and_the_list_of_files(tmp_path):
     for name in ('mmseg_uvpt', 'configs'):
         ignored = shutil.ignore_patterns('__pycache__', '*.so', 'minicity', 'demo')
         shutil.copytree(REPOSITORY / name, source / name, ignore=ignored)
-    (source / 'model').mkdir()
-    for name in ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'model/zoo.json'):
+    (source / 'docs').mkdir()
+    about = ('README.md', 'LICENSE', 'docs/training.md', 'data/README.md')
+    for name in ('setup.py', 'pyproject.toml', *about, 'model/zoo.json', 'model/README.md'):
+        (source / name).parent.mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / name, source / name)
     build = f'from setuptools import build_meta; build_meta.build_wheel({str(wheel)!r})'
     run = {'check': True, 'capture_output': True, 'text': True}
@@ -371,7 +373,8 @@ def test_a_wheel_carries_recipes_and_the_list_of_files(tmp_path):
     shutil.unpack_archive(next(wheel.glob('*.whl')), tmp_path / 'installed', 'zip')
     ask = (
         'from mmseg_uvpt.shipped import shipped; '
-        "print(shipped('configs/pretrain/sss_swin-b_gta5.py'), shipped('model/zoo.json'))"
+        "names = ('configs/pretrain/sss_swin-b_gta5.py', 'model/zoo.json', 'docs/training.md'); "
+        'print(*map(shipped, names))'
     )
     environment = {**os.environ, 'PYTHONPATH': str(tmp_path / 'installed')}
     done = subprocess.run([sys.executable, '-c', ask], cwd=tmp_path, env=environment, **run)

@@ -35,6 +35,7 @@ def test_pretraining(tmp_path, miniature, finished, source_config, cache):
     assert entries(folder) == 3 + 2  # of training, of validation
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_its_cache_by_its_record(
     tmp_path, miniature, finished, source_config, cache
 ):

@@ -51,6 +51,7 @@ def folders(work) -> set[str]:
     return {hook.pseudo_label_dir, dataset.pseudo_label_dir}
 
 
+@pytest.mark.slow
 def test_one_entry_names_the_folder_and_both_are_recorded(adapt, halves, data_root, tmp_path):
     short = ['--no-validate', '--cfg-options', 'train_cfg.max_iters=1']
     work = adapt(*short)

@@ -88,6 +88,7 @@ def test_adaptation_in_mixed_precision(tmp_path, finished, adaptation_config, da
     assert "type='BFloat16OptimWrapper'" in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('pseudo_labels')
 def test_adaptation_is_resumed(tmp_path, finished, adaptation_config, data_root):
     """With the folder of Cityscapes itself as data root."""

@@ -136,6 +136,7 @@ def test_new_statistics_alone(start, finished):
     assert_statistics_alone_differ(found, finished)
 
 
+@pytest.mark.slow
 def test_statistics_are_renewed_before_the_method_begins(start, finished, judged_config):
     """The teacher begins with them; candidate 0 is the source model, and 1 has them."""
     renewal = ['default_hooks.renewal.type=RenewStatisticsHook', 'default_hooks.renewal.images=2']

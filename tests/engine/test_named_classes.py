@@ -45,10 +45,8 @@ def last_of(folder) -> str:
     return str(folder / 'iter_4.pth')
 
 
-SLOW = [pytest.param(number, marks=pytest.mark.slow) for number in (2, 200, 254)]
-
-
-@pytest.mark.parametrize('number', [5, *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [2, 5, 200, 254])
 def test_all_scripts(number, own, data_root, tmp_path):
     """A source model, its labels, an adaptation, a score, a prediction."""
     pretraining, adaptation = own(number)

@@ -83,6 +83,7 @@ def test_predictions_over_the_photographs(predict, photos):
     assert os.listdir(hard.parent) == ['a.png']
 
 
+@pytest.mark.slow
 def test_the_same_command_again(predict, photos, tmp_path):
     """Also into a folder within the photographs: results are no photographs."""
     out = photos / 'seen'

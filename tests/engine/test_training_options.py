@@ -106,6 +106,7 @@ def losses(folder) -> list[float]:
     return [line['loss'] for line in lines if 'loss' in line]
 
 
+@pytest.mark.slow
 def test_load_from(run, finished, tmp_path):
     """Weights of a finished training give the first loss that they would have had."""
     with pytest.raises(UserError, match=r'load_from no\.pth does not exist'):

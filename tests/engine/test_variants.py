@@ -71,6 +71,7 @@ EARLY = ('model.type=EarlyLearning', f'{CORRECTION}.type=EarlyLearningHook')
 AVERAGES = 'label_bank/moving_averages/averages.f16'
 
 
+@pytest.mark.slow
 def test_early_learning(adapt):
     """Method and hook are chosen together; what is kept is of the three frames of 64 x 32."""
     with pytest.raises(UserError, match=r'EarlyLearning needs the averages that a hook keeps'):

@@ -169,6 +169,7 @@ def test_best_checkpoint_is_the_last_that_was_better(tmp_path):
     assert best_checkpoint(tmp_path).name == 'best_mIoU19_iter_1000.pth'
 
 
+@pytest.mark.slow
 def test_all_evaluated_checkpoints_are_kept_where_asked_for(run):
     often = ['train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1']
     folder = run('--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=-1', *often)

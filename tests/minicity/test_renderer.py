@@ -150,6 +150,7 @@ def test_looks_differ_by_measure(twenty):
     assert np.std(brightness[1]) > 1.5 * np.std(brightness[0]), 'exposure varies in photographs'
 
 
+@pytest.mark.slow
 def test_each_strength_is_a_number_of_the_look():
     """Turning one knob changes the image and leaves the labels alone."""
     plain = replace(CITYSCAPES, cast_jitter=0.0, jpeg=None, noise=(0, 0), blur=(0, 0))

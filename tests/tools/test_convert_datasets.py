@@ -51,6 +51,7 @@ def gta(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_real_frames_with_statistics(tmp_path, shared_samples):
     for name in ('gta', 'synthia', 'cityscapes'):
         shutil.copytree(shared_samples / name, tmp_path / name, copy_function=shutil.copyfile)
