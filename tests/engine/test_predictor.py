@@ -1,5 +1,7 @@
 """Three lines from a file to classes: what `mmseg_uvpt.load` takes, and what it gives."""
 
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,9 @@ from torch import nn
 
 import mmseg_uvpt
 from mmseg_uvpt.engine.config.resolve import read
-from mmseg_uvpt.engine.inference import loop, tiles
+from mmseg_uvpt.engine.inference import images, loop, tiles, video_files
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
+from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.sources import Video, is_video
 from mmseg_uvpt.errors import UserError
 
@@ -113,6 +116,50 @@ def test_an_iterator_is_read_as_it_is_needed(model):
     assert len(seen) < 50
 
 
+def test_arrays_may_be_changed_by_who_gives_them(model):
+    """A camera's buffer, say: images are loaded ahead of what is predicted."""
+    given, buffer = [pixels(seed) for seed in range(6)], np.empty((64, 128, 3), np.uint8)
+
+    def reused():
+        for image in given:
+            buffer[:] = image
+            yield buffer
+
+    for result, image in zip(model(reused()), given, strict=True):
+        np.testing.assert_array_equal(result.classes, model(image).classes)
+
+
+def test_what_comes_before_an_error_is_predicted(model):
+    def fails():
+        yield pixels(0)
+        raise ValueError('no more')
+
+    found = model(fails())
+    assert next(found).classes.shape == (64, 128)
+    with pytest.raises(ValueError, match='no more'):
+        next(found)
+
+
+def test_full_size_reaches_views_of_an_image(finished, source_config):
+    cfg = read(source_config)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    result = Predictor(cfg, finished / 'iter_4.pth', full_size=True)(pixels(0, 40, 72))
+    assert result.logits.shape[1:] == (40, 72)
+    assert result.overlay().shape == (40, 72, 3)
+
+
+def test_a_result_says_what_it_is(model, photos):
+    result = model(photos[0])
+    assert repr(result) == f'Result of {photos[0]}, 128 x 64'
+    assert result != model(photos[0])  # no comparison of tensors
+    assert len({result}) == 1
+    with pytest.raises(UserError, match=r'opacity=2: must be in 0\.\.1'):
+        result.overlay(2)
+    for size in (0, 2.0, None):
+        with pytest.raises(UserError, match='must be a number of images'):
+            model(photos[0], batch_size=size)
+
+
 def test_a_result_is_saved(model, photos, tmp_path):
     result = model(photos[0])
     result.save(tmp_path / 'seen/a.png', opacity=1)
@@ -133,13 +180,18 @@ def test_a_result_is_saved(model, photos, tmp_path):
         (Image.new('I;16', (128, 64)), 'mode I;16: save it as 8-bit RGB'),
         ('none.jpg', 'none.jpg does not exist: name an image'),
         ('none.mp4', 'video none.mp4 does not exist'),
+        (['film.mp4'], 'film.mp4 is a video, which is given by itself'),
+        ('', 'an empty name is no image'),
+        (True, 'bool is nothing to predict'),
+        (-1, r'video -1 does not exist'),
+        (np.zeros((0, 5, 3), np.uint8), 'an array has no pixel'),
         ('rtsp://127.0.0.1:1/none', 'video rtsp://127.0.0.1:1/none cannot be opened'),
         (np.zeros((1, 5000, 3), np.uint8), 'an array is 5000 x 1 pixels: resized and cut'),
     ],
 )
 def test_what_cannot_be_predicted(model, given, told):
     with pytest.raises(UserError, match=told):
-        list(model(given) if isinstance(given, str) else model([given]))
+        list(model(given if isinstance(given, str | int | list) else [given]))
 
 
 def test_videos_through_the_tool(finished, source_config, photos, film, tmp_path, capfd):
@@ -167,6 +219,51 @@ def test_videos_through_the_tool(finished, source_config, photos, film, tmp_path
     assert not list(out.glob('.*'))
 
 
+def test_a_video_that_cannot_be_written_whole(finished, source_config, film, tmp_path):
+    """OpenCV says nothing of a full disk."""
+    out, before = tmp_path / 'out', resource.getrlimit(resource.RLIMIT_FSIZE)
+    cfg, ignored = read(source_config), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    write = video_files.write_video
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(images, 'write_video', lambda *a: _limited(write, a, before))
+            with pytest.raises(UserError, match=r'cannot write .*film\.mp4: no space left'):
+                predict_images(cfg, str(finished / 'iter_4.pth'), [str(film)], str(out), 'run')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in out.iterdir()] == ['predictions.json']
+
+
+def _limited(write, arguments, before):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        return write(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_videos_of_one_name_and_of_odd_sides(finished, source_config, film, tmp_path, capfd):
+    second = tmp_path / 'more/film.mp4'
+    second.parent.mkdir()
+    coded = cv2.VideoWriter_fourcc(*'MJPG')
+    writer = cv2.VideoWriter(str(second.with_suffix('.avi')), coded, 5, (64, 48))
+    for seed in range(3):
+        writer.write(pixels(seed, 48, 64))
+    writer.release()
+    checkpoint, cfg = str(finished / 'iter_4.pth'), read(source_config)
+    both = [str(film), str(second.with_suffix('.avi'))]
+    with pytest.raises(UserError, match=r'both be predicted as film\.mp4'):
+        predict_images(cfg, checkpoint, both, str(tmp_path / 'out'), 'run')
+    assert predict_images(cfg, checkpoint, both[1:] * 2, str(tmp_path / 'out'), 'run') == (0, 3)
+    odd = [pixels(seed)[:47, :63] for seed in range(2)]
+    assert video_files.write_video(tmp_path / 'odd.mp4', odd, Video(str(film))) == 2
+    assert cv2.VideoCapture(str(tmp_path / 'odd.mp4')).read()[1].shape == (48, 64, 3)
+    cv2.imwrite(str(second.with_name('a.png')), pixels(0))
+    predict_images(cfg, checkpoint, [str(second.parent)], str(tmp_path / 'again'), 'run')
+    assert 'Videos are named one by one' in capfd.readouterr().err
+
+
 def test_what_is_a_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert all(map(is_video, ('a.MP4', 'rtsp://camera/1', '0', 0, Path('a.mov'))))
@@ -179,6 +276,7 @@ def test_tiles_are_chosen_by_size_and_memory():
     assert tiles.tile_side((2000, 2500), 0, 19) is None  # five megapixels: alike everywhere
     assert tiles.tile_side((4000, 5000), 100 * gigabyte, 19) is None
     assert tiles.tile_side((4000, 5000), 30 * gigabyte, 19) == 2240
+    assert tiles.tile_side((4000, 5000), 100 * gigabyte, 19, images=8) == 1568
     sides = [tiles.tile_side((4000, 5000), free * gigabyte, 19) for free in (4, 8, 16)]
     assert sides == sorted(sides)
     assert not any(side % tiles.GRID for side in sides)

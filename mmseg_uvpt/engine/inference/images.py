@@ -12,7 +12,7 @@ from mmseg_uvpt.datasets.files.image_files import images_below
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.result import Result
-from mmseg_uvpt.engine.inference.sources import Video, is_video
+from mmseg_uvpt.engine.inference.sources import Video, is_video, videos_left_out
 from mmseg_uvpt.engine.inference.video_files import write_video
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
@@ -61,7 +61,7 @@ def predict_images(
             result or a file of others; the checkpoint does not fit, or its numbers are not finite.
     """
     images = _named([x for x in sources if not is_video(x)], written_files(out))
-    videos = [Video(x) for x in sources if is_video(x)]
+    videos = _videos(sources)
     if not images and not videos:
         raise UserError(f'{", ".join(sources)}: no image there (.png, .jpg or the like)')
     with readable_failures(out), Writers() as writers:
@@ -98,7 +98,7 @@ def _named(images: Sequence[str], written: set[Path]) -> dict[str, Path]:
             root = given
             paths, left_out = images_below(given)
             paths = [path for path in paths if os.path.realpath(path) not in results]
-            if left_out:
+            if left_out := ' '.join(filter(None, (left_out, videos_left_out(given)))):
                 print(left_out, file=sys.stderr)
         elif reason := why_unreadable(given):
             raise UserError(f'{given} {reason}: name an image or a folder of images')
@@ -112,6 +112,18 @@ def _named(images: Sequence[str], written: set[Path]) -> dict[str, Path]:
                     'them into different folders'
                 )
     return found
+
+
+def _videos(sources: Sequence[str]) -> list[Video]:
+    found: dict[str, Video] = {}
+    for address in dict.fromkeys(x for x in sources if is_video(x)):
+        video = Video(address)
+        if (other := found.setdefault(video.name, video)) is not video:
+            raise UserError(
+                f'{other.address} and {address} would both be predicted as {video.name}{VIDEO}: '
+                'predict them into different folders'
+            )
+    return list(found.values())
 
 
 def _write(result: Result, name: Path, opacity: float) -> None:

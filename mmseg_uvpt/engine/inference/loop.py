@@ -106,7 +106,7 @@ def _logits(
     size = inputs.shape[2:]
     if test_cfg.get('mode') == 'slide':
         logits = _by_windows(network, inputs, test_cfg['crop_size'], test_cfg['stride'])
-    elif side := tile_side(size, free_memory(inputs.device), len(inputs) * model.num_classes):
+    elif side := _tile_side(model, inputs):
         say_tiles(tuple(size), side)
         logits = in_tiles(network, inputs, side)
     else:
@@ -120,6 +120,11 @@ def _logits(
                 'leave out --amp.'
             )
         yield unpad_and_unflip(logits[i : i + 1], sample.metainfo), sample
+
+
+def _tile_side(model: nn.Module, inputs: Tensor) -> int | None:
+    free = free_memory(inputs.device)
+    return tile_side(inputs.shape[2:], free, model.num_classes, len(inputs))
 
 
 def _by_windows(

@@ -21,9 +21,11 @@ from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.result import Result
 from mmseg_uvpt.engine.inference.sources import Picture, Video, is_video, picture, pictures_in
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.processes import share_of_processors
 
 _RESIZES = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
+_AHEAD = 8  # images that are loaded while others are predicted
 
 
 class Predictor:
@@ -61,7 +63,7 @@ class Predictor:
         )
         self.cfg, self.checkpoint = cfg, str(checkpoint)
         steps = cfg.test_dataloader.dataset.pipeline
-        self._pipeline = Compose([s for s in steps if not full_size or s['type'] not in _RESIZES])
+        self._pipeline = Compose(_without_resizing(steps) if full_size else steps)
 
     def __call__(self, images: object, batch_size: int = 1) -> Result | list[Result] | Iterator:
         """Predict one image, or many.
@@ -80,7 +82,11 @@ class Predictor:
         Raises:
             UserError: an image cannot be read; a folder or video has none.
         """
-        if isinstance(images, str | Path | int) and is_video(images):
+        if type(batch_size) is not int or batch_size < 1:
+            raise UserError(f'batch_size={batch_size!r}: must be a number of images, 1 or more')
+        if isinstance(images, str) and not images:
+            raise UserError('an empty name is no image: name one, a folder of images or a video')
+        if is_video(images):
             return self.results(Video(images), batch_size)
         if isinstance(images, str | Path) and Path(images).is_dir():
             return self.results(pictures_in(Path(images)), batch_size)
@@ -93,29 +99,40 @@ class Predictor:
 
     def results(self, images: Iterable, batch_size: int = 1) -> Iterator[Result]:
         """Yield the result of each image, in their order; threads load those that follow."""
-        frames = self._loaded(map(picture, images))
+        is_live = isinstance(images, Video) and images.is_live
+        frames = self._loaded(map(picture, images), 1 if is_live else _AHEAD)
         while batch := list(islice(frames, batch_size)):
             yield from predict(self.model, [pseudo_collate(batch)], self.meta)
 
-    def _loaded(self, pictures: Iterator[Picture]) -> Iterator[dict]:
-        threads = share_of_processors()
+    def _loaded(self, pictures: Iterator[Picture], ahead: int) -> Iterator[dict]:
+        threads, failed = min(ahead, share_of_processors()), None
         waiting: deque = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix='reader') as pool:
             try:
-                for found in pictures:
+                while failed is None:
+                    try:
+                        found = next(pictures, None)
+                    except Exception as error:  # what was given before it comes first
+                        failed, found = error, None
+                    if found is None:
+                        break
                     waiting.append(pool.submit(self._load, found))
-                    if len(waiting) > 2 * threads:
+                    if len(waiting) > threads:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
             finally:
                 pool.shutdown(cancel_futures=True)
+        if failed is not None:
+            raise failed
 
     def _load(self, found: Picture) -> dict:
         with naming(found.name, found.pixels):
             frame = self._pipeline(found.for_pipeline())
         if found.pixels is not None:
-            frame['data_samples'].set_metainfo({'pixels': found.pixels})
+            samples = frame['data_samples']
+            for sample in samples if isinstance(samples, list) else [samples]:
+                sample.set_metainfo({'pixels': found.pixels})
         return frame
 
     def save_pretrained(self, folder: str | Path, **about: object) -> None:
@@ -124,8 +141,21 @@ class Predictor:
 
         pretrained.save_pretrained(self, folder, **about)
 
-    def push_to_hub(self, repository: str, private: bool = False, **about: object) -> str:
+    def push_to_hub(self, repository: str, private: bool = True, **about: object) -> str:
         """Upload the same to the Hugging Face hub, see `sharing.pretrained.push_to_hub`."""
         from mmseg_uvpt.engine.sharing import pretrained
 
         return pretrained.push_to_hub(self, repository, private, **about)
+
+
+def _without_resizing(steps: list) -> list:
+    """Return a pipeline without what resizes, within alternatives and views as well."""
+    found = []
+    for step in steps:
+        if isinstance(step, list | tuple):
+            if step := _without_resizing(step):
+                found.append(step)
+        elif step['type'] not in _RESIZES:
+            nested = {'transforms': _without_resizing(step.get('transforms', []))}
+            found.append({**step, **nested} if 'transforms' in step else step)
+    return found

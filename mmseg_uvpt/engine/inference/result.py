@@ -18,7 +18,7 @@ from mmseg_uvpt.files import write_whole
 from mmseg_uvpt.ops.resizing import resized
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What a model says of one image.
 
@@ -37,6 +37,11 @@ class Result:
     meta: Mapping
     sample: SegDataSample
     align_corners: bool
+
+    def __repr__(self) -> str:
+        height, width = self.label.shape
+        name = 'an array' if isinstance(self.image, np.ndarray) else self.image
+        return f'{type(self).__name__} of {name}, {width} x {height}'
 
     @cached_property
     def classes(self) -> np.ndarray:
@@ -64,6 +69,8 @@ class Result:
         Args:
             opacity: of the colours, 0..1.
         """
+        if not 0 <= opacity <= 1:
+            raise UserError(f'opacity={opacity!r}: must be in 0..1')
         image = self.image if isinstance(self.image, np.ndarray) else read_image(self.image)
         colours = np.array(self.meta['palette'], np.uint8)[self.classes][..., ::-1]
         return cv2.addWeighted(np.ascontiguousarray(colours), opacity, image, 1 - opacity, 0)
@@ -71,14 +78,18 @@ class Result:
     def save(self, path: str | Path, opacity: float = 0.5) -> None:
         """Write `overlay` as an image, whole or not at all, in the format of the file's suffix.
 
+        A file is read again for that: it must still lie where it was.
+
         Raises:
             UserError: OpenCV writes no such format, or the file cannot be written.
         """
         suffix = Path(path).suffix.lower()
-        if not suffix or not cv2.haveImageWriter(suffix):
-            raise UserError(f'{path}: name an image file to be written, such as seen.png')
         how = [cv2.IMWRITE_PNG_COMPRESSION, 1] if suffix == '.png' else []
-        encoded = cv2.imencode(suffix, self.overlay(opacity), how)[1]
+        written, encoded = False, None
+        if suffix and cv2.haveImageWriter(suffix):
+            written, encoded = cv2.imencode(suffix, self.overlay(opacity), how)
+        if not written:
+            raise UserError(f'{path}: name an image file to be written in colour, as seen.png')
         with write_whole(path) as file:
             file.write(encoded)
 

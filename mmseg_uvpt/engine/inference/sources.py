@@ -1,5 +1,6 @@
 """What can be predicted: image files, folders of them, images in memory, videos and cameras."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import images_below
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
@@ -49,6 +51,8 @@ class Video:
         frames: how many the file claims to have; None of a camera.
         rate: frames a second.
 
+        is_live: whether it is a camera or an address, whose frames do not wait.
+
     Raises:
         UserError: OpenCV cannot open it.
     """
@@ -57,7 +61,8 @@ class Video:
         self.address = str(address)
         number = int(address) if self.address.isdecimal() else None
         is_file = number is None and '://' not in self.address
-        if is_file and (reason := why_unreadable(address)):
+        self.is_live = not is_file
+        if is_file and (reason := why_unreadable(self.address)):
             raise UserError(f'video {address} {reason}')
         self._capture = cv2.VideoCapture(self.address if number is None else number)
         if not self._capture.isOpened():
@@ -107,12 +112,12 @@ class Video:
 
 def is_video(source: object) -> bool:
     """Tell whether something names a video or a camera: by its suffix, as an address or number."""
-    if isinstance(source, int):
+    if type(source) is int:
         return True
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path) or os.path.isdir(source):
         return False
     text = str(source)
-    is_camera = text.isdecimal() and not Path(text).exists()
+    is_camera = text.isdecimal() and not os.path.exists(text)
     return is_camera or '://' in text or Path(text).suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -123,11 +128,17 @@ def pictures_in(folder: Path) -> Iterator[Picture]:
         UserError: there is none.
     """
     paths, left_out = images_below(folder)
-    if left_out:
+    if left_out := ' '.join(filter(None, (left_out, videos_left_out(folder)))):
         print(left_out, file=sys.stderr)
     if not paths:
         raise UserError(f'{folder}: no image there (.png, .jpg or the like)')
     return (Picture(str(path)) for path in paths)
+
+
+def videos_left_out(folder: Path) -> str:
+    """Return a sentence that names the videos below a folder, which are given one by one."""
+    found = [p for p in map(Path, paths_below(folder)) if p.suffix.lower() in VIDEO_SUFFIXES]
+    return f'Videos are named one by one, not by their folder: {found[0]}' if found else ''
 
 
 def picture(source: object) -> Picture:
@@ -136,22 +147,33 @@ def picture(source: object) -> Picture:
     Those of Pillow are turned upright, as files are, and lose their alpha.
 
     Raises:
-        DataError: it is no image of 8 bits a channel.
+        DataError: it is no image of 8 bits a channel, or has no pixel.
     """
     if isinstance(source, Picture):
         return source
     if isinstance(source, str | Path):
+        if is_video(source):
+            raise DataError(f'{source} is a video, which is given by itself and not among images')
         if reason := why_unreadable(source):
             raise DataError(f'{source} {reason}: name an image, a folder of images or a video')
         return Picture(str(source))
     if isinstance(source, Image.Image):
         if source.mode.startswith(('I', 'F')):
             raise DataError(f'an image of Pillow has mode {source.mode}: save it as 8-bit RGB')
-        pixels = np.asarray(ImageOps.exif_transpose(source).convert('RGB'))
-        return Picture('an image of Pillow', np.ascontiguousarray(pixels[..., ::-1]))
+        try:
+            pixels = np.asarray(ImageOps.exif_transpose(source).convert('RGB'))
+        except (OSError, ValueError) as error:  # it reads its file only now
+            raise DataError(f'an image of Pillow cannot be read: {error}') from error
+        return _with_pixels(Picture('an image of Pillow', np.ascontiguousarray(pixels[..., ::-1])))
     if isinstance(source, np.ndarray):
-        return Picture('an array', source)
+        return _with_pixels(Picture('an array', source.copy()))  # its owner may go on to change it
     raise DataError(
         f'{type(source).__name__} is nothing to predict: give a path, an image of Pillow, an array '
         '(height, width, 3) of uint8 in the order B, G, R, or several of these'
     )
+
+
+def _with_pixels(found: Picture) -> Picture:
+    if not found.pixels.size:
+        raise DataError(f'{found.name} has no pixel: its shape is {found.pixels.shape}')
+    return found

@@ -17,27 +17,32 @@ BYTES_PER_PIXEL = 2048
 # Tiles begin where patches (of 4, 14, 16 or 32 pixels) and windows (of 7 patches of 32) of the
 # whole image begin, so that the network sees them divided alike.
 GRID = 224
+_CGROUPS = (  # limit and use of a container, in version 2 and 1
+    ('memory.max', 'memory.current'),
+    ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'),
+)
 OVERLAP = 2 * GRID  # of neighbours; each is used up to the middle
 LARGEST = 10 * GRID  # side of a tile; images of fewer pixels are whole on any machine
 
 
-def tile_side(size: Sequence[int], memory: int, classes: int) -> int | None:
+def tile_side(size: Sequence[int], memory: int, classes: int, images: int = 1) -> int | None:
     """Return the side of the tiles that an image is to be predicted in.
 
     Args:
         size: height and width that the network is to see.
         memory: free bytes, of which half are taken.
         classes: whose logits, float32, are kept for the whole image.
+        images: of one size that are to be predicted at once.
 
     Returns:
         int: a multiple of `GRID`; None where the whole image fits, or has five megapixels at most,
         so that usual photographs are predicted alike everywhere.
     """
     pixels = size[0] * size[1]
-    if pixels <= LARGEST**2 or pixels * BYTES_PER_PIXEL <= memory // 2:
+    if pixels <= LARGEST**2 or images * pixels * BYTES_PER_PIXEL <= memory // 2:
         return None
-    left = max(memory // 2 - 4 * classes * pixels, 0)
-    fitting = int((left / BYTES_PER_PIXEL) ** 0.5) // GRID * GRID
+    left = max(memory // 2 - 4 * classes * images * pixels, 0)
+    fitting = int((left / images / BYTES_PER_PIXEL) ** 0.5) // GRID * GRID
     return min(LARGEST, max(fitting, 2 * OVERLAP))
 
 
@@ -107,13 +112,10 @@ def free_memory(device: torch.device) -> int:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     lines = Path('/proc/meminfo').read_text().splitlines()
     free = next(1024 * int(line.split()[1]) for line in lines if line.startswith('MemAvailable'))
-    limit, used = (_cgroup(name) for name in ('memory.max', 'memory.current'))
-    return free if limit is None or used is None else min(free, max(limit - used, 0))
-
-
-def _cgroup(name: str) -> int | None:
-    try:
-        text = Path('/sys/fs/cgroup', name).read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdecimal() else None
+    for limit, used in _CGROUPS:
+        try:
+            numbers = [int(Path('/sys/fs/cgroup', name).read_text()) for name in (limit, used)]
+        except (OSError, ValueError):  # another version of cgroups, or no limit
+            continue
+        free = min(free, max(numbers[0] - numbers[1], 0))
+    return free

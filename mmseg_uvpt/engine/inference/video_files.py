@@ -30,7 +30,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], video: Video) -> int:
     try:
         try:
             shown = progress(frames, f'predicting {video.name}', 'frame', video.frames)
-            for frame in shown:
+            for frame in map(_even, shown):
                 writer = writer or _open(part, frame, video.rate)
                 writer.write(frame)
                 number += 1
@@ -38,7 +38,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], video: Video) -> int:
             if video.frames is not None or writer is None:
                 raise
         writer.release()
-        if not part.is_file() or not part.stat().st_size:
+        if _frames_in(part) != number:
             raise UserError(f'cannot write {path}: no space left, or no permission')
         os.replace(part, path)
     finally:
@@ -46,6 +46,21 @@ def write_video(path: Path, frames: Iterable[np.ndarray], video: Video) -> int:
             writer.release()
         part.unlink(missing_ok=True)
     return number
+
+
+def _frames_in(path: Path) -> int:
+    """Return how many frames a file has; OpenCV says nothing where it could not write."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    finally:
+        capture.release()
+
+
+def _even(frame: np.ndarray) -> np.ndarray:
+    """Return a frame whose sides are even, as MPEG-4 has them: the last row or column twice."""
+    height, width = frame.shape[:2]
+    return cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
 
 
 def _open(path: Path, frame: np.ndarray, rate: float) -> cv2.VideoWriter:

@@ -1,5 +1,6 @@
 """The model card of a shared model: made of what its run recorded, and nothing else."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,25 +44,30 @@ def card_text(model: Predictor, weights: Path, scores: Sequence[Path], licence: 
     Raises:
         UserError: a score is no result of a test, or of another checkpoint.
     """
+    if licence is not None and not re.fullmatch(r'[\w.-]+', str(licence)):
+        raise UserError(f"licence={licence!r}: give the hub's name of one, such as apache-2.0")
     folder = Path(model.checkpoint).resolve().parent
+    adapted_from = ancestors(load_file(model.checkpoint))
+    is_adapted_model = bool(adapted_from) or is_adapted(model.model.state_dict())
     found = [_score(path, model) for path in scores] or list(_scores_beside(folder, model))
     parts = {
         'How it is used': _usage(),
-        'What it does': _task(model),
+        'What it does': _task(model, is_adapted_model),
         'Scores': _scores(found),
         'How this checkpoint was chosen': _choice(folder, Path(model.checkpoint).name),
-        'How it was trained': _training(folder, model),
+        'How it was trained': _training(folder, model, is_adapted_model, adapted_from),
         'Licence': _licence(model, licence),
-        'Files': f'`{weights.name}`: SHA-256 `{file_hash(weights)}`, of `{model.checkpoint}`.',
+        'Files': f'`{weights.name}`: SHA-256 `{file_hash(weights)}`, of '
+        f'`{Path(model.checkpoint).name}`.',
     }
-    name = Path(str(model.cfg.filename)).stem
+    name = folder.name if record_of(folder) else Path(str(model.cfg.filename)).stem
     data = ModelCardData(
         library_name='mmseg_uvpt',
         pipeline_tag='image-segmentation',
         tags=['semantic-segmentation', 'source-free-domain-adaptation', 'visual-prompt-tuning'],
         license=licence,
         model_name=name,
-        eval_results=[_result(score, path) for path, score in found] or None,
+        eval_results=[_result(s, path) for path, s in found if s['mIoU'] is not None] or None,
     )
     body = '\n\n'.join(f'## {title}\n\n{text}' for title, text in parts.items())
     return str(ModelCard(f'---\n{data.to_yaml()}\n---\n\n# {name}\n\n{body}\n'))
@@ -77,12 +83,12 @@ def _usage() -> str:
     )
 
 
-def _task(model: Predictor) -> str:
-    kind = 'adapted to images without their labels' if _is_adapted(model) else 'trained on labels'
+def _task(model: Predictor, is_adapted_model: bool) -> str:
+    kind = 'adapted to images without their labels' if is_adapted_model else 'trained on labels'
     roots = ', '.join(f'`{root}`' for root in _roots(model))
     return (
         f'Semantic segmentation, {len(model.classes)} classes: {", ".join(model.classes)}. The '
-        f'model was {kind}. Data of its config: {roots or "none"}.'
+        f'model was {kind}. Folders of data in its config: {roots or "none"}.'
     )
 
 
@@ -99,7 +105,13 @@ def _scores(found: Sequence[tuple[Path, dict]]) -> str:
                 continue
             bounds = score.get('intervals', {}).get(name)
             told = f'{bounds[0]:.1f} to {bounds[1]:.1f}' if bounds else ''
-            cells = path.name, score['frames'], f'{score[name]:.2f}', told, len(counted)
+            cells = (
+                path.name.replace('|', '_'),
+                score['frames'],
+                f'{score[name]:.2f}',
+                told,
+                len(counted),
+            )
             lines.append(f'| {" | ".join(map(str, cells))} |')
     classes = found[0][1]['IoU']
     told = ', '.join(f'{c} {"-" if v is None else f"{v:.1f}"}' for c, v in classes.items())
@@ -108,7 +120,7 @@ def _scores(found: Sequence[tuple[Path, dict]]) -> str:
 
 def _choice(folder: Path, name: str) -> str:
     path = folder / SELECTION
-    if name.startswith('best_'):
+    if re.fullmatch(r'best_.+_iter_\d+\.pth', name) and record_of(folder):
         return 'It scored best of all evaluations by the labels of the target, as papers do.'
     if not path.is_file():
         return f'`{name}`; nothing says that candidates were compared.'
@@ -117,21 +129,25 @@ def _choice(folder: Path, name: str) -> str:
     return f'{text}\n\n**Warning**: {found["warning"]}' if found['warning'] else text
 
 
-def _training(folder: Path, model: Predictor) -> str:
-    starts = record_of(folder).get('starts', [])
-    if not starts:
-        return f'Unknown: there is no {RECORD} beside `{model.checkpoint}`.'
+def _training(
+    folder: Path, model: Predictor, is_adapted_model: bool, adapted_from: Sequence[str]
+) -> str:
     record = record_of(folder)
-    lines = ['```', *(start['command'] for start in starts), '```', '']
-    if _is_adapted(model):
+    starts = record.get('starts')
+    if not starts:
+        return f'Unknown: no {RECORD} beside the checkpoint says it.'
+    lines = [*(f'    {start["command"]}'.replace('\n', ' ') for start in starts), '']
+    if is_adapted_model:
         tuner = model.cfg.model.get('tuner') or {}
         lines.append(f'Method {model.cfg.model.type}, tuner {tuner.get("type", "Prompts")}.')
-    if descent := ancestors(load_file(model.checkpoint)):
-        lines.append(f'Adapted from weights with SHA-256 `{descent[0]}` (of the tensors).')
+    if adapted_from:
+        lines.append(f'Adapted from weights with SHA-256 `{adapted_from[0]}` (of the tensors).')
     last = starts[-1]
-    facts = [f'Seed {last["seed"]}', f'commit `{(last.get("git") or {}).get("commit")}`']
+    git = last.get('git') or {}
+    changed = ' with uncommitted changes' if git.get('dirty') else ''
+    facts = [f'Seed {last["seed"]}', f'commit `{git.get("commit")}`{changed}']
     if 'iterations' in record:
-        facts.insert(0, f'{record["iterations"]} iterations')
+        facts.insert(0, f'The run had {record["iterations"]} iterations')
     if parameters := last.get('parameters'):
         facts.append(f'{parameters["trainable"]:,} of {parameters["total"]:,} parameters trained')
     lines.append(', '.join(facts) + '.')
@@ -146,7 +162,9 @@ def _licence(model: Predictor, licence: str | None) -> str:
     own = f'Of the weights: {licence}.' if licence else 'Nobody has said which the weights have.'
     terms = [_TERMS[root] for root in _roots(model) if root in _TERMS]
     told = ''.join(f'\n- {name}: {link}' for name, link in terms)
-    return own + (f' The data have terms of their own:\n{told}' if told else '')
+    return own + (
+        f' If the folders above hold these data sets, they have terms:\n{told}' if told else ''
+    )
 
 
 def _roots(model: Predictor) -> list[str]:
@@ -162,22 +180,30 @@ def _roots(model: Predictor) -> list[str]:
 
 def _scores_beside(folder: Path, model: Predictor) -> Iterator[tuple[Path, dict]]:
     for path in sorted(folder.glob('*.json')):
-        found = read_object(path, 'delete it')
-        if 'intersection' in found and _is_of(found, model):
+        try:
+            found = read_object(path, _CURE)
+        except UserError:  # it is somebody else's
+            continue
+        if _is_score(found) and _is_of(found, model):
             yield path, found
 
 
 def _score(path: Path, model: Predictor) -> tuple[Path, dict]:
     found = read_object(path, _CURE)
-    if 'intersection' not in found:
+    if not _is_score(found):
         raise UserError(f'{path} is no result of a test: {_CURE}')
     if not _is_of(found, model):
         raise UserError(f'{path} is the score of {found.get("checkpoint")}: {_CURE}')
     return path, found
 
 
+def _is_score(found: dict) -> bool:
+    has_means = isinstance(found.get('classes_of_mean'), dict) and 'mIoU' in found
+    return has_means and isinstance(found.get('checkpoint'), str)
+
+
 def _is_of(score: dict, model: Predictor) -> bool:
-    return Path(score.get('checkpoint', '')).resolve() == Path(model.checkpoint).resolve()
+    return Path(score['checkpoint']).resolve() == Path(model.checkpoint).resolve()
 
 
 def _result(score: dict, path: Path) -> EvalResult:
@@ -188,8 +214,3 @@ def _result(score: dict, path: Path) -> EvalResult:
         metric_type='mean_iou',
         metric_value=round(score['mIoU'], 2),
     )
-
-
-def _is_adapted(model: Predictor) -> bool:
-    """Tell whether a model has a tuner's tensors, or says what it was adapted from."""
-    return is_adapted(model.model.state_dict()) or bool(ancestors(load_file(model.checkpoint)))

@@ -1,25 +1,19 @@
 """A model as a folder or a repository of the Hugging Face hub: weights, config and model card."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import mmengine.registry
-import mmseg.registry
-from mmengine.config import Config
-
-import mmseg_uvpt.registry
 from mmseg_uvpt.checkpoints.export import strip
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.sharing.model_card import card_text
+from mmseg_uvpt.engine.sharing.shared_config import read_shared, shared_text
 from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.files import write_whole
-from mmseg_uvpt.importing.mmseg_config import plain_values
 
 WEIGHTS, CONFIG, CARD = 'model.safetensors', 'config.py', 'README.md'
-_SCOPES = ('mmengine', 'mmcv', 'mmseg', 'mmseg_uvpt')
-_READ = ('model', 'test_dataloader', 'metainfo')  # of a config that somebody shared
 
 
 def save_pretrained(
@@ -43,28 +37,37 @@ def save_pretrained(
         UserError: the config holds more than plain values; a score is of another checkpoint; a
             file cannot be read or written.
     """
-    folder, text = Path(folder), model.cfg.pretty_text
+    if isinstance(scores, str | Path):
+        raise UserError(f'scores={str(scores)!r}: give a list of files')
+    folder, origin = Path(folder), Path(model.checkpoint).parent
+    is_shared = Path(model.checkpoint).name == WEIGHTS and (origin / CARD).is_file()
+    text = (origin / CONFIG).read_text() if is_shared else shared_text(model.cfg)
     try:
-        plain_values(text)
-    except (SyntaxError, ValueError) as error:
-        raise UserError(
-            f'config {model.cfg.filename} holds more than plain values ({first_line(error)}), so '
-            'nobody could read it without running it: leave that out'
-        ) from error
-    write_file(strip(model.checkpoint), folder / WEIGHTS)
-    card = card_text(model, folder / WEIGHTS, [Path(path) for path in scores], licence)
-    for name, content in ((CONFIG, text), (CARD, card)):
-        with write_whole(folder / name, 'w') as file:
-            file.write(content)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix='.part', dir=folder) as made:  # all three, or none
+            parts = {name: Path(made) / name for name in (WEIGHTS, CONFIG, CARD)}
+            write_file(strip(model.checkpoint), parts[WEIGHTS])
+            if is_shared:  # and says all that is known
+                card = (origin / CARD).read_text()
+            else:
+                card = card_text(model, parts[WEIGHTS], [Path(p) for p in scores], licence)
+            for name, content in ((CONFIG, text), (CARD, card)):
+                with write_whole(parts[name], 'w') as file:
+                    file.write(content)
+            for name, part in parts.items():
+                os.replace(part, folder / name)
+    except OSError as error:
+        raise UserError(f'cannot write to {folder}: {error.strerror}') from error
 
 
-def push_to_hub(model: Predictor, repository: str, private: bool = False, **about: object) -> str:
+def push_to_hub(model: Predictor, repository: str, private: bool = True, **about: object) -> str:
     """Upload what `save_pretrained` writes; the repository is made if need be.
 
     Args:
         model: as `mmseg_uvpt.load` returns it.
         repository: such as ``'me/town-to-photographs'``.
-        private: whether a new repository is shown to nobody else.
+        private: whether a new repository is shown to nobody else: look through it before others
+            do.
         **about: of `save_pretrained`.
 
     Returns:
@@ -96,59 +99,18 @@ def from_pretrained(
 ) -> Predictor:
     """Return the model of a folder or a repository of the hub; see `mmseg_uvpt.from_pretrained`."""
     folder = _local_folder(name, revision)
-    try:
-        values = plain_values((folder / CONFIG).read_text(encoding='utf-8'))
-    except OSError as error:
-        raise UserError(
-            f'{name} is no shared model: cannot read {CONFIG} there ({error.strerror}); '
-            'save_pretrained writes one'
-        ) from error
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise UserError(
-            f'{folder / CONFIG} is more than plain values ({first_line(error)}), and is not run'
-        ) from error
-    read = {key: values[key] for key in _READ if key in values}
-    require_known_parts(read, folder / CONFIG)
-    cfg = Config(read, filename=folder / CONFIG)
+    cfg = read_shared(folder / CONFIG)
     if amp:
         cfg.merge_from_dict({'uvpt.amp': True})
-    return Predictor(cfg, folder / WEIGHTS, device, full_size)
-
-
-def require_known_parts(described: dict, path: Path) -> None:
-    """Make sure that a config which somebody shared names nothing but registered parts.
-
-    mmengine imports what a type with dots names, whatever it is.
-
-    Raises:
-        UserError: it names anything else.
-    """
-    registries = (
-        registry
-        for module in (mmengine.registry, mmseg.registry, mmseg_uvpt.registry)
-        for registry in vars(module).values()
-        if isinstance(registry, mmengine.registry.Registry)
-    )
-    known = {name for registry in registries for name in registry.module_dict}
-    for kind in _types_in(described):
-        scope, _, plain = str(kind).rpartition('.')
-        if plain not in known or scope not in ('', *_SCOPES):
-            raise UserError(
-                f'{path} needs {kind!r}, which is no part of this package: import the module that '
-                'registers it first, if you trust it'
-            )
-
-
-def _types_in(node: object) -> Iterator[object]:
-    if isinstance(node, dict):
-        if 'type' in node:
-            yield node['type']
-        if '_scope_' in node:
-            yield f'{node["_scope_"]}.{node.get("type")}'
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for value in node:
-            yield from _types_in(value)
+    try:
+        return Predictor(cfg, folder / WEIGHTS, device, full_size)
+    except UserError:
+        raise
+    except Exception as error:  # a part is built otherwise than it is described
+        raise UserError(
+            f'{folder / CONFIG} describes no model that can be built: {type(error).__name__}: '
+            f'{first_line(error)}'
+        ) from error
 
 
 def _local_folder(name: str | Path, revision: str | None) -> Path:

@@ -1,0 +1,174 @@
+"""The config of a shared model: written as plain values, and read without trusting who wrote it."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import mmengine.registry
+import mmseg.registry
+from mmengine.config import Config
+
+import mmseg_uvpt.registry
+from mmseg_uvpt.engine.config.classes import meta_of
+from mmseg_uvpt.errors import UserError, first_line
+from mmseg_uvpt.files import open_regular, why_unreadable
+from mmseg_uvpt.importing.mmseg_config import plain_values
+
+RESIZES = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
+_NO_PART_OF_A_PREDICTION = (  # and the arguments by which mmseg reads files
+    *('loss_decode', 'auxiliary_head', 'train_cfg', 'init_cfg', 'pretrained', 'anchors'),
+    *('source_checkpoint', 'sampler'),
+)
+# packages of whose registered classes only these modules may be named
+_FOREIGN = ('mmengine', 'mmcv', 'mmseg', 'torch', 'torchvision')
+_MODULES = (
+    *('mmseg.models.backbones.', 'mmseg.models.decode_heads.', 'mmseg.models.necks.'),
+    *('mmseg.models.data_preprocessor', 'mmcv.cnn.', 'torch.nn.', 'mmengine.model.'),
+)
+_DOWNLOADS = ('TIMMBackbone',)
+_MOST_BYTES = 1 << 20
+
+
+def shared_text(cfg: Config) -> str:
+    """Return a resolved config as text, with classes and palette where `read_shared` takes them.
+
+    Raises:
+        UserError: it holds more than plain values.
+    """
+    cfg, meta = copy.deepcopy(cfg), meta_of(cfg.test_dataloader.dataset)
+    named = {'classes': list(meta['classes']), 'palette': [list(c) for c in meta['palette']]}
+    cfg.test_dataloader.dataset['metainfo'] = named
+    text = cfg.pretty_text
+    try:
+        plain_values(text)
+    except (SyntaxError, ValueError) as error:
+        raise UserError(
+            f'config {cfg.filename} holds more than plain values ({first_line(error)}), so '
+            'nobody could read it without running it: leave that out'
+        ) from error
+    return text
+
+
+def read_shared(path: Path) -> Config:
+    """Return what a prediction needs of a config that somebody else wrote; nothing of it is run.
+
+    It is made anew of plain values: the network, whose parts must be models of this package, of
+    mmseg or of whoever imported theirs; classes and palette; and how images are resized. mmengine
+    would import whatever a type with dots names, and mmseg reads files and addresses that some
+    arguments hold, so neither is let through.
+
+    Raises:
+        UserError: it cannot be read, or holds anything else where that stands.
+    """
+    values = _values(path)
+    try:
+        model, dataset = values['model'], values['test_dataloader']['dataset']
+        meta, steps = dataset['metainfo'], dataset['pipeline']
+        described = _for_prediction(model)
+        resizes = [dict(step) for step in steps if step['type'] in RESIZES]
+        others = [step['type'] for step in steps if step['type'] not in RESIZES]
+        named = {'classes': _texts(meta['classes']), 'palette': _numbers(meta['palette'])}
+        simple = all(_is_simple(value) for step in resizes for value in step.values())
+    except Exception as error:  # whatever stands there instead
+        raise _unusable(path, f'{type(error).__name__}: {first_line(error)}') from error
+    if odd := next((x for x in others if not x.startswith(('Load', 'PackSeg'))), None):
+        raise _unusable(path, f'images are to pass through {odd}')
+    if not simple:
+        raise _unusable(path, 'Resize has arguments that are neither numbers nor names')
+    _require_known(described, path)
+    pipeline = [{'type': 'LoadImageChecked'}, *resizes, {'type': 'PackSegInputs'}]
+    dataset = {'type': 'CheckedCityscapesDataset', 'metainfo': named, 'pipeline': pipeline}
+    read = {'model': described, 'test_dataloader': {'dataset': dataset}}
+    return Config(read, filename=path)
+
+
+def _values(path: Path) -> dict:
+    try:
+        with open_regular(path) as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ValueError(f'it is longer than {_MOST_BYTES} bytes')
+        return plain_values(data.decode())
+    except OSError as error:
+        raise UserError(
+            f'{path.parent} is no shared model: {path.name} {why_unreadable(path, error)}; '
+            'save_pretrained writes one'
+        ) from error
+    except Exception as error:  # a text can be wrong in any way
+        raise _unusable(path, f'it is more than plain values: {first_line(error)}') from error
+
+
+def _for_prediction(node: object) -> object:
+    """Return a description without what only a training needs."""
+    if isinstance(node, dict):
+        kept = {k: v for k, v in node.items() if k not in _NO_PART_OF_A_PREDICTION}
+        return {key: _for_prediction(value) for key, value in kept.items()}
+    if isinstance(node, list | tuple):
+        return type(node)(_for_prediction(value) for value in node)
+    return node
+
+
+def _require_known(described: dict, path: Path) -> None:
+    modules = (mmengine.registry, mmseg.registry, mmseg_uvpt.registry)
+    known: dict[str, list] = {}
+    for registry in (each for module in modules for each in vars(module).values()):
+        if isinstance(registry, mmengine.registry.Registry):
+            for name, kind in registry.module_dict.items():
+                known.setdefault(name, []).append(kind)
+    for kind in _types_in(described):
+        scope, _, name = str(kind).rpartition('.')
+        allowed = known.get(name) and all(map(_may_be_named, known[name]))
+        if not allowed or scope not in ('', *_FOREIGN, 'mmseg_uvpt') or name in _DOWNLOADS:
+            raise _unusable(path, f'{kind!r} is no part of a model that is known here')
+    for text in _texts_in(described):
+        if any(mark in text for mark in '/\\:~'):
+            raise _unusable(path, f'{text!r} may name a file or an address')
+
+
+def _may_be_named(kind: type) -> bool:
+    module = f'{getattr(kind, "__module__", "")}.'
+    foreign = module.partition('.')[0] in _FOREIGN
+    return not foreign or module.startswith(_MODULES)
+
+
+def _types_in(node: object) -> Iterator[object]:
+    if isinstance(node, dict):
+        if 'type' in node:
+            yield node['type']
+        if '_scope_' in node:
+            yield f'{node["_scope_"]}.{node.get("type")}'
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for value in node:
+            yield from _types_in(value)
+
+
+def _texts_in(node: object) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list | tuple):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from _texts_in(value)
+
+
+def _texts(values: object) -> list[str]:
+    if not isinstance(values, list | tuple) or not all(isinstance(v, str) for v in values):
+        raise ValueError('classes is no list of names')
+    return list(values)
+
+
+def _numbers(rows: object) -> list[list[int]]:
+    return [[int(number) for number in row] for row in rows]
+
+
+def _is_simple(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_simple, value))
+    return value.isidentifier() if isinstance(value, str) else isinstance(value, int | float)
+
+
+def _unusable(path: Path, reason: str) -> UserError:
+    return UserError(
+        f'{path} is not used, because {reason}. Shared models are made of parts that are '
+        'registered here; import the module that registers others first, if you trust it'
+    )
