@@ -272,15 +272,17 @@ def test_what_is_a_video(tmp_path, monkeypatch):
 
 
 def test_tiles_are_chosen_by_size_and_memory():
-    gigabyte = 1 << 30
-    assert tiles.tile_side((2000, 2500), 0, 19) is None  # five megapixels: alike everywhere
-    assert tiles.tile_side((4000, 5000), 100 * gigabyte, 19) is None
-    assert tiles.tile_side((4000, 5000), 30 * gigabyte, 19) == 2240
-    assert tiles.tile_side((4000, 5000), 100 * gigabyte, 19, images=8) == 1568
-    sides = [tiles.tile_side((4000, 5000), free * gigabyte, 19) for free in (4, 8, 16)]
+    def side(gigabytes: float, size=(4000, 5000), images: int = 1) -> int | None:
+        return tiles.tile_side(size, lambda: int(gigabytes * (1 << 30)), 19, images)
+
+    assert side(0, size=(2000, 2500)) is None  # five megapixels: alike everywhere
+    assert side(100) is None
+    assert side(100, images=8) == 1568
+    assert side(30) == 2240
+    sides = [side(free) for free in (0, 4, 8, 16)]
+    assert sides[0] == 2 * tiles.OVERLAP
     assert sides == sorted(sides)
     assert not any(side % tiles.GRID for side in sides)
-    assert tiles.tile_side((4000, 5000), 0, 19) == 2 * tiles.OVERLAP
 
 
 @pytest.mark.parametrize('size', [(900, 1351), (449, 1800), (896, 896), (100, 2000)])

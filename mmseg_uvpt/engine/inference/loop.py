@@ -1,6 +1,7 @@
 """The one loop that predicts: in validation and tests, for pseudo labels and for any images."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 
 import torch
@@ -123,7 +124,7 @@ def _logits(
 
 
 def _tile_side(model: nn.Module, inputs: Tensor) -> int | None:
-    free = free_memory(inputs.device)
+    free = partial(free_memory, inputs.device)
     return tile_side(inputs.shape[2:], free, model.num_classes, len(inputs))
 
 

@@ -25,12 +25,14 @@ OVERLAP = 2 * GRID  # of neighbours; each is used up to the middle
 LARGEST = 10 * GRID  # side of a tile; images of fewer pixels are whole on any machine
 
 
-def tile_side(size: Sequence[int], memory: int, classes: int, images: int = 1) -> int | None:
+def tile_side(
+    size: Sequence[int], free: Callable[[], int], classes: int, images: int = 1
+) -> int | None:
     """Return the side of the tiles that an image is to be predicted in.
 
     Args:
         size: height and width that the network is to see.
-        memory: free bytes, of which half are taken.
+        free: returns the free bytes, of which half are taken; asked for large images only.
         classes: whose logits, float32, are kept for the whole image.
         images: of one size that are to be predicted at once.
 
@@ -39,9 +41,12 @@ def tile_side(size: Sequence[int], memory: int, classes: int, images: int = 1) -
         so that usual photographs are predicted alike everywhere.
     """
     pixels = size[0] * size[1]
-    if pixels <= LARGEST**2 or images * pixels * BYTES_PER_PIXEL <= memory // 2:
+    if pixels <= LARGEST**2:
         return None
-    left = max(memory // 2 - 4 * classes * images * pixels, 0)
+    memory = free() // 2
+    if images * pixels * BYTES_PER_PIXEL <= memory:
+        return None
+    left = max(memory - 4 * classes * images * pixels, 0)
     fitting = int((left / images / BYTES_PER_PIXEL) ** 0.5) // GRID * GRID
     return min(LARGEST, max(fitting, 2 * OVERLAP))
 
