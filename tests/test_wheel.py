@@ -26,6 +26,8 @@ def uvpt(tmp_path_factory) -> Path:
     source = folder / 'source'
     kept = shutil.ignore_patterns('.git', '.venv', 'work_dirs', 'data', '__pycache__', '*.so')
     shutil.copytree(REPOSITORY, source, ignore=kept)
+    (source / 'data').mkdir()
+    shutil.copy(REPOSITORY / 'data/README.md', source / 'data')
     pip = ('-m', 'pip', '--disable-pip-version-check')
     output_of(sys.executable, *pip, 'wheel', '--no-deps', '-w', folder, source, folder=folder)
     output_of(sys.executable, '-m', 'venv', folder / 'env', folder=folder)

@@ -1,5 +1,6 @@
 """Which checkpoint an adaptation ends with, through the scripts."""
 
+import copy
 import csv
 import json
 from pathlib import Path
@@ -185,25 +186,34 @@ class Segmentor(nn.Module):
         return self.decode_head(self.backbone(x))
 
 
-def test_new_statistics_are_those_of_torch():
-    """Each batch is normalised by its own, and their mean counts; afterwards all is as it was."""
-    draw = torch.Generator().manual_seed(0)
-    batches = [torch.randn(2, 3, 9, side, generator=draw) * side for side in (8, 9, 12)]
-    model, expected = Segmentor().eval(), Segmentor()
-    expected.load_state_dict(model.state_dict())
-    for module in expected.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None
-            module.reset_running_stats()
-            module.train()
-        else:
-            module.training = False
+def by_torch(model: Segmentor, parts: list[nn.Module], batches: list[torch.Tensor]) -> Segmentor:
+    """Return a copy whose batch norms within parts have the mean of all batches' statistics."""
+    found = copy.deepcopy(model).eval()
+    for part in (getattr(found, name) for name in parts):
+        for module in part.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None
+                module.reset_running_stats()
+                module.train()
     with torch.no_grad():
         for batch in batches:
-            expected(batch, 'tensor')
-    expected.eval()
+            found(batch, 'tensor')
+    return found.eval()
+
+
+def test_new_statistics_are_those_of_torch():
+    """Each batch is normalised by its own; the backbone's are mixed with those of the source."""
+    draw = torch.Generator().manual_seed(0)
+    batches = [torch.randn(2, 3, 13, side, generator=draw) * side for side in (12, 13, 16)]
+    model = Segmentor().eval()
+    nn.init.uniform_(model.backbone[1].running_var, 1, 9)
+    mixed, everywhere = copy.deepcopy(model), by_torch(model, ['backbone', 'decode_head'], batches)
+    for name in ('running_mean', 'running_var'):
+        own, target = (getattr(m.backbone[1], name) for m in (mixed, everywhere))
+        own.copy_((own + target) / 2)
+    expected = by_torch(mixed, ['decode_head'], batches)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with renewed_statistics(model, batches):
+    with renewed_statistics(model, lambda: batches):
         torch.testing.assert_close(model(batches[0], 'tensor'), expected(batches[0], 'tensor'))
         assert not same(dict(model.state_dict()), before)
     assert same(dict(model.state_dict()), before)

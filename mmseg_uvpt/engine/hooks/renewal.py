@@ -42,8 +42,10 @@ class RenewStatisticsHook(Hook):
             return
         states, images = random_states(), TargetImages(runner.cfg, self.images)
         number = len(images.paths)
-        shown = progress(images.inputs(model.eval(), 1), 'new statistics', 'image', number)
-        renew_statistics(model, shown)
+        model.eval()
+        renew_statistics(
+            model, lambda: progress(images.inputs(model, 1), 'new statistics', 'image', number)
+        )
         model.train()
         restore_random_states(states)
         runner.logger.info(f'the batch norms have the statistics of {number} target images')

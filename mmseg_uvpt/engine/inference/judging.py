@@ -1,6 +1,6 @@
 """Takes the criteria of a training's candidates on a few target images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,13 +104,15 @@ class Judge:
         """Return what the source model says over scales and flips, with both statistics."""
         found = {'agreement_source': self._augmented(model, 'source model')}
         if norms_of_source(model):
-            inputs = (x for scale in SCALES for x in self._images.inputs(model, scale))
-            total = len(SCALES) * len(self._images.paths)
-            shown = progress(inputs, 'new statistics of the source model', 'view', total)
-            with renewed_statistics(model, shown):
+            with renewed_statistics(model, lambda: self._views(model)):
                 name = 'source model with new statistics'
                 found['agreement_statistics'] = self._augmented(model, name)
         return found
+
+    def _views(self, model: nn.Module) -> Iterator[Tensor]:
+        inputs = (x for scale in SCALES for x in self._images.inputs(model, scale))
+        total = len(SCALES) * len(self._images.paths)
+        return progress(inputs, 'new statistics of the source model', 'view', total)
 
     def _augmented(self, model: nn.Module, name: str) -> Labels:
         predicted = self._shown(self._images.predict(model, augmented=True), f'{name} in 6 views')

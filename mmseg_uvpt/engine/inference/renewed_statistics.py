@@ -1,28 +1,48 @@
 """New statistics in the batch norms of a model, for good or for a while."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from mmseg_uvpt.acceleration.running_statistics import kept_statistics, put_back
-from mmseg_uvpt.models.segmentors.source import norms_of_source
+from mmseg_uvpt.models.segmentors.source import norms_of_head, norms_of_source
+
+Inputs = Callable[[], Iterable[Tensor]]
+SHARE = 0.5  # of the target in a backbone's statistics
 
 
-def renew_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
+def renew_statistics(model: nn.Module, inputs: Inputs, share: float = SHARE) -> None:
     """Give the source model's batch norms the mean and variance of images.
 
     Each batch counts alike: a statistic is the mean of those of all batches (``momentum=None`` of
-    torch), and each batch goes through the network with its own ones, as in a training. The model
+    torch), and each batch goes through the network with its own ones, as in a training. Those of
+    the backbone are then mixed with the source domain's, on which its weights were trained
+    (Schneider et al., "Improving Robustness against Common Corruptions by Covariate Shift
+    Adaptation", NeurIPS 2020), and those of the head are of what such a backbone gives. The model
     stays in eval mode, so nothing is dropped and no process waits for another; norms that a tuner
     has added keep their statistics.
 
     Args:
         model: a segmentor in eval mode, without a wrapper.
-        inputs: batches (B, 3, H, W), normalised, on the model's device; at least one.
+        inputs: returns batches (B, 3, H, W), normalised, on the model's device; at least one. It
+            is called twice where the backbone has batch norms.
+        share: s of the target: a statistic of the backbone becomes (1 - s) source + s target.
     """
-    norms = norms_of_source(model)
+    head = norms_of_head(model)
+    backbone = [norm for norm in norms_of_source(model) if norm not in head]
+    if backbone:
+        sources = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in backbone]
+        _renew(model, [*backbone, *head], inputs())
+        for norm, (mean, variance) in zip(backbone, sources, strict=True):
+            norm.running_mean.copy_(mean.lerp(norm.running_mean, share))
+            norm.running_var.copy_(variance.lerp(norm.running_var, share))
+    if head:
+        _renew(model, head, inputs())
+
+
+def _renew(model: nn.Module, norms: Sequence[nn.Module], inputs: Iterable[Tensor]) -> None:
     sums = {norm: [torch.zeros_like(norm.running_mean) for _ in range(2)] for norm in norms}
     handles = [norm.register_forward_pre_hook(_Own(sums[norm])) for norm in norms]
     try:
@@ -38,7 +58,7 @@ def renew_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
 
 
 @contextmanager
-def renewed_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> Iterator[None]:
+def renewed_statistics(model: nn.Module, inputs: Inputs) -> Iterator[None]:
     """Do as `renew_statistics` while the block runs; then the model has its own ones again."""
     kept = kept_statistics(model)
     try:
