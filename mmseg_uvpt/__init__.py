@@ -58,10 +58,7 @@ def load(
     from mmseg_uvpt.engine.config.resolve import read  # both take seconds
     from mmseg_uvpt.engine.inference.predictor import Predictor
 
-    cfg = read(config)
-    if amp:
-        cfg.merge_from_dict({'uvpt.amp': True})
-    return Predictor(cfg, checkpoint, device, full_size)
+    return Predictor(read(config), checkpoint, device, full_size, amp)
 
 
 def from_pretrained(

@@ -33,10 +33,15 @@ Runner = Callable[[Tensor], Tensor]
 def require_onnx() -> None:
     """Raise a `UserError` unless the packages that write and run ONNX are there."""
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
-        _imported(name)
+        imported(name)
 
 
-def _imported(name: str) -> ModuleType:
+def imported(name: str) -> ModuleType:
+    """Return a package of the extra `export`.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -62,7 +67,7 @@ def exported_program(
     open_dims = (0,) if fixed_size else (0, 2, 3)
     shapes = (dict.fromkeys(open_dims, Dim.DYNAMIC),)
     try:
-        with torch.no_grad(), backends.forced('reference'), _quiet():
+        with torch.no_grad(), backends.forced('reference'), quiet():
             program = torch.export.export(network, (example,), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # of any part of the model
         kind = type(getattr(network.segmentor.backbone, 'staged', network.segmentor.backbone))
@@ -90,7 +95,7 @@ def smallest_size(program: ExportedProgram) -> tuple[int, int]:
 def pt2_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
     """Return a .pt2 file: the program, and its metadata as JSON in the extra file `METADATA`."""
     file = io.BytesIO()
-    with _quiet():
+    with quiet():
         torch.export.save(program, file, extra_files={METADATA: json.dumps(dict(metadata))})
     return file.getvalue()
 
@@ -103,7 +108,7 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
     """
     require_onnx()
     try:
-        with _quiet():
+        with quiet():
             made = torch.onnx.export(
                 program,
                 input_names=[INPUT],
@@ -121,13 +126,13 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
 
 def with_metadata(model: object, metadata: Mapping[str, str]) -> bytes:
     """Return an ONNX model (`onnx.ModelProto`) as a file that has this metadata."""
-    _imported('onnx').helper.set_model_props(model, dict(metadata))
+    imported('onnx').helper.set_model_props(model, dict(metadata))
     return model.SerializeToString()
 
 
 def _floor_divided(a, b):
     """Divide integers as Python does: ONNX rounds towards 0, and ``-(-a // b)`` rounds up."""
-    op = _imported('onnxscript').opset18
+    op = imported('onnxscript').opset18
     return op.Div(op.Sub(a, op.Mod(a, b)), b)
 
 
@@ -144,7 +149,7 @@ def run_onnx(data: bytes, threads: int = 0) -> Runner:
         data: the file.
         threads: that it takes; 0 for one a core.
     """
-    runtime = _imported('onnxruntime')
+    runtime = imported('onnxruntime')
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     session = runtime.InferenceSession(data, options, providers=['CPUExecutionProvider'])
@@ -157,8 +162,8 @@ def run_onnx(data: bytes, threads: int = 0) -> Runner:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide what torch's exporters say of their own parts."""
+def quiet() -> Iterator[None]:
+    """Hide what exporters and quantisers say of their own parts."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,7 +1,5 @@
 """Static quantisation of an ONNX file to int8 by onnxruntime."""
 
-import importlib
-import logging
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmseg_uvpt.deployment.formats import INPUT, with_metadata
+from mmseg_uvpt.deployment.formats import INPUT, imported, quiet, with_metadata
 
 IMAGES = 64  # that activations are measured on
 # What takes the time. All else stays in float32: softmax, norms, sampling, resizing.
@@ -28,25 +26,19 @@ def quantised(data: bytes, images: Iterable[Tensor]) -> bytes:
     Returns:
         bytes: the quantised file, with the same metadata but ``precision``.
     """
-    onnx = importlib.import_module('onnx')
-    quantization = importlib.import_module('onnxruntime.quantization')
-    loud = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            plain, out = Path(folder) / 'plain.onnx', Path(folder) / 'int8.onnx'
-            plain.write_bytes(data)
-            quantization.quantize_static(
-                plain,
-                out,
-                _reader(images),
-                per_channel=True,
-                reduce_range=True,
-                op_types_to_quantize=[*QUANTISED],
-            )
-            model = onnx.load(out)
-    finally:
-        logging.disable(loud)
+    onnx, quantization = imported('onnx'), imported('onnxruntime.quantization')
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        plain, out = Path(folder) / 'plain.onnx', Path(folder) / 'int8.onnx'
+        plain.write_bytes(data)
+        quantization.quantize_static(
+            plain,
+            out,
+            _reader(images),
+            per_channel=True,
+            reduce_range=True,
+            op_types_to_quantize=[*QUANTISED],
+        )
+        model = onnx.load(out)
     metadata = {entry.key: entry.value for entry in onnx.load_from_string(data).metadata_props}
     return with_metadata(model, {**metadata, 'precision': 'int8'})
 

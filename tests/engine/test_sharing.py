@@ -42,6 +42,8 @@ def test_a_folder_gives_the_same_model(model, shared):
     np.testing.assert_array_equal(again(IMAGE).confidence, model(IMAGE).confidence)
     np.testing.assert_array_equal(again(IMAGE).overlay(), model(IMAGE).overlay())
     second = shared.with_name('second')
+    with pytest.raises(UserError, match='says what is known of this model: write licence'):
+        again.save_pretrained(second, licence='mit')
     again.save_pretrained(second)  # as somebody would who changed nothing
     for path in shared.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes()

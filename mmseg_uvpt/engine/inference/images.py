@@ -1,18 +1,16 @@
 """Predictions for any images and videos, to be looked at and to be worked on with."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
 
-from mmseg_uvpt.datasets.files.image_files import images_below
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.result import Result
-from mmseg_uvpt.engine.inference.sources import Video, is_video, videos_left_out
+from mmseg_uvpt.engine.inference.sources import Video, images_in, is_video, no_image
 from mmseg_uvpt.engine.inference.video_files import write_video
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
@@ -63,7 +61,7 @@ def predict_images(
     images = _named([x for x in sources if not is_video(x)], written_files(out))
     videos = _videos(sources)
     if not images and not videos:
-        raise UserError(f'{", ".join(sources)}: no image there (.png, .jpg or the like)')
+        raise no_image(', '.join(sources))
     with readable_failures(out), Writers() as writers:
         predictor = Predictor(cfg, checkpoint, full_size=full_size)
         facts = provenance.of_predictions(cfg, checkpoint, command)
@@ -96,10 +94,7 @@ def _named(images: Sequence[str], written: set[Path]) -> dict[str, Path]:
     for given in map(Path, images):
         if given.is_dir():
             root = given
-            paths, left_out = images_below(given)
-            paths = [path for path in paths if os.path.realpath(path) not in results]
-            if left_out := ' '.join(filter(None, (left_out, videos_left_out(given)))):
-                print(left_out, file=sys.stderr)
+            paths = [path for path in images_in(given) if os.path.realpath(path) not in results]
         elif reason := why_unreadable(given):
             raise UserError(f'{given} {reason}: name an image or a folder of images')
         else:

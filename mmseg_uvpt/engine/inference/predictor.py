@@ -16,15 +16,22 @@ from PIL import Image
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.files.image_files import naming
 from mmseg_uvpt.engine.config.classes import meta_of
+from mmseg_uvpt.engine.config.pipelines import without_resizing
 from mmseg_uvpt.engine.config.resolve import require_file
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.result import Result
-from mmseg_uvpt.engine.inference.sources import Picture, Video, is_video, picture, pictures_in
+from mmseg_uvpt.engine.inference.sources import (
+    Picture,
+    Video,
+    images_in,
+    is_video,
+    no_image,
+    picture,
+)
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.processes import share_of_processors
 
-_RESIZES = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
 _AHEAD = 8  # images that are loaded while others are predicted
 
 
@@ -36,6 +43,7 @@ class Predictor:
         checkpoint: that fits it.
         device: to predict on; None for a GPU if there is one.
         full_size: whether the network sees images at their own size, not as the config resizes.
+        amp: whether it computes in half precision, whatever the config says.
 
     Attributes:
         classes: their names, in the order of their ids.
@@ -53,9 +61,12 @@ class Predictor:
         checkpoint: str | Path,
         device: str | None = None,
         full_size: bool = False,
+        amp: bool = False,
     ) -> None:
         require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
         init_default_scope('mmseg')
+        if amp:
+            cfg.merge_from_dict({'uvpt.amp': True})
         self.meta: Mapping = meta_of(cfg.test_dataloader.dataset)
         self.classes, self.palette = tuple(self.meta['classes']), self.meta['palette']
         self.model = accelerated_model(
@@ -63,7 +74,7 @@ class Predictor:
         )
         self.cfg, self.checkpoint = cfg, str(checkpoint)
         steps = cfg.test_dataloader.dataset.pipeline
-        self._pipeline = Compose(_without_resizing(steps) if full_size else steps)
+        self._pipeline = Compose(without_resizing(steps) if full_size else steps)
 
     def __call__(self, images: object, batch_size: int = 1) -> Result | list[Result] | Iterator:
         """Predict one image, or many.
@@ -89,7 +100,9 @@ class Predictor:
         if is_video(images):
             return self.results(Video(images), batch_size)
         if isinstance(images, str | Path) and Path(images).is_dir():
-            return self.results(pictures_in(Path(images)), batch_size)
+            if not (paths := images_in(Path(images))):
+                raise no_image(images)
+            return self.results(paths, batch_size)
         if isinstance(images, str | Path | Image.Image | np.ndarray):
             return next(self.results([images], 1))
         if not isinstance(images, Iterable):
@@ -146,16 +159,3 @@ class Predictor:
         from mmseg_uvpt.engine.sharing import pretrained
 
         return pretrained.push_to_hub(self, repository, private, **about)
-
-
-def _without_resizing(steps: list) -> list:
-    """Return a pipeline without what resizes, within alternatives and views as well."""
-    found = []
-    for step in steps:
-        if isinstance(step, list | tuple):
-            if step := _without_resizing(step):
-                found.append(step)
-        elif step['type'] not in _RESIZES:
-            nested = {'transforms': _without_resizing(step.get('transforms', []))}
-            found.append({**step, **nested} if 'transforms' in step else step)
-    return found

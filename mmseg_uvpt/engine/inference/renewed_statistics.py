@@ -13,7 +13,7 @@ Inputs = Callable[[], Iterable[Tensor]]
 SHARE = 0.5  # of the target in a backbone's statistics
 
 
-def renew_statistics(model: nn.Module, inputs: Inputs, share: float = SHARE) -> None:
+def renew_statistics(model: nn.Module, inputs: Inputs) -> None:
     """Give the source model's batch norms the mean and variance of images.
 
     Each batch counts alike: a statistic is the mean of those of all batches (``momentum=None`` of
@@ -28,16 +28,15 @@ def renew_statistics(model: nn.Module, inputs: Inputs, share: float = SHARE) -> 
         model: a segmentor in eval mode, without a wrapper.
         inputs: returns batches (B, 3, H, W), normalised, on the model's device; at least one. It
             is called twice where the backbone has batch norms.
-        share: s of the target: a statistic of the backbone becomes (1 - s) source + s target.
     """
     head = norms_of_head(model)
     backbone = [norm for norm in norms_of_source(model) if norm not in head]
     if backbone:
         sources = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in backbone]
-        _renew(model, [*backbone, *head], inputs())
+        _renew(model, backbone, inputs())
         for norm, (mean, variance) in zip(backbone, sources, strict=True):
-            norm.running_mean.copy_(mean.lerp(norm.running_mean, share))
-            norm.running_var.copy_(variance.lerp(norm.running_var, share))
+            norm.running_mean.copy_(mean.lerp(norm.running_mean, SHARE))
+            norm.running_var.copy_(variance.lerp(norm.running_var, SHARE))
     if head:
         _renew(model, head, inputs())
 

@@ -121,24 +121,21 @@ def is_video(source: object) -> bool:
     return is_camera or '://' in text or Path(text).suffix.lower() in VIDEO_SUFFIXES
 
 
-def pictures_in(folder: Path) -> Iterator[Picture]:
-    """Yield the images below a folder in order; say on stderr what is left out.
-
-    Raises:
-        UserError: there is none.
-    """
+def images_in(folder: Path) -> list[Path]:
+    """Return the images below a folder in order; say on stderr what is left out."""
     paths, left_out = images_below(folder)
-    if left_out := ' '.join(filter(None, (left_out, videos_left_out(folder)))):
+    if left_out:
         print(left_out, file=sys.stderr)
-    if not paths:
-        raise UserError(f'{folder}: no image there (.png, .jpg or the like)')
-    return (Picture(str(path)) for path in paths)
+    videos = [p for p in map(Path, paths_below(folder)) if p.suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        told = 'Videos are named one by one, not by their folder'
+        print(f'{told}: {videos[0]}', file=sys.stderr)
+    return paths
 
 
-def videos_left_out(folder: Path) -> str:
-    """Return a sentence that names the videos below a folder, which are given one by one."""
-    found = [p for p in map(Path, paths_below(folder)) if p.suffix.lower() in VIDEO_SUFFIXES]
-    return f'Videos are named one by one, not by their folder: {found[0]}' if found else ''
+def no_image(where: object) -> UserError:
+    """Return the error that a place has no image."""
+    return UserError(f'{where}: no image there (.png, .jpg or the like)')
 
 
 def picture(source: object) -> Picture:

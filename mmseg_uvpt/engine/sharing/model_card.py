@@ -6,9 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.checkpoints.names import is_adapted
-from mmseg_uvpt.engine.inference.label_record import ancestors
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.work_folder.claim import RECORD, record_of
 from mmseg_uvpt.errors import UserError
@@ -33,12 +31,19 @@ _CURE = 'name files that test.py wrote of this checkpoint'
 _COMMAND = 'python test.py CONFIG CHECKPOINT --work-dir FOLDER'
 
 
-def card_text(model: Predictor, weights: Path, scores: Sequence[Path], licence: str | None) -> str:
+def card_text(
+    model: Predictor,
+    weights: Path,
+    adapted_from: Sequence[str],
+    scores: Sequence[Path],
+    licence: str | None,
+) -> str:
     """Return a model card: YAML for the hub, then Markdown.
 
     Args:
         model: what is shared; the work folder of its checkpoint is read.
         weights: the file that is shared.
+        adapted_from: hashes of what its checkpoint says that it was adapted from.
         scores, licence: of `pretrained.save_pretrained`.
 
     Raises:
@@ -47,20 +52,20 @@ def card_text(model: Predictor, weights: Path, scores: Sequence[Path], licence: 
     if licence is not None and not re.fullmatch(r'[\w.-]+', str(licence)):
         raise UserError(f"licence={licence!r}: give the hub's name of one, such as apache-2.0")
     folder = Path(model.checkpoint).resolve().parent
-    adapted_from = ancestors(load_file(model.checkpoint))
+    record = record_of(folder)
     is_adapted_model = bool(adapted_from) or is_adapted(model.model.state_dict())
     found = [_score(path, model) for path in scores] or list(_scores_beside(folder, model))
     parts = {
         'How it is used': _usage(),
         'What it does': _task(model, is_adapted_model),
         'Scores': _scores(found),
-        'How this checkpoint was chosen': _choice(folder, Path(model.checkpoint).name),
-        'How it was trained': _training(folder, model, is_adapted_model, adapted_from),
+        'How this checkpoint was chosen': _choice(folder, record, Path(model.checkpoint).name),
+        'How it was trained': _training(folder, record, model, is_adapted_model, adapted_from),
         'Licence': _licence(model, licence),
         'Files': f'`{weights.name}`: SHA-256 `{file_hash(weights)}`, of '
         f'`{Path(model.checkpoint).name}`.',
     }
-    name = folder.name if record_of(folder) else Path(str(model.cfg.filename)).stem
+    name = folder.name if record else Path(str(model.cfg.filename)).stem
     data = ModelCardData(
         library_name='mmseg_uvpt',
         pipeline_tag='image-segmentation',
@@ -118,9 +123,9 @@ def _scores(found: Sequence[tuple[Path, dict]]) -> str:
     return '\n'.join([*lines, '', f'IoU of the first one: {told}.', '', DEFINITION])
 
 
-def _choice(folder: Path, name: str) -> str:
+def _choice(folder: Path, record: dict, name: str) -> str:
     path = folder / SELECTION
-    if re.fullmatch(r'best_.+_iter_\d+\.pth', name) and record_of(folder):
+    if re.fullmatch(r'best_.+_iter_\d+\.pth', name) and record:
         return 'It scored best of all evaluations by the labels of the target, as papers do.'
     if not path.is_file():
         return f'`{name}`; nothing says that candidates were compared.'
@@ -130,9 +135,12 @@ def _choice(folder: Path, name: str) -> str:
 
 
 def _training(
-    folder: Path, model: Predictor, is_adapted_model: bool, adapted_from: Sequence[str]
+    folder: Path,
+    record: dict,
+    model: Predictor,
+    is_adapted_model: bool,
+    adapted_from: Sequence[str],
 ) -> str:
-    record = record_of(folder)
     starts = record.get('starts')
     if not starts:
         return f'Unknown: no {RECORD} beside the checkpoint says it.'

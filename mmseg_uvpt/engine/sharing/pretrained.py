@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from mmseg_uvpt.checkpoints.export import strip
 from mmseg_uvpt.checkpoints.reading import write_file
+from mmseg_uvpt.engine.inference.label_record import ancestors
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.sharing.model_card import card_text
 from mmseg_uvpt.engine.sharing.shared_config import read_shared, shared_text
@@ -41,16 +42,23 @@ def save_pretrained(
         raise UserError(f'scores={str(scores)!r}: give a list of files')
     folder, origin = Path(folder), Path(model.checkpoint).parent
     is_shared = Path(model.checkpoint).name == WEIGHTS and (origin / CARD).is_file()
+    if is_shared and (scores or licence):
+        raise UserError(
+            f'{origin / CARD} says what is known of this model: write licence and scores there, '
+            'and leave them out here'
+        )
     text = (origin / CONFIG).read_text() if is_shared else shared_text(model.cfg)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix='.part', dir=folder) as made:  # all three, or none
             parts = {name: Path(made) / name for name in (WEIGHTS, CONFIG, CARD)}
-            write_file(strip(model.checkpoint), parts[WEIGHTS])
+            stripped = strip(model.checkpoint)
+            write_file(stripped, parts[WEIGHTS])
             if is_shared:  # and says all that is known
                 card = (origin / CARD).read_text()
             else:
-                card = card_text(model, parts[WEIGHTS], [Path(p) for p in scores], licence)
+                told = ancestors(stripped), [Path(path) for path in scores], licence
+                card = card_text(model, parts[WEIGHTS], *told)
             for name, content in ((CONFIG, text), (CARD, card)):
                 with write_whole(parts[name], 'w') as file:
                     file.write(content)
@@ -100,10 +108,8 @@ def from_pretrained(
     """Return the model of a folder or a repository of the hub; see `mmseg_uvpt.from_pretrained`."""
     folder = _local_folder(name, revision)
     cfg = read_shared(folder / CONFIG)
-    if amp:
-        cfg.merge_from_dict({'uvpt.amp': True})
     try:
-        return Predictor(cfg, folder / WEIGHTS, device, full_size)
+        return Predictor(cfg, folder / WEIGHTS, device, full_size, amp)
     except UserError:
         raise
     except Exception as error:  # a part is built otherwise than it is described

@@ -10,11 +10,11 @@ from mmengine.config import Config
 
 import mmseg_uvpt.registry
 from mmseg_uvpt.engine.config.classes import meta_of
+from mmseg_uvpt.engine.config.pipelines import RESIZES
 from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.files import open_regular, why_unreadable
 from mmseg_uvpt.importing.mmseg_config import plain_values
 
-RESIZES = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
 _NO_PART_OF_A_PREDICTION = (  # and the arguments by which mmseg reads files
     *('loss_decode', 'auxiliary_head', 'train_cfg', 'init_cfg', 'pretrained', 'anchors'),
     *('source_checkpoint', 'sampler'),
@@ -120,8 +120,8 @@ def _require_known(described: dict, path: Path) -> None:
         allowed = known.get(name) and all(map(_may_be_named, known[name]))
         if not allowed or scope not in ('', *_FOREIGN, 'mmseg_uvpt') or name in _DOWNLOADS:
             raise _unusable(path, f'{kind!r} is no part of a model that is known here')
-    for text in _texts_in(described):
-        if any(mark in text for mark in '/\\:~'):
+    for text in _within(described):
+        if isinstance(text, str) and any(mark in text for mark in '/\\:~'):
             raise _unusable(path, f'{text!r} may name a file or an address')
 
 
@@ -131,24 +131,20 @@ def _may_be_named(kind: type) -> bool:
     return not foreign or module.startswith(_MODULES)
 
 
-def _types_in(node: object) -> Iterator[object]:
-    if isinstance(node, dict):
-        if 'type' in node:
-            yield node['type']
-        if '_scope_' in node:
-            yield f'{node["_scope_"]}.{node.get("type")}'
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for value in node:
-            yield from _types_in(value)
+def _types_in(described: dict) -> Iterator[object]:
+    for part in _within(described):
+        if isinstance(part, dict) and 'type' in part:
+            yield part['type']
+        if isinstance(part, dict) and '_scope_' in part:
+            yield f'{part["_scope_"]}.{part.get("type")}'
 
 
-def _texts_in(node: object) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict | list | tuple):
-        for value in node.values() if isinstance(node, dict) else node:
-            yield from _texts_in(value)
+def _within(node: object) -> Iterator[object]:
+    """Yield a description and all that is in it."""
+    yield node
+    nested = node.values() if isinstance(node, dict) else node
+    for each in nested if isinstance(node, dict | list | tuple) else ():
+        yield from _within(each)
 
 
 def _texts(values: object) -> list[str]:
