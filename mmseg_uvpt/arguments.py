@@ -26,6 +26,17 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def positive_number(text: str) -> float:
+    """Return an argument as a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0')
+    return number
+
+
 def seed(text: str) -> int:
     """Return an argument as an integer that numpy takes as a seed: 32 bits, not negative."""
     if not text.isdecimal() or int(text) >= 2**32:

@@ -55,6 +55,7 @@ def _converter(name: str, title: str, which: str = '') -> Subcommand:
 
 
 SUBCOMMANDS = {
+    'adapt': _tool('adapt', 'Adapt a model to a folder of photographs, and say whether it helped.'),
     'pretrain': _script('pretrain', 'Train a source model.'),
     'label': _script('generate_pseudo_label', 'Label the target by a source model.'),
     'train': _script('train', 'Adapt a source model to the target.'),

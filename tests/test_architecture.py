@@ -24,7 +24,7 @@ MODELS_MAY = (
     *('mmcv', 'mmengine', 'mmseg', 'numpy', 'peft', 'timm', 'torch', 'torchvision'),
     *('mmseg_uvpt.models', 'mmseg_uvpt.ops'),
 )
-ABOVE_ENGINE = ('engine', 'sweep', 'demo', 'leaderboard', 'commands')
+ABOVE_ENGINE = ('engine', 'sweep', 'adapting', 'demo', 'leaderboard', 'commands')
 IMPORT_ENGINE = {
     'register.py',  # puts all parts into the registries, those of the engine too
     '__init__.py',  # `load`, the way in for other projects

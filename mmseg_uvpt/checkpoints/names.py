@@ -83,6 +83,12 @@ def is_added(name: str) -> bool:
     return name.startswith('backbone.') and not name.startswith(_STAGED)
 
 
+def adds_tensors(names: Iterable[str]) -> bool:
+    """Tell whether a state dict, in released names or ours, has what a tuner added."""
+    plain = [name.removeprefix('module.') for name in names]
+    return is_adapted(plain) and any(map(is_added, _to_our_names(plain)))
+
+
 def _name_in_source(name: str) -> str | None:
     if is_added(name) or name.startswith('scale_weights'):
         return None

@@ -30,6 +30,12 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
     parser.add_argument(
+        '--list',
+        metavar='FILE',
+        help='predict only those images of one folder that it names, one a line, relative to the '
+        'folder',
+    )
+    parser.add_argument(
         '--opacity',
         type=from_0_to_1,
         default=0.5,
@@ -57,8 +63,10 @@ def main() -> None:
 
     command = typed_command('tools/predict.py', sys.argv[1:])
     cfg = resolve(args)
-    about = args.images, args.out, command, args.opacity, args.batch_size or 1, args.full_size
-    images, frames = predict_images(cfg, args.checkpoint, *about)
+    images, frames = predict_images(
+        *(cfg, args.checkpoint, args.images, args.out, command, args.opacity),
+        *(args.batch_size or 1, args.full_size, args.list),
+    )
     if images:
         print(f'{args.out}: predicted {images}, each as <name>.png and <name>_classes.png')
     if frames:

@@ -92,13 +92,14 @@ class CheckedFiles:
         return True
 
     def _listed(self, suffixes: tuple[str, ...]) -> Iterator[str]:
-        """Yield the images that ``ann_file`` names, one a line, without their suffix."""
+        """Yield the images that ``ann_file`` names, one a line, with or without their suffix."""
         if reason := why_unreadable(self.ann_file):
             raise UserError(f'ann_file {self.ann_file} of {self.layout.title} {reason}')
         folder = self.data_prefix['img_path']
-        for line in Path(self.ann_file).read_text(errors='surrogateescape').splitlines():
+        for line in Path(self.ann_file).read_text(errors='surrogateescape').split('\n'):
             if stem := line.strip():
-                names = [stem + suffix for suffix in suffixes]
+                is_whole = stem.endswith(suffixes)
+                names = [stem] if is_whole else [stem + suffix for suffix in suffixes]
                 there = (name for name in names if os.path.isfile(os.path.join(folder, name)))
                 yield next(there, names[0])
 

@@ -4,54 +4,21 @@ Nothing here trains or scores: each stage is a command that a user could type. A
 done is not done again; a training that was interrupted is resumed.
 """
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_uvpt.adapting.stages import Command, Stage, run
 from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
 from mmseg_uvpt.engine.config.ablation_options import ablation_options
 from mmseg_uvpt.engine.config.resolve import label_corrections, read, reads_pseudo_labels
-from mmseg_uvpt.engine.work_folder.claim import CONFIG, best_checkpoint, last_checkpoint
-from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_checkpoint
+from mmseg_uvpt.files import read_object
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
-from mmseg_uvpt.shipped import CHECKOUT, INSTALLED, shipped
-from mmseg_uvpt.subcommands import module_arguments, typed_command
-
-Command = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of the demo.
-
-    Attributes:
-        name: names the step in the summary.
-        title: says to the person who waits what it does.
-        commands: arguments of Python, a tuple a command.
-        training: the work folder if the stage is a training.
-    """
-
-    name: str
-    title: str
-    commands: tuple[Command, ...]
-    training: Path | None = None
-
-
-class StageFailed(UserError):
-    """A command of a stage ended with ``status``."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+from mmseg_uvpt.shipped import shipped
 
 
 def stages(settings: Settings, root: Path) -> Iterator[Stage]:
@@ -274,53 +241,3 @@ def run_all(settings: Settings, root: Path) -> dict[str, float]:
         stage.name: run(stage, root, f'{number}/{count}')
         for number, stage in enumerate(stages(settings, root), 1)
     }
-
-
-def run(stage: Stage, root: Path, position: str) -> float:
-    """Run a stage unless it is done.
-
-    Args:
-        stage: to run.
-        root: the demo run's folder; ``done/<stage>.json`` in it says that a stage is done.
-        position: such as ``3/7``, for the person who waits.
-
-    Returns:
-        float: seconds the stage took, now or when it was done.
-
-    Raises:
-        UserError: a command failed (`StageFailed`), or what is done was done by other commands.
-    """
-    record = root / 'done' / f'{stage.name}.json'
-    commands = [list(command) for command in stage.commands]
-    if os.path.lexists(record):
-        done = read_object(record, 'delete it, and the stage is done again')
-        if done.get('commands') != commands:
-            raise UserError(
-                f'{root} holds a demo of other settings: its stage "{stage.name}" was made by '
-                f'other commands, see {record}. Choose another --work-dir, or delete the folder.'
-            )
-        print(f'[{position}] {stage.title}: done before', flush=True)
-        if type(done.get('seconds')) not in (int, float):
-            raise UserError(f'{record} holds no seconds: delete it, and the stage is done again')
-        return done['seconds']
-    print(f'[{position}] {stage.title}', flush=True)
-    begin = time.monotonic()
-    for command in commands:
-        if stage.training and (stage.training / CONFIG).is_file():
-            command = [*command, '--resume']
-        script, *arguments = command
-        print('$', typed_command(script, arguments), flush=True)
-        if INSTALLED:
-            words, folder = [*module_arguments(script), *arguments], None
-        else:
-            words, folder = command, CHECKOUT
-        status = subprocess.run([sys.executable, *words], cwd=folder).returncode
-        if status:
-            raise StageFailed(
-                f'the demo stopped at "{stage.title}" (exit status {status}, see above). '
-                'Run the same command again to go on from here.',
-                status,
-            )
-    seconds = round(time.monotonic() - begin, 1)
-    write_json(record, {'commands': commands, 'seconds': seconds})
-    return seconds

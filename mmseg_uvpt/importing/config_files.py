@@ -1,7 +1,7 @@
 """What is written of a source model: its checkpoint, its config, and that of an adaptation."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from keyword import iskeyword
 from pathlib import Path
 from typing import NamedTuple
@@ -78,7 +78,8 @@ def source_config(source: SourceModel, files: Files) -> str:
         'val_cfg': {'type': 'InferenceValLoop'},
         'test_cfg': {'type': 'InferenceTestLoop'},
     }
-    return _config(f'Source model, imported from {source.origin!r}.', bases, entries, source, files)
+    comment = f'Source model, imported from {source.origin!r}.'
+    return config_text(comment, bases, entries, source, files.source.parent)
 
 
 def adaptation_config(source: SourceModel, files: Files) -> str:
@@ -99,15 +100,28 @@ def adaptation_config(source: SourceModel, files: Files) -> str:
         'optim_wrapper': {'optimizer': {'lr': rate}},
         'default_hooks': {'label_correction': {'pseudo_label_dir': labels}},
     }
-    return _config(f'Adaptation of {str(files.checkpoint)!r}.', bases, entries, source, files)
+    comment = f'Adaptation of {str(files.checkpoint)!r}.'
+    return config_text(comment, bases, entries, source, files.source.parent)
 
 
-def _config(
-    comment: str, bases: tuple[str, ...], entries: dict, source: SourceModel, files: Files
+def config_text(
+    comment: str, bases: Sequence[str], entries: dict, source: SourceModel, folder: Path
 ) -> str:
+    """Return the text of a config, with the source model's imports and classes.
+
+    Args:
+        comment: stands above it.
+        bases: shipped configs, by their names below ``configs/_base_``.
+        entries: of the config, plain values.
+        source: the model.
+        folder: that the config is written to.
+
+    Raises:
+        UserError: there are more than plain values.
+    """
     imports = ['mmseg_uvpt.register', *source.imports]
     entries = {
-        '_base_': [_base(base, files.source.parent) for base in bases],
+        '_base_': [_base(base, folder) for base in bases],
         **({'custom_imports': {'imports': imports}} if source.imports else {}),
         **({} if source.is_cityscapes else {'metainfo': source.named()}),
         **entries,

@@ -4,19 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
+from mmseg_uvpt.checkpoints.names import adds_tensors, names_in_source
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.mmseg_backbones import NotStaged, backbone_as_it_is, staged
 from mmseg_uvpt.importing.mmseg_config import config_within, import_modules, read_config, values_of
 from mmseg_uvpt.importing.source_model import PADDING, SourceModel, names_of_classes
 from mmseg_uvpt.importing.tensor_names import without
+from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 
 AUXILIARY = 'auxiliary_head'
-SEGMENTORS = ('EncoderDecoder', 'SourceSegmentor')
+SEGMENTORS = ('EncoderDecoder', 'SourceSegmentor', 'SourceGtA')
 _BACKBONE = 'backbone.'
 _OF_CONVNEXT = ('mmpretrain', 'mmcls')  # which a translated backbone does without
 _INPUTS = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr', 'test_cfg')  # of a preprocessor
@@ -40,11 +42,10 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
     imports = [name for name in named if not name.startswith(_OF_CONVNEXT)]
     import_modules(imports, config)
     where = str(config or f'the config within {checkpoint}')
-    model = _model(cfg, where)
-    tensors = {
-        name.removeprefix('module.'): tensor
-        for name, tensor in state_dict_of(loaded, checkpoint).items()
-    }
+    state_dict = state_dict_of(loaded, checkpoint)
+    model = _model(cfg, where, adds_tensors(state_dict))
+    names = names_in_source(state_dict)
+    tensors = {names[name]: tensor for name, tensor in state_dict.items() if names[name]}
     reason = None
     try:
         backbone, tensors = _staged(model['backbone'], tensors)
@@ -60,15 +61,17 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
     }
     kept = without(tensors, AUXILIARY)
     head = described['decode_head']
+    of = ' of mmseg' if model['type'].rpartition('.')[2] == SEGMENTORS[0] else ''
     source = SourceModel(
         origin=str(checkpoint),
-        what=f'{model["backbone"]["type"]} and {head["type"]} of mmseg',
+        what=f'{model["backbone"]["type"]} and {head["type"]}{of}',
         model=described,
         state_dict=kept,
         classes=names_of_classes(_classes(cfg, loaded), head['num_classes']),
         palette=_meta(loaded).get('palette'),
         imports=imports,
         not_staged=reason,
+        scale=_scale(cfg),
     )
     if len(kept) < len(tensors):
         source.left_out.append(f'{AUXILIARY} ({len(tensors) - len(kept)} tensors)')
@@ -76,7 +79,7 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
     return source
 
 
-def _model(cfg: Config, where: str) -> dict:
+def _model(cfg: Config, where: str, has_more: bool) -> dict:
     """Return a segmentor's config as plain dicts, if it has one backbone and one head."""
     model = cfg.get('model')
     for part in ('backbone', 'decode_head'):
@@ -84,7 +87,14 @@ def _model(cfg: Config, where: str) -> dict:
         if not isinstance(found, Mapping) or not isinstance(found.get('type'), str):
             raise UserError(f'{where}: model.{part} must be one, with its type')
     kind = str(model.get('type')).rpartition('.')[2]
-    if kind not in SEGMENTORS:
+    found = MODELS.get(kind)
+    adapts = isinstance(found, type) and issubclass(found, AdaptedSegmentor)
+    if adapts and has_more:
+        raise UserError(
+            f'{where}: the model is an adapted one that holds more than a source model, as '
+            'prompts: name the source model that it was adapted from'
+        )
+    if not adapts and kind not in SEGMENTORS:
         raise UserError(
             f'{where}: the model is a {kind}; those of one backbone and one head are read, '
             f'{" and ".join(SEGMENTORS)}'
@@ -169,12 +179,12 @@ def _notes(cfg: Config, described: dict) -> list[str]:
             f'predicts by windows of {window}, {stride} apart, as its test_cfg says; an adaptation '
             "trains on whole crops. test_cfg=dict(mode='whole') is faster"
         )
-    pipelines = [cfg.get('test_pipeline'), cfg.get('test_dataloader'), cfg.get('data')]
-    for scale in values_of(pipelines, 'scale', 'img_scale'):
-        if isinstance(scale, list | tuple) and len(scale) == 2 and tuple(scale) != (1024, 512):
-            notes.append(
-                f'its own tests resize images to {scale[0]} x {scale[1]}, those here to '
-                '1024 x 512: scale of Resize in the pipelines'
-            )
-            break
     return notes
+
+
+def _scale(cfg: Config) -> tuple[int, int] | None:
+    """Return (width, height) within which its tests resize images."""
+    pipelines = [cfg.get('test_pipeline'), cfg.get('test_dataloader'), cfg.get('data')]
+    pairs = values_of(pipelines, 'scale', 'img_scale')
+    sizes = (tuple(p) for p in pairs if isinstance(p, list | tuple) and len(p) == 2)
+    return next((size for size in sizes if all(type(side) is int for side in size)), None)

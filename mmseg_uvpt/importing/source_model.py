@@ -49,6 +49,7 @@ class SourceModel:
         notes: sentences on what differs from the program it comes from.
         batch_size: how many images it needs at a time to be trained.
         not_staged: why its backbone cannot be run stage by stage; None where it can.
+        scale: (width, height) within which its own tests resize images; None where nobody says.
     """
 
     origin: str
@@ -62,6 +63,7 @@ class SourceModel:
     notes: list[str] = field(default_factory=list)
     batch_size: int = 1
     not_staged: str | None = None
+    scale: tuple[int, int] | None = None
 
     @property
     def is_cityscapes(self) -> bool:
@@ -93,6 +95,12 @@ class SourceModel:
             *(f'left out   {part}' for part in self.left_out),
             *(f'note       {note}' for note in self.notes),
         ]
+        if self.scale not in (None, (1024, 512)):
+            width, height = self.scale
+            lines.append(
+                f'note       its own tests resize images to {width} x {height}, those here to '
+                '1024 x 512: scale of Resize in the pipelines'
+            )
         if self.is_numbered:
             lines.append(_NO_NAMES)
         if not self.is_cityscapes:

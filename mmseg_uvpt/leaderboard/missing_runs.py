@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmseg_uvpt.adapting.stages import StageFailed
 from mmseg_uvpt.demo import chain
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
@@ -67,7 +68,7 @@ def _make_each(missing: Sequence[Settings], work_dir: Path, records: Path, hours
             continue
         try:
             _make(run, root, records)
-        except chain.StageFailed as error:
+        except StageFailed as error:
             if error.status == STOPPED or error.status < 0:  # somebody ended it
                 raise
             failed.append(run)

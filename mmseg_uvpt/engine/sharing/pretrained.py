@@ -106,7 +106,7 @@ def from_pretrained(
     revision: str | None = None,
 ) -> Predictor:
     """Return the model of a folder or a repository of the hub; see `mmseg_uvpt.from_pretrained`."""
-    folder = _local_folder(name, revision)
+    folder = local_folder(name, revision)
     cfg = read_shared(folder / CONFIG)
     try:
         return Predictor(cfg, folder / WEIGHTS, device, full_size, amp)
@@ -119,7 +119,12 @@ def from_pretrained(
         ) from error
 
 
-def _local_folder(name: str | Path, revision: str | None) -> Path:
+def local_folder(name: str | Path, revision: str | None = None) -> Path:
+    """Return a folder of a shared model: one on this machine, or one that the hub gives.
+
+    Raises:
+        UserError: it cannot be had.
+    """
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import snapshot_download

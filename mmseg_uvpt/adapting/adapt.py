@@ -1,0 +1,142 @@
+"""The steps of ``uvpt adapt``: commands that a user could type, and a record of each."""
+
+from argparse import Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mmengine.logging import MMLogger
+
+from mmseg_uvpt.adapting import PUBLISHED
+from mmseg_uvpt.adapting.config import ADAPTATION, LABELS, LIST
+from mmseg_uvpt.adapting.preparation import SOURCE, prepare
+from mmseg_uvpt.adapting.stages import Stage, run
+from mmseg_uvpt.adapting.verdict import VERDICT, Verdict, verdict_on
+from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.inference.predictor import Predictor
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
+
+ADAPT, REPORT = 'adapt.json', 'report.html'
+WORK, SCORE, PREDICTIONS = 'adaptation', 'score.json', 'predictions'
+_AGAIN = 'delete it, and call uvpt adapt again'
+_NOT_ASKED = ('out', 'dry_run')  # options that change nothing of what is made
+
+
+def adapt(args: Namespace, command: str) -> Verdict | None:
+    """Adapt a model to photographs; what was done before is not done again.
+
+    Args:
+        args: of the command line.
+        command: as it was typed, for the record.
+
+    Returns:
+        Verdict: on the adapted model; None where nothing but the plan was asked for.
+
+    Raises:
+        UserError: the model, the photographs or the labelled ones cannot be used; there is no room
+            or no time; the folder holds something else; a step failed.
+    """
+    out, photographs = Path(args.out).resolve(), Path(args.photographs).resolve()
+    if out.is_relative_to(photographs):
+        raise UserError(f'--out {args.out} lies among the photographs: name another folder')
+    MMLogger.get_current_instance().setLevel('WARNING')  # of this process; commands have their own
+    if args.dry_run:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix='.dry-run.', dir=out.parent) as made:
+            prepare(args, Path(made))
+        return None
+    record = _record(args, out)
+    if not record:
+        prepared = prepare(args, out)
+        record = {'command': command, 'asked': _asked(args), **prepared.to_json()}
+        write_json(out / ADAPT, record)
+    else:
+        print('\n'.join(record['told']), flush=True)
+    stages = _stages(args, out, record['plan']['method'])
+    total = len(stages) + 2
+    for number, stage in enumerate(stages, 1):
+        run(stage, out, f'{number}/{total}')
+    verdict = _verdict(out, bool(args.labelled))
+    config, chosen = out / ADAPTATION, out / WORK / CHECKPOINT if verdict.adapted else out / SOURCE
+    predictions = (
+        *('tools/predict.py', str(config), str(chosen), str(photographs)),
+        *('--list', str(out / LIST), '--out', str(out / PREDICTIONS)),
+    )
+    run(
+        Stage('predictions', 'predicting the photographs', (predictions,)),
+        out,
+        f'{total - 1}/{total}',
+    )
+    Predictor(read(config), chosen).save_pretrained(out)
+    report = ('tools/report.py', str(out / WORK), '--out', str(out / REPORT))
+    run(Stage('report', 'writing the report', (report,)), out, f'{total}/{total}')
+    write_json(out / ADAPT, {**record, 'verdict': verdict.to_json()})
+    return verdict
+
+
+def _stages(args: Namespace, out: Path, method: str) -> list[Stage]:
+    """Return the steps up to the verdict."""
+    config, source, work = str(out / ADAPTATION), str(out / SOURCE), out / WORK
+    stages = []
+    if method == PUBLISHED:
+        labelling = (
+            *('generate_pseudo_label.py', '--config', config, '--checkpoint', source),
+            *('--pseudo_label_dir', str(out / LABELS)),
+        )
+        stages.append(
+            Stage('labels', 'labelling the photographs by the source model', (labelling,))
+        )
+    training = ('train.py', config, '--work-dir', str(work), '--seed', str(args.seed))
+    if not args.labelled:
+        training = (*training, '--no-validate')
+    stages.append(Stage('adaptation', 'adapting, and choosing a checkpoint', (training,), work))
+    if args.labelled:
+        scoring = (
+            *('test.py', config, str(work / CHECKPOINT), '--compare', source),
+            *('--out', str(work / SCORE), '--work-dir', str(out / 'test')),
+        )
+        title = 'scoring source and chosen model on the labelled photographs'
+        stages.append(Stage('score', title, (scoring,)))
+    return stages
+
+
+def _verdict(out: Path, has_labels: bool) -> Verdict:
+    selection = read_object(out / WORK / RECORD, _AGAIN)
+    score = read_object(out / WORK / SCORE, _AGAIN) if has_labels else {}
+    verdict = verdict_on(selection, score.get('comparison'))
+    write_json(out / WORK / VERDICT, verdict.to_json())
+    return verdict
+
+
+def _record(args: Namespace, out: Path) -> dict:
+    """Return what an earlier call with the same arguments left; empty if none did.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    if not (out / ADAPT).is_file():
+        if out.is_dir() and any(out.iterdir()) and not (out / ADAPTATION).is_file():
+            raise UserError(f'--out {out} holds other files: name a new folder')
+        return {}
+    record = read_object(out / ADAPT, _AGAIN)
+    asked = _asked(args)
+    there = record.get('asked', {})
+    different = [name for name in asked if asked[name] != there.get(name)]
+    if different:
+        told = ', '.join(f'{n} was {there.get(n)!r}, now {asked[n]!r}' for n in different)
+        raise UserError(
+            f'--out {out} holds an adaptation of other arguments ({told}): name another folder, or '
+            'delete that one'
+        )
+    return record
+
+
+def _asked(args: Namespace) -> dict:
+    asked = {name: value for name, value in vars(args).items() if name not in _NOT_ASKED}
+    paths = {
+        name: str(Path(asked[name]).resolve())
+        for name in ('photographs', 'labelled')
+        if asked[name]
+    }
+    return asked | paths

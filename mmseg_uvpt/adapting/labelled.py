@@ -1,0 +1,83 @@
+"""A few photographs with label maps, to score with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mmseg_uvpt.datasets.files.file_walk import paths_below
+from mmseg_uvpt.datasets.files.image_files import images_below
+from mmseg_uvpt.datasets.layouts import CITYSCAPES, TRAIN_IDS
+from mmseg_uvpt.errors import UserError
+
+LAYOUTS = (
+    f'photographs with their label maps beside them, IMG_1.jpg and IMG_1{TRAIN_IDS}; or in two '
+    'folders, images/IMG_1.jpg and labels/IMG_1.png; or as Cityscapes has them (leftImg8bit/val '
+    'and gtFine/val)'
+)
+
+
+class Labelled(NamedTuple):
+    """Photographs with label maps.
+
+    Attributes:
+        root: their folder.
+        images, labels: those of the images and of the label maps, relative to it.
+        label_suffix: what follows a photograph's name in that of its label map.
+        image_suffixes: of the photographs.
+        names: of the photographs, relative to ``images``, that have a label map.
+        without: how many have none.
+    """
+
+    root: Path
+    images: str
+    labels: str
+    label_suffix: str
+    image_suffixes: tuple[str, ...]
+    names: list[str]
+    without: int
+
+
+def find_labelled(root: Path) -> Labelled:
+    """Find photographs with label maps, in one of three layouts.
+
+    Raises:
+        UserError: there is no such folder, or none in it has a label map.
+    """
+    if not root.is_dir():
+        raise UserError(f'--labelled {root} is no folder: name one of {LAYOUTS}')
+    for images, labels, label_suffix, image_suffix in _layouts():
+        if not (root / images).is_dir() or not (root / labels).is_dir():
+            continue
+        found = _names(root / images, image_suffix)
+        maps = set(paths_below(root / labels))
+        pairs = {name: _label(name, image_suffix, label_suffix) for name in found}
+        names = [name for name, label in pairs.items() if str(root / labels / label) in maps]
+        if names:
+            suffixes = (image_suffix,) if image_suffix else (*{Path(n).suffix for n in names},)
+            without = len(found) - len(names)
+            return Labelled(root, images, labels, label_suffix, suffixes, names, without)
+    raise UserError(
+        f'--labelled {root} holds no photograph with a label map: name one of {LAYOUTS}'
+    )
+
+
+def _layouts() -> Iterator[tuple[str, str, str, str]]:
+    """Yield folders of images and of labels, and what follows names of labels and of images."""
+    for split in reversed(CITYSCAPES.splits):
+        folders = (
+            CITYSCAPES.folder(CITYSCAPES.images, split),
+            CITYSCAPES.folder(CITYSCAPES.labels, split),
+        )
+        yield *folders, CITYSCAPES.train_ids_suffix, CITYSCAPES.image_suffix
+    yield 'images', 'labels', '.png', ''
+    yield '.', '.', TRAIN_IDS, ''
+
+
+def _names(folder: Path, suffix: str) -> list[str]:
+    names = (path.relative_to(folder).as_posix() for path in images_below(folder)[0])
+    return [name for name in names if name.endswith(suffix) and not name.endswith(TRAIN_IDS)]
+
+
+def _label(name: str, image_suffix: str, label_suffix: str) -> str:
+    stem = name.removesuffix(image_suffix) if image_suffix else str(Path(name).with_suffix(''))
+    return f'{stem}{label_suffix}'

@@ -1,0 +1,73 @@
+"""The source model that is named at the shell: ours, somebody else's, or a shared one."""
+
+from pathlib import Path
+
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
+from mmseg_uvpt.checkpoints.names import adds_tensors, names_in_source
+from mmseg_uvpt.checkpoints.zoo import read_zoo
+from mmseg_uvpt.engine.config.classes import meta_of
+from mmseg_uvpt.engine.inference.model import source_within
+from mmseg_uvpt.engine.sharing.pretrained import CONFIG, WEIGHTS, local_folder
+from mmseg_uvpt.engine.sharing.shared_config import read_shared
+from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.importing.mmseg_config import values_of
+from mmseg_uvpt.importing.read import read
+from mmseg_uvpt.importing.source_model import SourceModel
+from mmseg_uvpt.shipped import find_config, shipped
+
+
+def read_model(name: str, config: str | None = None) -> SourceModel:
+    """Read a source model; no code in its files is run, but for ``config``.
+
+    Args:
+        name: a checkpoint of this project or of mmseg; a work folder, whose last checkpoint counts;
+            a folder of transformers, or one that ``save_pretrained`` wrote; or a repository of the
+            hub with such a folder.
+        config: of a checkpoint that holds none; a released one needs none.
+
+    Raises:
+        UserError: it cannot be read, is no model of one backbone and one head, or has prompts of
+            tuner already.
+    """
+    path = Path(name)
+    is_repository = not path.exists() and len(path.parts) == 2 and not path.suffix
+    if is_repository or ((path / WEIGHTS).is_file() and (path / CONFIG).is_file()):
+        return _shared(name)
+    if not path.exists():
+        raise UserError(
+            f'model {name} does not exist: name a checkpoint, a folder of a model, or a '
+            'repository of the hub such as me/model'
+        )
+    if path.is_dir() and (found := last_checkpoint(path)):
+        path = found
+    return read(path, find_config(config) if config else _recipe_of(path))
+
+
+def _recipe_of(path: Path) -> Path | None:
+    """Return the shipped recipe of a released source model."""
+    released = (f for f in read_zoo() if f.stage == 'source' and Path(f.file).name == path.name)
+    found = next(released, None)
+    return shipped(found.config) if found else None
+
+
+def _shared(name: str) -> SourceModel:
+    folder = local_folder(name)
+    cfg, weights = read_shared(folder / CONFIG), folder / WEIGHTS
+    tensors = state_dict_of(load_file(weights), weights)
+    if adds_tensors(tensors):
+        raise UserError(
+            f'{name} is an adapted model that holds more than a source model, as prompts: name '
+            'the source model that it was adapted from'
+        )
+    described, dataset = source_within(cfg.to_dict()['model']), cfg.test_dataloader.dataset
+    meta = meta_of(dataset)
+    return SourceModel(
+        origin=name,
+        what=f'{described["backbone"]["type"]} and {described["decode_head"]["type"]}, shared',
+        model=described,
+        state_dict={own: tensors[n] for n, own in names_in_source(tensors).items() if own},
+        classes=tuple(meta['classes']),
+        palette=meta['palette'],
+        scale=next((tuple(scale) for scale in values_of(dataset.pipeline, 'scale')), None),
+    )

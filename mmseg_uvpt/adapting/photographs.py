@@ -1,0 +1,155 @@
+"""What is in a folder of photographs: which can be used, and why the others are left out."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from textwrap import shorten
+
+import cv2
+import numpy as np
+
+from mmseg_uvpt.datasets.files.data_error import DataError
+from mmseg_uvpt.datasets.files.file_walk import paths_below
+from mmseg_uvpt.datasets.files.image_files import images_below, read_image
+from mmseg_uvpt.datasets.parallel import run_each
+from mmseg_uvpt.engine.inference.sources import VIDEO_SUFFIXES
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.progress import progress
+
+MOST_ELONGATED = 8  # sides of a photograph, one to the other
+_SMALLEST = 32  # pixels of its shorter side
+_SAME_LOOK = 4  # bits of 64 in which frames of a video that follow each other differ at most
+
+
+@dataclass(frozen=True)
+class _Photograph:
+    name: str
+    size: tuple[int, int] = (0, 0)  # height, width, upright
+    pixels: bytes = b''  # a hash
+    look: int = 0  # `_look`
+    problem: str = ''
+
+
+@dataclass
+class Survey:
+    """What was found in a folder.
+
+    Attributes:
+        folder: that was searched.
+        used: names of the photographs relative to it, in order.
+        size: (height, width) that half of them have, or more.
+        sizes: how many different ones there are.
+        distinct: of those used, how many do not look as the one before: frames of a video count
+            once as long as nothing moves.
+        left_out: reasons to what is left out for them, a line each.
+        other_files: a sentence on images of kinds that are not read, or none.
+    """
+
+    folder: Path
+    used: list[str] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
+    sizes: int = 0
+    distinct: int = 0
+    left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    other_files: str = ''
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was found, for people: counts, and what is left out by its name."""
+        height, width = self.size
+        sizes = f'{self.sizes} sizes, most often' if self.sizes > 1 else 'all of'
+        like = len(self.used) - self.distinct
+        frames = f'; {like} look as the one before, as frames of a video do' if like else ''
+        yield f'{len(self.used)} used, {sizes} {width} x {height}{frames}'
+        for reason, found in self.left_out.items():
+            more = f' and {len(found) - 3} more' if len(found) > 3 else ''
+            yield f'{len(found)} left out, {reason}: {", ".join(found[:3])}{more}'
+        if self.other_files:
+            yield self.other_files
+
+
+def survey(folder: Path, processes: int) -> Survey:
+    """Read every photograph below a folder.
+
+    Left out are those that cannot be read, that repeat another one to the pixel, that have the name
+    of another one but for its suffix (as a camera's two formats of one photograph), and those with
+    too few pixels.
+
+    Args:
+        folder: is searched with all folders in it.
+        processes: number of them.
+
+    Raises:
+        UserError: there is no such folder, or nothing in it can be used.
+    """
+    if not folder.is_dir():
+        raise UserError(f'{folder} is no folder: name the one that holds the photographs')
+    paths, other_files = images_below(folder)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    found = Survey(folder, other_files=other_files)
+    looks = {}
+    with closing(run_each(_Reader(folder), names, processes, _killed)) as readings:
+        for each in progress(readings, 'reading photographs', 'photograph', len(names)):
+            looks[each.name] = each
+    seen: dict[bytes, str] = {}
+    stems: dict[str, str] = {}
+    for name in names:
+        _sort_in(found, looks[name], seen, stems)
+    found.left_out['videos, of which frames can be taken by ffmpeg'] = [
+        Path(path).name for path in paths_below(folder) if path.lower().endswith(VIDEO_SUFFIXES)
+    ]
+    found.left_out = {reason: which for reason, which in found.left_out.items() if which}
+    if not found.used:
+        told = '; '.join(list(found.lines())[1:]) or 'it holds no image (.jpg, .png or the like)'
+        raise UserError(f'{folder}: no photograph there can be used: {told}')
+    used = [looks[name] for name in found.used]
+    sizes = Counter(each.size for each in used)
+    found.size, found.sizes = sizes.most_common(1)[0][0], len(sizes)
+    found.distinct = 1 + sum((a.look ^ b.look).bit_count() > _SAME_LOOK for a, b in pairwise(used))
+    return found
+
+
+def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:
+    stem = str(Path(each.name).with_suffix(''))
+    if each.problem:
+        found.left_out['which cannot be read'].append(f'{each.name} ({each.problem})')
+    elif each.name != each.name.strip() or '\n' in each.name:
+        found.left_out['whose name cannot be listed'].append(repr(each.name))
+    elif min(each.size) < _SMALLEST or max(each.size) > MOST_ELONGATED * min(each.size):
+        height, width = each.size
+        found.left_out['too small or too narrow'].append(f'{each.name} ({width} x {height})')
+    elif each.pixels in seen:
+        found.left_out['the same as others'].append(f'{each.name} ({seen[each.pixels]})')
+    elif stem in stems:
+        found.left_out['of the name of another'].append(f'{each.name} ({stems[stem]})')
+    else:
+        seen[each.pixels], stems[stem] = each.name, each.name
+        found.used.append(each.name)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    folder: Path
+
+    def __call__(self, name: str) -> _Photograph:
+        try:
+            image = read_image(self.folder / name)
+        except DataError as error:
+            told = str(error).removeprefix(str(self.folder / name)).strip()
+            return _Photograph(name, problem=shorten(told, 90, placeholder=' ...'))
+        return _Photograph(
+            name, image.shape[:2], sha256(np.ascontiguousarray(image)).digest(), _look(image)
+        )
+
+
+def _killed(name: str) -> _Photograph:
+    return _Photograph(name, problem='kills the process that reads it')
+
+
+def _look(image: np.ndarray) -> int:
+    """Return 64 bits that nearly equal images share nearly all of: where it becomes brighter."""
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
+    return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), 'big')

@@ -1,0 +1,139 @@
+"""What precedes an adaptation: the model is read, photographs are looked at, a plan is tried."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from prettytable import PrettyTable
+
+from mmseg_uvpt.adapting.config import write_config
+from mmseg_uvpt.adapting.labelled import Labelled, find_labelled
+from mmseg_uvpt.adapting.model import read_model
+from mmseg_uvpt.adapting.photographs import Survey, survey
+from mmseg_uvpt.adapting.plan import Plan, derive
+from mmseg_uvpt.adapting.trial import Costs, duration, try_plan
+from mmseg_uvpt.checkpoints.reading import write_file
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.importing.source_model import SourceModel, build
+from mmseg_uvpt.processes import share_of_processors
+
+SOURCE = 'source.pth'
+_FEW = 10  # photographs, of which nobody can say much without labels
+_LEAST_ITERATIONS = 30
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was found and decided.
+
+    Attributes:
+        plan: how the model is adapted.
+        costs: what was measured of it.
+        found: the photographs.
+        told: the same for people, a line each.
+    """
+
+    plan: Plan
+    costs: Costs
+    found: Survey
+    told: list[str]
+
+    def to_json(self) -> dict:
+        """Return plain JSON values."""
+        return {
+            'plan': self.plan.to_json(),
+            'costs': self.costs.to_json(),
+            'photographs': {'used': len(self.found.used), 'left_out': dict(self.found.left_out)},
+            'told': self.told,
+        }
+
+
+def prepare(args: Namespace, folder: Path) -> Prepared:
+    """Read the model, look at the photographs, derive a plan, try it, and print all of that.
+
+    Args:
+        args: of the command line.
+        folder: takes the source model, the config and the lists of photographs.
+
+    Raises:
+        UserError: something cannot be used; there is no room or no time for it.
+    """
+    labelled = find_labelled(Path(args.labelled)) if args.labelled else None
+    source = read_model(args.model, args.config)
+    model = build(source)
+    found = survey(Path(args.photographs), share_of_processors())
+    folder.mkdir(parents=True, exist_ok=True)
+    meta = {} if source.is_numbered else {'dataset_meta': source.named()}
+    write_file({'meta': meta, 'state_dict': model.state_dict()}, folder / SOURCE)
+    del model
+    plan = derive(source, found, torch.cuda.is_available(), args)
+    write_config(folder, source, folder / SOURCE, plan, found, labelled)
+    print('trying three iterations and four predictions', flush=True)
+    costs = try_plan(plan, folder, folder / SOURCE, found.folder, found.used)
+    scored = len(labelled.names) if labelled else 0
+    if args.hours and (shorter := _within(plan, costs, len(found.used), scored, args.hours)):
+        asked = Namespace(**(vars(args) | {'iterations': shorter}))
+        plan = derive(source, found, torch.cuda.is_available(), asked)
+        write_config(folder, source, folder / SOURCE, plan, found, labelled)
+    rooms = [*costs.rows(plan, len(found.used), scored, folder)]
+    told = [*_told(source, found, labelled, plan, rooms)]
+    print('\n'.join(told), flush=True)
+    for name, needed, free, fits in rooms:
+        if not fits:
+            raise UserError(
+                f'it takes {needed} of {name}, and {free}. Smaller crops (--crop W H) and '
+                '--batch-size 1 take less memory, another --out may have more disk'
+            )
+    return Prepared(plan, costs, found, told)
+
+
+def _within(plan: Plan, costs: Costs, used: int, labelled: int, hours: float) -> int | None:
+    """Return how many iterations there is time for; None where it suffices for all.
+
+    Raises:
+        UserError: hardly any.
+    """
+
+    def seconds(iterations: int) -> float:
+        return sum(costs.seconds(replace(plan, iterations=iterations), used, labelled).values())
+
+    spare = hours * 3600 - seconds(plan.iterations)
+    if spare >= 0:
+        return None
+    left = plan.iterations + int(spare / costs.iteration)
+    if left < min(_LEAST_ITERATIONS, plan.iterations):
+        raise UserError(
+            f'--hours {hours:g} do not suffice: {plan.iterations} iterations take about '
+            f'{duration(seconds(plan.iterations))}, and {_LEAST_ITERATIONS} still '
+            f'{duration(seconds(_LEAST_ITERATIONS))}. Give it more, or smaller images (--size W H)'
+        )
+    return left
+
+
+def _told(
+    source: SourceModel, found: Survey, labelled: Labelled | None, plan: Plan, rooms: list[tuple]
+) -> Iterator[str]:
+    table = PrettyTable(['', 'value', 'why', 'other values by'], align='l')
+    names = 'Cityscapes' if source.is_cityscapes else ', '.join(source.classes)
+    table.add_row(['model', source.what, f'{len(source.classes)} classes: {names}'[:60], ''])
+    for row in plan.rows(found.distinct):
+        table.add_row(row)
+    table.add_divider()
+    for name, needed, free, fits in rooms:
+        table.add_row([name, needed, free if fits else f'{free}: not enough', ''])
+    yield f'photographs in {found.folder}: {next(found.lines())}'
+    yield from [*found.lines()][1:]
+    if labelled:
+        without = f', {labelled.without} have none' if labelled.without else ''
+        yield f'labelled, for scoring alone: {len(labelled.names)} in {labelled.root}{without}'
+    yield from (f'note: {note}' for note in source.notes)
+    if source.not_staged:
+        yield f'note: {source.not_staged}. The head alone is tuned'
+    if found.distinct < _FEW:
+        yield (
+            f'note: of {found.distinct} different photographs the guard can hardly be sure: it '
+            'will rather keep the source model'
+        )
+    yield table.get_string()

@@ -1,0 +1,123 @@
+"""Stages of long work: commands that a user could type, each run once and then on record."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mmseg_uvpt.engine.work_folder.claim import CONFIG
+from mmseg_uvpt.errors import STOPPING, UserError
+from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.processes import die_with
+from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
+from mmseg_uvpt.subcommands import module_arguments, typed_command
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of long work.
+
+    Attributes:
+        name: names the step in its record.
+        title: says to the person who waits what it does.
+        commands: arguments of Python, a tuple a command.
+        training: the work folder if the stage is a training.
+    """
+
+    name: str
+    title: str
+    commands: tuple[Command, ...]
+    training: Path | None = None
+
+
+class StageFailed(UserError):
+    """A command of a stage ended with ``status``."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def run(stage: Stage, root: Path, position: str) -> float:
+    """Run a stage unless it is done.
+
+    Args:
+        stage: to run. A training that was interrupted is resumed.
+        root: the folder of all stages; ``done/<stage>.json`` in it says that a stage is done.
+        position: such as ``3/7``, for the person who waits.
+
+    Returns:
+        float: seconds the stage took, now or when it was done.
+
+    Raises:
+        UserError: a command failed (`StageFailed`), or what is done was done by other commands.
+    """
+    record = root / 'done' / f'{stage.name}.json'
+    commands = [list(command) for command in stage.commands]
+    if os.path.lexists(record):
+        done = read_object(record, 'delete it, and the stage is done again')
+        if done.get('commands') != commands:
+            raise UserError(
+                f'{root} holds a run of other settings: its stage "{stage.name}" was made by '
+                f'other commands, see {record}. Choose another folder, or delete this one.'
+            )
+        print(f'[{position}] {stage.title}: done before', flush=True)
+        if type(done.get('seconds')) not in (int, float):
+            raise UserError(f'{record} holds no seconds: delete it, and the stage is done again')
+        return done['seconds']
+    print(f'[{position}] {stage.title}', flush=True)
+    begin = time.monotonic()
+    for command in commands:
+        if stage.training and (stage.training / CONFIG).is_file():
+            command = (*command, '--resume')
+        if status := run_command(tuple(command)):
+            raise StageFailed(
+                f'stopped at "{stage.title}" (exit status {status}, see above). '
+                'Run the same command again to go on from here.',
+                status,
+            )
+    seconds = round(time.monotonic() - begin, 1)
+    write_json(record, {'commands': commands, 'seconds': seconds})
+    return seconds
+
+
+def run_command(command: Command, log: BinaryIO | None = None) -> int:
+    """Run a script of the checkout, or what a wheel has in its place; return its exit status.
+
+    It is told to stop when this process is, and when that ends.
+
+    Args:
+        command: the script and its arguments.
+        log: takes what it prints; None to show it.
+    """
+    script, *arguments = command
+    if log is None:
+        print('$', typed_command(script, arguments), flush=True)
+    if INSTALLED:
+        words = [*module_arguments(script), *arguments]
+    else:
+        words = [str(CHECKOUT / script) if script.endswith('.py') else script, *arguments]
+    end_too = functools.partial(die_with, os.getpid(), signal.SIGTERM)
+    process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, preexec_fn=end_too)
+    with _handed_on(process):
+        return process.wait()
+
+
+@contextmanager
+def _handed_on(process: subprocess.Popen) -> Iterator[None]:
+    """Send on to a process what tells this one to stop."""
+    before = {n: signal.signal(n, lambda n, _: process.send_signal(n)) for n in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,248 @@
+"""What an adaptation will cost, by a few iterations and predictions that are timed."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import torch
+from mmengine.device import get_device
+
+from mmseg_uvpt.adapting import PUBLISHED
+from mmseg_uvpt.adapting.config import ADAPTATION, LABELS
+from mmseg_uvpt.adapting.plan import Plan
+from mmseg_uvpt.adapting.stages import Command, run_command
+from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.inference.predictor import Predictor
+from mmseg_uvpt.engine.inference.tiles import free_memory
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import size_text
+
+FOLDER = 'trial'
+_ITERATIONS, _PHOTOGRAPHS = 3, 4
+_JUDGED, _VIEWS = 64, 16  # images of the selection; predictions of each of the source model
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured of a plan.
+
+    Attributes:
+        iteration: seconds of one, the first one left out.
+        photograph: seconds of a prediction, and writing it.
+        start: seconds from the command to the first iteration.
+        memory: bytes of main memory that the training and its workers take.
+        gpu_memory: bytes that its tensors take on a GPU; None without one.
+        training_state: bytes of a checkpoint of the training.
+        model: bytes of the source model's file.
+        prediction: bytes that the two files of a prediction take.
+    """
+
+    iteration: float
+    photograph: float
+    start: float
+    memory: int
+    gpu_memory: int | None
+    training_state: int
+    model: int
+    prediction: int
+
+    def to_json(self) -> dict:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    def seconds(self, plan: Plan, photographs: int, labelled: int) -> dict[str, float]:
+        """Return about how long the parts of the work take.
+
+        Args:
+            plan: that was tried.
+            photographs: how many are used.
+            labelled: how many there are to score with.
+        """
+        candidates = 2 + plan.iterations // plan.interval
+        judged = min(_JUDGED, photographs) * (_VIEWS + candidates) + min(240, photographs)
+        before = photographs if plan.method == PUBLISHED else 0
+        return {
+            'adapting': self.start + self.iteration * plan.iterations,
+            'choosing': self.photograph * (judged + labelled * candidates),
+            'predicting': 3 * self.start + self.photograph * (photographs + before + 2 * labelled),
+        }
+
+    def disk(self, photographs: int) -> int:
+        """Return about how many bytes the folder takes.
+
+        Two copies of the source model, the last two checkpoints and one that is being written,
+        candidates, and predictions.
+        """
+        return 2 * self.model + 7 * self.training_state + photographs * self.prediction
+
+    def rows(self, plan: Plan, photographs: int, labelled: int, folder: Path) -> Iterator[tuple]:
+        """Yield what it takes beside what there is, and whether that is enough."""
+        parts = self.seconds(plan, photographs, labelled)
+        told = ', '.join(f'{name} {duration(seconds)}' for name, seconds in parts.items())
+        yield 'time', f'about {duration(sum(parts.values()))}', told, True
+        needs = [
+            ('memory', self.memory, free_memory(torch.device('cpu'))),
+            ('disk', self.disk(photographs), shutil.disk_usage(folder).free),
+        ]
+        if self.gpu_memory:
+            needs.append(('GPU memory', self.gpu_memory, free_memory(torch.device(get_device()))))
+        for name, needed, free in needs:
+            yield name, size_text(needed), f'{size_text(free)} are free', needed < free
+
+
+def try_plan(
+    plan: Plan, folder: Path, checkpoint: Path, root: Path, photographs: Sequence[str]
+) -> Costs:
+    """Adapt for three iterations and predict four photographs, through the scripts that will do it.
+
+    Args:
+        plan: of which ``folder`` has the config.
+        folder: takes what is written, for as long as it is needed.
+        checkpoint: the source model.
+        root: folder of the photographs.
+        photographs: their names.
+
+    Raises:
+        UserError: the model cannot be adapted or predict so.
+    """
+    step = max(1, len(photographs) // _PHOTOGRAPHS)
+    some = [*photographs[::step][:_PHOTOGRAPHS]]
+    config = folder / ADAPTATION
+    with TemporaryDirectory(prefix=f'.{FOLDER}.', dir=folder) as made:
+        photograph, prediction = _predict(config, checkpoint, [root / name for name in some], made)
+        names = Path(made, 'photographs.txt')
+        names.write_bytes('\n'.join(some).encode(errors='surrogateescape'))
+        work, log = Path(made, 'work'), Path(made, 'log')
+        options = [
+            f'train_dataloader.dataset.ann_file={names}',
+            f'target_train_dataloader.dataset.ann_file={names}',
+        ]
+        commands: list[Command] = []
+        if plan.method == PUBLISHED:
+            labels = str(Path(made, LABELS))
+            commands.append(
+                (
+                    *('generate_pseudo_label.py', '--config', str(config)),
+                    *('--checkpoint', str(checkpoint), '--pseudo_label_dir', labels),
+                    *('--cfg-options', *options),
+                )
+            )
+            options.append(f'default_hooks.label_correction.pseudo_label_dir={labels}')
+        else:
+            options.append('default_hooks.renewal=None')
+        options += [
+            *(f'train_cfg.max_iters={_ITERATIONS}', 'default_hooks.logger.interval=1'),
+            'default_hooks.selection=None',
+        ]
+        commands.append(
+            (
+                *('train.py', str(config), '--work-dir', str(work), '--no-validate'),
+                *('--cfg-options', *options),
+            )
+        )
+        begin = time.monotonic()
+        peak, status = _peak_memory(lambda: _run_quietly(commands, log))
+        wall = time.monotonic() - begin
+        if status:
+            text = log.read_text(errors='replace').strip().splitlines()
+            reason = next((t for t in reversed(text) if t.startswith('error: ')), text[-1])
+            raise UserError(f'the model cannot be adapted so: {reason.removeprefix("error: ")}')
+        times, gpu_memory = _logged(work)
+        iteration = (times[-1] * _ITERATIONS - times[0]) / (_ITERATIONS - 1)
+        state = next(work.glob('iter_*.pth')).stat().st_size
+    return Costs(
+        iteration=iteration,
+        photograph=photograph,
+        start=max(0.0, wall - _ITERATIONS * iteration),
+        memory=peak,
+        gpu_memory=gpu_memory,
+        training_state=state,
+        model=checkpoint.stat().st_size,
+        prediction=prediction,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words."""
+    if seconds < 90:
+        return f'{max(1, round(seconds))} s'
+    return f'{seconds / 60:.0f} min' if seconds < 5400 else f'{seconds / 3600:.1f} h'
+
+
+def _predict(
+    config: Path, checkpoint: Path, photographs: Sequence[Path], folder: str
+) -> tuple[float, int]:
+    """Predict and write photographs; return seconds and bytes of one, the first one left out."""
+    predictor = Predictor(read(config), checkpoint)
+    begin, sizes = time.monotonic(), []
+    for number, result in enumerate(predictor.results(photographs)):
+        overlay, classes = Path(folder, f'{number}.png'), Path(folder, f'{number}_classes.png')
+        result.save(overlay)
+        cv2.imwrite(str(classes), result.classes)
+        sizes.append(overlay.stat().st_size + classes.stat().st_size)
+        if number == 0 and len(photographs) > 1:
+            begin = time.monotonic()
+    seconds = (time.monotonic() - begin) / max(1, len(sizes) - 1)
+    return seconds, sum(sizes) // len(sizes)
+
+
+def _run_quietly(commands: Sequence[Command], log: Path) -> int:
+    with log.open('wb') as file:
+        statuses = (run_command(command, file) for command in commands)
+        return next(filter(None, statuses), 0)
+
+
+def _logged(work: Path) -> tuple[list[float], int | None]:
+    """Return the mean seconds up to each iteration, and the bytes that a GPU's tensors took."""
+    lines = chain.from_iterable(
+        path.read_text().splitlines() for path in work.glob('*/vis_data/scalars.json')
+    )
+    found = [entry for entry in map(json.loads, lines) if 'time' in entry]
+    memory = max((entry.get('memory', 0) for entry in found), default=0)
+    return [entry['time'] for entry in found], memory * 2**20 or None
+
+
+def _peak_memory(work: Callable[[], int]) -> tuple[int, int]:
+    """Return the most main memory that processes started by ``work`` took, and what it returns."""
+    peak, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.2):
+            peak = max(peak, sum(map(_own_memory, _descendants(os.getpid()))))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        return_value = work()
+    finally:
+        done.set()
+        watcher.join()
+    return peak, return_value
+
+
+def _descendants(process: int) -> Iterator[int]:
+    try:
+        found = Path(f'/proc/{process}/task/{process}/children').read_text().split()
+    except OSError:  # it has ended
+        return
+    for child in map(int, found):
+        yield child
+        yield from _descendants(child)
+
+
+def _own_memory(process: int) -> int:
+    """Return the bytes of a process, what several share divided among them."""
+    try:
+        lines = Path(f'/proc/{process}/smaps_rollup').read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith('Pss:')), 0)

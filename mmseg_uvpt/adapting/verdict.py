@@ -1,0 +1,88 @@
+"""Whether the adapted model is to be used, in a sentence that nobody can overlook."""
+
+from dataclasses import asdict, dataclass
+
+from mmseg_uvpt.selection.committee import GUARDED
+
+VERDICT = 'verdict.json'
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an adaptation ends with.
+
+    Attributes:
+        adapted: whether the adapted model is to be used; the source model otherwise.
+        sentence: that says so, and why.
+        iteration: of the model that is to be used; 0 of the source model.
+        judged_by: ``'labels'`` of photographs, or ``'label-free criteria'``.
+        difference: adapted minus source, points of mIoU by the labels; None without.
+        interval: of it, 95 %; None where too few images are labelled.
+        criteria: of the source model and of the chosen one, names to pairs of numbers.
+    """
+
+    adapted: bool
+    sentence: str
+    iteration: int
+    judged_by: str
+    difference: float | None
+    interval: tuple[float, float] | None
+    criteria: dict[str, tuple[float, float]]
+
+    def to_json(self) -> dict:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def verdict_on(selection: dict, comparison: dict | None) -> Verdict:
+    """Return the verdict on an adaptation.
+
+    Labels are asked where there are some: they overrule what was chosen without them only where
+    the adapted model is worse for certain, which a few photographs seldom can tell.
+
+    Args:
+        selection: ``selection.json`` of the training.
+        comparison: of source and chosen model on labelled photographs, as ``test.py --compare``
+            records it; None without labels.
+    """
+    chosen = selection['selected']
+    reason = selection['choices'].get(GUARDED, {}).get('reason', 'nothing could be judged')
+    found = comparison[f'mIoU{len(comparison["IoU"])}'] if comparison else {}
+    points, interval = found.get('difference'), found.get('interval')
+    scored = f'{comparison["frames"]} labelled photographs' if comparison else ''
+    adapted = chosen > 0
+    if not adapted:
+        sentence = f'The source model is better, keep it: without labels, {reason}'
+    elif points is None:
+        sentence = (
+            f'Adapted: the model of iteration {chosen} is used. Without labels, {reason}; that is '
+            'no score, and a few labelled photographs would tell'
+        )
+    else:
+        told = f'{found["source"]:.1f} -> {found["adapted"]:.1f} mIoU on {scored}'
+        bounds = f'95 % interval {interval[0]:+.1f} to {interval[1]:+.1f}' if interval else 'one'
+        adapted = interval is None or interval[1] >= 0
+        if not adapted:
+            sentence = f'The source model is better, keep it: {told} ({points:+.1f}, {bounds})'
+        elif interval and interval[0] > 0:
+            sentence = f'Adapted, and better: {told} ({points:+.1f}, {bounds})'
+        else:
+            sentence = (
+                f'Adapted, chosen without labels; {told} ({points:+.1f}, {bounds}) are too few '
+                'to tell the difference from chance'
+            )
+    return Verdict(
+        adapted=adapted,
+        sentence=f'{sentence}.',
+        iteration=chosen if adapted else 0,
+        judged_by='label-free criteria' if points is None else 'labels',
+        difference=points,
+        interval=interval and tuple(interval),
+        criteria=_criteria(selection, chosen),
+    )
+
+
+def _criteria(selection: dict, chosen: int) -> dict[str, tuple[float, float]]:
+    by_iteration = {each['iteration']: each['criteria'] for each in selection['candidates']}
+    source, other = by_iteration[0], by_iteration[chosen]
+    return {name: (source[name], other[name]) for name in source if name in other}

@@ -1,0 +1,77 @@
+"""A folder of photographs: which are used, and what is said of the others."""
+
+import re
+
+import pytest
+from nasty_folder import GOOD, make_nasty_folder, scene
+from PIL import Image
+
+from mmseg_uvpt.adapting.photographs import survey
+from mmseg_uvpt.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def found(tmp_path_factory):
+    return survey(make_nasty_folder(tmp_path_factory.mktemp('nasty')), 1)
+
+
+def test_what_can_be_used(found):
+    assert found.used == GOOD
+    assert found.distinct == len(GOOD) - 1  # two frames of one video
+    assert found.sizes == 4
+    assert found.size == (64, 96)
+
+
+def test_what_cannot_is_named_with_its_reason(found):
+    expected = {
+        'which cannot be read': [r'cut\.jpg \(.+\)', r'empty\.png \(.+\)'],
+        'the same as others': [r'look_0_again\.bmp \(look_0\.png\)'],
+        'of the name of another': [r'street\.png \(street\.JPG\)'],
+        'too small or too narrow': [r'icon\.png \(16 x 16\)', r'panorama\.png \(400 x 40\)'],
+        'videos, of which frames can be taken by ffmpeg': [r'clip\.mp4'],
+    }
+    assert found.left_out.keys() == expected.keys()
+    for reason, patterns in expected.items():
+        for pattern, named in zip(patterns, found.left_out[reason], strict=True):
+            assert re.fullmatch(pattern, named)
+    assert '.dng (1)' in found.other_files
+
+
+def test_it_is_said_in_a_few_lines(found):
+    lines = list(found.lines())
+    assert lines[0] == (
+        '9 used, 4 sizes, most often 96 x 64; 1 look as the one before, as frames of a video do'
+    )
+    assert len(lines) == 1 + len(found.left_out) + 1
+
+
+def test_turned_photographs_are_measured_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.fromarray(scene(0, (64, 96))).save(tmp_path / 'a.jpg', exif=exif)
+    assert survey(tmp_path, 1).size == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ('make', 'says'),
+    [
+        (lambda folder: None, 'it holds no image'),
+        (lambda folder: (folder / 'a.jpg').touch(), r'1 left out, which cannot be read: a\.jpg'),
+        (lambda folder: folder.rmdir(), 'is no folder'),
+    ],
+)
+def test_a_folder_without_any_is_refused(tmp_path, make, says):
+    folder = tmp_path / 'photographs'
+    folder.mkdir()
+    make(folder)
+    with pytest.raises(UserError, match=says):
+        survey(folder, 1)
+
+
+def test_names_that_no_list_can_hold_are_left_out(tmp_path):
+    for name in ('a.png', 'b\n.png', ' c.png'):
+        Image.fromarray(scene(len(name) + ord(name[0]))).save(tmp_path / name)
+    found = survey(tmp_path, 1)
+    assert found.used == ['a.png']
+    (named,) = found.left_out.values()
+    assert re.fullmatch(r"' c\.png' 'b\\n\.png'", ' '.join(named))

@@ -1,0 +1,41 @@
+"""Whether the adapted model is to be used, as an adaptation ends with it."""
+
+import pytest
+
+from mmseg_uvpt.adapting.verdict import verdict_on
+
+
+def selection(chosen: int) -> dict:
+    candidates = [
+        {'iteration': i, 'criteria': {'ensemble': 40.0 + i, 'confidence': -1.0}} for i in (0, 9)
+    ]
+    choices = {'guarded': {'iteration': chosen, 'reason': 'the guard is sure'}}
+    return {'selected': chosen, 'choices': choices, 'candidates': candidates}
+
+
+def comparison(source: float, adapted: float, interval: list | None) -> dict:
+    found = {'source': source, 'adapted': adapted, 'difference': adapted - source}
+    return {'mIoU2': {**found, 'interval': interval}, 'IoU': {'a': {}, 'b': {}}, 'frames': 12}
+
+
+@pytest.mark.parametrize(
+    ('chosen', 'compared', 'adapted', 'says'),
+    [
+        (9, None, True, 'Adapted: the model of iteration 9 is used. Without labels, the guard is'),
+        (0, None, False, 'The source model is better, keep it: without labels, the guard is sure'),
+        (0, comparison(40, 40, [0, 0]), False, 'The source model is better, keep it: without'),
+        (9, comparison(40, 45, [2, 8]), True, 'and better: 40.0 -> 45.0 mIoU on 12 labelled'),
+        (9, comparison(40, 41, [-2, 4]), True, 'too few to tell the difference from chance'),
+        (9, comparison(40, 39, [-2, 1]), True, '(-1.0, 95 % interval -2.0 to +1.0) are too few'),
+        (9, comparison(40, 30, [-15, -5]), False, 'The source model is better, keep it: 40.0 ->'),
+        (9, comparison(40, 30, None), True, 'too few'),
+    ],
+)
+def test_what_is_said(chosen, compared, adapted, says):
+    found = verdict_on(selection(chosen), compared)
+    assert found.adapted == adapted
+    assert says in found.sentence
+    assert found.iteration == (9 if adapted else 0)
+    assert found.judged_by == ('labels' if compared else 'label-free criteria')
+    assert found.difference == (compared and compared['mIoU2']['difference'])
+    assert found.criteria['ensemble'] == (40.0, 40.0 + chosen)
