@@ -6,9 +6,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmseg_uvpt.adapting import BEST
+from mmseg_uvpt.adapting.adaptation_plan import Plan
 from mmseg_uvpt.adapting.labelled import Labelled
 from mmseg_uvpt.adapting.photographs import Survey
-from mmseg_uvpt.adapting.plan import Plan
 from mmseg_uvpt.files import write_whole
 from mmseg_uvpt.importing.config_files import config_text
 from mmseg_uvpt.importing.source_model import SourceModel

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from prettytable import PrettyTable
 
+from mmseg_uvpt.adapting.adaptation_plan import Plan, derive
 from mmseg_uvpt.adapting.config import write_config
 from mmseg_uvpt.adapting.labelled import Labelled, find_labelled
-from mmseg_uvpt.adapting.model import read_model
+from mmseg_uvpt.adapting.named_model import read_model
 from mmseg_uvpt.adapting.photographs import Survey, survey
-from mmseg_uvpt.adapting.plan import Plan, derive
 from mmseg_uvpt.adapting.trial import Costs, duration, try_plan
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.errors import UserError

@@ -16,9 +16,9 @@ import torch
 from mmengine.device import get_device
 
 from mmseg_uvpt.adapting import PUBLISHED
+from mmseg_uvpt.adapting.adaptation_plan import Plan
+from mmseg_uvpt.adapting.command_stages import Command, run_command
 from mmseg_uvpt.adapting.config import ADAPTATION, LABELS
-from mmseg_uvpt.adapting.plan import Plan
-from mmseg_uvpt.adapting.stages import Command, run_command
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.tiles import free_memory

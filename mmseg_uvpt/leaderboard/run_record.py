@@ -13,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmseg_uvpt.demo.chain import chosen_iterations, scores, stages
-from mmseg_uvpt.demo.report import against_truth
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, parse_json, read_object, write_whole
+from mmseg_uvpt.leaderboard.correction_record import against_truth
 from mmseg_uvpt.selection.committee import GUARDED, TARGET_LABELS
 from mmseg_uvpt.shipped import CHECKOUT, shipped
 from mmseg_uvpt.sweep.results_table import hardware

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmseg_uvpt.adapting.stages import StageFailed
+from mmseg_uvpt.adapting.command_stages import StageFailed
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.file_lock import acquire

@@ -21,7 +21,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.adapting import stages
+from mmseg_uvpt.adapting import command_stages as stages
 from mmseg_uvpt.augmentation import prerequisites, style_images
 from mmseg_uvpt.augmentation.style_networks import fit_weights
 from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation

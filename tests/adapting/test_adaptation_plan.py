@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mmseg_uvpt.adapting import BEST, PUBLISHED
+from mmseg_uvpt.adapting.adaptation_plan import derive
 from mmseg_uvpt.adapting.photographs import Survey
-from mmseg_uvpt.adapting.plan import derive
 from mmseg_uvpt.importing.source_model import SourceModel
 
 OPTIONS = (

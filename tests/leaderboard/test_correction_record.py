@@ -1,0 +1,24 @@
+"""What a label correction gained, as its table against the truth has it."""
+
+import pytest
+
+from mmseg_uvpt.leaderboard.correction_record import against_truth, correction_sentence
+
+
+def test_first_and_last_state_are_compared(tmp_path):
+    assert against_truth(tmp_path) == {}
+    assert correction_sentence({}) == ''
+    (tmp_path / 'label_correction_truth.csv').write_text(
+        'iterations,class,event,iou,mended,spoilt\n'
+        '0,road,begin,0.5,0,0\n0,sky,begin,0.3,0,0\n0,car,begin,,0,0\n'
+        '30,road,,0.52,9,1\n30,sky,,0.2,1,12\n30,car,,,0,0\n'
+    )
+    found = against_truth(tmp_path)
+    assert found == {
+        'labels_miou_before': pytest.approx(40),
+        'labels_miou_after': pytest.approx(36),
+        **{'mended': 10, 'spoilt': 13},
+    }
+    said = correction_sentence(found)
+    assert '40.0 -> 36.0 mIoU, 10 pixels mended and 13 spoilt: it spoils more' in said
+    assert 'spoils' not in correction_sentence({**found, 'mended': 13})
