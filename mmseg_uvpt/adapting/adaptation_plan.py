@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mmseg_uvpt.adapting import PUBLISHED
 from mmseg_uvpt.adapting.photographs import Survey
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.config_files import LEARNING_RATE, LEARNING_RATES
 from mmseg_uvpt.importing.source_model import SourceModel
 from mmseg_uvpt.processes import share_of_processors
@@ -102,11 +103,19 @@ def derive(source: SourceModel, found: Survey, has_gpu: bool, asked: Namespace) 
         found: the photographs.
         has_gpu: whether there is a GPU.
         asked: values of the command line, None where nothing was asked for.
+
+    Raises:
+        UserError: the crop is larger than photographs are.
     """
     size = tuple(asked.size or source.scale or SCALE)
     side = min(size)
     batch_size = asked.batch_size or max(2, source.batch_size)
     looks = math.ceil(2 * found.distinct / batch_size)
+    if asked.crop and max(asked.crop) > side:
+        raise UserError(
+            f'--crop {asked.crop[0]} {asked.crop[1]}: photographs are seen with a shorter side of '
+            f'{side} pixels, so neither can be larger; --size W H changes that'
+        )
     iterations = asked.iterations or min(_PUBLISHED_ITERATIONS, max(_LEAST_ITERATIONS, looks))
     published = LEARNING_RATES.get(source.model['backbone']['type'], LEARNING_RATE)
     rate = published * math.sqrt(_PUBLISHED_ITERATIONS / iterations)

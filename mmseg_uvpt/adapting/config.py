@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmseg_uvpt.adapting import BEST
 from mmseg_uvpt.adapting.adaptation_plan import Plan
 from mmseg_uvpt.adapting.labelled import Labelled
-from mmseg_uvpt.adapting.photographs import Survey
+from mmseg_uvpt.adapting.photographs import MOST_ELONGATED, Survey
 from mmseg_uvpt.files import write_whole
 from mmseg_uvpt.importing.config_files import config_text
 from mmseg_uvpt.importing.source_model import SourceModel
@@ -113,7 +113,11 @@ def _method(plan: Plan, folder: Path) -> tuple[dict, list[dict], dict]:
             'queue_length': plan.queue_length,
         }
         hooks = {'label_correction': correction}
-    changed = {'Resize': {'scale': plan.size}, 'CropWithBox': {'crop_size': plan.crop}}
+    side = min(plan.size)  # however elongated, so that each photograph has room for a crop
+    changed = {
+        'Resize': {'scale': (MOST_ELONGATED * side, side)},
+        'CropWithBox': {'crop_size': plan.crop},
+    }
     return method, [step | changed.get(step['type'], {}) for step in crops], hooks
 
 

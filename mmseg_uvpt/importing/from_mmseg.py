@@ -184,7 +184,7 @@ def _notes(cfg: Config, described: dict) -> list[str]:
 
 def _scale(cfg: Config) -> tuple[int, int] | None:
     """Return (width, height) within which its tests resize images."""
-    pipelines = [cfg.get('test_pipeline'), cfg.get('test_dataloader'), cfg.get('data')]
+    pipelines = [cfg.get('test_dataloader'), cfg.get('test_pipeline'), cfg.get('data')]
     pairs = values_of(pipelines, 'scale', 'img_scale')
     sizes = (tuple(p) for p in pairs if isinstance(p, list | tuple) and len(p) == 2)
     return next((size for size in sizes if all(type(side) is int for side in size)), None)

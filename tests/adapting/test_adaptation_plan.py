@@ -8,6 +8,7 @@ import pytest
 from mmseg_uvpt.adapting import BEST, PUBLISHED
 from mmseg_uvpt.adapting.adaptation_plan import derive
 from mmseg_uvpt.adapting.photographs import Survey
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.source_model import SourceModel
 
 OPTIONS = (
@@ -79,6 +80,11 @@ def test_each_can_be_overridden():
     options = {row.option.split()[0] for row in plan(method=PUBLISHED).rows(240)}
     named = {f'--{name.replace("_", "-")}' for name in asked}
     assert options == named | {'--method'}  # the table names an option for each
+
+
+def test_a_crop_that_is_larger_than_photographs_is_refused():
+    with pytest.raises(UserError, match=r'--crop 600 100: .* shorter side of 512 pixels'):
+        plan(crop=[600, 100])
 
 
 def test_the_device_decides_on_precision():

@@ -60,7 +60,8 @@ def test_what_stops_a_stage_stops_its_command(tmp_path):
         f'pathlib.Path({str(tmp_path / "began")!r}).touch(); time.sleep(60)'
     )
     program = (
-        'import sys; from pathlib import Path; from mmseg_uvpt.adapting import command_stages as stages\n'
+        'import sys; from pathlib import Path\n'
+        'from mmseg_uvpt.adapting import command_stages as stages\n'
         f"stage = stages.Stage('one', 'waiting', (('-c', {waits!r}),))\n"
         f'try: stages.run(stage, Path({str(tmp_path)!r}), "1/1")\n'
         'except stages.StageFailed as error: sys.exit(error.status)'

@@ -1,0 +1,218 @@
+"""``uvpt adapt``: from a model and a nasty folder to a model, a verdict and a page."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from nasty_folder import GOOD, make_nasty_folder, scene
+from PIL import Image
+
+import mmseg_uvpt
+from mmseg_uvpt.adapting import command_stages, trial
+from mmseg_uvpt.adapting.named_model import read_model
+from mmseg_uvpt.commands import adapt
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.subcommands import SUBCOMMANDS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+QUICK = ['--size', '64', '32', '--iterations', '3', '--batch-size', '2', '--workers', '1']
+
+
+@pytest.fixture(scope='module')
+def photographs(tmp_path_factory) -> Path:
+    return make_nasty_folder(tmp_path_factory.mktemp('nasty') / 'photos')
+
+
+@pytest.fixture(scope='module')
+def labelled(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('labelled')
+    for i in range(3):
+        Image.fromarray(scene(20 + i)).save(folder / f'{i}.jpg')
+        label = np.random.default_rng(i).integers(0, 19, (64, 96)).astype(np.uint8)
+        cv2.imwrite(str(folder / f'{i}_labelTrainIds.png'), label)
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """Return a function that adapts as at the shell, but for its commands: they run in here."""
+    ran = []
+
+    def run_command(command, log=None):
+        script, *arguments = command
+        ran.append(script)
+        subcommand = next(each for each in SUBCOMMANDS.values() if each.script == script)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, 'argv', [script, *arguments])
+            return import_module(subcommand.module).main(*subcommand.arguments) or 0
+
+    monkeypatch.setattr(command_stages, 'run_command', run_command)
+    monkeypatch.setattr(trial, 'run_command', run_command)
+
+    def run(*arguments):
+        ran.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, 'argv', ['adapt', *map(str, arguments)])
+            assert adapt.main() == 0
+        return list(ran)
+
+    return run
+
+
+def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, tmp_path, capfd):
+    out = tmp_path / 'out'
+    arguments = [finished, photographs, '--labelled', labelled, '--out', out, *QUICK]
+    ran = call(*arguments)
+    assert ran == [
+        *('train.py', 'train.py', 'test.py'),  # the first one tries the plan
+        *('tools/predict.py', 'tools/report.py'),
+    ]
+    told = capfd.readouterr().out
+    record = json.loads((out / 'adapt.json').read_text())
+    assert record['verdict']['sentence'] in told
+    assert record['verdict']['judged_by'] == 'labels'
+    assert 'cut.jpg' in told
+    assert record['photographs']['used'] == len(GOOD)
+    predicted = {p.relative_to(out / 'predictions') for p in out.rglob('*_classes.png')}
+    assert predicted == {Path(f'{Path(n).with_suffix("")}_classes.png') for n in GOOD}
+    turned = cv2.imread(str(out / 'predictions/holiday/day 2/turned_classes.png'), -1)
+    assert turned.shape == (96, 64)
+    assert 'verdict' in (out / 'report.html').read_text().lower()
+
+    chosen = 'adaptation/selected.pth' if record['verdict']['adapted'] else 'source.pth'
+    own = mmseg_uvpt.load(out / 'adaptation.py', out / chosen)
+    shared = mmseg_uvpt.from_pretrained(out)
+    image = photographs / GOOD[0]
+    np.testing.assert_array_equal(own(str(image)).confidence, shared(str(image)).confidence)
+
+    assert call(*arguments) == []  # nothing is done twice
+    assert record['verdict']['sentence'] in capfd.readouterr().out
+    with pytest.raises(UserError, match=r'other arguments \(iterations was 3, now 4\)'):
+        call(*arguments, '--iterations', 4)
+
+
+def test_the_published_method_labels_first(call, finished, photographs, tmp_path):
+    out = tmp_path / 'out'
+    ran = call(finished, photographs, '--out', out, '--method', 'uni-uvpt', *QUICK)
+    assert ran == [
+        *('generate_pseudo_label.py', 'train.py', 'generate_pseudo_label.py', 'train.py'),
+        *('tools/predict.py', 'tools/report.py'),
+    ]
+    verdict = json.loads((out / 'adapt.json').read_text())['verdict']
+    assert verdict['judged_by'] == 'label-free criteria'
+
+
+def test_a_dry_run_leaves_nothing(call, finished, photographs, tmp_path, capfd):
+    out = tmp_path / 'out'
+    assert call(finished, photographs, '--out', out, *QUICK, '--dry-run') == ['train.py']
+    assert not list(tmp_path.iterdir())
+    told = capfd.readouterr().out
+    for word in ('--iterations', '--lr', 'time', 'memory', 'disk'):
+        assert word in told
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_written(
+    call, finished, photographs, tmp_path, monkeypatch
+):
+    out = tmp_path / 'out'
+    for arguments, says in (
+        (['none.pth', photographs], r'model none\.pth does not exist'),
+        ([finished, tmp_path / 'none'], 'is no folder'),
+        ([finished, photographs, '--labelled', photographs], 'no photograph with a label map'),
+    ):
+        with pytest.raises(UserError, match=says):
+            call(*arguments, '--out', out)
+        assert not (out / 'adapt.json').exists()
+    one = tmp_path / 'one'
+    one.mkdir()
+    (one / 'a.png').write_bytes((photographs / 'look_0.png').read_bytes())
+    cheap = trial.Costs(1.0, 1.0, 1.0, 1, None, 1, 1, 1)
+    monkeypatch.setattr('mmseg_uvpt.adapting.preparation.try_plan', lambda *_: cheap)
+    with pytest.raises(UserError, match=r'--hours 0\.001 do not suffice'):
+        call(finished, one, '--out', out, *QUICK, '--iterations', 90, '--hours', 0.001)
+    assert not (out / 'adapt.json').exists()
+    with pytest.raises(UserError, match='lies among the photographs'):
+        call(finished, photographs, '--out', photographs / 'out')
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine/letter.txt').touch()
+    with pytest.raises(UserError, match='holds other files'):
+        call(finished, photographs, '--out', tmp_path / 'mine')
+    monkeypatch.setattr(trial.shutil, 'disk_usage', lambda _: type('', (), {'free': 5}))
+    with pytest.raises(UserError, match=r'of disk, and 5 bytes are free'):
+        call(finished, one, '--out', tmp_path / 'full', *QUICK)
+
+
+def test_hours_that_do_not_suffice_for_all_iterations_make_fewer_of_them(
+    call, finished, photographs, tmp_path, monkeypatch, capfd
+):
+    cheap = trial.Costs(1.0, 0.0, 0.0, 1, None, 1, 1, 1)
+    monkeypatch.setattr('mmseg_uvpt.adapting.preparation.try_plan', lambda *_: cheap)
+    out = tmp_path / 'out'
+    call(
+        finished,
+        photographs,
+        '--out',
+        out,
+        *QUICK,
+        '--iterations',
+        90,
+        '--hours',
+        0.01,
+        '--dry-run',
+    )
+    assert '| 36 ' in capfd.readouterr().out  # 0.01 hours of iterations that take a second
+
+
+def test_a_model_can_be_named_in_several_ways(finished, tmp_path):
+    folder = read_model(str(finished))
+    file = read_model(str(finished / 'iter_4.pth'))
+    mmseg_uvpt.load(finished / 'config.py', finished / 'iter_4.pth').save_pretrained(tmp_path)
+    shared = read_model(str(tmp_path))
+    for other in (file, shared):
+        assert other.scale == folder.scale == (64, 32)
+        assert tuple(other.classes) == tuple(folder.classes)
+        assert other.state_dict.keys() == folder.state_dict.keys()
+        for name, tensor in folder.state_dict.items():
+            assert torch.equal(other.state_dict[name], tensor)
+    bare = tmp_path / 'bare.pth'
+    torch.save(torch.load(finished / 'iter_4.pth', weights_only=False)['state_dict'], bare)
+    with pytest.raises(UserError, match=r'holds no config .*--config'):
+        read_model(str(bare))
+    assert read_model(str(bare), str(finished / 'config.py')).scale == (64, 32)
+
+
+@pytest.mark.slow
+def test_stopped_at_any_moment_the_same_command_goes_on(finished, photographs, tmp_path):
+    """Through the shell: killed and stopped, and at the end the result of a run never stopped."""
+    command = [sys.executable, str(REPOSITORY / 'tools/adapt.py'), str(finished), str(photographs)]
+    outs = [tmp_path / name for name in ('whole', 'stopped')]
+    quick = [*QUICK[:2], '--iterations', '30', *QUICK[4:]]
+    subprocess.run([*command, '--out', str(outs[0]), *quick], check=True, cwd=tmp_path)
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen([*command, '--out', str(outs[1]), *quick], cwd=tmp_path)
+        begin = time.monotonic()
+        while not (outs[1] / 'adapt.json').exists() and time.monotonic() - begin < 120:
+            time.sleep(0.1)
+        time.sleep(4)
+        process.send_signal(number)
+        process.wait(60)
+        time.sleep(2)  # what it started ends with it
+    subprocess.run([*command, '--out', str(outs[1]), *quick], check=True, cwd=tmp_path)
+    whole, stopped = (
+        torch.load(out / 'adaptation/iter_30.pth', weights_only=False)['state_dict'] for out in outs
+    )
+    assert all(torch.equal(stopped[name], tensor) for name, tensor in whole.items())
+    sentences = {json.loads((o / 'adapt.json').read_text())['verdict']['sentence'] for o in outs}
+    assert len(sentences) == 1
+    assert os.listdir(outs[0]) == os.listdir(outs[1]) or set(os.listdir(outs[0])) == set(
+        os.listdir(outs[1])
+    )
