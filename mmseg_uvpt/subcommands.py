@@ -60,6 +60,7 @@ SUBCOMMANDS = {
     'label': _script('generate_pseudo_label', 'Label the target by a source model.'),
     'train': _script('train', 'Adapt a source model to the target.'),
     'test': _script('test', 'Score a model.'),
+    'report': _tool('report', 'Write a page on one run or several.'),
     'predict': _tool('predict', 'Predict photographs.'),
     'convert cityscapes': _converter('cityscapes', 'Cityscapes', 'labelIds, else polygons'),
     'convert gta': _converter('gta', 'GTA'),
@@ -82,7 +83,7 @@ SUBCOMMANDS = {
     ),
     'launch train': _launcher('train', 'Adapt source models to the target.'),
     'launch test': _launcher('test', 'Score adapted models, or with --source-only source models.'),
-    'report': Subcommand(
+    'results': Subcommand(
         'tools/results_table.py',
         'mmseg_uvpt.commands.benchmark_table',
         'Make the table of what the launchers measured.',

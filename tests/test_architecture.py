@@ -24,13 +24,14 @@ MODELS_MAY = (
     *('mmcv', 'mmengine', 'mmseg', 'numpy', 'peft', 'timm', 'torch', 'torchvision'),
     *('mmseg_uvpt.models', 'mmseg_uvpt.ops'),
 )
-ABOVE_ENGINE = ('engine', 'sweep', 'adapting', 'demo', 'leaderboard', 'commands')
+ABOVE_ENGINE = ('engine', 'sweep', 'adapting', 'demo', 'leaderboard', 'report', 'commands')
 IMPORT_ENGINE = {
     'register.py',  # puts all parts into the registries, those of the engine too
     '__init__.py',  # `load`, the way in for other projects
 }
 PAIRS = {
     'lovasz.py',  # the plain form of a thing and its fast one
+    'report.py',  # the command, and what the demo draws
     *('image_files.py', 'source.py'),  # where version 0.1 had what users import
 }
 FORCE = {'checkpoints/loading.py'}  # mmseg's `init_model` reads files by nothing else

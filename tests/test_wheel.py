@@ -54,7 +54,7 @@ def test_the_demo_runs_from_a_wheel(uvpt, tmp_path):
     run = tmp_path / 'work_dirs/demo/swin-seed0'
     assert (run / 'adapt/iter_4.pth').is_file()
     assert f'{tmp_path}/work_dirs/demo/summary.json' in told
-    listed = output_of(uvpt, 'report', folder=tmp_path)
+    listed = output_of(uvpt, 'results', folder=tmp_path)
     assert 'SSS Swin-B, GTA' in listed
     data = next((uvpt.parents[1] / 'lib').glob('python3*')) / 'site-packages/mmseg_uvpt/_data'
     for page in ('data/README.md', 'model/README.md', 'docs/training.md', 'docs/decisions/data.md'):

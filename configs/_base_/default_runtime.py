@@ -30,6 +30,7 @@ uvpt = dict(
     compile=False,  # what --compile sets
     compile_backend='inductor',  # of torch.compile, on a CPU
     compile_limit=120,  # seconds after which a CPU goes on uncompiled; None for no limit
+    report=True,  # whether train.py and test.py end with a page on the run, report.html
 )
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'

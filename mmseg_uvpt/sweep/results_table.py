@@ -218,7 +218,7 @@ def _run(
         adapted=_by_size(adapted),
         checkpoint=adapted.get('checkpoint'),
         iterations=iterations if finished else None,
-        hours=_hours(training, record) if finished else None,
+        hours=hours_of(training, record) if finished else None,
         hardware=hardware(training) or hardware(test),
     )
 
@@ -235,7 +235,7 @@ def _by_size(scores: dict) -> dict[int, float]:
     return {size: score for size, score in named.items() if score is not None}
 
 
-def _hours(folder: Path, record: dict) -> float:
+def hours_of(folder: Path, record: dict) -> float:
     """Return how long the starts of a run took together: each until it last wrote something.
 
     The names of their folders are times of the machine that ran them.

@@ -36,6 +36,7 @@ class UvptConfig:
         compile: what ``--compile`` sets.
         compile_backend: of `torch.compile`, on a CPU.
         compile_limit: seconds after which a CPU goes on uncompiled; None for no limit.
+        report: whether `train.py` and `test.py` end with a page on the run.
         published: mIoU of the ``source`` model and the ``adapted`` one by class set, as published.
         released_checkpoint: file of the model that the recipe's authors released.
 
@@ -53,6 +54,7 @@ class UvptConfig:
     compile: bool = False
     compile_backend: str = 'inductor'
     compile_limit: int | float | None = 120
+    report: bool = True
     published: dict | None = None
     released_checkpoint: str | None = None
 

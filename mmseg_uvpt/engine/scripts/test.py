@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
         cfg.merge_from_dict({'test_dataloader.batch_size': args.batch_size})
     # takes seconds, which a wrong argument does not cost
     from mmseg_uvpt.engine.inference.scoring import format_only, score
+    from mmseg_uvpt.report.after_run import report_after
 
     if args.format_only is not None:
         folder = args.format_only or os.path.join(cfg.work_dir, 'submission')
@@ -52,6 +53,7 @@ def main(argv: Sequence[str]) -> None:
         aug_test=args.aug_test,
         source=args.compare,
     )
+    report_after(cfg)
 
 
 def _parser() -> argparse.ArgumentParser:

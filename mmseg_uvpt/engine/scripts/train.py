@@ -100,9 +100,11 @@ def main(argv: Sequence[str]) -> None:
     from mmseg_uvpt.engine.training.run import (
         train,  # seconds, which a wrong argument does not cost
     )
+    from mmseg_uvpt.report.after_run import report_after
 
     command = typed_command('train.py', argv)
     train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)
+    report_after(cfg)
 
 
 def _require_labels(cfg, folder: str, args: argparse.Namespace, stated: str | None) -> None:

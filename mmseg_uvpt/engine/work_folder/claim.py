@@ -184,10 +184,16 @@ def _recorded(path: Path) -> Config:
 
 def differences(there: Config, here: Config) -> Iterator[str]:
     """Yield a line for each entry in which two configs differ, other than in their execution."""
+    for key, old, new in changed_entries(there, here):
+        yield f'{key} is {old!r} there, {new!r} here'
+
+
+def changed_entries(there: Config, here: Config) -> Iterator[tuple[str, object, object]]:
+    """Yield dotted key and both values of each such entry; None where one has no such entry."""
     old, new = (dict(_flat(_normal(cfg))) for cfg in (there, here))
     for key in sorted(old.keys() | new.keys()):
         if not _EXECUTION.search(key) and old.get(key) != new.get(key):
-            yield f'{key} is {old.get(key)!r} there, {new.get(key)!r} here'
+            yield key, old.get(key), new.get(key)
 
 
 def _normal(cfg: Config) -> dict:

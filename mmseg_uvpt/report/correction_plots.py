@@ -1,0 +1,114 @@
+"""The label correction as charts: when each class was corrected, and what came of it."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from matplotlib.axes import Axes
+
+from mmseg_uvpt.report.charts import BAD, GOOD, INK, LINE, SERIES, Chart, chart
+from mmseg_uvpt.report.run_folder import RunFolder
+
+
+def timeline(run: RunFolder) -> Chart | None:
+    """Return when each class was corrected, and how many pixels became it meanwhile."""
+    if not run.events:
+        return None
+    spans = list(_spans(run))
+    points = [row['iteration'] for row in (*run.curve, *run.events)]
+    changed = defaultdict(int)
+    for row in run.events:
+        changed[row['class']] += row['pixels_changed']
+    classes = list(dict.fromkeys(row['class'] for row in (*run.curve, *run.events)))
+
+    def draw(axes: Axes) -> None:
+        for of_class, start, stop in spans:
+            y = classes.index(of_class)
+            axes.plot((start, stop), (y, y), color=SERIES[0], lw=6, solid_capstyle='butt')
+            axes.plot(start, y, '|', ms=10, mew=2, color=INK)
+        for of_class, pixels in changed.items():
+            if pixels:
+                place = max(points), classes.index(of_class)
+                axes.annotate(
+                    f'  {pixels:,}', place, va='center', fontsize=7.5, annotation_clip=False
+                )
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_ylim(len(classes) - 0.5, -0.5)
+        axes.set_xlim(0, max(points) or 1)
+        axes.set_xlabel('iteration; on the right, pixels of the label bank that became the class')
+        axes.margins(x=0)
+
+    rows = [[*span, changed[span[0]]] for span in spans]
+    title = 'When each class was corrected (a stroke where it began)'
+    told = f'{len({span[0] for span in spans})} of {len(classes)} classes were corrected'
+    header = ('class', 'from', 'to', 'pixels that became it')
+    return chart(draw, title, told, header, rows, (8.4, 1 + 0.21 * len(classes)))
+
+
+def _spans(run: RunFolder) -> Iterator[tuple[str, int, int]]:
+    """Yield each class with the iterations at which its correction began and ended."""
+    begun, end = {}, max(row['iteration'] for row in run.events)
+    for row in run.events:
+        of_class, event, iteration = row['class'], row['event'], row['iteration']
+        if event in ('stop', 'restart') and of_class in begun:
+            yield of_class, begun.pop(of_class), iteration
+        if event in ('start', 'restart'):
+            begun[of_class] = iteration
+    for of_class, start in begun.items():
+        yield of_class, start, end
+
+
+def mended_and_spoilt(run: RunFolder) -> Chart | None:
+    """Return the pixels that the correction made right and wrong, where the truth is known."""
+    if not run.truth:
+        return None
+    end = run.truth[-1]['iterations']
+    first = {row['class']: row['iou'] for row in run.truth if row['iterations'] == 0}
+    last = [row for row in run.truth if row['iterations'] == end]
+    classes = [row['class'] for row in last]
+
+    def draw(axes: Axes) -> None:
+        axes.barh(classes, [row['mended'] for row in last], color=GOOD, label='mended')
+        axes.barh(classes, [-row['spoilt'] for row in last], color=BAD, label='spoilt')
+        axes.axvline(0, color=LINE, lw=0.8)
+        axes.set_ylim(len(classes) - 0.4, -0.6)
+        axes.xaxis.set_major_formatter(lambda value, _: f'{abs(value):,.0f}')
+        axes.set_xlabel('pixels that became the class: spoilt to the left, mended to the right')
+        axes.figure.legend(loc='outside upper left', ncols=2)
+
+    mended, spoilt = (sum(row[name] for row in last) for name in ('mended', 'spoilt'))
+    rows = [
+        [c['class'], c['mended'], c['spoilt'], c['still_wrong'], first.get(c['class']), c['iou']]
+        for c in last
+    ]
+    told = f'{mended:,} pixels mended, {spoilt:,} spoilt'
+    told += ': the correction spoils more than it mends' if spoilt > mended else ''
+    header = ('class', 'mended', 'spoilt', 'still wrong', 'IoU at first', 'IoU at the end')
+    title = f'Labels against the truth, which no training sees: {told}'
+    return chart(draw, title, told, header, rows, (8.4, 1 + 0.21 * len(classes)))
+
+
+def label_agreement(run: RunFolder) -> Chart | None:
+    """Return the curves that the correction decides by: IoU of predictions and labels by class."""
+    curves = defaultdict(list)
+    for row in run.curve:
+        curves[row['class']].append((row['iteration'], float(row['iou'])))
+    if not curves:
+        return None
+    starts = {(r['class'], r['iteration']) for r in run.events if 'start' in r['event']}
+
+    def draw(axes: Axes) -> None:
+        for i, (name, points) in enumerate(curves.items()):
+            colour = SERIES[i % len(SERIES)]
+            axes.plot(*zip(*points, strict=True), color=colour, lw=1.1, label=name)
+            for x, y in points:
+                if (name, x) in starts:
+                    axes.plot(x, y, 'o', ms=5, color=colour, mec=INK)
+            axes.annotate(name, points[-1], (4, 0), textcoords='offset points', fontsize=6.5)
+        axes.set(xlabel='iteration', ylabel='IoU of prediction and label', ylim=(0, 1))
+
+    rows = [[name, *point] for name, points in curves.items() for point in points]
+    told = '; '.join(f'{n} from {p[0][1]:.2f} to {p[-1][1]:.2f}' for n, p in curves.items())
+    title = (
+        'Agreement of predictions with the label bank by class; a dot where its correction began'
+    )
+    return chart(draw, title, told, ('class', 'iteration', 'IoU'), rows, (8.4, 4.4))

@@ -1,0 +1,169 @@
+"""What a page shows of runs as charts: scores and losses over time, classes, confusion."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from mmseg_uvpt.report.charts import BAD, GOOD, INK, SERIES, Chart, chart
+from mmseg_uvpt.report.run_folder import RunFolder
+
+_LEGEND = {'loc': 'outside upper left', 'ncols': 4}
+
+
+def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
+    """Return mIoU over the iterations of each run that was evaluated, with intervals."""
+    curves = {run.name: _evaluations(run) for run in runs}
+    curves = {name: points for name, points in curves.items() if points}
+    if not curves:
+        return None
+    chosen = {run.name: run.selection.get('selected') for run in runs}
+
+    def draw(axes: Axes) -> None:
+        for (name, points), colour in zip(curves.items(), _colours(), strict=False):
+            steps, scores, lows, highs = zip(*points, strict=True)
+            axes.plot(steps, scores, 'o-', ms=3.5, color=colour, label=name)
+            known = [i for i, low in enumerate(lows) if low is not None]
+            bounds = ([bound[i] for i in known] for bound in (lows, highs))
+            axes.fill_between([steps[i] for i in known], *bounds, color=colour, alpha=0.15, lw=0)
+            if chosen[name] in steps:
+                point = chosen[name], scores[steps.index(chosen[name])]
+                axes.plot(*point, 'o', ms=10, mfc='none', mec=INK, mew=1.2)
+        axes.set(xlabel='iteration (0: the source model)', ylabel='mIoU, %')
+        axes.figure.legend(**_LEGEND)
+
+    rows = [[name, *point] for name, points in curves.items() for point in points]
+    told = '; '.join(f'{n} from {p[0][1]:.1f} to {p[-1][1]:.1f}' for n, p in curves.items())
+    title = 'mIoU by the labels in the course of training; a ring is round the chosen model'
+    return chart(draw, title, told, ('run', 'iteration', 'mIoU', 'low', 'high'), rows)
+
+
+def _evaluations(run: RunFolder) -> list[tuple]:
+    """Return iteration, mIoU and bounds of each evaluation."""
+    candidates = run.selection.get('candidates') or []
+    found = {
+        c['iteration']: (c['score'], *(c.get('interval') or (None, None)))
+        for c in candidates
+        if c.get('score') is not None
+    }
+    for line in run.logged:
+        if 'mIoU' in line and 'step' in line:
+            bounds = line.get('mIoU_low'), line.get('mIoU_high')
+            found.setdefault(line['step'], (line['mIoU'], *bounds))
+    return [(step, *values) for step, values in sorted(found.items())]
+
+
+def loss_curves(runs: Sequence[RunFolder]) -> Chart | None:
+    """Return the losses of each run over its iterations."""
+    curves = {}
+    for run in runs:
+        for line in run.logged:
+            for name in line:
+                if name.startswith('loss') or name.endswith('.loss_ce'):
+                    label = f'{run.name}: {name}' if len(runs) > 1 else name
+                    if len(runs) == 1 or name == 'loss':
+                        curves.setdefault(label, []).append((line.get('step'), line[name]))
+    curves = {name: points for name, points in curves.items() if len(points) > 1}
+    if not curves:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for (name, points), colour in zip(curves.items(), _colours(), strict=False):
+            axes.plot(*zip(*points, strict=True), color=colour, label=name)
+        axes.set(xlabel='iteration', ylabel='loss')
+        if min(y for points in curves.values() for _, y in points) > 0:
+            axes.set_yscale('log')
+        axes.figure.legend(**_LEGEND)
+
+    rows = [[name, *point] for name, points in curves.items() for point in points]
+    told = '; '.join(f'{n} from {p[0][1]:.3g} to {p[-1][1]:.3g}' for n, p in curves.items())
+    return chart(draw, 'Losses', told, ('loss', 'iteration', 'value'), rows)
+
+
+def class_differences(of_runs: Mapping[str, Mapping[str, Mapping]]) -> Chart | None:
+    """Return adapted minus source of each class, with its interval, of each run.
+
+    Args:
+        of_runs: names of runs to rows as of `ClassScores`.
+    """
+    found = [
+        (name, of_class, row['difference'], row.get('interval'))
+        for name, rows in of_runs.items()
+        for of_class, row in rows.items()
+        if row.get('difference') is not None
+    ]
+    if not found:
+        return None
+    classes = list(dict.fromkeys(of_class for _, of_class, _, _ in found))
+    names = list(dict.fromkeys(name for name, _, _, _ in found))
+
+    def draw(axes: Axes) -> None:
+        for name, of_class, points, interval in found:
+            shift = (names.index(name) - (len(names) - 1) / 2) * 0.7 / len(names)
+            y = classes.index(of_class) + shift
+            sign = GOOD if points > 0 else BAD
+            colour = sign if len(names) == 1 else SERIES[names.index(name) % len(SERIES)]
+            if interval:
+                axes.plot(interval, (y, y), color=colour, lw=2.2, alpha=0.55)
+            axes.plot(points, y, 'o', ms=4.5, color=colour)
+        for i, name in enumerate(names if len(names) > 1 else ()):
+            axes.plot([], [], 'o', color=SERIES[i % len(SERIES)], label=name)
+        axes.axvline(0, color=INK, lw=0.8)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_ylim(len(classes) - 0.4, -0.6)
+        axes.set_xlabel('adapted minus source, points of IoU')
+        if len(names) > 1:
+            axes.figure.legend(**_LEGEND)
+
+    best, worst = max(found, key=lambda row: row[2]), min(found, key=lambda row: row[2])
+    told = f'largest: {best[1]} {best[2]:+.1f}; smallest: {worst[1]} {worst[2]:+.1f}'
+    rows = [[n, c, d, *(interval or (None, None))] for n, c, d, interval in found]
+    header = ('run', 'class', 'difference', 'low', 'high')
+    title = 'Difference by class, with 95 % intervals'
+    return chart(draw, title, told, header, rows, (8.4, 1 + 0.22 * len(classes)))
+
+
+def confusion(counts: np.ndarray, classes: Sequence[str], title: str) -> Chart:
+    """Return which class the pixels of each true class are predicted as.
+
+    Args:
+        counts: (C, C), rows are true classes, columns predicted ones.
+        classes: their names.
+        title: of the chart.
+    """
+    present = [i for i in range(len(classes)) if counts[i].any()]
+    share = counts[present] / counts[present].sum(axis=1, keepdims=True)
+
+    def draw(axes: Axes) -> None:
+        axes.grid(False)
+        for y, row in enumerate(share):
+            for x, value in enumerate(row):
+                if value >= 0.005:
+                    right = x == present[y]
+                    box = Rectangle((x - 0.5, y - 0.5), 1, 1, color=GOOD if right else BAD, lw=0)
+                    box.set_alpha(0.12 + 0.68 * value)
+                    axes.add_patch(box)
+                    told = f'{100 * value:.0f}'
+                    axes.text(x, y, told, ha='center', va='center', fontsize=6.5)
+        axes.set_xticks(range(len(classes)), classes, rotation=90)
+        axes.set_yticks(range(len(present)), [classes[i] for i in present])
+        axes.set_xlim(-0.5, len(classes) - 0.5)
+        axes.set_ylim(len(present) - 0.5, -0.5)
+        axes.set(xlabel='predicted', ylabel='true')
+
+    rows = [
+        [classes[i], *(round(100 * float(value), 1) for value in row)]
+        for i, row in zip(present, share, strict=True)
+    ]
+    wrong = share.copy()
+    wrong[range(len(present)), present] = 0
+    y, x = np.unravel_index(wrong.argmax(), wrong.shape)
+    told = f'most often confused: {classes[present[y]]}, {100 * wrong[y, x]:.0f} % of which is '
+    told += f'predicted as {classes[x]}'
+    side = 1.6 + 0.27 * len(classes)
+    return chart(draw, title, told, ('true', *classes), rows, (side, side))
+
+
+def _colours() -> list[str]:
+    return [SERIES[i % len(SERIES)] for i in range(100)]

@@ -1,0 +1,183 @@
+"""What a work folder says of its run: files only, no model is built and no image is read."""
+
+import csv
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmseg_uvpt.correction.record import CURVE, EVENTS, TRUTH
+from mmseg_uvpt.engine.config.recorded import as_written
+from mmseg_uvpt.engine.work_folder.claim import (
+    CONFIG,
+    RECORD,
+    best_checkpoint,
+    last_checkpoint,
+)
+from mmseg_uvpt.errors import UserError, first_line
+from mmseg_uvpt.files import open_regular, parse_json, read_object
+from mmseg_uvpt.selection.conclusion import CHECKPOINT
+from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
+
+VERDICT, ENVIRONMENT = 'verdict.json', 'environment.json'
+_CURE = 'restore it, or delete it'
+
+
+@dataclass
+class RunFolder:
+    """The files of one work folder, of a training or of a test.
+
+    What is not there is empty; what cannot be read is empty too, and noted.
+
+    Args:
+        folder: the work folder.
+
+    Attributes:
+        problems: sentences on what is missing or damaged.
+    """
+
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, with that above it: many runs end in the same one."""
+        return '/'.join(self.folder.resolve().parts[-2:])
+
+    @cached_property
+    def place(self) -> Path:
+        """Where config and records lie: each test has a folder of its own for them."""
+        starts = [*self.folder.glob(f'*/{CONFIG}'), *self.folder.glob(f'test/*/{CONFIG}')]
+        found = (self.folder / CONFIG, *sorted(starts, key=lambda path: path.parent.name)[::-1])
+        return next(filter(Path.is_file, found), found[0]).parent
+
+    @cached_property
+    def config(self) -> Config | None:
+        """The config that ran, without its classes; None where it cannot be read."""
+        path = self.place / CONFIG
+        try:
+            cfg = Config.fromfile(path, import_custom_modules=False)
+            as_written(cfg)
+            return cfg
+        except (Exception, SystemExit) as error:  # a program: anything can happen in it
+            self.problems.append(f'{path} cannot be read ({first_line(error)})')
+            return None
+
+    @property
+    def config_text(self) -> str:
+        """The config as a program."""
+        with suppress(OSError, ValueError):
+            return (self.place / CONFIG).read_text()
+        return ''
+
+    @cached_property
+    def record(self) -> dict:
+        """What ``run.json`` says."""
+        return self._object(self.place / RECORD)
+
+    @cached_property
+    def start(self) -> dict:
+        """The facts of the last start."""
+        starts = self.record.get('starts')
+        return starts[-1] if isinstance(starts, list) and starts else {}
+
+    @cached_property
+    def environment(self) -> dict:
+        """Machine and versions."""
+        return self._object(self.place / ENVIRONMENT)
+
+    @cached_property
+    def selection(self) -> dict:
+        """What was chosen of the candidates, and why."""
+        return self._object(self.folder / SELECTION)
+
+    @cached_property
+    def verdict(self) -> dict:
+        """What a whole adaptation concluded."""
+        return self._object(self.folder / VERDICT)
+
+    @cached_property
+    def scores(self) -> dict[str, dict]:
+        """Results of tests, by the names of their files."""
+        found = {path.name: self._object(path) for path in sorted(self.folder.glob('*.json'))}
+        return {name: score for name, score in found.items() if {'IoU', 'checkpoint'} <= set(score)}
+
+    @cached_property
+    def source_checkpoint(self) -> str | None:
+        """The source model of an adaptation."""
+        return self.config and self.config.get('model', {}).get('source_checkpoint')
+
+    @cached_property
+    def checkpoint(self) -> str | None:
+        """The model that counts: the selected one, the best, the last, or the one that was tested.
+
+        For an adaptation that is the adapted model.
+        """
+        selected = self.folder / CHECKPOINT
+        trained = best_checkpoint(self.folder) or last_checkpoint(self.folder)
+        if found := selected if selected.is_file() else trained:
+            return str(found)
+        tested = [score['checkpoint'] for score in self.scores.values()]
+        return next((str(path) for path in tested if path != self.source_checkpoint), None)
+
+    @cached_property
+    def logged(self) -> list[dict]:
+        """The scalars of all starts, in the order in which they were logged."""
+        paths = sorted(self.folder.glob('*/vis_data/scalars.json'))
+        return [line for path in paths for line in _json_lines(path)]
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of one of the label correction's tables."""
+        path = self.folder / name
+        if not path.is_file():
+            return []
+        try:
+            with open_regular(path) as file:
+                rows = list(csv.DictReader(file.read().decode().splitlines()))
+            for row in rows:
+                for column in {'iteration', 'iterations', 'pixels_changed', *_COUNTS} & row.keys():
+                    row[column] = int(row[column])
+            return rows
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            self.problems.append(f'{path} cannot be read ({first_line(error)}): {_CURE}')
+            return []
+
+    @cached_property
+    def curve(self) -> list[dict]:
+        """IoU of predictions and labels, of each class at each point of its curve."""
+        return self.table(CURVE)
+
+    @cached_property
+    def events(self) -> list[dict]:
+        """What happened to the correction of each class."""
+        return self.table(EVENTS)
+
+    @cached_property
+    def truth(self) -> list[dict]:
+        """The labels against the truth, where it is known."""
+        return self.table(TRUTH)
+
+    def _object(self, path: Path) -> dict:
+        if not os.path.lexists(path):
+            return {}
+        try:
+            return read_object(path, _CURE)
+        except UserError as error:
+            self.problems.append(str(error))
+            return {}
+
+
+_COUNTS = ('mended', 'spoilt', 'still_wrong')
+
+
+def _json_lines(path: Path) -> Iterator[dict]:
+    """Yield the objects of a file that has one a line, but for the half line of a killed run."""
+    with suppress(OSError), open_regular(path) as file:
+        for line in file:
+            with suppress(ValueError):
+                if isinstance(found := parse_json(line), dict):
+                    yield found
