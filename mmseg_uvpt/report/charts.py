@@ -30,6 +30,7 @@ _SETTINGS = {
     **{'xtick.labelcolor': INK, 'ytick.labelcolor': INK, 'legend.frameon': False},
     **{'figure.facecolor': 'none', 'axes.facecolor': 'none', 'svg.hashsalt': 'mmseg_uvpt'},
 }
+WIDE = 11.0  # inches, of a chart that is as wide as the page
 _number = itertools.count()
 
 
@@ -56,7 +57,7 @@ def chart(
     description: str,
     header: Sequence[str],
     rows: Sequence[Sequence[object]],
-    size: tuple[float, float] = (8.4, 3.2),
+    size: tuple[float, float] = (WIDE, 3.4),
 ) -> Chart:
     """Draw a chart.
 
@@ -76,6 +77,12 @@ def chart(
     return Chart(_in_page(text.getvalue(), title, description), title, header, rows)
 
 
+def legend(axes: Axes, names: Sequence[str]) -> None:
+    """Put a legend above the axes, in as many columns as its longest name lets stand there."""
+    columns = max(1, min(4, 90 // max(map(len, names))))
+    axes.figure.legend(loc='outside upper left', ncols=columns)
+
+
 def _in_page(svg: str, title: str, description: str) -> Markup:
     """Return an SVG file as an element whose names and colours are those of the page."""
     prefix = f'chart-{next(_number)}-'
@@ -85,10 +92,10 @@ def _in_page(svg: str, title: str, description: str) -> Markup:
     svg = re.sub(r'( id="|"#|url\(#)', rf'\g<1>{prefix}', svg)
     for colour, style in _STYLES.items():
         svg = svg.replace(colour, style)
-    view_box = re.search(r'viewBox="[^"]*"', svg)[0]
+    view_box = re.search(r'viewBox="0 0 ([\d.]+) [^"]*"', svg)
     named = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{view_box} role="img" aria-labelledby="{prefix}title {prefix}desc">'
+        f'{view_box[0]} style="min-width: {0.9 * float(view_box[1]):.0f}px" role="img" aria-labelledby="{prefix}title {prefix}desc">'
         f'<title id="{prefix}title">{escape(title)}</title>'
         f'<desc id="{prefix}desc">{escape(description)}</desc>'
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 
-from mmseg_uvpt.report.charts import BAD, GOOD, INK, LINE, SERIES, Chart, chart
+from mmseg_uvpt.report.charts import BAD, GOOD, INK, LINE, SERIES, WIDE, Chart, chart, legend
 from mmseg_uvpt.report.run_folder import RunFolder
 
 
@@ -27,21 +27,17 @@ def timeline(run: RunFolder) -> Chart | None:
             axes.plot(start, y, '|', ms=10, mew=2, color=INK)
         for of_class, pixels in changed.items():
             if pixels:
-                place = max(points), classes.index(of_class)
-                axes.annotate(
-                    f'  {pixels:,}', place, va='center', fontsize=7.5, annotation_clip=False
-                )
+                _note(axes, f'{pixels:,}', classes.index(of_class))
         axes.set_yticks(range(len(classes)), classes)
         axes.set_ylim(len(classes) - 0.5, -0.5)
         axes.set_xlim(0, max(points) or 1)
         axes.set_xlabel('iteration; on the right, pixels of the label bank that became the class')
-        axes.margins(x=0)
 
     rows = [[*span, changed[span[0]]] for span in spans]
     title = 'When each class was corrected (a stroke where it began)'
     told = f'{len({span[0] for span in spans})} of {len(classes)} classes were corrected'
     header = ('class', 'from', 'to', 'pixels that became it')
-    return chart(draw, title, told, header, rows, (8.4, 1 + 0.21 * len(classes)))
+    return chart(draw, title, told, header, rows, (WIDE, 1 + 0.21 * len(classes)))
 
 
 def _spans(run: RunFolder) -> Iterator[tuple[str, int, int]]:
@@ -70,9 +66,14 @@ def mended_and_spoilt(run: RunFolder) -> Chart | None:
         axes.barh(classes, [row['mended'] for row in last], color=GOOD, label='mended')
         axes.barh(classes, [-row['spoilt'] for row in last], color=BAD, label='spoilt')
         axes.axvline(0, color=LINE, lw=0.8)
+        for i, row in enumerate(last):
+            if row['mended'] or row['spoilt']:
+                _note(axes, f'{row["mended"]:,} / {row["spoilt"]:,}', i)
         axes.set_ylim(len(classes) - 0.4, -0.6)
         axes.xaxis.set_major_formatter(lambda value, _: f'{abs(value):,.0f}')
-        axes.set_xlabel('pixels that became the class: spoilt to the left, mended to the right')
+        axes.set_xlabel(
+            'pixels that became the class; on the right how many were mended and how many spoilt'
+        )
         axes.figure.legend(loc='outside upper left', ncols=2)
 
     mended, spoilt = (sum(row[name] for row in last) for name in ('mended', 'spoilt'))
@@ -84,7 +85,7 @@ def mended_and_spoilt(run: RunFolder) -> Chart | None:
     told += ': the correction spoils more than it mends' if spoilt > mended else ''
     header = ('class', 'mended', 'spoilt', 'still wrong', 'IoU at first', 'IoU at the end')
     title = f'Labels against the truth, which no training sees: {told}'
-    return chart(draw, title, told, header, rows, (8.4, 1 + 0.21 * len(classes)))
+    return chart(draw, title, told, header, rows, (WIDE, 1 + 0.21 * len(classes)))
 
 
 def label_agreement(run: RunFolder) -> Chart | None:
@@ -94,21 +95,33 @@ def label_agreement(run: RunFolder) -> Chart | None:
         curves[row['class']].append((row['iteration'], float(row['iou'])))
     if not curves:
         return None
-    starts = {(r['class'], r['iteration']) for r in run.events if 'start' in r['event']}
+    starts = [(r['class'], r['iteration']) for r in run.events if 'start' in r['event']]
+
+    corrected = list(dict.fromkeys(of_class for of_class, _ in starts if of_class in curves))
 
     def draw(axes: Axes) -> None:
-        for i, (name, points) in enumerate(curves.items()):
-            colour = SERIES[i % len(SERIES)]
-            axes.plot(*zip(*points, strict=True), color=colour, lw=1.1, label=name)
-            for x, y in points:
-                if (name, x) in starts:
-                    axes.plot(x, y, 'o', ms=5, color=colour, mec=INK)
-            axes.annotate(name, points[-1], (4, 0), textcoords='offset points', fontsize=6.5)
+        for name, points in curves.items():
+            if name not in corrected:
+                axes.plot(*zip(*points, strict=True), color=LINE, lw=1)
+        for i, name in enumerate(corrected):
+            points, colour = curves[name], SERIES[i % len(SERIES)]
+            axes.plot(*zip(*points, strict=True), color=colour, label=name)
+            begun = [point for point in points if (name, point[0]) in starts]
+            axes.plot(*zip(*begun, strict=True), 'o', ms=5, color=colour, mec=INK)
+        if corrected:
+            legend(axes, corrected)
         axes.set(xlabel='iteration', ylabel='IoU of prediction and label', ylim=(0, 1))
 
     rows = [[name, *point] for name, points in curves.items() for point in points]
     told = '; '.join(f'{n} from {p[0][1]:.2f} to {p[-1][1]:.2f}' for n, p in curves.items())
     title = (
-        'Agreement of predictions with the label bank by class; a dot where its correction began'
+        'Agreement of predictions with labels by class; grey if never corrected, a dot at the start'
     )
-    return chart(draw, title, told, ('class', 'iteration', 'IoU'), rows, (8.4, 4.4))
+    return chart(draw, title, told, ('class', 'iteration', 'IoU'), rows, (WIDE, 4.4))
+
+
+def _note(axes: Axes, text: str, y: int) -> None:
+    """Write beside the axes, on the right."""
+    place = {'xy': (1, y), 'xycoords': ('axes fraction', 'data')}
+    offset = {'xytext': (5, 0), 'textcoords': 'offset points'}
+    axes.annotate(text, **place, **offset, va='center', fontsize=7.5, annotation_clip=False)

@@ -4,12 +4,13 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from mmseg_uvpt.errors import UserError, first_line
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_whole
 from mmseg_uvpt.report import correction_plots, plots
 from mmseg_uvpt.report.charts import Chart
@@ -162,12 +163,17 @@ def _facts(run: RunFolder) -> dict[str, object]:
 
 
 def _hours(run: RunFolder) -> float | None:
+    """Return how long a training took: of one start by its record, of several by their files."""
     if run.place != run.folder or not run.record:
         return None
     try:
-        return hours_of(run.folder, run.record)
-    except UserError as error:
-        run.problems.append(first_line(error))
+        if len(run.record['starts']) > 1:
+            return hours_of(run.folder, run.record)
+        began, ended = (
+            datetime.fromisoformat(text) for text in (run.start['started'], run.record['finished'])
+        )
+        return (ended - began).total_seconds() / 3600
+    except (UserError, LookupError, TypeError, ValueError):  # not finished, or damaged
         return None
 
 

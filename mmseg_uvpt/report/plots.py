@@ -6,10 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from mmseg_uvpt.report.charts import BAD, GOOD, INK, SERIES, Chart, chart
+from mmseg_uvpt.report.charts import BAD, GOOD, INK, SERIES, Chart, chart, legend
 from mmseg_uvpt.report.run_folder import RunFolder
-
-_LEGEND = {'loc': 'outside upper left', 'ncols': 4}
 
 
 def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
@@ -31,7 +29,7 @@ def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
                 point = chosen[name], scores[steps.index(chosen[name])]
                 axes.plot(*point, 'o', ms=10, mfc='none', mec=INK, mew=1.2)
         axes.set(xlabel='iteration (0: the source model)', ylabel='mIoU, %')
-        axes.figure.legend(**_LEGEND)
+        legend(axes, list(curves))
 
     rows = [[name, *point] for name, points in curves.items() for point in points]
     told = '; '.join(f'{n} from {p[0][1]:.1f} to {p[-1][1]:.1f}' for n, p in curves.items())
@@ -74,7 +72,7 @@ def loss_curves(runs: Sequence[RunFolder]) -> Chart | None:
         axes.set(xlabel='iteration', ylabel='loss')
         if min(y for points in curves.values() for _, y in points) > 0:
             axes.set_yscale('log')
-        axes.figure.legend(**_LEGEND)
+        legend(axes, list(curves))
 
     rows = [[name, *point] for name, points in curves.items() for point in points]
     told = '; '.join(f'{n} from {p[0][1]:.3g} to {p[-1][1]:.3g}' for n, p in curves.items())
@@ -114,14 +112,14 @@ def class_differences(of_runs: Mapping[str, Mapping[str, Mapping]]) -> Chart | N
         axes.set_ylim(len(classes) - 0.4, -0.6)
         axes.set_xlabel('adapted minus source, points of IoU')
         if len(names) > 1:
-            axes.figure.legend(**_LEGEND)
+            legend(axes, names)
 
     best, worst = max(found, key=lambda row: row[2]), min(found, key=lambda row: row[2])
     told = f'largest: {best[1]} {best[2]:+.1f}; smallest: {worst[1]} {worst[2]:+.1f}'
     rows = [[n, c, d, *(interval or (None, None))] for n, c, d, interval in found]
     header = ('run', 'class', 'difference', 'low', 'high')
     title = 'Difference by class, with 95 % intervals'
-    return chart(draw, title, told, header, rows, (8.4, 1 + 0.22 * len(classes)))
+    return chart(draw, title, told, header, rows, (5.6, 1 + 0.27 * len(classes)))
 
 
 def confusion(counts: np.ndarray, classes: Sequence[str], title: str) -> Chart:
@@ -145,7 +143,8 @@ def confusion(counts: np.ndarray, classes: Sequence[str], title: str) -> Chart:
                     box.set_alpha(0.12 + 0.68 * value)
                     axes.add_patch(box)
                     told = f'{100 * value:.0f}'
-                    axes.text(x, y, told, ha='center', va='center', fontsize=6.5)
+                    cell = axes.text(x, y, told, ha='center', va='center', fontsize=6.5)
+                    cell.set_in_layout(False)  # which would take seconds
         axes.set_xticks(range(len(classes)), classes, rotation=90)
         axes.set_yticks(range(len(present)), [classes[i] for i in present])
         axes.set_xlim(-0.5, len(classes) - 0.5)

@@ -8,9 +8,9 @@ from mmseg_uvpt.report.run_folder import RunFolder
 # from what must not be missed to what is merely said
 BAD, UNSURE, GOOD, NOTE = KINDS = 'bad', 'unsure', 'good', 'note'
 HEADINGS = {
-    BAD: 'Do not use the adapted model: the source model is better',
+    BAD: 'Do not use the adapted model: use the source model',
     UNSURE: 'Not shown to be better than the source model',
-    GOOD: 'The adapted model is to be used',
+    GOOD: 'Use the adapted model',
     NOTE: 'No verdict',
 }
 

@@ -28,12 +28,12 @@ function paint(canvas, map, palette) {
   context.putImageData(pixels, 0, 0);
 }
 
-async function setUpFrame(frame, { classes, palette }, left, right) {
+async function setUpFrame(frame, { classes, palette }, left, right, opacity) {
   const stage = frame.querySelector('.stage');
   const [photo, below, above] = ['.photo', '.below', '.above'].map((name) => stage.querySelector(name));
   const edge = stage.querySelector('.edge');
   const cross = stage.querySelector('.cross');
-  const slider = frame.querySelector('input');
+  const slider = frame.querySelector('.border');
   const readout = frame.querySelector('.readout');
   const maps = { label: {}, confidence: {} };
   for (const image of stage.querySelectorAll('[data-map]')) {
@@ -43,14 +43,14 @@ async function setUpFrame(frame, { classes, palette }, left, right) {
   await photo.decode();
 
   function draw() {
-    for (const [canvas, view] of [[below, left.value], [above, right.value]]) {
-      paint(canvas, maps.label[view], palette);
-      if (view === 'image') canvas.getContext('2d').drawImage(photo, 0, 0, canvas.width, canvas.height);
-    }
+    paint(below, maps.label[left.value], palette);
+    paint(above, maps.label[right.value], palette);
     slide();
   }
   function slide() {
     above.style.clipPath = `inset(0 0 0 ${slider.value}%)`;
+    below.style.clipPath = `inset(0 ${100 - slider.value}% 0 0)`;
+    above.style.opacity = below.style.opacity = `${opacity.value}%`;
     edge.style.left = `${slider.value}%`;
     slider.setAttribute('aria-valuetext', `${left.value} ${slider.value} %, ${right.value} ${100 - slider.value} %`);
   }
@@ -67,7 +67,7 @@ async function setUpFrame(frame, { classes, palette }, left, right) {
     }).join(', ');
   }
 
-  slider.addEventListener('input', slide);
+  for (const range of [slider, opacity]) range.addEventListener('input', slide);
   stage.addEventListener('pointermove', (event) => {
     const box = stage.getBoundingClientRect();
     tell((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, false);
@@ -92,7 +92,7 @@ async function setUpFrame(frame, { classes, palette }, left, right) {
 
 for (const viewer of document.querySelectorAll('.viewer')) {
   const data = JSON.parse(viewer.querySelector('.data').textContent);
-  const [left, right] = ['.left', '.right'].map((name) => viewer.querySelector(name));
-  Promise.all([...viewer.querySelectorAll('.frame')].map((frame) => setUpFrame(frame, data, left, right)))
+  const controls = ['.left', '.right', '.opacity'].map((name) => viewer.querySelector(name));
+  Promise.all([...viewer.querySelectorAll('.frame')].map((frame) => setUpFrame(frame, data, ...controls)))
     .then(() => { viewer.dataset.ready = 'yes'; });
 }
