@@ -7,7 +7,7 @@ _base_ = [
     'schedules/adapt_80k.py',
 ]
 
-uvpt = dict(data_root='data/minicity')
+uvpt = dict(data_root='data/minicity', report=False)  # of a whole demo one page is enough
 nano_prompts = dict(type='Prompts', heads=4, points=4, generator_channels=16)
 train_dataloader = dict(
     batch_size=2,

@@ -7,7 +7,7 @@ _base_ = [
     'schedules/pretrain_400k.py',
 ]
 
-uvpt = dict(data_root='data/minicity')
+uvpt = dict(data_root='data/minicity', report=False)  # of a whole demo one page is enough
 train_dataloader = dict(
     batch_size=2,
     num_workers=1,

@@ -7,10 +7,11 @@ dark one; text stays text; the numbers stand in a table beside it.
 import io
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -77,9 +78,21 @@ def chart(
     return Chart(_in_page(text.getvalue(), title, description), title, header, rows)
 
 
+def thinned(points: Sequence, most: int = 300) -> list:
+    """Return evenly spaced points of a curve, first and last included: more cannot be seen."""
+    numbers = np.linspace(0, len(points) - 1, min(most, len(points))).astype(int)
+    return [points[i] for i in numbers]
+
+
+def curve_rows(curves: Mapping[str, Sequence], most: int = 400) -> list[list]:
+    """Return so many rows for a table of curves, evenly spaced over each: its name and a point."""
+    each = max(5, most // max(1, len(curves)))
+    return [[name, *point] for name, points in curves.items() for point in thinned(points, each)]
+
+
 def legend(axes: Axes, names: Sequence[str]) -> None:
     """Put a legend above the axes, in as many columns as its longest name lets stand there."""
-    columns = max(1, min(4, 90 // max(map(len, names))))
+    columns = max(1, min(6, 120 // max(map(len, names))))
     axes.figure.legend(loc='outside upper left', ncols=columns)
 
 
@@ -95,7 +108,8 @@ def _in_page(svg: str, title: str, description: str) -> Markup:
     view_box = re.search(r'viewBox="0 0 ([\d.]+) [^"]*"', svg)
     named = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{view_box[0]} style="min-width: {0.9 * float(view_box[1]):.0f}px" role="img" aria-labelledby="{prefix}title {prefix}desc">'
+        f'{view_box[0]} style="min-width: {0.9 * float(view_box[1]):.0f}px" role="img" '
+        f'aria-labelledby="{prefix}title {prefix}desc">'
         f'<title id="{prefix}title">{escape(title)}</title>'
         f'<desc id="{prefix}desc">{escape(description)}</desc>'
     )

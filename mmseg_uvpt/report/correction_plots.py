@@ -5,7 +5,19 @@ from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 
-from mmseg_uvpt.report.charts import BAD, GOOD, INK, LINE, SERIES, WIDE, Chart, chart, legend
+from mmseg_uvpt.report.charts import (
+    BAD,
+    GOOD,
+    INK,
+    LINE,
+    SERIES,
+    WIDE,
+    Chart,
+    chart,
+    curve_rows,
+    legend,
+    thinned,
+)
 from mmseg_uvpt.report.run_folder import RunFolder
 
 
@@ -102,22 +114,21 @@ def label_agreement(run: RunFolder) -> Chart | None:
     def draw(axes: Axes) -> None:
         for name, points in curves.items():
             if name not in corrected:
-                axes.plot(*zip(*points, strict=True), color=LINE, lw=1)
+                axes.plot(*zip(*thinned(points), strict=True), color=LINE, lw=1)
         for i, name in enumerate(corrected):
             points, colour = curves[name], SERIES[i % len(SERIES)]
-            axes.plot(*zip(*points, strict=True), color=colour, label=name)
+            axes.plot(*zip(*thinned(points), strict=True), color=colour, label=name)
             begun = [point for point in points if (name, point[0]) in starts]
             axes.plot(*zip(*begun, strict=True), 'o', ms=5, color=colour, mec=INK)
         if corrected:
             legend(axes, corrected)
         axes.set(xlabel='iteration', ylabel='IoU of prediction and label', ylim=(0, 1))
 
-    rows = [[name, *point] for name, points in curves.items() for point in points]
     told = '; '.join(f'{n} from {p[0][1]:.2f} to {p[-1][1]:.2f}' for n, p in curves.items())
     title = (
         'Agreement of predictions with labels by class; grey if never corrected, a dot at the start'
     )
-    return chart(draw, title, told, ('class', 'iteration', 'IoU'), rows, (WIDE, 4.4))
+    return chart(draw, title, told, ('class', 'iteration', 'IoU'), curve_rows(curves), (WIDE, 4.4))
 
 
 def _note(axes: Axes, text: str, y: int) -> None:

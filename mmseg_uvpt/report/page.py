@@ -23,7 +23,6 @@ from mmseg_uvpt.sweep.results_table import hardware, hours_of
 
 LIMIT = 5_000_000  # bytes of a page
 PAGE = 'report.html'
-_ROWS = 400  # of a table of numbers; curves may have more
 
 
 @dataclass
@@ -85,14 +84,22 @@ def write_report(
     reports = [_report(run, folders, predict) for run in folders]
     out = Path(out or folders[0].folder / PAGE)
     text = _render(reports)
-    while len(text.encode()) > LIMIT and any(r.frames and r.frames.shown for r in reports):
-        for report in reports:
-            if report.frames:
-                del report.frames.shown[-1:]
+    while len(text.encode()) > LIMIT and _shorten(reports):
         text = _render(reports)
     with write_whole(out, 'w') as file:
         file.write(text)
     return out
+
+
+def _shorten(reports: Sequence[RunReport]) -> bool:
+    """Leave out the last frame of each run, then charts of each; tell whether there were any."""
+    framed = [report.frames for report in reports if report.frames and report.frames.shown]
+    for frames in framed:
+        del frames.shown[-1]
+    charted = [] if framed else [report.charts for report in reports if report.charts]
+    for charts in charted:
+        del charts[-1]
+    return bool(framed or charted)
 
 
 def _report(run: RunFolder, all_runs: Sequence[RunFolder], predict: bool) -> RunReport:
@@ -136,7 +143,6 @@ def _render(reports: Sequence[RunReport]) -> str:
         changes=[config_changes(run) for run in runs],
         style=Markup(loader.get_source(environment, 'style.css')[0]),
         script=Markup(loader.get_source(environment, 'script.js')[0]),
-        rows=_ROWS,
     )
 
 

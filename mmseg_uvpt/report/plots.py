@@ -6,7 +6,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from mmseg_uvpt.report.charts import BAD, GOOD, INK, SERIES, Chart, chart, legend
+from mmseg_uvpt.report.charts import (
+    BAD,
+    GOOD,
+    INK,
+    SERIES,
+    Chart,
+    chart,
+    curve_rows,
+    legend,
+    thinned,
+)
 from mmseg_uvpt.report.run_folder import RunFolder
 
 
@@ -31,10 +41,9 @@ def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
         axes.set(xlabel='iteration (0: the source model)', ylabel='mIoU, %')
         legend(axes, list(curves))
 
-    rows = [[name, *point] for name, points in curves.items() for point in points]
     told = '; '.join(f'{n} from {p[0][1]:.1f} to {p[-1][1]:.1f}' for n, p in curves.items())
     title = 'mIoU by the labels in the course of training; a ring is round the chosen model'
-    return chart(draw, title, told, ('run', 'iteration', 'mIoU', 'low', 'high'), rows)
+    return chart(draw, title, told, ('run', 'iteration', 'mIoU', 'low', 'high'), curve_rows(curves))
 
 
 def _evaluations(run: RunFolder) -> list[tuple]:
@@ -68,15 +77,14 @@ def loss_curves(runs: Sequence[RunFolder]) -> Chart | None:
 
     def draw(axes: Axes) -> None:
         for (name, points), colour in zip(curves.items(), _colours(), strict=False):
-            axes.plot(*zip(*points, strict=True), color=colour, label=name)
+            axes.plot(*zip(*thinned(points), strict=True), color=colour, label=name)
         axes.set(xlabel='iteration', ylabel='loss')
         if min(y for points in curves.values() for _, y in points) > 0:
             axes.set_yscale('log')
         legend(axes, list(curves))
 
-    rows = [[name, *point] for name, points in curves.items() for point in points]
     told = '; '.join(f'{n} from {p[0][1]:.3g} to {p[-1][1]:.3g}' for n, p in curves.items())
-    return chart(draw, 'Losses', told, ('loss', 'iteration', 'value'), rows)
+    return chart(draw, 'Losses', told, ('loss', 'iteration', 'value'), curve_rows(curves))
 
 
 def class_differences(of_runs: Mapping[str, Mapping[str, Mapping]]) -> Chart | None:

@@ -185,7 +185,20 @@ def _run(jobs: list, args: argparse.Namespace) -> int:
             free = places(visible_gpus(), args.gpus_per_job, args.jobs_per_gpu)
             statuses = LocalQueue(jobs, free, screen, slurm.queue_of(jobs), again).run()
     console().print(job_table(statuses))
+    _report([job for job, status in statuses.items() if status.state is State.DONE])
     return 0 if all(status.state is State.DONE for status in statuses.values()) else 1
+
+
+def _report(done: list) -> None:
+    """Write a page on the finished jobs into the work root: those that train or score."""
+    from mmseg_uvpt.engine.config.uvpt import uvpt_config
+    from mmseg_uvpt.report.after_run import report_jobs
+    from mmseg_uvpt.sweep.jobs import PSEUDO_LABEL
+
+    shown = [job for job in done if job.stage != PSEUDO_LABEL and uvpt_config(job.cfg).report]
+    if shown:
+        page = shown[0].settings.work_root / f'report_{shown[0].stage}.html'
+        report_jobs([job.folder for job in shown], page)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -19,6 +19,7 @@ VAL = ('bonn/bonn_0', 'bonn/bonn_1')
 
 COMMON = """
 _base_ = [{bases}]
+uvpt = dict(report=False)  # tests/report has those that are written
 train_cfg = dict(max_iters=4, val_interval=2)
 hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
 load = [dict(type='LoadImageChecked'), dict(type='Resize', scale=(64, 32), keep_ratio=True)]
