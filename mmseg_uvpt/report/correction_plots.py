@@ -104,7 +104,7 @@ def label_agreement(run: RunFolder) -> Chart | None:
     """Return the curves that the correction decides by: IoU of predictions and labels by class."""
     curves = defaultdict(list)
     for row in run.curve:
-        curves[row['class']].append((row['iteration'], float(row['iou'])))
+        curves[row['class']].append((row['iteration'], row['iou']))
     if not curves:
         return None
     starts = [(r['class'], r['iteration']) for r in run.events if 'start' in r['event']]

@@ -1,10 +1,9 @@
 """The report: one page on one run or several, which needs no other file and no network."""
 
 import json
-import statistics
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import jinja2
@@ -16,10 +15,10 @@ from mmseg_uvpt.report import correction_plots, plots
 from mmseg_uvpt.report.charts import Chart
 from mmseg_uvpt.report.class_scores import ClassScores, class_scores
 from mmseg_uvpt.report.config_changes import config_changes
+from mmseg_uvpt.report.facts import facts_of
 from mmseg_uvpt.report.frames import Frames, predict_frames
 from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.report.verdict import HEADINGS, NOTE, Statement, statements
-from mmseg_uvpt.sweep.results_table import hardware, hours_of
 
 LIMIT = 5_000_000  # bytes of a page
 PAGE = 'report.html'
@@ -74,7 +73,7 @@ def write_report(
     Raises:
         UserError: a folder is none of a run; or the page cannot be written.
     """
-    folders = [RunFolder(Path(folder)) for folder in work_dirs]
+    folders = _named([Path(folder) for folder in dict.fromkeys(work_dirs)])
     for run in folders:
         if not (run.record or run.scores or run.selection):
             raise UserError(
@@ -82,13 +81,25 @@ def write_report(
                 'result of a test'
             )
     reports = [_report(run, folders, predict) for run in folders]
-    out = Path(out or folders[0].folder / PAGE)
-    text = _render(reports)
+    out, shown = Path(out or folders[0].folder / PAGE), _shown(reports)
+    text = _render(shown)
     while len(text.encode()) > LIMIT and _shorten(reports):
-        text = _render(reports)
+        text = _render(shown)
     with write_whole(out, 'w') as file:
         file.write(text)
     return out
+
+
+def _named(folders: Sequence[Path]) -> list[RunFolder]:
+    """Return work folders under names that tell them apart; of a single one with that above it."""
+    paths = [folder.resolve() for folder in folders]
+    above = os.path.commonpath([path.parent for path in paths])
+    if len(paths) == 1:
+        above = os.path.dirname(above)
+    return [
+        RunFolder(folder, os.path.relpath(path, above))
+        for folder, path in zip(folders, paths, strict=True)
+    ]
 
 
 def _shorten(reports: Sequence[RunReport]) -> bool:
@@ -124,63 +135,32 @@ def _report(run: RunFolder, all_runs: Sequence[RunFolder], predict: bool) -> Run
     return found
 
 
-def _render(reports: Sequence[RunReport]) -> str:
+def _shown(reports: Sequence[RunReport]) -> dict[str, object]:
+    """Return what the template shows."""
+    runs = [report.files for report in reports]
+    by_class = {r.files.name: r.classes.rows for r in reports if r.classes}
+    curves = (plots.score_curve(runs), plots.loss_curves(runs))
+    return {
+        'runs': reports,
+        'title': ', '.join(run.name for run in runs[:3]) + (', ...' if len(runs) > 3 else ''),
+        'curves': [chart for chart in curves if chart],
+        'differences': plots.class_differences(by_class),
+        'classes': list(dict.fromkeys(name for rows in by_class.values() for name in rows)),
+        'facts': [facts_of(run) for run in runs],
+        'changes': [config_changes(run) for run in runs],
+    }
+
+
+def _render(shown: Mapping[str, object]) -> str:
     loader = jinja2.PackageLoader('mmseg_uvpt.report')
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {'number': _number, 'signed': _signed, 'cell': _cell}
-    runs = [report.files for report in reports]
-    by_class = {r.files.name: r.classes.rows for r in reports if r.classes}
-    curves = (plots.score_curve(runs), plots.loss_curves(runs))
-    return environment.get_template('page.html').render(
-        runs=reports,
-        title=', '.join(run.name for run in runs[:3]) + (', ...' if len(runs) > 3 else ''),
-        curves=[chart for chart in curves if chart],
-        differences=plots.class_differences(by_class),
-        classes=list(dict.fromkeys(name for rows in by_class.values() for name in rows)),
-        facts=[_facts(run) for run in runs],
-        changes=[config_changes(run) for run in runs],
-        style=Markup(loader.get_source(environment, 'style.css')[0]),
-        script=Markup(loader.get_source(environment, 'script.js')[0]),
+    style, script = (
+        Markup(loader.get_source(environment, name)[0]) for name in ('style.css', 'script.js')
     )
-
-
-def _facts(run: RunFolder) -> dict[str, object]:
-    """Return environment, hardware and hours of a run, in the order of the page."""
-    start, record, times = run.start, run.record, [x['time'] for x in run.logged if 'time' in x]
-    git, environment = start.get('git') or {}, run.environment
-    found = {
-        'command': start.get('command'),
-        'started': start.get('started'),
-        'finished': record.get('finished'),
-        'starts': len(record.get('starts') or ()) or None,
-        'hours': _hours(run),
-        'seconds an iteration, median': statistics.median(times) if times else None,
-        'iterations': record.get('iterations'),
-        'hardware': hardware(run.folder),
-        'seed': start.get('seed'),
-        'git': git.get('commit') and git['commit'] + (' and changes' if git.get('dirty') else ''),
-        'parameters': (start.get('parameters') or {}).get('total'),
-        'of these trained': (start.get('parameters') or {}).get('trainable'),
-    }
-    shown = ('host', 'platform', 'Python', 'PyTorch', 'CUDA available', 'mmseg_uvpt', 'timm')
-    return found | {name: environment.get(name) for name in shown}
-
-
-def _hours(run: RunFolder) -> float | None:
-    """Return how long a training took: of one start by its record, of several by their files."""
-    if run.place != run.folder or not run.record:
-        return None
-    try:
-        if len(run.record['starts']) > 1:
-            return hours_of(run.folder, run.record)
-        began, ended = (
-            datetime.fromisoformat(text) for text in (run.start['started'], run.record['finished'])
-        )
-        return (ended - began).total_seconds() / 3600
-    except (UserError, LookupError, TypeError, ValueError):  # not finished, or damaged
-        return None
+    return environment.get_template('page.html').render(shown, style=style, script=script)
 
 
 def _number(value: object, digits: int = 2) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_uvpt.correction.record import CURVE, EVENTS, TRUTH
+from mmseg_uvpt.correction.record import COLUMNS, CURVE, EVENTS, TRUTH
 from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.engine.work_folder.claim import (
     CONFIG,
@@ -35,18 +35,15 @@ class RunFolder:
 
     Args:
         folder: the work folder.
+        name: under which a page shows it.
 
     Attributes:
         problems: sentences on what is missing or damaged.
     """
 
     folder: Path
+    name: str
     problems: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """The folder's name, with that above it: many runs end in the same one."""
-        return '/'.join(self.folder.resolve().parts[-2:])
 
     @cached_property
     def place(self) -> Path:
@@ -130,19 +127,18 @@ class RunFolder:
         paths = sorted(self.folder.glob('*/vis_data/scalars.json'))
         return [line for path in paths for line in _json_lines(path)]
 
-    def table(self, name: str) -> list[dict[str, str]]:
+    def table(self, name: str) -> list[dict]:
         """Return the rows of one of the label correction's tables."""
         path = self.folder / name
         if not path.is_file():
             return []
         try:
             with open_regular(path) as file:
-                rows = list(csv.DictReader(file.read().decode().splitlines()))
-            for row in rows:
-                for column in {'iteration', 'iterations', 'pixels_changed', *_COUNTS} & row.keys():
-                    row[column] = int(row[column])
-            return rows
-        except (OSError, ValueError, TypeError, csv.Error) as error:
+                rows = csv.DictReader(file.read().decode().splitlines())
+            return [
+                {column: _value(column, row[column]) for column in COLUMNS[name]} for row in rows
+            ]
+        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             self.problems.append(f'{path} cannot be read ({first_line(error)}): {_CURE}')
             return []
 
@@ -171,7 +167,13 @@ class RunFolder:
             return {}
 
 
-_COUNTS = ('mended', 'spoilt', 'still_wrong')
+def _value(column: str, text: str) -> str | int | float | None:
+    """Return an entry of a table as what it is: a name, a number, or none."""
+    if column in ('class', 'event'):
+        return text
+    if column in ('iou', 'threshold'):
+        return float(text) if text else None
+    return int(text)
 
 
 def _json_lines(path: Path) -> Iterator[dict]:

@@ -1,0 +1,52 @@
+"""Where, when and how long a run ran, and of what it was made."""
+
+import statistics
+from datetime import datetime
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.report.run_folder import RunFolder
+from mmseg_uvpt.sweep.results_table import hardware, hours_of
+
+
+def facts_of(run: RunFolder) -> dict[str, object]:
+    """Return environment, hardware and hours of a run, in the order of the page."""
+    start, record, times = run.start, run.record, [x['time'] for x in run.logged if 'time' in x]
+    git, environment = start.get('git') or {}, run.environment
+    found = {
+        'command': start.get('command'),
+        'started': start.get('started'),
+        'finished': record.get('finished'),
+        'starts': len(record.get('starts') or ()) or None,
+        'hours': _hours(run),
+        'seconds an iteration, median': statistics.median(times) if times else None,
+        'iterations': record.get('iterations'),
+        'hardware': _hardware(run),
+        'seed': start.get('seed'),
+        'git': git.get('commit') and git['commit'] + (' and changes' if git.get('dirty') else ''),
+        'parameters': (start.get('parameters') or {}).get('total'),
+        'of these trained': (start.get('parameters') or {}).get('trainable'),
+    }
+    shown = ('host', 'platform', 'Python', 'PyTorch', 'CUDA available', 'mmseg_uvpt', 'timm')
+    return found | {name: environment.get(name) for name in shown}
+
+
+def _hours(run: RunFolder) -> float | None:
+    """Return how long a training took: of one start by its record, of several by their files."""
+    if run.place != run.folder or not run.record:
+        return None
+    try:
+        if len(run.record['starts']) > 1:
+            return hours_of(run.folder, run.record)
+        began, ended = (
+            datetime.fromisoformat(text) for text in (run.start['started'], run.record['finished'])
+        )
+        return (ended - began).total_seconds() / 3600
+    except (UserError, LookupError, TypeError, ValueError):  # not finished, or damaged
+        return None
+
+
+def _hardware(run: RunFolder) -> str | None:
+    try:
+        return hardware(run.folder)
+    except UserError:  # environment.json is damaged, which the page says
+        return None

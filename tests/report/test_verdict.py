@@ -1,0 +1,45 @@
+"""What a run comes to: the worst that is known of it comes first."""
+
+import pytest
+from conftest import FILES, comparison
+
+from mmseg_uvpt.report.run_folder import RunFolder
+from mmseg_uvpt.report.verdict import BAD, GOOD, NOTE, UNSURE, statements
+
+CHOSEN, SCORE = FILES['selection.json'], FILES['score.json']
+
+
+def verdict(folder):
+    return statements(RunFolder(folder, 'run'))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'kind', 'told'),
+    [
+        ({}, GOOD, 'adapted is better'),
+        ({'score_json': SCORE | {'comparison': comparison(-1, 'who knows')}}, UNSURE, 'who'),
+        ({'selection_json': CHOSEN | {'warning': 'use selected.pth'}}, UNSURE, 'use selected.pth'),
+        ({'selection_json': CHOSEN | {'selected': 0}}, BAD, 'iteration 2 was chosen'),
+        ({'verdict_json': {'adapted': False, 'sentence': 'keep the source'}}, BAD, 'keep the'),
+        ({'verdict_json': {'adapted': True, 'sentence': 'it is better'}}, GOOD, 'it is better'),
+    ],
+)  # fmt: skip
+def test_the_worst_comes_first(work_folder, changes, kind, told):
+    first = verdict(work_folder(**changes))[0]
+    assert first.kind == kind
+    assert told in first.text
+
+
+def test_worse_by_the_labels_is_bad_whatever_was_chosen(work_folder):
+    worse = comparison(-9)
+    worse['mIoU19'] = worse['mIoU19'] | {'interval': [-9.0, -1.0]}
+    assert verdict(work_folder(score_json=SCORE | {'comparison': worse}))[0].kind == BAD
+
+
+def test_without_a_choice_or_a_test_there_is_none(work_folder):
+    run = {**FILES['run.json']}
+    del run['finished']
+    folder = work_folder(selection_json=None, score_json=None, run_json=run)
+    (only,) = verdict(folder)
+    assert only.kind == NOTE
+    assert only.text == 'The training is not finished.'
