@@ -106,9 +106,11 @@ def _in_page(svg: str, title: str, description: str) -> Markup:
     for colour, style in _STYLES.items():
         svg = svg.replace(colour, style)
     view_box = re.search(r'viewBox="0 0 ([\d.]+) [^"]*"', svg)
+    width = float(view_box[1])
     named = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{view_box[0]} style="min-width: {0.9 * float(view_box[1]):.0f}px" role="img" '
+        f'{view_box[0]} style="min-width: {0.9 * width:.0f}px; '
+        f'max-width: {1.6 * width:.0f}px" role="img" '
         f'aria-labelledby="{prefix}title {prefix}desc">'
         f'<title id="{prefix}title">{escape(title)}</title>'
         f'<desc id="{prefix}desc">{escape(description)}</desc>'

@@ -32,37 +32,37 @@ class ClassScores(NamedTuple):
 def class_scores(
     run: RunFolder, others: Iterable[RunFolder], of_frames: Comparison | None
 ) -> ClassScores | None:
-    """Return the scores by class of a run: of a test where there is one, else of some frames.
+    """Return the scores by class of a run's model: of a test of it, else of some frames.
 
     A test with ``--compare`` says all of it. Otherwise the source model's test is looked for among
-    those of the run and of other work folders, and compared image by image.
+    those of the run and of other work folders, and compared image by image. Without any of these
+    the scores of a single model are returned, if there are some.
     """
-    for name, score in run.scores.items():
-        if isinstance(score.get('comparison'), dict):
-            return ClassScores(f'{name}: {_frames(score)}', _rows(score['comparison']))
+    source = run.source_checkpoint
+    own = {name: score for name, score in run.scores.items() if score['checkpoint'] != source}
     of_source = [
         score
         for other in (run, *others)
         for score in other.scores.values()
-        if score['checkpoint'] == run.source_checkpoint
+        if score['checkpoint'] == source
     ]
-    own = [(n, s) for n, s in run.scores.items() if s['checkpoint'] != run.source_checkpoint]
-    # that of the chosen model first
-    own.sort(key=lambda each: each[1]['checkpoint'] != run.checkpoint)
-    for name, score in own:
-        for source in of_source:
-            if compared := _compare(source, score):
-                return ClassScores.of(compared, f'{name}: {_frames(score)}')
+    for name, score in own.items():
+        if run.is_chosen(score):
+            if isinstance(score.get('comparison'), dict):
+                return ClassScores(_basis(name, score), _rows(score['comparison']))
+            for each in of_source:
+                if compared := _compare(each, score):
+                    return ClassScores.of(compared, _basis(name, score))
     if of_frames:
         return ClassScores.of(of_frames, f'the {of_frames.source.frames} frames predicted here')
-    for name, score in own or [('', score) for score in of_source]:
+    for name, score in (own or run.scores).items():
         rows = {of_class: {'adapted': iou} for of_class, iou in score['IoU'].items()}
-        return ClassScores(f'{name}: {_frames(score)}', rows)
+        return ClassScores(_basis(name, score), rows)
     return None
 
 
-def _frames(score: Mapping) -> str:
-    return f'{score.get("frames")} frames, {score["checkpoint"]}'
+def _basis(name: str, score: Mapping) -> str:
+    return f'{name}: {score.get("frames")} frames, {score["checkpoint"]}'
 
 
 def _compare(source: Mapping, adapted: Mapping) -> Comparison | None:

@@ -50,6 +50,11 @@ class RunReport:
         """The verdict in a few words."""
         return HEADINGS[self.kind]
 
+    @property
+    def evaluations(self) -> list[tuple]:
+        """Iteration, mIoU and its bounds of each evaluation."""
+        return plots.evaluations(self.files)
+
     def frame_data(self) -> Markup:
         """Return what the script needs to name what a pixel is, as JSON."""
         data = {'classes': self.frames.classes, 'palette': self.frames.palette}

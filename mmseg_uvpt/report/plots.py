@@ -22,7 +22,7 @@ from mmseg_uvpt.report.run_folder import RunFolder
 
 def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
     """Return mIoU over the iterations of each run that was evaluated, with intervals."""
-    curves = {run.name: _evaluations(run) for run in runs}
+    curves = {run.name: evaluations(run) for run in runs}
     curves = {name: points for name, points in curves.items() if points}
     if not curves:
         return None
@@ -38,7 +38,7 @@ def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
             if chosen[name] in steps:
                 point = chosen[name], scores[steps.index(chosen[name])]
                 axes.plot(*point, 'o', ms=10, mfc='none', mec=INK, mew=1.2)
-        axes.set(xlabel='iteration (0: the source model)', ylabel='mIoU, %')
+        axes.set(xlabel='iteration', ylabel='mIoU, %')
         legend(axes, list(curves))
 
     told = '; '.join(f'{n} from {p[0][1]:.1f} to {p[-1][1]:.1f}' for n, p in curves.items())
@@ -46,7 +46,7 @@ def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
     return chart(draw, title, told, ('run', 'iteration', 'mIoU', 'low', 'high'), curve_rows(curves))
 
 
-def _evaluations(run: RunFolder) -> list[tuple]:
+def evaluations(run: RunFolder) -> list[tuple]:
     """Return iteration, mIoU and bounds of each evaluation."""
     candidates = run.selection.get('candidates') or []
     found = {
@@ -70,8 +70,9 @@ def loss_curves(runs: Sequence[RunFolder]) -> Chart | None:
                 if name.startswith('loss') or name.endswith('.loss_ce'):
                     label = f'{run.name}: {name}' if len(runs) > 1 else name
                     if len(runs) == 1 or name == 'loss':
-                        curves.setdefault(label, []).append((line.get('step'), line[name]))
-    curves = {name: points for name, points in curves.items() if len(points) > 1}
+                        # a run that was resumed has logged some iterations twice
+                        curves.setdefault(label, {})[line.get('step', 0)] = line[name]
+    curves = {n: sorted(points.items()) for n, points in curves.items() if len(points) > 1}
     if not curves:
         return None
 
@@ -127,7 +128,9 @@ def class_differences(of_runs: Mapping[str, Mapping[str, Mapping]]) -> Chart | N
     rows = [[n, c, d, *(interval or (None, None))] for n, c, d, interval in found]
     header = ('run', 'class', 'difference', 'low', 'high')
     title = 'Difference by class, with 95 % intervals'
-    return chart(draw, title, told, header, rows, (5.6, 1 + 0.27 * len(classes)))
+    return chart(
+        draw, title, told, header, rows, (5.6, 1 + 0.27 * len(classes) * max(1, len(names) / 3))
+    )
 
 
 def confusion(counts: np.ndarray, classes: Sequence[str], title: str) -> Chart:

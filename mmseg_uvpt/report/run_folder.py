@@ -2,7 +2,8 @@
 
 import csv
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -120,6 +121,16 @@ class RunFolder:
             return str(found)
         tested = [score['checkpoint'] for score in self.scores.values()]
         return next((str(path) for path in tested if path != self.source_checkpoint), None)
+
+    def is_chosen(self, score: Mapping) -> bool:
+        """Tell whether a test is of the model that counts, under whatever name it has a file."""
+        tested, own = Path(score['checkpoint']), Path(self.checkpoint or '')
+        if tested.resolve() == own.resolve():
+            return True
+        named = re.search(r'iter_(\d+)\.pth$', tested.name)
+        same_folder = tested.parent.resolve() == self.folder.resolve()
+        chosen = self.selection.get('selected')
+        return bool(named and same_folder and chosen) and int(named[1]) == chosen
 
     @cached_property
     def logged(self) -> list[dict]:

@@ -1,5 +1,6 @@
 """What a run comes to, in one word and a few sentences."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from mmseg_uvpt.evaluation.comparison import Comparison
@@ -40,12 +41,15 @@ def statements(run: RunFolder, of_frames: Comparison | None = None) -> list[Stat
     if run.verdict:
         kind = GOOD if run.verdict.get('adapted') is True else BAD
         found.append(Statement(kind, 'Verdict', str(run.verdict.get('sentence', ''))))
-    compared = [score['comparison'] for score in run.scores.values() if 'comparison' in score]
-    for comparison in compared:
+    compared = [score for score in run.scores.values() if 'comparison' in score]
+    for score in compared:
+        comparison = score['comparison']
         mean = comparison.get(_judged(run)) or comparison.get('mIoU19') or {}
-        kind, text = _kind(mean.get('interval')), str(comparison.get('sentence', ''))
-        found.append(Statement(kind, 'By the labels of a test', text))
-    if of_frames and not compared:
+        # of another checkpoint than the one that would be used it is merely said
+        kind = _kind(mean.get('interval')) if run.is_chosen(score) else NOTE
+        basis = f'By the labels of a test of {Path(score["checkpoint"]).name}'
+        found.append(Statement(kind, basis, str(comparison.get('sentence', ''))))
+    if of_frames and not any(map(run.is_chosen, compared)):
         kind = _kind(of_frames.means[of_frames.judged].interval)
         basis = f'By the labels of {of_frames.source.frames} frames'
         found.append(Statement(kind, basis, of_frames.sentence()))
