@@ -31,7 +31,6 @@ IMPORT_ENGINE = {
 }
 PAIRS = {
     'lovasz.py',  # the plain form of a thing and its fast one
-    'report.py',  # the command, and what the demo draws
     *('image_files.py', 'source.py'),  # where version 0.1 had what users import
 }
 FORCE = {'checkpoints/loading.py'}  # mmseg's `init_model` reads files by nothing else

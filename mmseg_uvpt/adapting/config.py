@@ -94,7 +94,7 @@ def _entries(
             'selection': {'select': 'guarded'},
             **hooks,
         },
-        'uvpt': {'amp': plan.precision == 'bfloat16'},
+        'uvpt': {'amp': plan.precision == 'bfloat16', 'report': False},  # the last step writes it
     }
 
 

@@ -100,6 +100,7 @@ def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, t
         call(*arguments, '--iterations', 4)
 
 
+@pytest.mark.slow
 def test_the_published_method_labels_first(call, finished, photographs, tmp_path):
     out = tmp_path / 'out'
     ran = call(finished, photographs, '--out', out, '--method', 'uni-uvpt', *QUICK)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmseg_uvpt.adapting.verdict import verdict_on
+from mmseg_uvpt.adapting.adaptation_verdict import verdict_on
 
 
 def selection(chosen: int) -> dict:
