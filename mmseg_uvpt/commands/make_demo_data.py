@@ -16,6 +16,7 @@ quick start:
 
 example:
   python tools/make_demo_data.py data/city7 --train-frames 100 --val-frames 20 --seed 7
+  python tools/make_demo_data.py data/night --look night  # a target that is harder
   python tools/make_demo_data.py --preview sheet.png      # only a contact sheet, in seconds"""
 
 
@@ -46,6 +47,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=seed, default=0, help='of the city (default: 0)')
     parser.add_argument(
+        '--look',
+        choices=('cityscapes', 'fog', 'night'),
+        default='cityscapes',
+        help='of cityscapes, the target: photographs by day, in dense fog, or at night with the '
+        'light of lamps, windows and cars (default: %(default)s)',
+    )
+    parser.add_argument(
         '--nproc',
         type=positive_int,
         default=os.cpu_count(),
@@ -64,19 +72,21 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Render what the arguments ask for."""
     args = parse_arguments()
+    from mmseg_uvpt.minicity.looks import TARGETS
+
+    target = TARGETS[args.look]
     if args.preview:
         from mmseg_uvpt.files import write_png
         from mmseg_uvpt.minicity.contact_sheet import contact_sheet
 
         if Path(args.preview).suffix.lower() != '.png':
             raise UserError(f'--preview {args.preview}: the sheet is a PNG, name it *.png')
-        write_png(args.preview, contact_sheet(args.seed))
+        write_png(args.preview, contact_sheet(args.seed, target=target))
         print(f'{args.preview}: the same streets in three looks, with labels')
         return
 
     from mmseg_uvpt.minicity.production import produce
 
-    written, kept = produce(
-        Path(args.root), args.train_frames, args.val_frames, args.seed, args.nproc, args.force
-    )
+    frames = args.train_frames, args.val_frames
+    written, kept = produce(Path(args.root), *frames, args.seed, args.nproc, args.force, target)
     print(f'{args.root}: {written} frames rendered, {kept} were there; seed {args.seed}')

@@ -3,16 +3,16 @@
 import numpy as np
 
 from mmseg_uvpt.datasets.cityscapes_labels import BY_ID
-from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA
+from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA, Look
 from mmseg_uvpt.minicity.renderer import render
 
 _GAP = 6
 
 
-def contact_sheet(seed: int, rows: int = 6) -> np.ndarray:
+def contact_sheet(seed: int, rows: int = 6, target: Look = CITYSCAPES) -> np.ndarray:
     """Return a sheet (H, W, 3) uint8 RGB.
 
-    A row is one street: GTA's look, its labels, SYNTHIA's look, Cityscapes' look, its labels.
+    A row is one street: GTA's look, its labels, SYNTHIA's look, the target's look, its labels.
     """
     colours = np.zeros((256, 3), np.uint8)
     for number, label in BY_ID.items():
@@ -22,7 +22,7 @@ def contact_sheet(seed: int, rows: int = 6) -> np.ndarray:
     for index in range(rows):
         game, game_ids, _ = render(seed, index, GTA)
         sunny, *_ = render(seed, index, SYNTHIA)
-        photo, photo_ids, _ = render(seed, index, CITYSCAPES)
+        photo, photo_ids, _ = render(seed, index, target)
         tiles = [game, colours[game_ids], sunny, photo, colours[photo_ids]]
         lines.append(np.concatenate([_framed(tile) for tile in tiles], axis=1))
     return np.concatenate(lines)

@@ -7,6 +7,7 @@ from mmseg_uvpt.minicity.palettes import Colour, shade
 from mmseg_uvpt.minicity.scene import Item
 from mmseg_uvpt.minicity.stage import Billboard, Place, Stage, box, disc, limb
 
+_LAMPLIGHT: Colour = (255, 236, 190)
 _LAMPS: tuple[Colour, ...] = ((236, 40, 36), (250, 196, 40), (60, 220, 110))
 
 
@@ -24,7 +25,9 @@ def draw_lamp(stage: Stage, item: Item) -> None:
     stage.canvas.claim('pole', parts, board.depth)
     stage.canvas.paint(parts[:1], stage.palette.pole)
     stage.canvas.paint(parts[1:2], stage.palette.pole)
-    stage.canvas.paint(parts[2:], shade(stage.palette.pole, 1.25))
+    stage.canvas.paint(
+        parts[2:], _LAMPLIGHT if stage.look.lamps else shade(stage.palette.pole, 1.25)
+    )
 
 
 def draw_sign(stage: Stage, item: Item) -> None:

@@ -99,6 +99,18 @@ def draw_shadows(stage: Stage, scene: Scene) -> None:
     ground[:] = (ground * (1 - dark[..., None])).astype(np.uint8)
 
 
+def draw_lamplight(stage: Stage, scene: Scene) -> None:
+    """Lighten the ground below street lamps."""
+    canvas = stage.canvas
+    light = np.zeros(canvas.colours.shape[:2], np.uint8)
+    for item in scene.items:
+        if item.kind == 'lamp':
+            _fill(stage, light, disc(item.u - 1.5 * item.heading, item.z, 4.0))
+    light = cv2.GaussianBlur(light, (0, 0), 8 * OVERSAMPLING) * np.float32(stage.look.lamps / 255)
+    lit = canvas.colours * (1 + light[..., None] * np.array([1.0, 0.86, 0.6], np.float32))
+    canvas.colours[:] = np.minimum(lit, 255).astype(np.uint8)
+
+
 def _strip(stage: Stage, inner: float, outer: float, start: float, end: float) -> np.ndarray:
     """Return the outline of the ground between two lines along the road."""
     z = np.geomspace(max(start, NEAR), max(end, NEAR + 0.1), 28)

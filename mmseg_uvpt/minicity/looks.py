@@ -4,9 +4,9 @@ A street is laid out without knowing its look; the drawing code asks the look fo
 shares, the camera for its ranges, and `photograph` for the rest. The domain gap is tuned here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mmseg_uvpt.minicity.palettes import GAME, STREET, SUNNY_GAME, Palette
+from mmseg_uvpt.minicity.palettes import GAME, NIGHT, STREET, SUNNY_GAME, Palette
 
 Range = tuple[float, float]
 
@@ -40,6 +40,9 @@ class Look:
         jpeg: quality range of a lossy encoding on the way, or None.
         hood: height of the visible bonnet in frame heights (label "ego vehicle"), 0 for none.
         absent: label names this domain does not have.
+        lamps: light of street lamps on the ground below them, as a factor on it; 0 is off.
+        headlights: light of the camera's own car on what is near and ahead, as a factor; 0 is off.
+        glow: share of what is very bright that the lens spreads around it.
     """
 
     name: str
@@ -66,6 +69,9 @@ class Look:
     jpeg: Range | None = None
     hood: float = 0.0
     absent: frozenset[str] = field(default_factory=frozenset)
+    lamps: float = 0.0
+    headlights: float = 0.0
+    glow: float = 0.0
 
 
 GTA = Look(name='gta', palette=GAME)
@@ -107,3 +113,33 @@ CITYSCAPES = Look(
     jpeg=(70, 92),
     hood=0.045,
 )
+
+FOG = replace(
+    CITYSCAPES,
+    name='fog',
+    sun=(0.0, 0.1),
+    haze=(0.02, 0.045),
+    haze_colour=(0.74, 0.76, 0.78),
+    exposure=(0.8, 1.1),
+    saturation=(0.8, 1.1),
+)
+
+NIGHT_CITY = replace(
+    CITYSCAPES,
+    name='night',
+    palette=NIGHT,
+    sun=(0.0, 0.0),
+    haze=(0.001, 0.004),
+    haze_colour=(0.12, 0.12, 0.14),
+    exposure=(0.9, 1.6),
+    contrast=(0.95, 1.1),
+    saturation=(0.8, 1.1),
+    cast=(1.08, 1.0, 0.86),
+    blur=(0.6, 1.0),
+    noise=(0.03, 0.06),
+    lamps=1.2,
+    headlights=5.0,
+    glow=0.5,
+)
+
+TARGETS = {look.name: look for look in (CITYSCAPES, NIGHT_CITY, FOG)}

@@ -170,6 +170,28 @@ STREET = Palette(
 )
 
 
+def _dimmed(palette: Palette, factor: float) -> Palette:
+    """Return a palette whose colours are all times ``factor``."""
+
+    def dim(value: Colour | Colours) -> Colour | Colours:
+        if isinstance(value[0], tuple):
+            return tuple(map(dim, value))
+        return tuple(round(channel * factor) for channel in value)
+
+    return replace(palette, **{name: dim(value) for name, value in vars(palette).items()})
+
+
+# Lamps, signs and plates have colours of their own, which shine in it.
+NIGHT = replace(
+    _dimmed(STREET, 0.3),
+    sky_top=(9, 12, 24),
+    sky_bottom=(44, 40, 42),
+    cloud=(34, 32, 36),
+    glass=((14, 16, 20), (22, 24, 28), (14, 16, 20), (244, 200, 126), (120, 112, 92)),
+    shops=((190, 60, 60), (60, 110, 190), (220, 180, 90), (40, 60, 50)),
+)
+
+
 def shade(colour: Colour, factor: float) -> Colour:
     """Return ``colour`` times ``factor``, kept within 0..255."""
     return tuple(min(255.0, max(0.0, channel * factor)) for channel in colour)

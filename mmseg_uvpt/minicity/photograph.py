@@ -26,6 +26,8 @@ _ROUGHNESS = {
     'person': (0.6, 0.8),
     'rider': (0.6, 0.8),
 }
+_SHINES = 0.35  # linear brightness above which light is spread
+_GLOW = 7.0  # deviation of that, pixels
 _FLAT = {BY_NAME[name].id for name in ('road', 'sidewalk', 'terrain')}
 
 
@@ -61,8 +63,13 @@ def photograph(
     haze = 1 - np.exp(-depth * np.float32(drawn('haze')))
     image += (np.array(look.haze_colour, np.float32) - image) * haze[..., None]
     image = np.clip(image, 0, 1) ** 2.2
+    if look.headlights:
+        image *= 1 + np.float32(look.headlights) * _beam(depth, camera)[..., None]
     image *= np.float32(drawn('exposure')) * (np.array(look.cast) * gains).astype(np.float32)
     image *= 1 - np.float32(drawn('vignetting')) * _corners(*depth.shape)[..., None]
+    if look.glow:
+        shining = np.maximum(image - np.float32(_SHINES), 0)
+        image += np.float32(look.glow) * cv2.GaussianBlur(shining, (0, 0), _GLOW)
     image = np.clip(image, 0, 1) ** (1 / 2.2)
     image = (image - 0.5) * np.float32(drawn('contrast')) + 0.5
     grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -122,6 +129,15 @@ def _texture(
     rows = np.mod(up * grain * _TILE / 4 + shift[1], _TILE).astype(np.float32)
     sampled = cv2.remap(_tile(), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return 0.12 * strength * sampled / (1 + near / 60)
+
+
+def _beam(depth: np.ndarray, camera: Camera) -> np.ndarray:
+    """Return how much of dipped headlights falls on each pixel, (H, W) float32 in 0..1."""
+    height, width = depth.shape
+    across = (np.arange(width, dtype=np.float32) - camera.width / 2) / camera.focal
+    below = (np.arange(height, dtype=np.float32)[:, None] - camera.horizon) / camera.focal
+    cone = np.exp(-((across / 0.35) ** 2)) / (1 + np.exp(-(below + 0.01) / 0.012))
+    return (cone * np.exp(-depth / 14) * (1 - np.exp(-((depth / 4) ** 2)))).astype(np.float32)
 
 
 @lru_cache(maxsize=2)

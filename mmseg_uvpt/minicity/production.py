@@ -12,14 +12,14 @@ import cv2
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, read_object, write_json
-from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA
+from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA, Look
 from mmseg_uvpt.minicity.renderer import render
 from mmseg_uvpt.minicity.writing import WRITERS, polygon_path
 from mmseg_uvpt.progress import progress
 
 VERSION = 1  # raised whenever the same seed gives other frames
 SETS = ('gta', 'synthia', 'cityscapes')
-_LOOKS = {'gta': GTA, 'synthia': SYNTHIA, 'cityscapes': CITYSCAPES}
+_SINCE_VERSION_1 = ('lamps', 'headlights', 'glow')  # of a look; recorded where they are on
 _SETTINGS = 'minicity.json'
 _STRIDE = 1_000_000  # frames between the sets' first indices: no street occurs twice
 _PNG_END = b'IEND\xaeB`\x82'
@@ -30,12 +30,14 @@ class Job:
     """One frame to write.
 
     Attributes:
-        data_set: one of `SETS`; chooses look and format.
+        data_set: one of `SETS`; chooses the format.
+        look: of the frame.
         seed, index: of the frame.
         image, label: where its files go.
     """
 
     data_set: str
+    look: Look
     seed: int
     index: int
     image: Path
@@ -48,12 +50,18 @@ class Job:
 
     def run(self) -> None:
         """Render and write the frame; the image comes last, so that none is without label."""
-        frame = render(self.seed, self.index, _LOOKS[self.data_set])
+        frame = render(self.seed, self.index, self.look)
         WRITERS[self.data_set](self.image, self.label, frame)
 
 
 def produce(
-    root: Path, train_frames: int, val_frames: int, seed: int, nproc: int, force: bool
+    root: Path,
+    train_frames: int,
+    val_frames: int,
+    seed: int,
+    nproc: int,
+    force: bool,
+    target: Look = CITYSCAPES,
 ) -> tuple[int, int]:
     """Fill a folder with MiniCity, leaving alone the frames that are there.
 
@@ -64,6 +72,7 @@ def produce(
         seed: of the city.
         nproc: processes.
         force: delete another city's frames that are in the folder.
+        target: look of Cityscapes' frames.
 
     Returns:
         Number of frames written and number of frames that were there.
@@ -71,8 +80,8 @@ def produce(
     Raises:
         UserError: the folder holds another city and ``force`` is not set, or other data.
     """
-    _claim(root, train_frames, val_frames, seed, force)
-    jobs = list(plan(root, train_frames, val_frames, seed))
+    _claim(root, train_frames, val_frames, seed, force, target)
+    jobs = list(plan(root, train_frames, val_frames, seed, target))
     open_jobs = [job for job in jobs if not job.done()]
     there = len(jobs) - len(open_jobs)
     shown = {'title': 'rendering', 'unit': 'frame', 'total': len(jobs), 'done': there}
@@ -87,26 +96,30 @@ def produce(
     return len(open_jobs), there
 
 
-def plan(root: Path, train_frames: int, val_frames: int, seed: int) -> Iterator[Job]:
+def plan(
+    root: Path, train_frames: int, val_frames: int, seed: int, target: Look = CITYSCAPES
+) -> Iterator[Job]:
     """Yield all frames of a folder."""
     for k in range(train_frames):
         image, label = (root / 'gta' / part / f'{k + 1:05d}.png' for part in ('images', 'labels'))
-        yield Job('gta', seed, k, image, label)
+        yield Job('gta', GTA, seed, k, image, label)
     for k in range(train_frames):
         image, label = (root / 'synthia' / part / f'{k:07d}.png' for part in ('RGB', 'GT/LABELS'))
-        yield Job('synthia', seed, _STRIDE + k, image, label)
+        yield Job('synthia', SYNTHIA, seed, _STRIDE + k, image, label)
     splits = (('train', 'minitown', train_frames), ('val', 'miniburg', val_frames))
     for number, (split, city, frames) in enumerate(splits, 2):
         for k in range(frames):
             stem = f'{split}/{city}/{city}_{k:06d}_000019'
             image = root / 'cityscapes/leftImg8bit' / f'{stem}_leftImg8bit.png'
             label = root / 'cityscapes/gtFine' / f'{stem}_gtFine_labelIds.png'
-            yield Job('cityscapes', seed, number * _STRIDE + k, image, label)
+            yield Job('cityscapes', target, seed, number * _STRIDE + k, image, label)
 
 
-def _claim(root: Path, train_frames: int, val_frames: int, seed: int, force: bool) -> None:
+def _claim(
+    root: Path, train_frames: int, val_frames: int, seed: int, force: bool, target: Look
+) -> None:
     """Write down what the folder holds, or refuse to mix it with what it holds already."""
-    looks = {name: _plain(asdict(look)) for name, look in _LOOKS.items()}
+    looks = {name: _recorded(look) for name, look in zip(SETS, (GTA, SYNTHIA, target), strict=True)}
     wanted = {
         'version': VERSION,
         'seed': seed,
@@ -147,6 +160,12 @@ def _differences(changed: list[str], held: dict, wanted: dict) -> str:
         'other looks' if key == 'looks' else f'{key} {held.get(key)}, not {wanted[key]}'
         for key in changed
     )
+
+
+def _recorded(look: Look) -> dict:
+    """Return a look as a record has it."""
+    off = {name for name in _SINCE_VERSION_1 if not getattr(look, name)}
+    return {name: _plain(value) for name, value in asdict(look).items() if name not in off}
 
 
 def _plain(value: object) -> object:

@@ -7,7 +7,7 @@ import numpy as np
 from mmseg_uvpt.minicity import buildings, furniture, people, plants, vehicles
 from mmseg_uvpt.minicity.camera import Camera, Street
 from mmseg_uvpt.minicity.canvas import Canvas
-from mmseg_uvpt.minicity.ground import draw_ground, draw_shadows, draw_sky
+from mmseg_uvpt.minicity.ground import draw_ground, draw_lamplight, draw_shadows, draw_sky
 from mmseg_uvpt.minicity.looks import Look, Range
 from mmseg_uvpt.minicity.palettes import shade
 from mmseg_uvpt.minicity.photograph import photograph
@@ -66,6 +66,8 @@ def render(
     draw_sky(stage, planning)
     draw_ground(stage, scene, planning)
     draw_shadows(stage, scene)
+    if look.lamps:
+        draw_lamplight(stage, scene)
     for item in sorted(scene.items, key=lambda item: item.order):
         if item.kind not in look.absent:
             DRAWERS[item.kind](stage, item)

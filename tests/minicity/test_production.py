@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.minicity.looks import FOG, TARGETS
 from mmseg_uvpt.minicity.production import plan, produce
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -98,6 +99,21 @@ def test_more_frames_are_added_to_a_city(city, tmp_path):
     assert digests(tmp_path) == digests(city)
     with pytest.raises(UserError, match='train_frames 2, not 1'):
         produce(tmp_path, 1, 1, seed=6, nproc=1, force=False)
+
+
+def test_another_look_is_of_the_target_alone(city, tmp_path):
+    produce(tmp_path, 1, 1, seed=6, nproc=1, force=False, target=FOG)
+    day, fog = digests(city), digests(tmp_path)
+    assert {name.split('/')[1] for name in fog if fog[name] != day[name]} == {'leftImg8bit'}
+    assert '"lamps"' not in (city / 'minicity.json').read_text(), 'as before there was a night'
+    with pytest.raises(UserError, match='other looks'):
+        produce(tmp_path, 1, 1, seed=6, nproc=1, force=False)
+
+
+def test_the_command_names_all_looks():
+    command = [sys.executable, 'tools/make_demo_data.py', '--help']
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert f'--look {{{",".join(sorted(TARGETS))}}}' in done.stdout
 
 
 def test_real_data_are_never_touched(tmp_path):

@@ -9,8 +9,10 @@ from cityscapesscripts.helpers.labels import name2label
 from PIL import Image, ImageDraw
 
 from mmseg_uvpt.minicity import CITYSCAPES, GTA, SYNTHIA, render
+from mmseg_uvpt.minicity.looks import FOG, NIGHT_CITY
 
 TRAIN_LABELS = {label.name for label in name2label.values() if 0 <= label.trainId < 19}
+SKY = name2label['sky'].id
 HAZE_LESS = replace(GTA, haze=(0.0, 0.0), texture=0.0)
 
 
@@ -168,3 +170,38 @@ def test_each_strength_is_a_number_of_the_look():
         np.testing.assert_array_equal(label_ids, other_ids)
         assert np.abs(image.astype(int) - other).mean() > 1.0, change
     assert np.ptp(render(3, 2, replace(plain, saturation=(0, 0)))[0], axis=-1).max() <= 1
+
+
+@pytest.mark.parametrize('look', [NIGHT_CITY, FOG], ids=['night', 'fog'])
+def test_other_targets_show_the_same_streets(look, photo):
+    image, label_ids, _ = render(3, 1, look)
+    np.testing.assert_array_equal(image, render(3, 1, look)[0])
+    np.testing.assert_array_equal(label_ids, photo[1][1])
+    assert np.abs(image.astype(int) - photo[1][0]).mean() > 15
+
+
+def test_night_is_dark_but_for_its_lights(photo):
+    night = np.stack([render(3, index, NIGHT_CITY)[0] for index in range(4)])
+    assert np.median(night) < 0.5 * np.median([image for image, *_ in photo])
+    assert (night.max(-1) > 220).mean() > 0.005
+    unlit = render(3, 2, replace(NIGHT_CITY, headlights=0.0))[0]
+    ahead = slice(170, 240), slice(200, 312)
+    assert night[2][ahead].mean() > 1.5 * unlit[ahead].mean()
+
+
+def test_in_fog_the_sky_is_as_grey_as_the_fog(photo):
+    sky = np.concatenate([render(3, i, FOG)[0][photo[i][1] == SKY] for i in range(4)])
+    clear = np.concatenate([image[ids == SKY] for image, ids, _ in photo])
+    assert np.ptp(sky.mean(0)) < 20 < np.ptp(clear.mean(0))
+
+
+def test_the_default_target_is_what_records_were_made_on(photo):
+    """Means of 4 x 4 blocks: builds of OpenCV may round otherwise, nothing else may differ."""
+    expected = [
+        [117.6, 154.0, 73.9, 98.8],
+        [100.2, 131.7, 93.1, 95.6],
+        [90.1, 96.5, 89.2, 88.2],
+        [92.3, 86.8, 85.9, 112.8],
+    ]
+    found = photo[0][0].reshape(4, 64, 4, 128, 3).mean((1, 3, 4))
+    np.testing.assert_allclose(found, expected, atol=0.2)
