@@ -31,6 +31,7 @@ import mmseg_uvpt.engine.hooks.whole_checkpoint
 import mmseg_uvpt.engine.inference.loop
 import mmseg_uvpt.engine.training.optimizer
 import mmseg_uvpt.engine.training.train_loop
+import mmseg_uvpt.evaluation.calibration_metric
 import mmseg_uvpt.evaluation.iou_metric
 import mmseg_uvpt.methods.adabn
 import mmseg_uvpt.methods.anchors

@@ -29,7 +29,7 @@ _REGISTRIES = [
 ]
 # dicts without a type, by the end of their keys; what is named by nothing is no argument either
 _PLAIN: dict[str, set[str] | Callable] = {
-    'model.test_cfg': {'mode', 'crop_size', 'stride'},
+    'model.test_cfg': {'mode', 'crop_size', 'stride', 'temperature'},
     'train_dataloader': DataLoader,
     'val_dataloader': DataLoader,
     'test_dataloader': DataLoader,

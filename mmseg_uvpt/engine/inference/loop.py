@@ -18,7 +18,7 @@ from mmseg_uvpt.engine.inference.logits_to_labels import (
     split_by_size,
     unpad_and_unflip,
 )
-from mmseg_uvpt.engine.inference.result import Result
+from mmseg_uvpt.engine.inference.result import Result, temperature_in
 from mmseg_uvpt.engine.inference.tiles import (
     free_memory,
     in_tiles,
@@ -74,10 +74,11 @@ def predict(
 def _of_images(
     model: nn.Module, images: Sequence, samples: Sequence, meta: Mapping
 ) -> Iterator[Result]:
+    temperature = temperature_in(model.test_cfg or {})
     for logits, sample in _logits(model, images, samples):
         size = tuple(sample.ori_shape[:2])
         label = resized_label(logits, size, model.align_corners)[0]
-        yield Result(label, logits[0], meta, sample, model.align_corners)
+        yield Result(label, logits[0], meta, sample, model.align_corners, temperature)
 
 
 def _of_views(model: nn.Module, images: Sequence, views: Sequence, meta: Mapping) -> Result:
@@ -90,7 +91,8 @@ def _of_views(model: nn.Module, images: Sequence, views: Sequence, meta: Mapping
         else:
             total.add_(probabilities)
     label = largest_channel(total.div_(number))[1][0]
-    return Result(label, total.log_()[0], meta, first, model.align_corners)
+    temperature = temperature_in(model.test_cfg or {})
+    return Result(label, total.log_()[0], meta, first, model.align_corners, temperature)
 
 
 def _logits(

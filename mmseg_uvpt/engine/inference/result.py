@@ -1,8 +1,8 @@
 """What a model says of one image."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -14,8 +14,11 @@ from torch import Tensor
 from mmseg_uvpt.datasets.files.image_files import read_image
 from mmseg_uvpt.engine.inference.logits_to_labels import largest_channel
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.calibration import TEMPERATURES
 from mmseg_uvpt.files import write_whole
 from mmseg_uvpt.ops.resizing import resized
+
+UNSURE = 255  # instead of a class
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,6 +33,7 @@ class Result:
         meta: ``classes`` and ``palette`` of the data set.
         sample: the data set's, of the first view: metainfo, and the ground truth if it was loaded.
         align_corners: how logits are resized.
+        temperature: that logits are divided by before a softmax, for confidences.
     """
 
     label: Tensor
@@ -37,6 +41,7 @@ class Result:
     meta: Mapping
     sample: SegDataSample
     align_corners: bool
+    temperature: float = 1.0
 
     def __repr__(self) -> str:
         height, width = self.label.shape
@@ -72,8 +77,25 @@ class Result:
         if not 0 <= opacity <= 1:
             raise UserError(f'opacity={opacity!r}: must be in 0..1')
         image = self.image if isinstance(self.image, np.ndarray) else read_image(self.image)
-        colours = np.array(self.meta['palette'], np.uint8)[self.classes][..., ::-1]
-        return cv2.addWeighted(np.ascontiguousarray(colours), opacity, image, 1 - opacity, 0)
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self.class_names)] = self.meta['palette']
+        colours = np.ascontiguousarray(palette[self.classes][..., ::-1])
+        shown = cv2.addWeighted(colours, opacity, image, 1 - opacity, 0)
+        unsure = self.classes == UNSURE
+        shown[unsure] = image[unsure]
+        return shown
+
+    def abstained(self, threshold: float) -> 'Result':
+        """Return the result without a class, 255, where the confidence is below a threshold.
+
+        Such pixels have no colour in its overlay.
+
+        Args:
+            threshold: 0..1.
+        """
+        if not 0 <= threshold <= 1:
+            raise UserError(f'threshold={threshold!r}: must be in 0..1')
+        return replace(self, label=self.label.masked_fill(self.probability() < threshold, UNSURE))
 
     def save(self, path: str | Path, opacity: float = 0.5) -> None:
         """Write `overlay` as an image, whole or not at all, in the format of the file's suffix.
@@ -95,15 +117,51 @@ class Result:
 
     def probability(self) -> Tensor:
         """Return the largest probability of each pixel at the original size: float32 (H, W)."""
+        return self._full_logits()().softmax(0).amax(0)
+
+    def _full_logits(self) -> Callable[[], Tensor]:
+        """Return what makes logits (C, H, W) by temperature; it holds no sample that holds it."""
         size = tuple(self.label.shape)
-        return resized(self.logits[None], size, self.align_corners).softmax(1).amax(1)[0]
+        return partial(_at_size, self.logits, size, self.align_corners, self.temperature)
 
     def as_seen(self) -> tuple[Tensor, Tensor]:
         """Return label, uint8 (h, w), and confidence, float32 (h, w), at the network's size."""
-        confidence, label = largest_channel(self.logits.softmax(0)[None])
+        confidence, label = largest_channel(
+            _divided(self.logits, self.temperature).softmax(0)[None]
+        )
         return label[0], confidence[0]
 
     def to_sample(self) -> SegDataSample:
-        """Return the sample with ``pred_sem_seg``, uint8 (1, H, W), for metrics and hooks."""
+        """Return the sample with ``pred_sem_seg``, uint8 (1, H, W), for metrics and hooks.
+
+        And ``full_logits``, whose call returns them at the original size, divided by temperature:
+        float32 (C, H, W).
+        """
         self.sample.pred_sem_seg = PixelData(data=self.label[None])
+        self.sample.set_field(self._full_logits(), 'full_logits')
         return self.sample
+
+
+def temperature_in(test_cfg: Mapping) -> float:
+    """Return the ``temperature`` of a model's ``test_cfg``, 1 where it has none.
+
+    Raises:
+        UserError: it is no number of 0.05 to 20.
+    """
+    value, (least, most) = test_cfg.get('temperature', 1.0), TEMPERATURES
+    if type(value) not in (int, float) or not least <= value <= most:
+        raise UserError(
+            f'model.test_cfg.temperature={value!r}: must be a number of {least:g} to {most:g}, as '
+            'test.py --calibration fits it'
+        )
+    return float(value)
+
+
+def _at_size(
+    logits: Tensor, size: tuple[int, int], align_corners: bool, temperature: float
+) -> Tensor:
+    return _divided(resized(logits[None], size, align_corners)[0], temperature)
+
+
+def _divided(logits: Tensor, temperature: float) -> Tensor:
+    return logits if temperature == 1 else logits / temperature

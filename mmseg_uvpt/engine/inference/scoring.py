@@ -20,11 +20,12 @@ from mmseg_uvpt.engine.hooks.order import test_hooks
 from mmseg_uvpt.engine.inference.comparing import compare, describe_source
 from mmseg_uvpt.engine.inference.loop import loop_config
 from mmseg_uvpt.engine.inference.prediction_files import PredictionFilesHook, SubmissionHook
+from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.engine.training.runner import build_runner
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
+from mmseg_uvpt.evaluation.calibration import Calibration
 from mmseg_uvpt.evaluation.score import Score
 from mmseg_uvpt.files import read_object, write_json
 
@@ -37,6 +38,7 @@ def score(
     show_dir: str | None = None,
     aug_test: bool = False,
     source: str | None = None,
+    calibration: bool = False,
 ) -> dict[str, float]:
     """Score ``checkpoint`` with the test data, metric and model of ``cfg``.
 
@@ -53,6 +55,7 @@ def score(
         aug_test: average over the config's ``tta_pipeline``.
         source: what ``checkpoint`` was adapted from, to be scored on the same images and compared
             with it; None for no comparison.
+        calibration: measure whether confidences can be believed, too, of each model.
 
     Returns:
         dict: what the metric reports.
@@ -71,6 +74,11 @@ def score(
     out = out or str(Path(cfg.work_dir) / name)
     _refuse_other_file(Path(out))
     _prepare(cfg, aug_test)
+    if calibration:
+        used = cfg.test_evaluator
+        temperature = temperature_in(cfg.model.get('test_cfg') or {})
+        of_confidence = {'type': 'CalibrationMetric', 'temperature': temperature}
+        cfg.test_evaluator = [*(used if isinstance(used, list) else [used]), of_confidence]
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
     of_source = copy.deepcopy(cfg)
     if source:
@@ -78,12 +86,17 @@ def score(
     made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
     with readable_failures(cfg.work_dir):
         shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []
-        start, metrics, found = _test(cfg, checkpoint, command, *shown)
-        baseline = _test(of_source, source, command)[-1] if source else None
+        start, metrics, found, sure = _test(cfg, checkpoint, command, *shown)
+        *_, baseline, before = _test(of_source, source, command) if source else (None, None)
         if is_main_process():
             result = {**start, **made, **_result(found, metrics)}
             if source:
                 result['comparison'] = compare(cfg, source, baseline, found)
+            if calibration:
+                result['calibration'] = sure.to_json()
+            if calibration and source:
+                result['comparison']['source_calibration'] = before.to_json()
+                print_log(f'source: {before.line()}\nadapted: {sure.line()}', 'current')
             write_json(out, result)
             print_log(f'wrote {out}', 'current')
     return metrics
@@ -128,12 +141,12 @@ def _prepare(cfg: Config, aug_test: bool) -> None:
 
 def _test(
     cfg: Config, checkpoint: str, command: str, *hooks: Hook
-) -> tuple[dict, dict, Score | None]:
+) -> tuple[dict, dict, Score | None, Calibration | None]:
     """Test a checkpoint.
 
     Returns:
-        tuple: facts of the start; what the metrics report; the score of the project's own one,
-        None where it is not used, and in other processes than the main one.
+        tuple: facts of the start; what the metrics report; the score and the calibration of the
+        project's own ones, None where they are not used, and in other processes than the main one.
     """
     said = uvpt_config(cfg)
     cfg.load_from = checkpoint
@@ -149,8 +162,11 @@ def _test(
     metrics = runner.test()
     runner.end_workers()
     used = runner.test_evaluator.metrics
-    scores = (metric.score for metric in used if isinstance(metric, DomainIoUMetric))
-    return start, metrics, next(filter(None, scores), None)
+    found = (
+        next(filter(None, (getattr(metric, kind, None) for metric in used)), None)
+        for kind in ('score', 'calibration')
+    )
+    return start, metrics, *found
 
 
 def _refuse_other_file(path: Path) -> None:

@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> None:
     """
     published.refuse(argv, 'test.py')
     args = _parser().parse_args(argv)
-    unused = [name for name in ('out', 'show_dir', 'compare') if getattr(args, name)]
+    unused = [name for name in ('out', 'show_dir', 'compare', 'calibration') if getattr(args, name)]
     if args.format_only is not None and unused:
         named = ', '.join(f'--{name.replace("_", "-")}' for name in unused)
         raise UserError(f'--format-only writes predictions and scores nothing: leave out {named}')
@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> None:
         show_dir=args.show_dir,
         aug_test=args.aug_test,
         source=args.compare,
+        calibration=args.calibration,
     )
     report_after(cfg)
 
@@ -94,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar='SOURCE.pth',
         help='score this source model of an adapted checkpoint as well, on the same images, and '
         'say whether the adapted one is better: ten labelled images are enough to ask',
+    )
+    parser.add_argument(
+        '--calibration',
+        action='store_true',
+        help='say whether confidences can be believed, too: expected calibration error, accuracy '
+        'of the pixels of at least some confidence, and the temperature that mends it; with '
+        '--compare of both models',
     )
     options.add_inference_options(parser)
     options.add_config_options(parser)

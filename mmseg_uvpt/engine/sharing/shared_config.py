@@ -11,6 +11,7 @@ from mmengine.config import Config
 import mmseg_uvpt.registry
 from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.config.pipelines import RESIZES
+from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.files import open_regular, why_unreadable
 from mmseg_uvpt.importing.mmseg_config import plain_values
@@ -65,6 +66,7 @@ def read_shared(path: Path) -> Config:
         model, dataset = values['model'], values['test_dataloader']['dataset']
         meta, steps = dataset['metainfo'], dataset['pipeline']
         described = _for_prediction(model)
+        temperature_in(described.get('test_cfg') or {})
         resizes = [dict(step) for step in steps if step['type'] in RESIZES]
         others = [step['type'] for step in steps if step['type'] not in RESIZES]
         named = {'classes': _texts(meta['classes']), 'palette': _numbers(meta['palette'])}
