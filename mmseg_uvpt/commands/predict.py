@@ -49,6 +49,13 @@ def parse_arguments() -> argparse.Namespace:
         "it, instead of resized as in training (the config's Resize): finer borders, and larger "
         'things than it knows',
     )
+    parser.add_argument(
+        '--abstain',
+        type=from_0_to_1,
+        metavar='0..1',
+        help='leave pixels without a class where the model is less sure: 255 in '
+        '<name>_classes.png, no colour over the image; predictions.json says how many are left',
+    )
     options.add_inference_options(parser)
     options.add_config_options(parser)
     return parser.parse_args()
@@ -63,11 +70,13 @@ def main() -> None:
 
     command = typed_command('tools/predict.py', sys.argv[1:])
     cfg = resolve(args)
-    images, frames = predict_images(
+    images, frames, kept = predict_images(
         *(cfg, args.checkpoint, args.images, args.out, command, args.opacity),
-        *(args.batch_size or 1, args.full_size, args.list),
+        *(args.batch_size or 1, args.full_size, args.list, args.abstain),
     )
     if images:
         print(f'{args.out}: predicted {images}, each as <name>.png and <name>_classes.png')
     if frames:
         print(f'{args.out}: predicted {frames} frames, each video as <name>.mp4')
+    if kept is not None:
+        print(f'{kept:.1%} of the pixels have a confidence of {args.abstain} or more and a class')

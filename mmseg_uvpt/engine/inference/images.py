@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
+from mmseg_uvpt.engine.inference.abstention import Abstention
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.result import Result
 from mmseg_uvpt.engine.inference.sources import Video, images_in, is_video, no_image
@@ -25,10 +27,14 @@ VIDEO = '.mp4'
 
 
 class Written(NamedTuple):
-    """How many images and how many frames of videos were predicted."""
+    """How many images and how many frames of videos were predicted.
+
+    And the share of their pixels that have a class; None where no pixel was to abstain.
+    """
 
     images: int
     frames: int
+    kept: float | None
 
 
 def predict_images(
@@ -41,6 +47,7 @@ def predict_images(
     batch_size: int = 1,
     full_size: bool = False,
     listed: str | None = None,
+    abstain: float | None = None,
 ) -> Written:
     """Write two PNGs for each image, classes in colours over it and their ids; of videos a video.
 
@@ -55,6 +62,7 @@ def predict_images(
         batch_size: images that a GPU is given at once.
         full_size: of `Predictor`.
         listed: file that names the images of a folder that are predicted, one a line; None for all.
+        abstain: confidence, 0..1, below which a pixel is 255, without a colour; None for no pixel.
 
     Raises:
         UserError: there is no image, or one is damaged; a result would replace an image, another
@@ -72,16 +80,18 @@ def predict_images(
         files += [f'{video.name}{VIDEO}' for video in videos]
         inputs = [checkpoint, *images.values(), *(video.address for video in videos)]
         facts = claim_folder(out, files, inputs, facts, '--out')
-        results = predictor.results(images.values(), batch_size)
+        abstention = Abstention(abstain)
+        results = abstention.apply(predictor.results(images.values(), batch_size), images)
         shown = progress(images, 'predicting', 'image')
         for name, result in zip(shown, results, strict=True):
             writers.submit(_write, result, Path(out) / name, opacity)
         frames = 0
         for video in videos:
-            found = (r.overlay(opacity) for r in predictor.results(video, batch_size))
-            frames += write_video(Path(out, f'{video.name}{VIDEO}'), found, video)
-    write_json(Path(out) / RECORD, {**facts, 'finished': provenance.now()})
-    return Written(len(images), frames)
+            file = f'{video.name}{VIDEO}'
+            found = abstention.apply(predictor.results(video, batch_size), repeat(file))
+            frames += write_video(Path(out, file), (r.overlay(opacity) for r in found), video)
+    write_json(Path(out) / RECORD, {**facts, **abstention.facts(), 'finished': provenance.now()})
+    return Written(len(images), frames, abstention.kept)
 
 
 def _named(images: Sequence[str], written: set[Path], listed: str | None = None) -> dict[str, Path]:

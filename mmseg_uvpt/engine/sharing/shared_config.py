@@ -66,7 +66,6 @@ def read_shared(path: Path) -> Config:
         model, dataset = values['model'], values['test_dataloader']['dataset']
         meta, steps = dataset['metainfo'], dataset['pipeline']
         described = _for_prediction(model)
-        temperature_in(described.get('test_cfg') or {})
         resizes = [dict(step) for step in steps if step['type'] in RESIZES]
         others = [step['type'] for step in steps if step['type'] not in RESIZES]
         named = {'classes': _texts(meta['classes']), 'palette': _numbers(meta['palette'])}
@@ -78,6 +77,10 @@ def read_shared(path: Path) -> Config:
     if not simple:
         raise _unusable(path, 'Resize has arguments that are neither numbers nor names')
     _require_known(described, path)
+    try:
+        temperature_in(described.get('test_cfg') or {})
+    except Exception as error:
+        raise _unusable(path, first_line(error)) from error
     pipeline = [{'type': 'LoadImageChecked'}, *resizes, {'type': 'PackSegInputs'}]
     dataset = {'type': 'CheckedCityscapesDataset', 'metainfo': named, 'pipeline': pipeline}
     read = {'model': described, 'test_dataloader': {'dataset': dataset}}
