@@ -20,7 +20,7 @@ from mmseg_uvpt.engine.config.pipelines import without_resizing
 from mmseg_uvpt.engine.config.resolve import require_file
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import accelerated_model
-from mmseg_uvpt.engine.inference.result import Result
+from mmseg_uvpt.engine.inference.result import Result, temperature_in
 from mmseg_uvpt.engine.inference.sources import (
     Picture,
     Video,
@@ -52,7 +52,7 @@ class Predictor:
         cfg, checkpoint: what it is made of.
 
     Raises:
-        UserError: the checkpoint is missing, or does not fit.
+        UserError: the checkpoint is missing, or does not fit; the temperature is out of range.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Predictor:
         self.model = accelerated_model(
             cfg, str(checkpoint), self.classes, 'test_dataloader', device
         )
+        temperature_in(self.model.test_cfg or {})  # raises here, not at the first image
         self.cfg, self.checkpoint = cfg, str(checkpoint)
         steps = cfg.test_dataloader.dataset.pipeline
         self._pipeline = Compose(without_resizing(steps) if full_size else steps)

@@ -11,7 +11,6 @@ from mmengine.config import Config
 import mmseg_uvpt.registry
 from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.config.pipelines import RESIZES
-from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.files import open_regular, why_unreadable
 from mmseg_uvpt.importing.mmseg_config import plain_values
@@ -77,10 +76,6 @@ def read_shared(path: Path) -> Config:
     if not simple:
         raise _unusable(path, 'Resize has arguments that are neither numbers nor names')
     _require_known(described, path)
-    try:
-        temperature_in(described.get('test_cfg') or {})
-    except Exception as error:
-        raise _unusable(path, first_line(error)) from error
     pipeline = [{'type': 'LoadImageChecked'}, *resizes, {'type': 'PackSegInputs'}]
     dataset = {'type': 'CheckedCityscapesDataset', 'metainfo': named, 'pipeline': pipeline}
     read = {'model': described, 'test_dataloader': {'dataset': dataset}}
