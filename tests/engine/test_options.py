@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, LOOPS, MODELS, TRANSFORMS
 
 from mmseg_uvpt.engine.config.resolve import resolve
+from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.models.losses.consistency import mix, prediction_consistency, prompt_consistency
 from mmseg_uvpt.models.losses.entropy import entropy_regulariser
 from mmseg_uvpt.models.segmentors.adaptation import Views
@@ -213,6 +214,7 @@ FOUND = {
     f'{STEPS}.RandomFlip.prob': lambda b: b.step('RandomFlip').prob,
     f'{STEPS}.PhotoMetricDistortion.hue_delta': lambda b: b.step('PhotoMetricDistortion').hue_delta,
     f'{STEPS}.PhotoMetricDistortion': lambda b: b.step('PhotoMetricDistortion'),
+    'model.test_cfg.temperature': lambda b: temperature_in(b.model.test_cfg),
     'model.tuner.type': lambda b: type(b.model.backbone).__name__,
     'model.tuner.tune': _tuned,
     'model.tuner.generator': _generator,
