@@ -1,5 +1,6 @@
 """All hooks of a training in one list, in the order in which they are called."""
 
+import sys
 from pathlib import Path
 
 from mmengine.config import Config
@@ -21,6 +22,7 @@ from mmseg_uvpt.engine.hooks.renewal import RenewStatisticsHook
 from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
 from mmseg_uvpt.engine.hooks.selection import SelectionHook
 from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
+from mmseg_uvpt.engine.hooks.status_line import StatusLineHook
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
 
@@ -102,6 +104,9 @@ def training_hooks(
         ProvenanceHook(cfg, command, checkpoint, changes),
         # makes the evaluation that a stopped run owes: once all hooks before it are ready
         *([MissedEvaluationHook()] if checkpoint else []),
+        # counts iterations on a terminal: after they were logged, with the score by which the
+        # savers, which it knows, keep the best
+        *([StatusLineHook(savers)] if sys.stderr.isatty() else []),
         # ends the training with a checkpoint by the savers, which it knows: after all others
         InterruptionHook(interruption, savers),
         *named.values(),

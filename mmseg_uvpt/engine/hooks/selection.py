@@ -18,7 +18,7 @@ from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.label_bank import Box
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
-from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
+from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook, counting_score
 from mmseg_uvpt.engine.inference.judging import Judge
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
@@ -108,10 +108,8 @@ class SelectionHook(Hook):
         """Choose, write what was chosen, and remove the candidates."""
         if self._candidates:
             evidence = self._judge.evidence(self._candidates) if self._judge else ()
-            classes, metric = (
-                data_set_of(runner.train_dataloader).metainfo['classes'],
-                self._metric(),
-            )
+            classes = data_set_of(runner.train_dataloader).metainfo['classes']
+            metric = counting_score(self.savers)
             found = conclude(self.select, self._candidates, classes, metric, *evidence)
             self._write(runner, found)
             self._files.remove()
@@ -194,7 +192,7 @@ class SelectionHook(Hook):
             self._note_score(runner, metrics)
 
     def _note_score(self, runner: Runner, metrics: dict) -> None:
-        candidate, metric = self._candidates[-1], self._metric()
+        candidate, metric = self._candidates[-1], counting_score(self.savers)
         if candidate.iteration != runner.iter or metric not in metrics:
             return
         candidate.score = round(float(metrics[metric]), 6)
@@ -203,11 +201,6 @@ class SelectionHook(Hook):
             candidate.interval = tuple(round(float(bound), 6) for bound in bounds)
         self._files.write_table(self._candidates)
         _tell(runner, candidate.iteration, {metric: candidate.score})
-
-    def _metric(self) -> str:
-        """Return the name of the score that counts."""
-        named = [hook.key_indicators[0] for hook in self.savers if hook.save_best]
-        return named[0] if named and named[0] != 'auto' else 'mIoU'
 
     def _write(self, runner: Runner, found: Conclusion) -> None:
         """Write the chosen checkpoint, and then the record that names it."""

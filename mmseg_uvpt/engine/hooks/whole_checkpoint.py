@@ -1,6 +1,6 @@
 """Checkpoints that appear whole, replace older ones only then, and hold no code."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +160,9 @@ class WholeCheckpointHook(CheckpointHook):
     def _tidy(self) -> None:
         best = self.best_ckpt_path_dict.values()
         self.file_backend.remove_due({self.last_ckpt, self.best_ckpt_path, *best})
+
+
+def counting_score(savers: Sequence[WholeCheckpointHook]) -> str:
+    """Return the name of the score by which savers keep the best checkpoint."""
+    named = [hook.key_indicators[0] for hook in savers if hook.save_best]
+    return named[0] if named and named[0] != 'auto' else 'mIoU'

@@ -15,6 +15,7 @@ from mmseg_uvpt.engine.config.resolve import require_data, require_file, require
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.interruption import Interruption
 from mmseg_uvpt.engine.hooks.order import training_hooks
+from mmseg_uvpt.engine.hooks.status_line import StatusLineHook
 from mmseg_uvpt.engine.inference.loop import loop_config
 from mmseg_uvpt.engine.training.runner import build_runner
 from mmseg_uvpt.engine.training.schedule import check_loop
@@ -82,6 +83,9 @@ def train(
                 runner.train()
             finally:
                 runner.end_workers()
+                for hook in hooks:
+                    if isinstance(hook, StatusLineHook):
+                        hook.close()
 
 
 def _goes_on(cfg: Config) -> bool:
