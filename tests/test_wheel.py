@@ -39,7 +39,7 @@ def uvpt(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_the_demo_runs_from_a_wheel(uvpt, tmp_path):
-    """It renders, converts, pretrains, labels, adapts and tests: each is a command that it prints.
+    """It renders, converts, pretrains and adapts: each is a command that it prints.
 
     On the path there is no compiler: plain PyTorch serves.
     """
@@ -50,10 +50,12 @@ def test_the_demo_runs_from_a_wheel(uvpt, tmp_path):
     typed = [line.split()[1:3] for line in told.splitlines() if line.startswith('$ ')]
     assert [program for program, _ in typed] == ['uvpt'] * len(typed)
     steps = [name for _, name in typed if name not in ('demo-data', 'convert')]
-    assert steps == ['pretrain', 'test', 'label', 'train', 'test']
-    run = tmp_path / 'work_dirs/demo/swin-seed0'
-    assert (run / 'adapt/iter_4.pth').is_file()
-    assert f'{tmp_path}/work_dirs/demo/summary.json' in told
+    assert steps == ['pretrain', 'adapt', 'train', 'test', 'predict', 'report']
+    adapted = tmp_path / 'work_dirs/demo/swin-seed0/adapted'
+    assert f'{adapted}/report.html' in told
+    assert (adapted / 'report.html').is_file()
+    found = output_of(uvpt.parent / 'python', '-m', 'mmseg_uvpt.environment', folder=tmp_path)
+    assert 'installed: as a wheel' in found
     listed = output_of(uvpt, 'results', folder=tmp_path)
     assert 'SSS Swin-B, GTA' in listed
     data = next((uvpt.parents[1] / 'lib').glob('python3*')) / 'site-packages/mmseg_uvpt/_data'

@@ -1,67 +1,19 @@
 """What a run was made with: environment, resolved config, git revision, seed, command."""
 
 import datetime
-import os
-import platform
-import subprocess
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmseg.utils import collect_env
 
-import mmseg_uvpt
 from mmseg_uvpt.acceleration.accelerate import Change
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
+from mmseg_uvpt.environment import environment, git_revision
 from mmseg_uvpt.files import file_hash, write_json, write_whole
 from mmseg_uvpt.model_wrappers import without_wrapper
-from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
-
-_PACKAGES = (
-    *('numpy', 'timm', 'onedl-mmcv', 'onedl-mmsegmentation'),
-    *('opencv-python', 'opencv-python-headless'),  # either may be what is installed, or both
-)
-
-
-def git_revision(repository: Path = CHECKOUT) -> dict[str, str | bool | None]:
-    """Return the ``commit`` checked out and whether files differ from it (``dirty``).
-
-    Both are None where the package is no git checkout, or git is not installed.
-    """
-    if INSTALLED:  # a repository around it would be somebody else's
-        return {'commit': None, 'dirty': None}
-    try:
-        commit = _git(repository, 'rev-parse', 'HEAD')
-        changed = _git(repository, 'status', '--porcelain', '--untracked-files=no')
-    except (OSError, subprocess.CalledProcessError):
-        return {'commit': None, 'dirty': None}
-    return {'commit': commit, 'dirty': bool(changed)}
-
-
-def _git(repository: Path, *command: str) -> str:
-    return subprocess.run(
-        ['git', '-C', str(repository), *command], check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
-def environment() -> dict[str, str]:
-    """Return the machine, the interpreter, the devices and the versions of what is installed."""
-    found = {
-        'host': platform.node(),
-        'platform': platform.platform(),
-        'processors': str(os.cpu_count()),
-        'mmseg_uvpt': mmseg_uvpt.__version__,
-    }
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found | {key: str(value) for key, value in collect_env().items()}
 
 
 def of_predictions(cfg: Config, checkpoint: str | Path, command: str) -> dict:
