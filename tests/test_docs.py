@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,9 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(p for g in ('*.md', '*/*.md', 'docs/*/*.md') for p in REPOSITORY.glob(g))
 CODE = re.compile(r'^ {4}[^\n]*$|^```.*?^```', re.MULTILINE | re.DOTALL)
-LINK = re.compile(r'\[([^\]]+)\]\(([^)#\s]+)[^)]*\)')
+LINK = re.compile(r'\[([^\]]+)\]\(([^)\s]+)[^)]*\)')
+WEB = re.compile(r'(https?://[\w-]+(\.[\w-]+)+(/[\w.~%+,;:@!$&=/?#-]*)?|mailto:\S+@\S+)')
+HEADING = re.compile(r'^#+ +(.*?) *#*$', re.MULTILINE)
 NAME = re.compile(r'`(\w+)`')
 IMPORTED = re.compile(r'^from (mmseg_uvpt[\w.]+) import (\w+)', re.MULTILINE)
 MENTIONED = re.compile(
@@ -19,20 +23,55 @@ MENTIONED = re.compile(
 )
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
-def test_links_lead_to_files_and_to_what_they_name(page):
-    wrong = []
-    for text, target in LINK.findall(CODE.sub('', page.read_text())):
-        if target.startswith(('http:', 'https:', 'mailto:')):
+def anchors(page: Path) -> set[str]:
+    """Return the names that GitHub gives to the headings of a page."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in HEADING.findall(CODE.sub('', page.read_text())):
+        text = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', heading).lower()
+        name = re.sub(r'[^\w\- ]', '', text).replace(' ', '-')
+        found.add(f'{name}-{seen[name]}' if seen[name] else name)
+        seen[name] += 1
+    return found
+
+
+def wrong_links(page: Path) -> Iterator[str]:
+    """Yield what is wrong with a page's links. Of other sites' the syntax alone is looked at."""
+    for text, link in LINK.findall(CODE.sub('', page.read_text())):
+        if ':' in link:
+            if not WEB.fullmatch(link):
+                yield f'{link} is no address'
             continue
-        path = (page.parent / target).resolve()
+        target, _, anchor = link.partition('#')
+        path = (page.parent / target).resolve() if target else page
         if not path.exists():
-            wrong.append(f'{target} does not exist')
+            yield f'{target} does not exist'
+        elif anchor and (path.suffix != '.md' or anchor not in anchors(path)):
+            yield f'{target or page.name} has no heading #{anchor}'
         elif path.suffix == '.py' and (name := NAME.fullmatch(text)):
             defined = rf'^\s*(def|class) {name[1]}\b|^{name[1]}\b.* ='
             if not re.search(defined, path.read_text(), re.MULTILINE):
-                wrong.append(f'{target} does not define {text}')
-    assert not wrong, '\n'.join(wrong)
+                yield f'{target} does not define {text}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_links_lead_to_files_and_to_what_they_name(page):
+    assert not [*wrong_links(page)]
+
+
+@pytest.mark.parametrize(
+    'link',
+    ['none.md', '#none', 'other.md#none', 'part.py#L1', 'http:/x.org', 'https://x', 'htps://x.org'],
+)
+def test_a_wrong_link_is_found(link, tmp_path):
+    (tmp_path / 'other.md').write_text('# Of `a_b`, and more\n# Of `a_b`, and more\n')
+    (tmp_path / 'part.py').touch()
+    right = '[a](other.md#of-a_b-and-more-1), [b](#it), [c](https://x.org/a_b?c=d#e), [d](part.py)'
+    page = tmp_path / 'page.md'
+    page.write_text(f'# It\n\n{right}\n')
+    assert not [*wrong_links(page)]
+    page.write_text(f'# It\n\n{right}, [e]({link})\n')
+    assert len([*wrong_links(page)]) == 1
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
