@@ -8,7 +8,7 @@ SECONDS ?= 60
 TARGET ?= all
 HOURS ?= 1
 
-.PHONY: help install demo leaderboard rehearsal test test-slow lint format gpu-check benchmark fuzz soak clean
+.PHONY: help install demo leaderboard rehearsal test test-slow lint format docs gpu-check benchmark fuzz soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  \1 \t/p' Makefile | expand -t 14
@@ -57,6 +57,11 @@ lint: install  ## check style and format
 format: install  ## mend what `make lint` can mend itself
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+docs: install  ## build the site, build/docs/index.html, with a reference of the code
+	$(PY) -m pip install --quiet --disable-pip-version-check -r docs/site/requirements.txt
+	$(PY) -m sphinx -q -W --keep-going -b html -c docs/site . build/docs
+	@echo 'the site: build/docs/index.html'
 
 gpu-check: install  ## run what needs a GPU, and time deformable attention on it: within a quarter of an hour
 	@$(PY) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: torch sees no GPU here; the tests marked gpu need one")'

@@ -12,7 +12,8 @@ class PromptAdapter(PromptInteractor):
     Args:
         next_dim: width of the next stage; None in the last one, which carries nothing on.
         next_stride: by how much the next stage's map is smaller, 2 or 1.
-        dim, **kwargs: of `PromptInteractor`.
+        dim: of `PromptInteractor`.
+        **kwargs: likewise.
     """
 
     def __init__(self, dim: int, next_dim: int | None, next_stride: int = 2, **kwargs):
