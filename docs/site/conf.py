@@ -9,8 +9,9 @@ from sphinx.application import Sphinx
 SITE = Path(__file__).resolve().parent
 sys.path[:0] = [str(SITE), str(SITE.parents[1])]
 
-import mmseg_uvpt  # noqa: E402
 from source_pages import linkcode_resolve  # noqa: E402, F401
+
+import mmseg_uvpt  # noqa: E402
 
 project = 'uni-uvpt'
 release = mmseg_uvpt.__version__
@@ -22,14 +23,7 @@ extensions = [
     'source_pages',
 ]
 root_doc = 'README'
-include_patterns = [
-    '*.md',
-    'data/README.md',
-    'model/README.md',
-    'docs/*.md',
-    'docs/*/*.md',
-    'docs/api/*.rst',
-]
+include_patterns = ['*.md', 'data/*.md', 'model/*.md', 'docs/*.md', 'docs/*/*.md', 'docs/api/*.rst']
 exclude_patterns = ['.*', 'build', 'work_dirs', 'data/[!R]*', 'model/[!R]*']  # not walked through
 
 myst_heading_anchors = 6  # as GitHub names them
@@ -37,6 +31,7 @@ default_role = 'any'  # docstrings' single backticks: a link where there is some
 suppress_warnings = ['ref.any']
 
 autodoc_default_options = {'members': True, 'show-inheritance': True}
+add_module_names = False  # the headings of the reference say them
 autodoc_member_order = 'bysource'
 autodoc_inherit_docstrings = False  # those of torch and mmengine have markup of their own
 napoleon_numpy_docstring = False
@@ -91,7 +86,13 @@ def _copy_index(app: Sphinx, error: Exception | None) -> None:
         shutil.copy(app.outdir / f'{root_doc}.html', app.outdir / 'index.html')
 
 
+def _skip_fields(app: Sphinx, kind: str, name: str, member: object, skip: bool, *_) -> bool | None:
+    """Leave out the fields of named tuples, which the arguments of their classes describe."""
+    return True if type(member).__name__ == '_tuplegetter' else None
+
+
 def setup(app: Sphinx) -> None:
     """Connect what the pages do not say themselves."""
     app.connect('source-read', _add_navigation)
+    app.connect('autodoc-skip-member', _skip_fields)
     app.connect('build-finished', _copy_index)

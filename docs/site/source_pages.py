@@ -29,9 +29,8 @@ class LinksToSources(SphinxTransform):
 
     def apply(self) -> None:
         """Replace the links of a page."""
-        for link in [*self.document.findall(addnodes.pending_xref)] + [
-            *self.document.findall(addnodes.download_reference)
-        ]:
+        kinds = (addnodes.pending_xref, addnodes.download_reference)
+        for link in [*self.document.findall(lambda node: isinstance(node, kinds))]:
             path = Path(self.env.relfn2path(link['reftarget'], self.env.docname)[1]).resolve()
             if link.get('reftype') == 'myst' and not link.get('refdomain') and path.exists():
                 uri = self.app.builder.get_relative_uri(self.env.docname, page_of(path))
@@ -41,7 +40,7 @@ class LinksToSources(SphinxTransform):
 
 def page_of(path: Path) -> str:
     """Return the name of the page of a file or folder."""
-    return f'{FOLDER}/{path.relative_to(REPOSITORY).as_posix() or "."}'
+    return f'{FOLDER}/{path.relative_to(REPOSITORY).as_posix()}'
 
 
 def source_pages(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
@@ -57,12 +56,8 @@ def source_pages(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
             continue
         seen.add(path)
         body = _listing(app, path, waiting) if path.is_dir() else _code(app, path)
-        title = path.relative_to(REPOSITORY).as_posix()
-        yield (
-            page_of(path),
-            {'title': title, 'body': f'<h1>{escape(title)}</h1>{body}'},
-            'page.html',
-        )
+        title = escape(path.relative_to(REPOSITORY).as_posix())
+        yield page_of(path), {'title': title, 'body': f'<h1>{title}</h1>{body}'}, 'page.html'
 
 
 def _listing(app: Sphinx, folder: Path, waiting: list[Path]) -> str:
