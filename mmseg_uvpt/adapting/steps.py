@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 from mmengine.logging import MMLogger
 
 from mmseg_uvpt.adapting import PUBLISHED
+from mmseg_uvpt.adapting.adaptation_verdict import VERDICT, Verdict, verdict_on
 from mmseg_uvpt.adapting.command_stages import Stage, run
 from mmseg_uvpt.adapting.config import ADAPTATION, LABELS, LIST
 from mmseg_uvpt.adapting.preparation import SOURCE, prepare
-from mmseg_uvpt.adapting.adaptation_verdict import VERDICT, Verdict, verdict_on
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.errors import UserError
