@@ -16,7 +16,9 @@ class Verdict:
         sentence: that says so, and why.
         iteration: of the model that is to be used; 0 of the source model.
         judged_by: ``'labels'`` of photographs, or ``'label-free criteria'``.
-        difference: adapted minus source, points of mIoU by the labels; None without.
+        source, chosen: mIoU by the labels, of the source model and of the one that was chosen
+            without them; None without labels.
+        difference: chosen minus source.
         interval: of it, 95 %; None where too few images are labelled.
         criteria: of the source model and of the chosen one, names to pairs of numbers.
     """
@@ -25,6 +27,8 @@ class Verdict:
     sentence: str
     iteration: int
     judged_by: str
+    source: float | None
+    chosen: float | None
     difference: float | None
     interval: tuple[float, float] | None
     criteria: dict[str, tuple[float, float]]
@@ -76,6 +80,8 @@ def verdict_on(selection: dict, comparison: dict | None) -> Verdict:
         sentence=f'{sentence}.',
         iteration=chosen if adapted else 0,
         judged_by='label-free criteria' if points is None else 'labels',
+        source=found.get('source'),
+        chosen=found.get('adapted'),
         difference=points,
         interval=interval and tuple(interval),
         criteria=_criteria(selection, chosen),
