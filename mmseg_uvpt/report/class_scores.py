@@ -17,11 +17,16 @@ class ClassScores(NamedTuple):
     Attributes:
         basis: which images were scored, by what.
         rows: ``source``, ``adapted``, ``difference`` and ``interval`` of each, any of them None;
-            of a single model ``adapted`` alone.
+            of a single model ``adapted`` alone, whatever it is.
     """
 
     basis: str
     rows: Mapping[str, Mapping]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether they are those of one model."""
+        return not any('source' in row for row in self.rows.values())
 
     @classmethod
     def of(cls, compared: Comparison, basis: str) -> 'ClassScores':
