@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from mmseg_uvpt.engine.training import sync_batch_norm
@@ -94,3 +95,16 @@ def test_conversion_keeps_names_values_and_what_is_frozen():
     assert not converted[1].weight.requires_grad
     assert converted[3].weight.requires_grad
     assert not converted[3].training
+
+
+def test_activations_within_norms_are_kept():
+    """Those of timm's EfficientNet: without them scores in several processes were nonsense."""
+    norm = BatchNormAct2d(4, act_layer=nn.ReLU6)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), norm).eval().double()
+    images = make_images()
+    expected, names = model(images), list(model.state_dict())
+    converted = convert(model)
+    assert isinstance(converted[1], SyncBatchNorm)
+    torch.testing.assert_close(converted(images), expected)
+    assert list(converted.state_dict()) == names
+    assert (expected == 0).any()

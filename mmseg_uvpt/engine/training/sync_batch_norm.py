@@ -11,7 +11,14 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     Parameters, buffers and results are those of `torch.nn.BatchNorm2d` given the joint batch; in
     half precision it computes in float32, as that does.
+
+    Attributes:
+        after: what follows within the layer; nothing but for those of timm.
     """
+
+    def __init__(self, *args) -> None:
+        super().__init__(*args)
+        self.after = nn.Sequential()
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -19,6 +26,9 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the normalised input, (B, C, ...) of the same shape on each process."""
+        return self.after(self._normed(input))
+
+    def _normed(self, input: Tensor) -> Tensor:
         if not self.training or dist.get_world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
@@ -61,6 +71,7 @@ def convert(module: nn.Module) -> nn.Module:
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             own = SyncBatchNorm(child.num_features, child.eps, child.momentum, child.affine)
             own._parameters, own._buffers = child._parameters, child._buffers
+            own.after.extend(child.children())  # dropout and activation of timm's BatchNormAct2d
             own.train(child.training)
             setattr(module, name, own)
         else:
