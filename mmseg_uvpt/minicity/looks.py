@@ -131,14 +131,14 @@ NIGHT_CITY = replace(
     sun=(0.0, 0.0),
     haze=(0.001, 0.004),
     haze_colour=(0.12, 0.12, 0.14),
-    exposure=(0.9, 1.6),
+    exposure=(0.9, 1.3),
     contrast=(0.95, 1.1),
     saturation=(0.8, 1.1),
-    cast=(1.08, 1.0, 0.86),
+    cast=(1.04, 1.0, 0.92),
     blur=(0.6, 1.0),
-    noise=(0.03, 0.06),
+    noise=(0.015, 0.035),
     lamps=1.2,
-    headlights=5.0,
+    headlights=3.0,
     glow=0.5,
 )
 

@@ -183,7 +183,7 @@ def _dimmed(palette: Palette, factor: float) -> Palette:
 
 # Lamps, signs and plates have colours of their own, which shine in it.
 NIGHT = replace(
-    _dimmed(STREET, 0.3),
+    _dimmed(STREET, 0.45),
     sky_top=(9, 12, 24),
     sky_bottom=(44, 40, 42),
     cloud=(34, 32, 36),

@@ -182,11 +182,11 @@ def test_other_targets_show_the_same_streets(look, photo):
 
 def test_night_is_dark_but_for_its_lights(photo):
     night = np.stack([render(3, index, NIGHT_CITY)[0] for index in range(4)])
-    assert np.median(night) < 0.5 * np.median([image for image, *_ in photo])
+    assert np.median(night) < 0.6 * np.median([image for image, *_ in photo])
     assert (night.max(-1) > 220).mean() > 0.005
     unlit = render(3, 2, replace(NIGHT_CITY, headlights=0.0))[0]
     ahead = slice(170, 240), slice(200, 312)
-    assert night[2][ahead].mean() > 1.5 * unlit[ahead].mean()
+    assert night[2][ahead].mean() > 1.2 * unlit[ahead].mean()
 
 
 def test_in_fog_the_sky_is_as_grey_as_the_fog(photo):
