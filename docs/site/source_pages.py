@@ -89,6 +89,21 @@ def _code(app: Sphinx, path: Path) -> str:
     )
 
 
+def _share_navigation(
+    app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None
+) -> None:
+    """Make the navigation once for all source pages of a folder: it takes most of their time."""
+    folder, make = page.rpartition('/')[0], context['toctree']
+
+    def toctree(**options: object) -> str:
+        if folder not in app.source_navigation:
+            app.source_navigation[folder] = make(**options)
+        return app.source_navigation[folder]
+
+    if page.startswith(f'{FOLDER}/'):
+        context['toctree'] = toctree
+
+
 def linkcode_resolve(domain: str, info: dict) -> str | None:
     """Return where the code of an object of the reference (`docs/api`) is shown."""
     if not info.get('module'):
@@ -110,4 +125,6 @@ def setup(app: Sphinx) -> dict:
     """Add the links and the pages that they lead to."""
     app.add_transform(LinksToSources)
     app.connect('html-collect-pages', source_pages)
+    app.source_navigation = {}  # by the folder of the pages
+    app.connect('html-page-context', _share_navigation, priority=400)  # before the theme asks
     return {'parallel_read_safe': True}

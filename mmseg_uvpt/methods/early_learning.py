@@ -30,7 +30,7 @@ class EarlyLearning(SelfTraining):
         **kwargs: of `SelfTraining`.
 
     Attributes:
-        last_averages: (B, C, h, w) t of the last `loss`.
+        last_averages: (B, C, h, w) t of the last ``loss``.
 
     Raises:
         ValueError: ``momentum`` is out of its range.

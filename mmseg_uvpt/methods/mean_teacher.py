@@ -19,8 +19,8 @@ class MeanTeacher(AdaptedSegmentor):
     """Learns what a moving average of itself predicts (Tarvainen and Valpola, NeurIPS 2017).
 
     The teacher sees images as they are, the student the same ones augmented, mixed with those of
-    the batch (`class_mix`), and once more with patches masked (MIC; Hoyer et al., CVPR 2023). The
-    teacher is what predicts and what checkpoints hold.
+    the batch (`class_mix.class_mix`), and once more with patches masked (MIC; Hoyer et al., CVPR
+    2023). The teacher is what predicts and what checkpoints hold.
 
     Args:
         momentum: m of the moving average of what is tuned, buffers included: t <- m t + (1 - m) s
