@@ -51,6 +51,7 @@ from mmseg_uvpt.engine.inference.pseudo_labels import _count_if_whole
 from mmseg_uvpt.engine.work_folder import claim
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.minicity import production
+from mmseg_uvpt.minicity.looks import CITYSCAPES
 from mmseg_uvpt.ops import build
 from mmseg_uvpt.sweep import attempt, results_table, scores, table_formats
 from mmseg_uvpt.sweep.rows import Row
@@ -368,7 +369,7 @@ def _claimed_city(path: Path) -> str:
     from mmseg_uvpt.errors import UserError
 
     try:
-        production._claim(path.parent, 2, 2, 0, force=False)
+        production._claim(path.parent, 2, 2, 0, False, CITYSCAPES)
     except UserError as error:
         if 'holds another MiniCity' not in str(error):
             raise
