@@ -4,8 +4,6 @@ from dataclasses import asdict, dataclass
 
 from mmseg_uvpt.selection.committee import GUARDED
 
-VERDICT = 'verdict.json'
-
 
 @dataclass(frozen=True)
 class Verdict:

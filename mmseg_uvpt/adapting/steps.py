@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from mmengine.logging import MMLogger
 
 from mmseg_uvpt.adapting import PUBLISHED
-from mmseg_uvpt.adapting.adaptation_verdict import VERDICT, Verdict, verdict_on
+from mmseg_uvpt.adapting.adaptation_verdict import Verdict, verdict_on
 from mmseg_uvpt.adapting.command_stages import Stage, run
 from mmseg_uvpt.adapting.config import ADAPTATION, LABELS, LIST
 from mmseg_uvpt.adapting.preparation import SOURCE, prepare
@@ -15,7 +15,7 @@ from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
-from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD, VERDICT
 
 ADAPT, REPORT = 'adapt.json', 'report.html'
 WORK, SCORE, PREDICTIONS = 'adaptation', 'score.json', 'predictions'
@@ -57,7 +57,10 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     total = len(stages) + 2
     for number, stage in enumerate(stages, 1):
         run(stage, out, f'{number}/{total}')
-    verdict = _verdict(out, bool(args.labelled))
+    score = read_object(out / WORK / SCORE, _AGAIN) if args.labelled else {}
+    verdict = verdict_on(read_object(out / WORK / RECORD, _AGAIN), score.get('comparison'))
+    for folder in (out, out / WORK):  # beside whichever checkpoint is to be used
+        write_json(folder / VERDICT, verdict.to_json())
     config, chosen = out / ADAPTATION, out / WORK / CHECKPOINT if verdict.adapted else out / SOURCE
     predictions = (
         *('tools/predict.py', str(config), str(chosen), str(photographs)),
@@ -68,10 +71,14 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
         out,
         f'{total - 1}/{total}',
     )
-    Predictor(read(config), chosen).save_pretrained(out)
+    temperature = _temperature(score, verdict.adapted)
+    cfg = read(config)
+    cfg.merge_from_dict({'model.test_cfg.temperature': temperature})
+    Predictor(cfg, chosen).save_pretrained(out)
     report = ('tools/report.py', str(out / WORK), '--out', str(out / REPORT))
     run(Stage('report', 'writing the report', (report,)), out, f'{total}/{total}')
-    write_json(out / ADAPT, {**record, 'verdict': verdict.to_json()})
+    record |= {'verdict': verdict.to_json(), 'temperature': temperature}
+    write_json(out / ADAPT, record)
     return verdict
 
 
@@ -94,19 +101,23 @@ def _stages(args: Namespace, out: Path, method: str) -> list[Stage]:
     if args.labelled:
         scoring = (
             *('test.py', config, str(work / CHECKPOINT), '--compare', source),
-            *('--out', str(work / SCORE), '--work-dir', str(out / 'test')),
+            *('--out', str(work / SCORE), '--work-dir', str(out / 'test'), '--calibration'),
         )
         title = 'scoring source and chosen model on the labelled photographs'
         stages.append(Stage('score', title, (scoring,)))
     return stages
 
 
-def _verdict(out: Path, has_labels: bool) -> Verdict:
-    selection = read_object(out / WORK / RECORD, _AGAIN)
-    score = read_object(out / WORK / SCORE, _AGAIN) if has_labels else {}
-    verdict = verdict_on(selection, score.get('comparison'))
-    write_json(out / WORK / VERDICT, verdict.to_json())
-    return verdict
+def _temperature(score: dict, adapted: bool) -> float:
+    """Return by what logits are divided for confidences: 1 unless labels show that it helps.
+
+    It was fitted on one half of the labelled photographs, and has to help on the other.
+    """
+    of_source = score.get('comparison', {}).get('source_calibration')
+    found = (score.get('calibration') if adapted else of_source) or {}
+    with_it = found.get('ece_with_temperature')
+    helps = with_it is not None and with_it < found['ece_of_second_half']
+    return found['temperature'] if helps else 1.0
 
 
 def _record(args: Namespace, out: Path) -> dict:

@@ -87,10 +87,13 @@ def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, t
     turned = cv2.imread(str(out / 'predictions/holiday/day 2/turned_classes.png'), -1)
     assert turned.shape == (96, 64)
     assert 'verdict' in (out / 'report.html').read_text().lower()
+    assert record['verdict']['sentence'] in (out / 'README.md').read_text()
 
     chosen = 'adaptation/selected.pth' if record['verdict']['adapted'] else 'source.pth'
     own = mmseg_uvpt.load(out / 'adaptation.py', out / chosen)
     shared = mmseg_uvpt.from_pretrained(out)
+    assert shared.model.test_cfg['temperature'] == record['temperature']
+    own.model.test_cfg['temperature'] = record['temperature']
     image = photographs / GOOD[0]
     np.testing.assert_array_equal(own(str(image)).confidence, shared(str(image)).confidence)
 

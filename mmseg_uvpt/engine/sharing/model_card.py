@@ -12,7 +12,7 @@ from mmseg_uvpt.engine.work_folder.claim import RECORD, record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.score import DEFINITION
 from mmseg_uvpt.files import file_hash, read_object
-from mmseg_uvpt.selection.conclusion import CHECKPOINT
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, VERDICT
 from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
 
 _TERMS = {  # where those of a data set stand, by the folder that the recipes expect it in
@@ -125,6 +125,8 @@ def _scores(found: Sequence[tuple[Path, dict]]) -> str:
 
 def _choice(folder: Path, record: dict, name: str) -> str:
     path = folder / SELECTION
+    if (folder / VERDICT).is_file():
+        return read_object(folder / VERDICT, 'delete it')['sentence']
     if re.fullmatch(r'best_.+_iter_\d+\.pth', name) and record:
         return 'It scored best of all evaluations by the labels of the target, as papers do.'
     if not path.is_file():
