@@ -13,6 +13,7 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 import mmseg_uvpt.register  # noqa: F401
@@ -75,6 +76,10 @@ class ProjectRunner(Runner):
         if self.distributed and not torch.cuda.is_available():
             unused = self.cfg.get('find_unused_parameters', False)
             model, model_wrapper_cfg = distributed.on_cpu(model, model_wrapper_cfg, unused)
+            self.cfg.sync_bn = None  # done
+        elif self.distributed and self.cfg.get('sync_bn') == 'torch':
+            # mmengine would drop the activations that timm's norms have in them
+            model = convert_sync_batchnorm(model)
             self.cfg.sync_bn = None  # done
         return super().wrap_model(model_wrapper_cfg, model)
 
