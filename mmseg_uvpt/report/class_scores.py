@@ -1,5 +1,6 @@
 """IoU of each class, of a source model and of the one adapted from it."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -61,7 +62,8 @@ def class_scores(
     if of_frames:
         return ClassScores.of(of_frames, f'the {of_frames.source.frames} frames predicted here')
     for name, score in (own or run.scores).items():
-        rows = {of_class: {'adapted': iou} for of_class, iou in score['IoU'].items()}
+        means = {key: mean for key, mean in score.items() if re.fullmatch(r'mIoU\d+', key)}
+        rows = {each: {'adapted': value} for each, value in {**score['IoU'], **means}.items()}
         return ClassScores(_basis(name, score), rows)
     return None
 

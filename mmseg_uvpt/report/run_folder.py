@@ -113,11 +113,12 @@ class RunFolder:
     def checkpoint(self) -> str | None:
         """The model that counts: the selected one, the best, the last, or the one that was tested.
 
-        For an adaptation that is the adapted model.
+        For an adaptation that is an adapted model, though the source model was selected.
         """
         selected = self.folder / CHECKPOINT
         trained = best_checkpoint(self.folder) or last_checkpoint(self.folder)
-        if found := selected if selected.is_file() else trained:
+        is_adapted = selected.is_file() and self.selection.get('selected') != 0
+        if found := selected if is_adapted else trained:
             return str(found)
         tested = [score['checkpoint'] for score in self.scores.values()]
         return next((str(path) for path in tested if path != self.source_checkpoint), None)

@@ -56,6 +56,7 @@ GENERALISING = [
 ]
 ADAPTATION = [
     *COMMON,
+    'uvpt.report=False',
     *(f'model.backbone.{option}' for option in SWIN),
     'optim_wrapper.optimizer.lr=3e-5',
     'model.tuner.heads=2',

@@ -12,6 +12,7 @@ from mmseg_uvpt.commands import report as command
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.report import after_run, page
 from mmseg_uvpt.report.frames import Frame, Frames
+from mmseg_uvpt.sweep import cli
 
 
 class Elements(HTMLParser):
@@ -149,3 +150,18 @@ def test_a_run_ends_with_a_page_that_cannot_fail_it(work_folder, monkeypatch):
     after_run.report_after(cfg)
     assert 'no report was written (TypeError' in told[1]
     assert f'python tools/report.py {folder}' in told[1]
+
+
+def test_launchers_write_a_page_on_finished_jobs(work_folder, tmp_path):
+    folder = work_folder()
+
+    def job(stage, **says):
+        settings = SimpleNamespace(work_root=tmp_path)
+        return SimpleNamespace(
+            stage=stage, cfg=Config({'uvpt': says}), folder=folder, settings=settings
+        )
+
+    cli._report([job('pseudo_label'), job('train', report=False)])
+    assert not [*tmp_path.glob('*.html')]
+    cli._report([job('train'), job('train', report=False)])
+    assert 'adapted is better than source' in (tmp_path / 'report_train.html').read_text()

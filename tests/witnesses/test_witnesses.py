@@ -21,6 +21,7 @@ from mmseg_uvpt.engine.scripts import generate_pseudo_label, test, train
 
 HERE = Path(__file__).parent
 WITNESSES = HERE / 'v0.1'
+NO_PAGE = ['--cfg-options', 'uvpt.report=False']
 EXPECTED = json.loads((WITNESSES / 'expected.json').read_text())
 PIXELS = 16  # of the 4096 that are scored, whose two largest logits another processor may swap
 
@@ -59,7 +60,7 @@ def test_scores(here, key):
     adapted = f'exported-{name}/adapted.safetensors'
     config, checkpoint, *options = MAKER.scored(name, adapted)[key]
     arguments = ['--data-root', 'data', '--work-dir', 'test', '--out', 'score.json', *options]
-    test.main([config, checkpoint, *arguments])
+    test.main([config, checkpoint, *arguments, *NO_PAGE])
     found, expected = json.loads(Path('score.json').read_text()), EXPECTED[key]
     for counts in ('intersection', 'union'):
         assert np.abs(np.subtract(found[counts], expected[counts])).sum() <= PIXELS, counts
@@ -75,7 +76,8 @@ def test_a_stopped_adaptation_goes_on(here, name):
     bank['identity']['pseudo_label_dir'] = str(here / f'data/cityscapes/pretrain/{name}/train')
     meta.write_text(json.dumps(bank))
     work = f'adapted-{name}'
-    train.main([f'{work}/config.py', '--work-dir', work, '--data-root', 'data', '--resume'])
+    places = ['--work-dir', work, '--data-root', 'data']
+    train.main([f'{work}/config.py', *places, '--resume', *NO_PAGE])
     reached = _weights(f'{work}/iter_{MAKER.ITERATIONS}.pth')
     expected = _weights(f'exported-{name}/adapted.safetensors')
     assert reached.keys() == expected.keys()
@@ -103,6 +105,6 @@ def test_pseudo_labels_are_their_checkpoints_and_trained_with(here, name, capsys
     made = ['--config', f'source-{name}/config.py', '--checkpoint', source]
     generate_pseudo_label.main([*made, '--pseudo_label_dir', str(folder), '--data-root', 'data'])
     assert {path: path.read_bytes() for path in folder.rglob('*.png')} == labels
-    options = ['--data-root', 'data', '--no-validate', '--cfg-options', 'train_cfg.max_iters=1']
+    options = ['--data-root', 'data', '--no-validate', *NO_PAGE, 'train_cfg.max_iters=1']
     train.main([f'adapted-{name}/config.py', '--work-dir', 'new', *options])
     assert Path('new/iter_1.pth').is_file()
