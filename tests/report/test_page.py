@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
-from conftest import write
+from made_up_runs import write
 from mmengine.config import Config
 
 from mmseg_uvpt.commands import report as command

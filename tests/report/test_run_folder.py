@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FILES
+from made_up_runs import FILES
 
 from mmseg_uvpt.evaluation.bootstrap import ImageCounts
 from mmseg_uvpt.evaluation.comparison import Comparison

@@ -1,7 +1,7 @@
 """What a run comes to: the worst that is known of it comes first."""
 
 import pytest
-from conftest import FILES, comparison
+from made_up_runs import FILES, comparison
 
 from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.report.verdict import BAD, GOOD, NOTE, UNSURE, statements
