@@ -65,6 +65,7 @@ def adapted(tmp_path, finished, judged_config, data_root, pseudo_labels):
     folder = tmp_path / 'adapted'
     places = ['--work-dir', str(folder), '--data-root', str(data_root)]
     asked = ['--cfg-options', 'uvpt.report=True', 'default_hooks.label_correction.interval=1']
+    asked.append('default_hooks.selection.select=last')  # never the source model
     source = ['--source-checkpoint', str(finished / 'iter_4.pth')]
     train.main([str(judged_config), *source, *places, *asked])
     assert (folder / page.PAGE).is_file()
