@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_whole
-from mmseg_uvpt.report import correction_plots, plots
+from mmseg_uvpt.report import confidence_plots, correction_plots, plots
 from mmseg_uvpt.report.charts import Chart
 from mmseg_uvpt.report.class_scores import ClassScores, class_scores
 from mmseg_uvpt.report.config_changes import config_changes
@@ -39,6 +39,8 @@ class RunReport:
     classes: ClassScores | None = None
     charts: list[Chart] = field(default_factory=list)
     confusions: list[Chart] = field(default_factory=list)
+    coverage: Chart | None = None
+    calibration: list[str] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -131,6 +133,8 @@ def _report(run: RunFolder, all_runs: Sequence[RunFolder], predict: bool) -> Run
             correction_plots.label_agreement,
         )
     )
+    found.coverage = confidence_plots.coverage(run)
+    found.calibration = confidence_plots.calibration_sentences(run)
     found.charts = [chart for chart in drawn if chart]
     if frames:
         found.confusions = [

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
-from made_up_runs import write
+from made_up_runs import FILES, write
 from mmengine.config import Config
 
 from mmseg_uvpt.commands import report as command
@@ -165,3 +165,24 @@ def test_launchers_write_a_page_on_finished_jobs(work_folder, tmp_path):
     assert not [*tmp_path.glob('*.html')]
     cli._report([job('train'), job('train', report=False)])
     assert 'adapted is better than source' in (tmp_path / 'report_train.html').read_text()
+
+
+def test_confidences_that_a_test_measured(tmp_path):
+    half = {'confidence': 0.6, 'coverage': 0.5, 'accuracy': 0.9}
+    measured = {
+        'ece': 0.04,
+        'coverage': [{'confidence': 0, 'coverage': 1, 'accuracy': 0.7}, half],
+        **{'temperature': 0.8, 'ece_of_second_half': 0.05, 'ece_with_temperature': 0.01},
+    }
+    score = {**FILES['score.json'], 'calibration': measured}
+    score['comparison'] = {**score['comparison'], 'source_calibration': {**measured, 'ece': 0.08}}
+    out = page.write_report([write(tmp_path / 'run', {'score_json': score})], predict=False)
+    text = Elements(out.read_text()).text
+    assert 'source: confidences are 8.0 points off' in text
+    assert 'adapted: confidences are 4.0 points off' in text
+    assert 'a temperature of 0.80' in text
+    assert 'from 70.0 % right of all pixels to 90.0 % of the 50.0 %' in text
+
+
+def test_nothing_is_said_of_confidences_that_nobody_measured(html):
+    assert 'No confidences were measured' in Elements(html).text
