@@ -1,7 +1,6 @@
 """What an adaptation will cost, by a few iterations and predictions that are timed."""
 
 import json
-import os
 import shutil
 import threading
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
+import psutil
 import torch
 from mmengine.device import get_device
 
@@ -217,7 +217,7 @@ def _peak_memory(work: Callable[[], int]) -> tuple[int, int]:
     def watch() -> None:
         nonlocal peak
         while not done.wait(0.2):
-            peak = max(peak, sum(map(_own_memory, _descendants(os.getpid()))))
+            peak = max(peak, sum(map(_own_memory, psutil.Process().children(recursive=True))))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -229,20 +229,9 @@ def _peak_memory(work: Callable[[], int]) -> tuple[int, int]:
     return peak, return_value
 
 
-def _descendants(process: int) -> Iterator[int]:
-    try:
-        found = Path(f'/proc/{process}/task/{process}/children').read_text().split()
-    except OSError:  # it has ended
-        return
-    for child in map(int, found):
-        yield child
-        yield from _descendants(child)
-
-
-def _own_memory(process: int) -> int:
+def _own_memory(process: psutil.Process) -> int:
     """Return the bytes of a process, what several share divided among them."""
     try:
-        lines = Path(f'/proc/{process}/smaps_rollup').read_text().splitlines()
-    except OSError:
+        return process.memory_full_info().pss
+    except psutil.Error:  # it has ended
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith('Pss:')), 0)

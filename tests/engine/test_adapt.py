@@ -90,12 +90,13 @@ def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, t
     assert record['verdict']['sentence'] in (out / 'README.md').read_text()
 
     chosen = 'adaptation/selected.pth' if record['verdict']['adapted'] else 'source.pth'
-    own = mmseg_uvpt.load(out / 'adaptation.py', out / chosen)
+    trained = mmseg_uvpt.load(out / 'adaptation.py', out / chosen)
+    left = mmseg_uvpt.load(out / 'config.py', out / 'model.safetensors')
     shared = mmseg_uvpt.from_pretrained(out)
     assert shared.model.test_cfg['temperature'] == record['temperature']
-    own.model.test_cfg['temperature'] = record['temperature']
-    image = photographs / GOOD[0]
-    np.testing.assert_array_equal(own(str(image)).confidence, shared(str(image)).confidence)
+    image = str(photographs / GOOD[0])
+    np.testing.assert_array_equal(left(image).confidence, shared(image).confidence)
+    np.testing.assert_array_equal(trained(image).classes, shared(image).classes)
 
     assert call(*arguments) == []  # nothing is done twice
     assert record['verdict']['sentence'] in capfd.readouterr().out
