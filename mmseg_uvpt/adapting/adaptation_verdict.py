@@ -18,6 +18,7 @@ class Verdict:
             without them; None without labels.
         difference: chosen minus source.
         interval: of it, 95 %; None where too few images are labelled.
+        worse: classes whose 95 % interval lies below zero as a whole.
         criteria: of the source model and of the chosen one, names to pairs of numbers.
     """
 
@@ -29,6 +30,7 @@ class Verdict:
     chosen: float | None
     difference: float | None
     interval: tuple[float, float] | None
+    worse: list[str]
     criteria: dict[str, tuple[float, float]]
 
     def to_json(self) -> dict:
@@ -73,6 +75,9 @@ def verdict_on(selection: dict, comparison: dict | None) -> Verdict:
                 f'Adapted, chosen without labels; {told} ({points:+.1f}, {bounds}) are too few '
                 'to tell the difference from chance'
             )
+    worse = _worse_classes(comparison or {}) if adapted else []
+    if worse:
+        sentence += f'; worse in {", ".join(worse)}'
     return Verdict(
         adapted=adapted,
         sentence=f'{sentence}.',
@@ -82,8 +87,14 @@ def verdict_on(selection: dict, comparison: dict | None) -> Verdict:
         chosen=found.get('adapted'),
         difference=points,
         interval=interval and tuple(interval),
+        worse=worse,
         criteria=_criteria(selection, chosen),
     )
+
+
+def _worse_classes(comparison: dict) -> list[str]:
+    intervals = {name: row.get('interval') for name, row in comparison.get('IoU', {}).items()}
+    return [name for name, interval in intervals.items() if interval and interval[1] < 0]
 
 
 def _criteria(selection: dict, chosen: int) -> dict[str, tuple[float, float]]:

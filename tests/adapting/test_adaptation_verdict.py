@@ -39,3 +39,12 @@ def test_what_is_said(chosen, compared, adapted, says):
     assert found.judged_by == ('labels' if compared else 'label-free criteria')
     assert found.difference == (compared and compared['mIoU2']['difference'])
     assert found.criteria['ensemble'] == (40.0, 40.0 + chosen)
+
+
+def test_classes_that_are_certainly_worse_are_named():
+    compared = comparison(40, 45, [2, 8])
+    compared['IoU'] = {'a': {'interval': [-9, -1]}, 'b': {'interval': [-9, 1]}, 'c': {}}
+    found = verdict_on(selection(9), {**compared, 'mIoU3': compared['mIoU2']})
+    assert found.worse == ['a']
+    assert found.sentence.endswith('; worse in a.')
+    assert not verdict_on(selection(0), {**compared, 'mIoU3': compared['mIoU2']}).worse
