@@ -17,6 +17,7 @@ SCALE = (1024, 512)  # of the published recipes
 _PUBLISHED_ITERATIONS = 80_000
 _LEAST_ITERATIONS = 240
 _LARGEST_RATE = 1e-4  # with which _LEAST_ITERATIONS were tried
+_SMALLEST = 32  # pixels of the shorter side, where the last stage of a backbone has one
 _CANDIDATES = 3  # after the first iteration
 
 
@@ -68,12 +69,16 @@ class Plan:
         """Return plain JSON values."""
         return asdict(self)
 
-    def rows(self, photographs: int) -> Iterator[Row]:
+    def rows(self, photographs: int, asked: Namespace) -> Iterator[Row]:
         """Yield the lines of the table.
 
         Args:
             photographs: how many different ones there are.
+            asked: values of the command line.
         """
+        return (_why(row, asked) for row in self._rows(photographs))
+
+    def _rows(self, photographs: int) -> Iterator[Row]:
         looks = f'{self.iterations * self.batch_size / photographs:.1f} looks at each'
         few = ' (few: the rate is raised)' if self.iterations < _PUBLISHED_ITERATIONS else ''
         yield Row('method', self.method, 'docs/methods.md', '--method')
@@ -109,6 +114,10 @@ def derive(source: SourceModel, found: Survey, has_gpu: bool, asked: Namespace) 
     """
     size = tuple(asked.size or source.scale or SCALE)
     side = min(size)
+    if side < _SMALLEST:
+        raise UserError(
+            f'--size {size[0]} {size[1]}: networks want {_SMALLEST} pixels a side or more'
+        )
     batch_size = asked.batch_size or max(2, source.batch_size)
     looks = math.ceil(2 * found.distinct / batch_size)
     if asked.crop and max(asked.crop) > side:
@@ -135,6 +144,13 @@ def derive(source: SourceModel, found: Survey, has_gpu: bool, asked: Namespace) 
         else asked.workers,
         precision=asked.precision or ('bfloat16' if has_gpu else 'float32'),
     )
+
+
+def _why(row: Row, asked: Namespace) -> Row:
+    """Return a row that says so where its value was asked for."""
+    name = row.option.split()[0].lstrip('-').replace('-', '_')
+    is_own = getattr(asked, name, None) is not None and name != 'method'
+    return row._replace(why='as you asked') if is_own else row
 
 
 def _text(size: tuple[int, int]) -> str:

@@ -50,24 +50,27 @@ def verdict_on(selection: dict, comparison: dict | None) -> Verdict:
             records it; None without labels.
     """
     chosen = selection['selected']
-    reason = selection['choices'].get(GUARDED, {}).get('reason', 'nothing could be judged')
     found = comparison[f'mIoU{len(comparison["IoU"])}'] if comparison else {}
     points, interval = found.get('difference'), found.get('interval')
     scored = f'{comparison["frames"]} labelled photographs' if comparison else ''
     adapted = chosen > 0
     if not adapted:
-        sentence = f'The source model is better, keep it: without labels, {reason}'
+        sentence = (
+            'Keep the source model: without labels no model of the training can be told to be '
+            f'better ({_reason(selection)})'
+        )
     elif points is None:
         sentence = (
-            f'Adapted: the model of iteration {chosen} is used. Without labels, {reason}; that is '
-            'no score, and a few labelled photographs would tell'
+            f'Adapted: the model of iteration {chosen} is used, by label-free criteria alone '
+            f'({_reason(selection)}). That is no score: ten labelled photographs (--labelled) '
+            'would tell whether it is better'
         )
     else:
         told = f'{found["source"]:.1f} -> {found["adapted"]:.1f} mIoU on {scored}'
         bounds = f'95 % interval {interval[0]:+.1f} to {interval[1]:+.1f}' if interval else 'one'
         adapted = interval is None or interval[1] >= 0
         if not adapted:
-            sentence = f'The source model is better, keep it: {told} ({points:+.1f}, {bounds})'
+            sentence = f'Keep the source model, it is better: {told} ({points:+.1f}, {bounds})'
         elif interval and interval[0] > 0:
             sentence = f'Adapted, and better: {told} ({points:+.1f}, {bounds})'
         else:
@@ -90,6 +93,10 @@ def verdict_on(selection: dict, comparison: dict | None) -> Verdict:
         worse=worse,
         criteria=_criteria(selection, chosen),
     )
+
+
+def _reason(selection: dict) -> str:
+    return selection['choices'].get(GUARDED, {}).get('reason', 'nothing could be judged')
 
 
 def _worse_classes(comparison: dict) -> list[str]:

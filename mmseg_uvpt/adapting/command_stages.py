@@ -1,25 +1,27 @@
 """Stages of long work: commands that a user could type, each run once and then on record."""
 
-import functools
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
-from mmseg_uvpt.errors import STOPPING, UserError
+from mmseg_uvpt.engine.work_folder.lock import LOCK
+from mmseg_uvpt.errors import STOPPED, STOPPING, UserError
+from mmseg_uvpt.file_lock import Held, acquire
 from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
 from mmseg_uvpt.subcommands import module_arguments, typed_command
 
 Command = tuple[str, ...]
+_PATIENCE = 600  # seconds that a training may take to stop
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def run(stage: Stage, root: Path, position: str) -> float:
     begin = time.monotonic()
     for command in commands:
         if stage.training and (stage.training / CONFIG).is_file():
+            _wait_for(stage.training)
             command = (*command, '--resume')
         if status := run_command(tuple(command)):
             raise StageFailed(
@@ -93,11 +96,14 @@ def run(stage: Stage, root: Path, position: str) -> float:
 def run_command(command: Command, log: BinaryIO | None = None) -> int:
     """Run a script of the checkout, or what a wheel has in its place; return its exit status.
 
-    It is told to stop when this process is, and when that ends.
+    It is told to stop when this process is, also by Ctrl-C, and when that ends.
 
     Args:
         command: the script and its arguments.
         log: takes what it prints; None to show it.
+
+    Raises:
+        StageFailed: this process was told to stop; its status is `STOPPED`.
     """
     script, *arguments = command
     if log is None:
@@ -106,18 +112,42 @@ def run_command(command: Command, log: BinaryIO | None = None) -> int:
         words = [*module_arguments(script), *arguments]
     else:
         words = [str(CHECKOUT / script) if script.endswith('.py') else script, *arguments]
-    end_too = functools.partial(die_with, os.getpid(), signal.SIGTERM)
-    process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, preexec_fn=end_too)
-    with _handed_on(process):
-        return process.wait()
+    parent = os.getpid()
+
+    def apart() -> None:
+        os.setpgid(0, 0)  # Ctrl-C is this process's, which asks for an end in order
+        die_with(parent, signal.SIGTERM)
+
+    process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, preexec_fn=apart)
+    with _handed_on(process) as told:
+        status = process.wait()
+    if told:
+        raise StageFailed('stopped; the same command goes on from here', STOPPED)
+    return status
+
+
+def _wait_for(work: Path) -> None:
+    """Wait for the training of an earlier call, which was told to stop, to end."""
+    try:
+        os.close(acquire(work / LOCK, 0))
+    except Held:
+        print('waiting for the training of an earlier call to end', flush=True)
+        with suppress(Held):  # the training says who holds it
+            os.close(acquire(work / LOCK, _PATIENCE))
 
 
 @contextmanager
-def _handed_on(process: subprocess.Popen) -> Iterator[None]:
-    """Send on to a process what tells this one to stop."""
-    before = {n: signal.signal(n, lambda n, _: process.send_signal(n)) for n in STOPPING}
+def _handed_on(process: subprocess.Popen) -> Iterator[list[int]]:
+    """Tell a process to stop where this one is told; yield the signals that told it."""
+    told = []
+
+    def hand_on(number: int, _: object) -> None:
+        told.append(number)
+        process.send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, hand_on) for number in (*STOPPING, signal.SIGINT)}
     try:
-        yield
+        yield told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

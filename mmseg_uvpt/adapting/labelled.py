@@ -1,13 +1,17 @@
 """A few photographs with label maps, to score with."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
-from mmseg_uvpt.datasets.files.image_files import images_below
+from mmseg_uvpt.datasets.files.image_files import image_size, images_below
+from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.layouts import CITYSCAPES, TRAIN_IDS
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.progress import progress
 
 LAYOUTS = (
     f'photographs with their label maps beside them, IMG_1.jpg and IMG_1{TRAIN_IDS}; or in two '
@@ -35,6 +39,31 @@ class Labelled(NamedTuple):
     image_suffixes: tuple[str, ...]
     names: list[str]
     without: int
+
+    def check(self, num_classes: int) -> None:
+        """Read all label maps, and the sizes of their photographs.
+
+        Raises:
+            UserError: one cannot be read, has other values than classes and 255, or another size
+                than its photograph.
+        """
+        image_suffix = self.image_suffixes[0] if len(self.image_suffixes) == 1 else ''
+        for name in progress(self.names, 'reading label maps', 'label map'):
+            image = self.root / self.images / name
+            label = self.root / self.labels / _label(name, image_suffix, self.label_suffix)
+            try:
+                height, width = read_train_ids(label, num_classes).shape
+                size = image_size(image)
+            except DataError as error:
+                what = re.split(r'\. (?=[A-Z])', str(error))[0]  # what follows is for data sets
+                raise UserError(
+                    f'--labelled: {what}: mend it, or take it and its photograph away'
+                ) from error
+            if size != (height, width):
+                raise UserError(
+                    f'--labelled: {label} has {width} x {height} pixels, its photograph '
+                    f'{size[1]} x {size[0]}: put the right label map there, or take both away'
+                )
 
 
 def find_labelled(root: Path) -> Labelled:

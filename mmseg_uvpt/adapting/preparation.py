@@ -63,6 +63,8 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
     labelled = find_labelled(Path(args.labelled)) if args.labelled else None
     source = read_model(args.model, args.config)
     model = build(source)
+    if labelled:
+        labelled.check(len(source.classes))
     found = survey(Path(args.photographs), share_of_processors())
     folder.mkdir(parents=True, exist_ok=True)
     meta = {} if source.is_numbered else {'dataset_meta': source.named()}
@@ -78,7 +80,7 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
         plan = derive(source, found, torch.cuda.is_available(), asked)
         write_config(folder, source, folder / SOURCE, plan, found, labelled)
     rooms = [*costs.rows(plan, len(found.used), scored, folder)]
-    told = [*_told(source, found, labelled, plan, rooms)]
+    told = [*_told(source, found, labelled, plan, rooms, args)]
     print('\n'.join(told), flush=True)
     for name, needed, free, fits in rooms:
         if not fits:
@@ -113,12 +115,17 @@ def _within(plan: Plan, costs: Costs, used: int, labelled: int, hours: float) ->
 
 
 def _told(
-    source: SourceModel, found: Survey, labelled: Labelled | None, plan: Plan, rooms: list[tuple]
+    source: SourceModel,
+    found: Survey,
+    labelled: Labelled | None,
+    plan: Plan,
+    rooms: list[tuple],
+    args: Namespace,
 ) -> Iterator[str]:
     table = PrettyTable(['', 'value', 'why', 'other values by'], align='l')
     names = 'Cityscapes' if source.is_cityscapes else ', '.join(source.classes)
     table.add_row(['model', source.what, f'{len(source.classes)} classes: {names}'[:60], ''])
-    for row in plan.rows(found.distinct):
+    for row in plan.rows(found.distinct, args):
         table.add_row(row)
     table.add_divider()
     for name, needed, free, fits in rooms:

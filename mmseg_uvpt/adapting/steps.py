@@ -40,13 +40,18 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     out, photographs = Path(args.out).resolve(), Path(args.photographs).resolve()
     if out.is_relative_to(photographs):
         raise UserError(f'--out {args.out} lies among the photographs: name another folder')
+    if out.exists() and not out.is_dir():
+        raise UserError(f'--out {args.out} is a file: name a folder')
+    record = _record(args, out)
     MMLogger.get_current_instance().setLevel('WARNING')  # of this process; commands have their own
     if args.dry_run:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix='.dry-run.', dir=out.parent) as made:
-            prepare(args, Path(made))
+        above = next(folder for folder in out.parents if folder.is_dir())
+        try:
+            with TemporaryDirectory(prefix='.dry-run.', dir=above) as made:
+                prepare(args, Path(made))
+        except PermissionError as error:
+            raise UserError(f'--out {args.out}: {above} may not be written to') from error
         return None
-    record = _record(args, out)
     if not record:
         prepared = prepare(args, out)
         record = {'command': command, 'asked': _asked(args), **prepared.to_json()}

@@ -78,13 +78,17 @@ def main() -> int:
     from mmseg_uvpt.adapting.steps import adapt  # after --help: takes seconds
     from mmseg_uvpt.errors import STOPPED
 
+    again = 'stopped; the same command goes on from here'
     try:
         verdict = adapt(args, typed_command('tools/adapt.py', sys.argv[1:]))
     except StageFailed as error:
         if error.status != STOPPED:
             raise
-        print(error, file=sys.stderr)
+        print(again, file=sys.stderr)
         return STOPPED
+    except KeyboardInterrupt:
+        print(again, file=sys.stderr)
+        return 130
     if verdict:
         print(f'\n{verdict.sentence}\n{args.out} holds the model, its predictions and report.html')
     return 0

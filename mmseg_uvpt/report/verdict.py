@@ -7,10 +7,11 @@ from mmseg_uvpt.evaluation.comparison import Comparison
 from mmseg_uvpt.report.run_folder import RunFolder
 
 # from what must not be missed to what is merely said
-BAD, UNSURE, GOOD, NOTE = KINDS = 'bad', 'unsure', 'good', 'note'
+BAD, UNSURE, UNSCORED, GOOD, NOTE = KINDS = 'bad', 'unsure', 'unscored', 'good', 'note'
 HEADINGS = {
     BAD: 'Do not use the adapted model: use the source model',
     UNSURE: 'Not shown to be better than the source model',
+    UNSCORED: 'Use the adapted model, by label-free criteria; no labels have scored it',
     GOOD: 'Use the adapted model',
     NOTE: 'No verdict',
 }
@@ -40,6 +41,8 @@ def statements(run: RunFolder, of_frames: Comparison | None = None) -> list[Stat
     found = []
     if run.verdict:
         kind = GOOD if run.verdict.get('adapted') is True else BAD
+        if kind == GOOD and run.verdict.get('judged_by') != 'labels':
+            kind = UNSCORED
         found.append(Statement(kind, 'Verdict', str(run.verdict.get('sentence', ''))))
     compared = [score for score in run.scores.values() if 'comparison' in score]
     for score in compared:
@@ -64,7 +67,8 @@ def _of_selection(selection: dict) -> list[Statement]:
     rule = selection.get('rule')
     by_labels = rule == 'target labels'
     basis = 'Choice of the checkpoint, ' + ('by labels' if by_labels else f'by the rule {rule!r}')
-    kind = BAD if selection.get('selected') == 0 else GOOD
+    scored = any(c.get('score') is not None for c in selection.get('candidates') or ())
+    kind = BAD if selection.get('selected') == 0 else GOOD if scored else UNSCORED
     found = [Statement(kind, basis, str(selection.get('sentence', '')))]
     if selection.get('warning'):
         found.append(Statement(max(kind, UNSURE, key=_severity), 'Warning', selection['warning']))

@@ -60,9 +60,9 @@ def test_what_the_published_method_needs():
     assert (found.correction_interval, found.queue_length) == (200, 743)
     found = plan(240, method=PUBLISHED)
     assert (found.correction_interval, found.queue_length) == (10, 60)
-    words = [row.what for row in found.rows(240)]
+    words = [row.what for row in found.rows(240, Namespace())]
     assert 'correction' in words
-    assert 'correction' not in [row.what for row in plan().rows(240)]
+    assert 'correction' not in [row.what for row in plan().rows(240, Namespace())]
 
 
 def test_each_can_be_overridden():
@@ -77,7 +77,7 @@ def test_each_can_be_overridden():
     assert (found.iterations, found.batch_size, found.learning_rate) == (7, 3, 1e-5)
     assert (found.interval, found.correction_interval, found.queue_length) == (5, 2, 9)
     assert (found.workers, found.precision) == (6, 'float32')
-    options = {row.option.split()[0] for row in plan(method=PUBLISHED).rows(240)}
+    options = {row.option.split()[0] for row in plan(method=PUBLISHED).rows(240, Namespace())}
     named = {f'--{name.replace("_", "-")}' for name in asked}
     assert options == named | {'--method'}  # the table names an option for each
 
@@ -90,3 +90,15 @@ def test_a_crop_that_is_larger_than_photographs_is_refused():
 def test_the_device_decides_on_precision():
     assert plan(gpu=True).precision == 'bfloat16'
     assert plan(gpu=False).precision == 'float32'
+
+
+def test_the_table_does_not_explain_what_was_asked_for():
+    rows = plan(lr=1e-5).rows(240, Namespace(lr=1e-5, size=None))
+    why = {row.what: row.why for row in rows}
+    assert why['learning rate'] == 'as you asked'
+    assert why['size'] == 'as the source model was tested'
+
+
+def test_images_that_no_network_can_see_are_refused():
+    with pytest.raises(UserError, match='--size 10 10: networks want 32 pixels'):
+        plan(size=[10, 10])

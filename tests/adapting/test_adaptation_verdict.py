@@ -21,13 +21,13 @@ def comparison(source: float, adapted: float, interval: list | None) -> dict:
 @pytest.mark.parametrize(
     ('chosen', 'compared', 'adapted', 'says'),
     [
-        (9, None, True, 'Adapted: the model of iteration 9 is used. Without labels, the guard is'),
-        (0, None, False, 'The source model is better, keep it: without labels, the guard is sure'),
-        (0, comparison(40, 40, [0, 0]), False, 'The source model is better, keep it: without'),
+        (9, None, True, 'by label-free criteria alone (the guard is sure). That is no score'),
+        (0, None, False, 'Keep the source model: without labels no model'),
+        (0, comparison(40, 40, [0, 0]), False, 'Keep the source model: without labels'),
         (9, comparison(40, 45, [2, 8]), True, 'and better: 40.0 -> 45.0 mIoU on 12 labelled'),
         (9, comparison(40, 41, [-2, 4]), True, 'too few to tell the difference from chance'),
         (9, comparison(40, 39, [-2, 1]), True, '(-1.0, 95 % interval -2.0 to +1.0) are too few'),
-        (9, comparison(40, 30, [-15, -5]), False, 'The source model is better, keep it: 40.0 ->'),
+        (9, comparison(40, 30, [-15, -5]), False, 'Keep the source model, it is better: 40.0 ->'),
         (9, comparison(40, 30, None), True, 'too few'),
     ],
 )

@@ -1,5 +1,6 @@
 """Photographs with label maps, in the layouts that people have."""
 
+import numpy as np
 import pytest
 from nasty_folder import scene
 from PIL import Image
@@ -40,3 +41,20 @@ def test_a_folder_without_label_maps_is_refused(tmp_path):
         find_labelled(tmp_path)
     with pytest.raises(UserError, match='is no folder'):
         find_labelled(tmp_path / 'none')
+
+
+@pytest.mark.parametrize(
+    ('label', 'says'),
+    [
+        (np.full((10, 10), 3, np.uint8), r'a_labelTrainIds\.png has 10 x 10 .* 96 x 64'),
+        (
+            np.full((64, 96), 77, np.uint8),
+            r'Ids\.png: label values \[77\] .*: mend it, or take',
+        ),
+    ],
+)
+def test_label_maps_are_read_before_anything_is_done(tmp_path, label, says):
+    Image.fromarray(scene(0)).save(tmp_path / 'a.jpg')
+    Image.fromarray(label).save(tmp_path / 'a_labelTrainIds.png')
+    with pytest.raises(UserError, match=says):
+        find_labelled(tmp_path).check(19)

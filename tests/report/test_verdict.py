@@ -4,7 +4,7 @@ import pytest
 from made_up_runs import FILES, comparison
 
 from mmseg_uvpt.report.run_folder import RunFolder
-from mmseg_uvpt.report.verdict import BAD, GOOD, NOTE, UNSURE, statements
+from mmseg_uvpt.report.verdict import BAD, GOOD, NOTE, UNSCORED, UNSURE, statements
 
 CHOSEN, SCORE = FILES['selection.json'], FILES['score.json']
 
@@ -21,7 +21,11 @@ def verdict(folder):
         ({'selection_json': CHOSEN | {'warning': 'use selected.pth'}}, UNSURE, 'use selected.pth'),
         ({'selection_json': CHOSEN | {'selected': 0}}, BAD, 'iteration 2 was chosen'),
         ({'verdict_json': {'adapted': False, 'sentence': 'keep the source'}}, BAD, 'keep the'),
-        ({'verdict_json': {'adapted': True, 'sentence': 'it is better'}}, GOOD, 'it is better'),
+        (
+            {'verdict_json': {'adapted': True, 'judged_by': 'labels', 'sentence': 'it is better'}},
+            *(GOOD, 'it is better'),
+        ),
+        ({'verdict_json': {'adapted': True, 'sentence': 'no score'}}, UNSCORED, 'no score'),
     ],
 )  # fmt: skip
 def test_the_worst_comes_first(work_folder, changes, kind, told):
