@@ -11,6 +11,7 @@ from mmseg_uvpt.engine.sharing.pretrained import CONFIG, WEIGHTS, local_folder
 from mmseg_uvpt.engine.sharing.shared_config import read_shared
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.importing.from_transformers import CONFIG as TRANSFORMERS
 from mmseg_uvpt.importing.mmseg_config import values_of
 from mmseg_uvpt.importing.read import read
 from mmseg_uvpt.importing.source_model import SourceModel
@@ -41,6 +42,11 @@ def read_model(name: str, config: str | None = None) -> SourceModel:
         )
     if path.is_dir() and (found := last_checkpoint(path)):
         path = found
+    if path.is_dir() and not (path / TRANSFORMERS).is_file():
+        raise UserError(
+            f'{name} is a folder without a model (iter_*.pth, {TRANSFORMERS} of transformers, or '
+            f'{WEIGHTS} and {CONFIG}). MODEL is named first, and PHOTOS after it'
+        )
     return read(path, find_config(config) if config else _recipe_of(path))
 
 

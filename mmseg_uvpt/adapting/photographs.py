@@ -139,6 +139,7 @@ class _Reader:
             image = read_image(self.folder / name)
         except DataError as error:
             told = str(error).removeprefix(str(self.folder / name)).strip()
+            told = told.removeprefix('cannot be read').removeprefix(' as an image').strip(' :()')
             return _Photograph(name, problem=shorten(told, 90, placeholder=' ...'))
         return _Photograph(
             name, image.shape[:2], sha256(np.ascontiguousarray(image)).digest(), _look(image)

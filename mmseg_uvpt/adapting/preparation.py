@@ -133,7 +133,7 @@ def _told(
     yield f'photographs in {found.folder}: {next(found.lines())}'
     yield from [*found.lines()][1:]
     if labelled:
-        without = f', {labelled.without} have none' if labelled.without else ''
+        without = f'; {labelled.without} without a label map' if labelled.without else ''
         yield f'labelled, for scoring alone: {len(labelled.names)} in {labelled.root}{without}'
     yield from (f'note: {note}' for note in source.notes)
     if source.not_staged:

@@ -131,6 +131,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     out = tmp_path / 'out'
     for arguments, says in (
         (['none.pth', photographs], r'model none\.pth does not exist'),
+        ([photographs, finished], 'MODEL is named first'),
         ([finished, tmp_path / 'none'], 'is no folder'),
         ([finished, photographs, '--labelled', photographs], 'no photograph with a label map'),
     ):
