@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 from mmseg_uvpt.adapting import PUBLISHED
 from mmseg_uvpt.adapting.adaptation_verdict import Verdict, verdict_on
 from mmseg_uvpt.adapting.command_stages import Stage, run
-from mmseg_uvpt.adapting.config import ADAPTATION, LABELS, LIST
+from mmseg_uvpt.adapting.config import ADAPTATION, LABELLED_LIST, LABELS, LIST
 from mmseg_uvpt.adapting.preparation import SOURCE, prepare
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
@@ -19,6 +19,7 @@ from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD, VERDICT
 
 ADAPT, REPORT = 'adapt.json', 'report.html'
 WORK, SCORE, PREDICTIONS = 'adaptation', 'score.json', 'predictions'
+_PREPARED = (ADAPTATION, LIST, LABELLED_LIST, SOURCE)  # what precedes the record
 _AGAIN = 'delete it, and call uvpt adapt again'
 _NOT_ASKED = ('out', 'dry_run')  # options that change nothing of what is made
 
@@ -132,8 +133,10 @@ def _record(args: Namespace, out: Path) -> dict:
         UserError: the folder holds something else.
     """
     if not (out / ADAPT).is_file():
-        if out.is_dir() and any(out.iterdir()) and not (out / ADAPTATION).is_file():
-            raise UserError(f'--out {out} holds other files: name a new folder')
+        found = [path.name for path in out.iterdir()] if out.is_dir() else []
+        others = [name for name in found if name not in _PREPARED and not name.startswith('.')]
+        if others:
+            raise UserError(f'--out {out} holds other files, as {others[0]}: name a new folder')
         return {}
     record = read_object(out / ADAPT, _AGAIN)
     asked = _asked(args)

@@ -121,33 +121,7 @@ def try_plan(
         names = Path(made, 'photographs.txt')
         names.write_bytes('\n'.join(some).encode(errors='surrogateescape'))
         work, log = Path(made, 'work'), Path(made, 'log')
-        options = [
-            f'train_dataloader.dataset.ann_file={names}',
-            f'target_train_dataloader.dataset.ann_file={names}',
-        ]
-        commands: list[Command] = []
-        if plan.method == PUBLISHED:
-            labels = str(Path(made, LABELS))
-            commands.append(
-                (
-                    *('generate_pseudo_label.py', '--config', str(config)),
-                    *('--checkpoint', str(checkpoint), '--pseudo_label_dir', labels),
-                    *('--cfg-options', *options),
-                )
-            )
-            options.append(f'default_hooks.label_correction.pseudo_label_dir={labels}')
-        else:
-            options.append('default_hooks.renewal=None')
-        options += [
-            *(f'train_cfg.max_iters={_ITERATIONS}', 'default_hooks.logger.interval=1'),
-            'default_hooks.selection=None',
-        ]
-        commands.append(
-            (
-                *('train.py', str(config), '--work-dir', str(work), '--no-validate'),
-                *('--cfg-options', *options),
-            )
-        )
+        commands = [*_commands(plan, config, checkpoint, names, work)]
         begin = time.monotonic()
         peak, status = _peak_memory(lambda: _run_quietly(commands, log))
         wall = time.monotonic() - begin
@@ -167,6 +141,36 @@ def try_plan(
         training_state=state,
         model=checkpoint.stat().st_size,
         prediction=prediction,
+    )
+
+
+def _commands(
+    plan: Plan, config: Path, checkpoint: Path, names: Path, work: Path
+) -> Iterator[Command]:
+    """Yield what adapts to a few photographs: pseudo labels if the method wants them, a training.
+
+    Args:
+        plan: that is tried.
+        config: of the adaptation.
+        checkpoint: the source model.
+        names: file that lists the photographs.
+        work: folder of the training; labels go beside it.
+    """
+    loaders = ('train_dataloader', 'target_train_dataloader')
+    options = [f'{loader}.dataset.ann_file={names}' for loader in loaders]
+    if plan.method == PUBLISHED:
+        labels = str(work.with_name(LABELS))
+        yield (
+            *('generate_pseudo_label.py', '--config', str(config), '--checkpoint', str(checkpoint)),
+            *('--pseudo_label_dir', labels, '--cfg-options', *options),
+        )
+        options.append(f'default_hooks.label_correction.pseudo_label_dir={labels}')
+    else:
+        options.append('default_hooks.renewal=None')
+    yield (
+        *('train.py', str(config), '--work-dir', str(work), '--no-validate', '--cfg-options'),
+        *(f'train_cfg.max_iters={_ITERATIONS}', 'default_hooks.logger.interval=1'),
+        *('default_hooks.selection=None', *options),
     )
 
 
