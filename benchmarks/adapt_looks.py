@@ -25,8 +25,8 @@ def main() -> None:
     parser.add_argument('--backbones', nargs='+', default=BACKBONES)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()
-    print('| look | backbone | seed | source | chosen without labels | verdict |')
-    print('|---|---|---|---|---|---|')
+    print('| look | backbone | seed | source | guard | chosen or last | verdict |')
+    print('|---|---|---|---|---|---|---|')
     for seed in args.seeds:
         for look in args.looks:
             for backbone in args.backbones:
@@ -45,10 +45,12 @@ def row(work_dir: Path, look: str, backbone: str, seed: int) -> Iterator[str]:
         log=out.with_suffix('.log'),
     )
     found = read_object(out / 'adapt.json', 'delete its folder')['verdict']
+    selected = read_object(out / 'adaptation/selection.json', 'delete its folder')['selected']
     low, high = found['interval']
     yield from (look, backbone, str(seed), f'{found["source"]:.1f}')
-    yield f'{found["chosen"]:.1f} ({found["difference"]:+.1f}, {low:+.1f} to {high:+.1f})'
-    yield f'iteration {found["iteration"]}' if found['adapted'] else 'source model kept'
+    yield f'iteration {selected}' if selected else 'source'
+    yield f'{found["candidate"]:.1f} ({found["difference"]:+.1f}, {low:+.1f} to {high:+.1f})'
+    yield 'adapted' if found['adapted'] else 'source model kept'
 
 
 def rendered(work_dir: Path, look: str, seed: int) -> Path:

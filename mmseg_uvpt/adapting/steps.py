@@ -13,6 +13,7 @@ from mmseg_uvpt.adapting.config import ADAPTATION, LABELLED_LIST, LABELS, LIST
 from mmseg_uvpt.adapting.preparation import SOURCE, prepare
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
+from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_json
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD, VERDICT
@@ -60,14 +61,20 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     else:
         print('\n'.join(record['told']), flush=True)
     stages = _stages(args, out, record['plan']['method'])
-    total = len(stages) + 2
+    total = len(stages) + bool(args.labelled) + 2
     for number, stage in enumerate(stages, 1):
         run(stage, out, f'{number}/{total}')
-    score = read_object(out / WORK / SCORE, _AGAIN) if args.labelled else {}
-    verdict = verdict_on(read_object(out / WORK / RECORD, _AGAIN), score.get('comparison'))
+    selection = read_object(out / WORK / RECORD, _AGAIN)
+    score, candidate = {}, out / WORK / CHECKPOINT
+    if args.labelled:
+        if not selection['selected']:  # the guard kept the source model: labels may know better
+            candidate = last_checkpoint(out / WORK)
+        run(_scoring(out, candidate), out, f'{total - 2}/{total}')
+        score = read_object(out / WORK / SCORE, _AGAIN)
+    verdict = verdict_on(selection, score.get('comparison'))
     for folder in (out, out / WORK):  # beside whichever checkpoint is to be used
         write_json(folder / VERDICT, verdict.to_json())
-    config, chosen = out / ADAPTATION, out / WORK / CHECKPOINT if verdict.adapted else out / SOURCE
+    config, chosen = out / ADAPTATION, candidate if verdict.adapted else out / SOURCE
     predictions = (
         *('tools/predict.py', str(config), str(chosen), str(photographs)),
         *('--list', str(out / LIST), '--out', str(out / PREDICTIONS)),
@@ -89,7 +96,7 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
 
 
 def _stages(args: Namespace, out: Path, method: str) -> list[Stage]:
-    """Return the steps up to the verdict."""
+    """Return the steps up to the choice of a checkpoint."""
     config, source, work = str(out / ADAPTATION), str(out / SOURCE), out / WORK
     stages = []
     if method == PUBLISHED:
@@ -104,14 +111,16 @@ def _stages(args: Namespace, out: Path, method: str) -> list[Stage]:
     if not args.labelled:
         training = (*training, '--no-validate')
     stages.append(Stage('adaptation', 'adapting, and choosing a checkpoint', (training,), work))
-    if args.labelled:
-        scoring = (
-            *('test.py', config, str(work / CHECKPOINT), '--compare', source),
-            *('--out', str(work / SCORE), '--work-dir', str(out / 'test'), '--calibration'),
-        )
-        title = 'scoring source and chosen model on the labelled photographs'
-        stages.append(Stage('score', title, (scoring,)))
     return stages
+
+
+def _scoring(out: Path, candidate: Path) -> Stage:
+    command = (
+        *('test.py', str(out / ADAPTATION), str(candidate), '--compare', str(out / SOURCE)),
+        *('--out', str(out / WORK / SCORE), '--work-dir', str(out / 'test'), '--calibration'),
+    )
+    title = f'scoring the source model and {candidate.name} on the labelled photographs'
+    return Stage('score', title, (command,))
 
 
 def _temperature(score: dict, adapted: bool) -> float:

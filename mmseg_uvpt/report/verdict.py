@@ -57,7 +57,10 @@ def statements(run: RunFolder, of_frames: Comparison | None = None) -> list[Stat
         basis = f'By the labels of {of_frames.source.frames} frames'
         found.append(Statement(kind, basis, of_frames.sentence()))
     if run.selection:
-        found += _of_selection(run.selection)
+        of_selection = _of_selection(run.selection)
+        if run.verdict:  # which knows of it, and perhaps more
+            of_selection = [statement._replace(kind=NOTE) for statement in of_selection]
+        found += of_selection
     if run.start and run.place == run.folder and 'finished' not in run.record:
         found.append(Statement(NOTE, 'Training', 'The training is not finished.'))
     return sorted(found, key=lambda statement: KINDS.index(statement.kind))

@@ -89,7 +89,9 @@ def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, t
     assert 'verdict' in (out / 'report.html').read_text().lower()
     assert record['verdict']['sentence'] in (out / 'README.md').read_text()
 
-    chosen = 'adaptation/selected.pth' if record['verdict']['adapted'] else 'source.pth'
+    selected = json.loads((out / 'adaptation/selection.json').read_text())['selected']
+    adapted = 'adaptation/selected.pth' if selected else 'adaptation/iter_3.pth'
+    chosen = adapted if record['verdict']['adapted'] else 'source.pth'
     trained = mmseg_uvpt.load(out / 'adaptation.py', out / chosen)
     left = mmseg_uvpt.load(out / 'config.py', out / 'model.safetensors')
     shared = mmseg_uvpt.from_pretrained(out)

@@ -26,6 +26,13 @@ def verdict(folder):
             *(GOOD, 'it is better'),
         ),
         ({'verdict_json': {'adapted': True, 'sentence': 'no score'}}, UNSCORED, 'no score'),
+        (
+            {
+                'verdict_json': {'adapted': True, 'judged_by': 'labels', 'sentence': 'labels'},
+                'selection_json': CHOSEN | {'selected': 0},
+            },
+            *(GOOD, 'labels'),
+        ),
     ],
 )  # fmt: skip
 def test_the_worst_comes_first(work_folder, changes, kind, told):
