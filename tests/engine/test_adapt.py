@@ -87,7 +87,9 @@ def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, t
     turned = cv2.imread(str(out / 'predictions/holiday/day 2/turned_classes.png'), -1)
     assert turned.shape == (96, 64)
     assert 'verdict' in (out / 'report.html').read_text().lower()
-    assert record['verdict']['sentence'] in (out / 'README.md').read_text()
+    card = (out / 'README.md').read_text()
+    assert record['verdict']['sentence'] in card
+    assert '\n# out\n' in card
 
     selected = json.loads((out / 'adaptation/selection.json').read_text())['selected']
     adapted = 'adaptation/selected.pth' if selected else 'adaptation/iter_3.pth'

@@ -66,6 +66,8 @@ def card_text(
         f'`{Path(model.checkpoint).name}`.',
     }
     name = folder.name if record else Path(str(model.cfg.filename)).stem
+    if (folder / VERDICT).is_file():  # of `uvpt adapt`, whose training lies one folder deeper
+        name = (folder.parent if record else folder).name
     data = ModelCardData(
         library_name='mmseg_uvpt',
         pipeline_tag='image-segmentation',
