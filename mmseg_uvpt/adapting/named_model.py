@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
-from mmseg_uvpt.checkpoints.names import adds_tensors, names_in_source
+from mmseg_uvpt.checkpoints.loading import load_file, source_tensors, state_dict_of
 from mmseg_uvpt.checkpoints.zoo import read_zoo
 from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.inference.model import source_within
@@ -28,8 +27,8 @@ def read_model(name: str, config: str | None = None) -> SourceModel:
         config: of a checkpoint that holds none; a released one needs none.
 
     Raises:
-        UserError: it cannot be read, is no model of one backbone and one head, or has prompts of
-            tuner already.
+        UserError: it cannot be read, is no model of one backbone and one head, or holds what a
+            tuner added.
     """
     path = Path(name)
     is_repository = not path.exists() and len(path.parts) == 2 and not path.suffix
@@ -60,19 +59,14 @@ def _recipe_of(path: Path) -> Path | None:
 def _shared(name: str) -> SourceModel:
     folder = local_folder(name)
     cfg, weights = read_shared(folder / CONFIG), folder / WEIGHTS
-    tensors = state_dict_of(load_file(weights), weights)
-    if adds_tensors(tensors):
-        raise UserError(
-            f'{name} is an adapted model that holds more than a source model, as prompts: name '
-            'the source model that it was adapted from'
-        )
+    tensors = source_tensors(state_dict_of(load_file(weights), weights), name)
     described, dataset = source_within(cfg.to_dict()['model']), cfg.test_dataloader.dataset
     meta = meta_of(dataset)
     return SourceModel(
         origin=name,
         what=f'{described["backbone"]["type"]} and {described["decode_head"]["type"]}, shared',
         model=described,
-        state_dict={own: tensors[n] for n, own in names_in_source(tensors).items() if own},
+        state_dict=tensors,
         classes=tuple(meta['classes']),
         palette=meta['palette'],
         scale=next((tuple(scale) for scale in values_of(dataset.pipeline, 'scale')), None),

@@ -13,7 +13,15 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmseg_uvpt.checkpoints.hub import local_file
-from mmseg_uvpt.checkpoints.names import COMPUTED, LEAVE_ONE_OUT, is_adapted, is_added, to_ours
+from mmseg_uvpt.checkpoints.names import (
+    COMPUTED,
+    LEAVE_ONE_OUT,
+    added_names,
+    is_adapted,
+    is_added,
+    names_in_source,
+    to_ours,
+)
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
@@ -195,6 +203,33 @@ def _checked(
     return {name: tensor.reshape(expected[name].shape) for name, tensor in ours.items()}
 
 
+def source_tensors(state_dict: Mapping[str, Tensor], what: str | Path) -> dict[str, Tensor]:
+    """Return the tensors of the source model within a state dict, by the source model's names.
+
+    An adapted model whose tuner added no tensor (statistics, head, norms, ...) is a source model,
+    too; what its method has beside the network, as scale weights, is left out.
+
+    Args:
+        state_dict: of a source model or an adapted one, in released names or ours.
+        what: names it in the error.
+
+    Raises:
+        UserError: a tuner added tensors.
+    """
+    _refuse_added(state_dict, what)
+    names = names_in_source(state_dict)
+    return {names[name]: tensor for name, tensor in state_dict.items() if names[name]}
+
+
+def _refuse_added(state_dict: Mapping[str, Tensor], what: str | Path) -> None:
+    if added := added_names(state_dict):
+        raise UserError(
+            f'{what} is an adapted model that holds more than a source model, {_some(added)}: '
+            'its tuner added them. Name the source model it was adapted from, or a model that '
+            'was adapted by a tuner that adds nothing (docs/tuning.md)'
+        )
+
+
 def load_source_model(model: nn.Module, path: str | Path) -> None:
     """Fill the staged backbone and the head of an adapted model with a source model's weights.
 
@@ -208,12 +243,7 @@ def load_source_model(model: nn.Module, path: str | Path) -> None:
     ours = to_ours(tensors, prompted=True)
     network = ('backbone.staged.', 'neck.', 'decode_head.')
     if is_adapted(tensors):
-        if added := [name for name in ours if is_added(name)]:
-            raise UserError(
-                f'{path} is an adapted model that holds more than a source model, {_some(added)}: '
-                'its tuner added them. Name the source model it was adapted from, or a model that '
-                'was adapted by a tuner that adds nothing (docs/tuning.md)'
-            )
+        _refuse_added(tensors, path)
         ours = {name: tensor for name, tensor in ours.items() if name.startswith(network)}
     expected = {n: tensor for n, tensor in model.state_dict().items() if n.startswith(network)}
     model.load_state_dict(

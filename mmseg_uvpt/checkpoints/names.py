@@ -83,10 +83,14 @@ def is_added(name: str) -> bool:
     return name.startswith('backbone.') and not name.startswith(_STAGED)
 
 
-def adds_tensors(names: Iterable[str]) -> bool:
-    """Tell whether a state dict, in released names or ours, has what a tuner added."""
+def added_names(names: Iterable[str]) -> list[str]:
+    """Return our names of what a tuner added to the source model; none of a source model.
+
+    Args:
+        names: of a state dict, released or ours.
+    """
     plain = [name.removeprefix('module.') for name in names]
-    return is_adapted(plain) and any(map(is_added, _to_our_names(plain)))
+    return [name for name in _to_our_names(plain) if is_added(name)] if is_adapted(plain) else []
 
 
 def _name_in_source(name: str) -> str | None:

@@ -8,8 +8,7 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
-from mmseg_uvpt.checkpoints.names import adds_tensors, names_in_source
+from mmseg_uvpt.checkpoints.loading import load_file, source_tensors, state_dict_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.mmseg_backbones import NotStaged, backbone_as_it_is, staged
 from mmseg_uvpt.importing.mmseg_config import config_within, import_modules, read_config, values_of
@@ -42,10 +41,10 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
     imports = [name for name in named if not name.startswith(_OF_CONVNEXT)]
     import_modules(imports, config)
     where = str(config or f'the config within {checkpoint}')
-    state_dict = state_dict_of(loaded, checkpoint)
-    model = _model(cfg, where, adds_tensors(state_dict))
-    names = names_in_source(state_dict)
-    tensors = {names[name]: tensor for name, tensor in state_dict.items() if names[name]}
+    model, tensors = _model(cfg, where), state_dict_of(loaded, checkpoint)
+    if _adapts(model):
+        tensors = source_tensors(tensors, checkpoint)
+    tensors = {name.removeprefix('module.'): tensor for name, tensor in tensors.items()}
     reason = None
     try:
         backbone, tensors = _staged(model['backbone'], tensors)
@@ -79,7 +78,7 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
     return source
 
 
-def _model(cfg: Config, where: str, has_more: bool) -> dict:
+def _model(cfg: Config, where: str) -> dict:
     """Return a segmentor's config as plain dicts, if it has one backbone and one head."""
     model = cfg.get('model')
     for part in ('backbone', 'decode_head'):
@@ -87,14 +86,7 @@ def _model(cfg: Config, where: str, has_more: bool) -> dict:
         if not isinstance(found, Mapping) or not isinstance(found.get('type'), str):
             raise UserError(f'{where}: model.{part} must be one, with its type')
     kind = str(model.get('type')).rpartition('.')[2]
-    found = MODELS.get(kind)
-    adapts = isinstance(found, type) and issubclass(found, AdaptedSegmentor)
-    if adapts and has_more:
-        raise UserError(
-            f'{where}: the model is an adapted one that holds more than a source model, as '
-            'prompts: name the source model that it was adapted from'
-        )
-    if not adapts and kind not in SEGMENTORS:
+    if kind not in SEGMENTORS and not _adapts(model):
         raise UserError(
             f'{where}: the model is a {kind}; those of one backbone and one head are read, '
             f'{" and ".join(SEGMENTORS)}'
@@ -106,6 +98,12 @@ def _model(cfg: Config, where: str, has_more: bool) -> dict:
             'made of others are not adapted'
         )
     return Config(dict(model)).to_dict()
+
+
+def _adapts(model: Mapping) -> bool:
+    """Tell whether a segmentor is one of ours that adapts a source model."""
+    found = MODELS.get(str(model.get('type')).rpartition('.')[2])
+    return isinstance(found, type) and issubclass(found, AdaptedSegmentor)
 
 
 def _staged(described: dict, tensors: dict[str, Tensor]) -> tuple[dict, dict[str, Tensor]]:

@@ -300,3 +300,18 @@ def test_convnext_of_mmpretrain():
     assert 'stages.2.1.pointwise_conv2.bias' in theirs
     _, found = staged(dict(given, gap_before_final_norm=False), theirs)
     assert {k: t.shape for k, t in found.items()} == {k: t.shape for k, t in expected.items()}
+
+
+def test_names_that_an_adapted_model_has_too_stay_in_a_model_of_mmseg(tmp_path):
+    """ViT-Adapter calls its parts as released adapted models do; it is no adapted model."""
+    described = dict(
+        type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor', mean=[1, 2, 3], std=[4, 5, 6]),
+        backbone=dict(type='ResNetV1c', depth=18),
+        decode_head=dict(type='FCNHead', in_channels=512, channels=8, num_classes=19),
+    )
+    names = ['backbone.interactions.0.extractor.weight', 'backbone.spm.stem.0.weight']
+    tensors = {f'module.{name}': torch.zeros(1) for name in names}
+    path = tmp_path / 'theirs.pth'
+    torch.save(dict(meta=dict(cfg=f'model = {described!r}'), state_dict=tensors), path)
+    assert [*read(path).state_dict] == names
