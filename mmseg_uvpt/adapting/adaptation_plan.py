@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mmseg_uvpt.adapting import PUBLISHED
 from mmseg_uvpt.adapting.photographs import Survey
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.importing.config_files import LEARNING_RATE, LEARNING_RATES
+from mmseg_uvpt.importing.config_files import learning_rate
 from mmseg_uvpt.importing.source_model import SourceModel
 from mmseg_uvpt.processes import share_of_processors
 
@@ -126,8 +126,7 @@ def derive(source: SourceModel, found: Survey, has_gpu: bool, asked: Namespace) 
             f'{side} pixels, so neither can be larger; --size W H changes that'
         )
     iterations = asked.iterations or min(_PUBLISHED_ITERATIONS, max(_LEAST_ITERATIONS, looks))
-    published = LEARNING_RATES.get(source.model['backbone']['type'], LEARNING_RATE)
-    rate = published * math.sqrt(_PUBLISHED_ITERATIONS / iterations)
+    rate = learning_rate(source) * math.sqrt(_PUBLISHED_ITERATIONS / iterations)
     return Plan(
         method=asked.method,
         size=size,
@@ -139,9 +138,7 @@ def derive(source: SourceModel, found: Survey, has_gpu: bool, asked: Namespace) 
         # as published, 200 of 80,000 iterations and 1,000 of 2,975 images; in the demo 10 and 60
         correction_interval=asked.correction_interval or min(200, max(1, iterations // 24)),
         queue_length=asked.queue or min(1000, max(1, len(found.used) // 4)),
-        workers=max(1, min(4, share_of_processors() - 1))
-        if asked.workers is None
-        else asked.workers,
+        workers=asked.workers or max(1, min(4, share_of_processors() - 1)),
         precision=asked.precision or ('bfloat16' if has_gpu else 'float32'),
     )
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,24 @@ class StageFailed(UserError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+def run_each(stages: Iterable[Stage], root: Path, count: int, first: int = 1) -> dict[str, float]:
+    """Run stages that are not done, each before the next is asked for.
+
+    Args:
+        stages: in their order.
+        root: of `run`.
+        count: how many there are in all.
+        first: number of the first one.
+
+    Returns:
+        dict: seconds of each by its name.
+    """
+    return {
+        stage.name: run(stage, root, f'{number}/{count}')
+        for number, stage in enumerate(stages, first)
+    }
 
 
 def run(stage: Stage, root: Path, position: str) -> float:

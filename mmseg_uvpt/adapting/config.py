@@ -1,16 +1,15 @@
 """The config of an adaptation to a folder of photographs, as a file that ``train.py`` takes."""
 
-import os
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mmseg_uvpt.adapting import BEST
 from mmseg_uvpt.adapting.adaptation_plan import Plan
-from mmseg_uvpt.adapting.labelled import Labelled
+from mmseg_uvpt.adapting.labelled import Labelled, file_suffixes
 from mmseg_uvpt.adapting.photographs import MOST_ELONGATED, Survey
 from mmseg_uvpt.files import write_whole
-from mmseg_uvpt.importing.config_files import config_text
+from mmseg_uvpt.importing.config_files import adapted_model, config_text
 from mmseg_uvpt.importing.source_model import SourceModel
 from mmseg_uvpt.shipped import shipped
 
@@ -60,7 +59,7 @@ def _entries(
 ) -> dict:
     resize = {'type': 'Resize', 'scale': plan.size, 'keep_ratio': True}
     seen = [_LOAD, resize, _PACK]
-    photographs = _data_set(found.folder, '.', folder / LIST, _suffixes(found.used))
+    photographs = _data_set(found.folder, '.', folder / LIST, file_suffixes(found.used))
     tested, pipeline = photographs, seen
     if labelled:
         tested = _data_set(
@@ -74,12 +73,7 @@ def _entries(
     method, crops, hooks = _method(plan, folder)
     train = {**photographs, 'pipeline': crops}
     return {
-        'model': {
-            **source.model,
-            'source_checkpoint': str(checkpoint),
-            'tuner': {'type': 'Head' if source.not_staged else 'Prompts'},
-            **method,
-        },
+        'model': {**adapted_model(source, checkpoint), **method},
         'train_dataloader': {'batch_size': plan.batch_size, **loader, 'dataset': train},
         'target_train_dataloader': {**loader, 'dataset': {**photographs, 'pipeline': seen}},
         'val_dataloader': test,
@@ -106,7 +100,7 @@ def _method(plan: Plan, folder: Path) -> tuple[dict, list[dict], dict]:
         crops = base['cityscapes_two_looks']
         method, hooks = {**base['best'], 'momentum': plan.momentum}, base['best_hooks']
     else:
-        crops, method = base['train_dataloader']['dataset']['pipeline'], {'type': 'UniUVPT'}
+        crops, method = base['train_dataloader']['dataset']['pipeline'], {}
         correction = {
             'pseudo_label_dir': str(folder / LABELS),
             'interval': plan.correction_interval,
@@ -128,10 +122,6 @@ def _data_set(root: Path, images: str, names: Path, suffixes: tuple[str, ...]) -
         'ann_file': str(names),
         'img_suffix': suffixes,
     }
-
-
-def _suffixes(names: list[str]) -> tuple[str, ...]:
-    return tuple(sorted({os.path.splitext(name)[1] for name in names}))
 
 
 def _views(plan: Plan, has_labels: bool) -> list[dict]:

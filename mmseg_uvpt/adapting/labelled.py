@@ -1,10 +1,11 @@
 """A few photographs with label maps, to score with."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from mmseg_uvpt.datasets.checked_files import without_suffix
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import image_size, images_below
@@ -40,6 +41,10 @@ class Labelled(NamedTuple):
     names: list[str]
     without: int
 
+    def label_of(self, name: str) -> str:
+        """Return the label map of a photograph, relative to ``labels``, as the data set has it."""
+        return without_suffix(name, self.image_suffixes) + self.label_suffix
+
     def check(self, num_classes: int) -> None:
         """Read all label maps, and the sizes of their photographs.
 
@@ -47,10 +52,9 @@ class Labelled(NamedTuple):
             UserError: one cannot be read, has other values than classes and 255, or another size
                 than its photograph.
         """
-        image_suffix = self.image_suffixes[0] if len(self.image_suffixes) == 1 else ''
         for name in progress(self.names, 'reading label maps', 'label map'):
             image = self.root / self.images / name
-            label = self.root / self.labels / _label(name, image_suffix, self.label_suffix)
+            label = self.root / self.labels / self.label_of(name)
             try:
                 height, width = read_train_ids(label, num_classes).shape
                 size = image_size(image)
@@ -78,13 +82,12 @@ def find_labelled(root: Path) -> Labelled:
         if not (root / images).is_dir() or not (root / labels).is_dir():
             continue
         found = _names(root / images, image_suffix)
+        suffixes = (image_suffix,) if image_suffix else file_suffixes(found)
+        layout = Labelled(root, images, labels, label_suffix, suffixes, [], 0)
         maps = set(paths_below(root / labels))
-        pairs = {name: _label(name, image_suffix, label_suffix) for name in found}
-        names = [name for name, label in pairs.items() if str(root / labels / label) in maps]
+        names = [name for name in found if str(root / labels / layout.label_of(name)) in maps]
         if names:
-            suffixes = (image_suffix,) if image_suffix else (*{Path(n).suffix for n in names},)
-            without = len(found) - len(names)
-            return Labelled(root, images, labels, label_suffix, suffixes, names, without)
+            return layout._replace(names=names, without=len(found) - len(names))
     raise UserError(
         f'--labelled {root} holds no photograph with a label map: name one of {LAYOUTS}'
     )
@@ -107,6 +110,6 @@ def _names(folder: Path, suffix: str) -> list[str]:
     return [name for name in names if name.endswith(suffix) and not name.endswith(TRAIN_IDS)]
 
 
-def _label(name: str, image_suffix: str, label_suffix: str) -> str:
-    stem = name.removesuffix(image_suffix) if image_suffix else str(Path(name).with_suffix(''))
-    return f'{stem}{label_suffix}'
+def file_suffixes(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the suffixes of files, sorted, each once."""
+    return tuple(sorted({Path(name).suffix for name in names}))

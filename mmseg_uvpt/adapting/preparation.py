@@ -14,8 +14,8 @@ from mmseg_uvpt.adapting.labelled import Labelled, find_labelled
 from mmseg_uvpt.adapting.named_model import read_model
 from mmseg_uvpt.adapting.photographs import Survey, survey
 from mmseg_uvpt.adapting.trial import Costs, duration, try_plan
-from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.importing.config_files import write_checkpoint
 from mmseg_uvpt.importing.source_model import SourceModel, build
 from mmseg_uvpt.processes import share_of_processors
 
@@ -67,18 +67,20 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
         labelled.check(len(source.classes))
     found = survey(Path(args.photographs), share_of_processors())
     folder.mkdir(parents=True, exist_ok=True)
-    meta = {} if source.is_numbered else {'dataset_meta': source.named()}
-    write_file({'meta': meta, 'state_dict': model.state_dict()}, folder / SOURCE)
+    write_checkpoint(source, model, folder / SOURCE)
     del model
-    plan = derive(source, found, torch.cuda.is_available(), args)
-    write_config(folder, source, folder / SOURCE, plan, found, labelled)
+
+    def planned(asked: Namespace) -> Plan:
+        plan = derive(source, found, torch.cuda.is_available(), asked)
+        write_config(folder, source, folder / SOURCE, plan, found, labelled)
+        return plan
+
+    plan = planned(args)
     print('trying three iterations and four predictions', flush=True)
     costs = try_plan(plan, folder, folder / SOURCE, found.folder, found.used)
     scored = len(labelled.names) if labelled else 0
     if args.hours and (shorter := _within(plan, costs, len(found.used), scored, args.hours)):
-        asked = Namespace(**(vars(args) | {'iterations': shorter}))
-        plan = derive(source, found, torch.cuda.is_available(), asked)
-        write_config(folder, source, folder / SOURCE, plan, found, labelled)
+        plan = planned(Namespace(**(vars(args) | {'iterations': shorter})))
     rooms = [*costs.rows(plan, len(found.used), scored, folder)]
     told = [*_told(source, found, labelled, plan, rooms, args)]
     print('\n'.join(told), flush=True)
@@ -130,8 +132,9 @@ def _told(
     table.add_divider()
     for name, needed, free, fits in rooms:
         table.add_row([name, needed, free if fits else f'{free}: not enough', ''])
-    yield f'photographs in {found.folder}: {next(found.lines())}'
-    yield from [*found.lines()][1:]
+    used, *left_out = found.lines()
+    yield f'photographs in {found.folder}: {used}'
+    yield from left_out
     if labelled:
         without = f'; {labelled.without} without a label map' if labelled.without else ''
         yield f'labelled, for scoring alone: {len(labelled.names)} in {labelled.root}{without}'

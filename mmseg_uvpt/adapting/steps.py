@@ -1,6 +1,7 @@
 """The steps of ``uvpt adapt``: commands that a user could type, and a record of each."""
 
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,7 +9,7 @@ from mmengine.logging import MMLogger
 
 from mmseg_uvpt.adapting import PUBLISHED
 from mmseg_uvpt.adapting.adaptation_verdict import Verdict, verdict_on
-from mmseg_uvpt.adapting.command_stages import Stage, run
+from mmseg_uvpt.adapting.command_stages import Stage, run_each
 from mmseg_uvpt.adapting.config import ADAPTATION, LABELLED_LIST, LABELS, LIST
 from mmseg_uvpt.adapting.preparation import SOURCE, prepare
 from mmseg_uvpt.engine.config.resolve import read
@@ -60,67 +61,67 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
         write_json(out / ADAPT, record)
     else:
         print('\n'.join(record['told']), flush=True)
-    stages = _stages(args, out, record['plan']['method'])
-    total = len(stages) + bool(args.labelled) + 2
-    for number, stage in enumerate(stages, 1):
-        run(stage, out, f'{number}/{total}')
-    selection = read_object(out / WORK / RECORD, _AGAIN)
-    score, candidate = {}, out / WORK / CHECKPOINT
-    if args.labelled:
-        if not selection['selected']:  # the guard kept the source model: labels may know better
-            candidate = last_checkpoint(out / WORK)
-        run(_scoring(out, candidate), out, f'{total - 2}/{total}')
-        score = read_object(out / WORK / SCORE, _AGAIN)
-    verdict = verdict_on(selection, score.get('comparison'))
+    method = record['plan']['method']
+    total = (method == PUBLISHED) + bool(args.labelled) + 3
+    done = run_each(_up_to_the_verdict(args, out, method), out, total)
+    score = read_object(out / WORK / SCORE, _AGAIN) if args.labelled else {}
+    verdict = verdict_on(_selection(out), score.get('comparison'))
     for folder in (out, out / WORK):  # beside whichever checkpoint is to be used
         write_json(folder / VERDICT, verdict.to_json())
-    config, chosen = out / ADAPTATION, candidate if verdict.adapted else out / SOURCE
-    predictions = (
-        *('tools/predict.py', str(config), str(chosen), str(photographs)),
-        *('--list', str(out / LIST), '--out', str(out / PREDICTIONS)),
-    )
-    run(
-        Stage('predictions', 'predicting the photographs', (predictions,)),
-        out,
-        f'{total - 1}/{total}',
-    )
+    checkpoint = _candidate(out) if verdict.adapted else out / SOURCE
     temperature = _temperature(score, verdict.adapted)
-    cfg = read(config)
-    cfg.merge_from_dict({'model.test_cfg.temperature': temperature})
-    Predictor(cfg, chosen).save_pretrained(out)
-    report = ('tools/report.py', str(out / WORK), '--out', str(out / REPORT))
-    run(Stage('report', 'writing the report', (report,)), out, f'{total}/{total}')
-    record |= {'verdict': verdict.to_json(), 'temperature': temperature}
-    write_json(out / ADAPT, record)
+    after = _after_the_verdict(out, photographs, checkpoint, temperature)
+    run_each(after, out, total, len(done) + 1)
+    write_json(out / ADAPT, record | {'verdict': verdict.to_json(), 'temperature': temperature})
     return verdict
 
 
-def _stages(args: Namespace, out: Path, method: str) -> list[Stage]:
-    """Return the steps up to the choice of a checkpoint."""
+def _up_to_the_verdict(args: Namespace, out: Path, method: str) -> Iterator[Stage]:
     config, source, work = str(out / ADAPTATION), str(out / SOURCE), out / WORK
-    stages = []
     if method == PUBLISHED:
         labelling = (
             *('generate_pseudo_label.py', '--config', config, '--checkpoint', source),
             *('--pseudo_label_dir', str(out / LABELS)),
         )
-        stages.append(
-            Stage('labels', 'labelling the photographs by the source model', (labelling,))
-        )
+        yield Stage('labels', 'labelling the photographs by the source model', (labelling,))
     training = ('train.py', config, '--work-dir', str(work), '--seed', str(args.seed))
     if not args.labelled:
         training = (*training, '--no-validate')
-    stages.append(Stage('adaptation', 'adapting, and choosing a checkpoint', (training,), work))
-    return stages
+    yield Stage('adaptation', 'adapting, and choosing a checkpoint', (training,), work)
+    if args.labelled:
+        candidate = _candidate(out)
+        scoring = (
+            *('test.py', config, str(candidate), '--compare', source, '--calibration'),
+            *('--out', str(work / SCORE), '--work-dir', str(out / 'test')),
+        )
+        title = f'scoring the source model and {candidate.name} on the labelled photographs'
+        yield Stage('score', title, (scoring,))
 
 
-def _scoring(out: Path, candidate: Path) -> Stage:
-    command = (
-        *('test.py', str(out / ADAPTATION), str(candidate), '--compare', str(out / SOURCE)),
-        *('--out', str(out / WORK / SCORE), '--work-dir', str(out / 'test'), '--calibration'),
+def _after_the_verdict(
+    out: Path, photographs: Path, checkpoint: Path, temperature: float
+) -> Iterator[Stage]:
+    """Yield the predictions and the report; write the model that is to be used between them."""
+    predicting = (
+        *('tools/predict.py', str(out / ADAPTATION), str(checkpoint), str(photographs)),
+        *('--list', str(out / LIST), '--out', str(out / PREDICTIONS)),
     )
-    title = f'scoring the source model and {candidate.name} on the labelled photographs'
-    return Stage('score', title, (command,))
+    yield Stage('predictions', 'predicting the photographs', (predicting,))
+    cfg = read(out / ADAPTATION)
+    cfg.merge_from_dict({'model.test_cfg.temperature': temperature})
+    Predictor(cfg, checkpoint).save_pretrained(out)
+    report = ('tools/report.py', str(out / WORK), '--out', str(out / REPORT))
+    yield Stage('report', 'writing the report', (report,))
+
+
+def _selection(out: Path) -> dict:
+    return read_object(out / WORK / RECORD, _AGAIN)
+
+
+def _candidate(out: Path) -> Path:
+    """Return the checkpoint of `scored_iteration`: where the guard kept the source model, labels
+    may know better of the last one."""
+    return out / WORK / CHECKPOINT if _selection(out)['selected'] else last_checkpoint(out / WORK)
 
 
 def _temperature(score: dict, adapted: bool) -> float:

@@ -1,16 +1,13 @@
 """What an adaptation will cost, by a few iterations and predictions that are timed."""
 
-import json
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import cv2
 import psutil
 import torch
 from mmengine.device import get_device
@@ -20,10 +17,12 @@ from mmseg_uvpt.adapting.adaptation_plan import Plan
 from mmseg_uvpt.adapting.command_stages import Command, run_command
 from mmseg_uvpt.adapting.config import ADAPTATION, LABELS
 from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.inference.images import write_prediction
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.tiles import free_memory
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import size_text
+from mmseg_uvpt.report.run_folder import RunFolder
 
 FOLDER = 'trial'
 _ITERATIONS, _PHOTOGRAPHS = 3, 4
@@ -186,16 +185,14 @@ def _predict(
 ) -> tuple[float, int]:
     """Predict and write photographs; return seconds and bytes of one, the first one left out."""
     predictor = Predictor(read(config), checkpoint)
-    begin, sizes = time.monotonic(), []
+    begin = time.monotonic()
     for number, result in enumerate(predictor.results(photographs)):
-        overlay, classes = Path(folder, f'{number}.png'), Path(folder, f'{number}_classes.png')
-        result.save(overlay)
-        cv2.imwrite(str(classes), result.classes)
-        sizes.append(overlay.stat().st_size + classes.stat().st_size)
+        write_prediction(result, Path(folder, str(number)))
         if number == 0 and len(photographs) > 1:
             begin = time.monotonic()
-    seconds = (time.monotonic() - begin) / max(1, len(sizes) - 1)
-    return seconds, sum(sizes) // len(sizes)
+    seconds = (time.monotonic() - begin) / max(1, len(photographs) - 1)
+    sizes = sum(path.stat().st_size for path in Path(folder).glob('*.png'))
+    return seconds, sizes // len(photographs)
 
 
 def _run_quietly(commands: Sequence[Command], log: Path) -> int:
@@ -206,10 +203,7 @@ def _run_quietly(commands: Sequence[Command], log: Path) -> int:
 
 def _logged(work: Path) -> tuple[list[float], int | None]:
     """Return the mean seconds up to each iteration, and the bytes that a GPU's tensors took."""
-    lines = chain.from_iterable(
-        path.read_text().splitlines() for path in work.glob('*/vis_data/scalars.json')
-    )
-    found = [entry for entry in map(json.loads, lines) if 'time' in entry]
+    found = [entry for entry in RunFolder(work, work.name).logged if 'time' in entry]
     memory = max((entry.get('memory', 0) for entry in found), default=0)
     return [entry['time'] for entry in found], memory * 2**20 or None
 

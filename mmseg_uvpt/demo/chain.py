@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_uvpt.adapting.command_stages import Command, Stage, run
+from mmseg_uvpt.adapting.command_stages import Command, Stage, run_each
 from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
 from mmseg_uvpt.engine.config.ablation_options import ablation_options
@@ -210,18 +210,12 @@ def _iteration(checkpoint: Path) -> int:
 
 def run_demo(settings: Settings, root: Path) -> None:
     """Run the stages of the demo that are not done."""
-    count = _source_count(settings) + 1
-    for number, stage in enumerate(demo_stages(settings, root), 1):
-        run(stage, root, f'{number}/{count}')
+    run_each(demo_stages(settings, root), root, _source_count(settings) + 1)
 
 
 def run_all(settings: Settings, root: Path) -> dict[str, float]:
     """Run the stages of a run of the leaderboard that are not done; return the seconds of each."""
-    count = stage_count(settings)
-    return {
-        stage.name: run(stage, root, f'{number}/{count}')
-        for number, stage in enumerate(stages(settings, root), 1)
-    }
+    return run_each(stages(settings, root), root, stage_count(settings))
 
 
 def _source_count(settings: Settings) -> int:

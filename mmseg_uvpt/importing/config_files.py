@@ -63,11 +63,28 @@ def write(source: SourceModel, model: nn.Module, files: Files) -> None:
         files.source: source_config(source, files),
         files.adaptation: adaptation_config(source, files),
     }
-    meta = {} if source.is_numbered else {'dataset_meta': source.named()}
-    write_file({'meta': meta, 'state_dict': model.state_dict()}, files.checkpoint)
+    write_checkpoint(source, model, files.checkpoint)
     for path, text in texts.items():
         with write_whole(path, 'w') as file:
             file.write(text)
+
+
+def write_checkpoint(source: SourceModel, model: nn.Module, path: Path) -> None:
+    """Write the tensors of a source model's segmentor, and its classes where they have names."""
+    meta = {} if source.is_numbered else {'dataset_meta': source.named()}
+    write_file({'meta': meta, 'state_dict': model.state_dict()}, path)
+
+
+def adapted_model(source: SourceModel, checkpoint: Path) -> dict:
+    """Return a source model as an adaptation by Uni-UVPT describes it: with prompts, if it can."""
+    tuner = {'type': 'Head' if source.not_staged else 'Prompts'}
+    adapted = {'type': 'UniUVPT', 'source_checkpoint': str(checkpoint), 'tuner': tuner}
+    return {**source.model, **adapted}
+
+
+def learning_rate(source: SourceModel) -> float:
+    """Return the published learning rate for a source model's backbone."""
+    return LEARNING_RATES.get(source.model['backbone']['type'], LEARNING_RATE)
 
 
 def source_config(source: SourceModel, files: Files) -> str:
@@ -85,19 +102,13 @@ def source_config(source: SourceModel, files: Files) -> str:
 def adaptation_config(source: SourceModel, files: Files) -> str:
     """Return the text of a config that adapts the source model to photographs."""
     bases = ('datasets/cityscapes_adaptation.py', 'schedules/adapt_80k.py')
-    adapted = {
-        'type': 'UniUVPT',
-        'source_checkpoint': str(files.checkpoint),
-        'tuner': {'type': 'Head' if source.not_staged else 'Prompts'},
-    }
-    rate = LEARNING_RATES.get(source.model['backbone']['type'], LEARNING_RATE)
     labels = f'data/cityscapes/{files.labels}'
     entries = {
-        'model': {**source.model, **adapted},
+        'model': adapted_model(source, files.checkpoint),
         **(
             {'train_dataloader': {'batch_size': source.batch_size}} if source.batch_size > 1 else {}
         ),
-        'optim_wrapper': {'optimizer': {'lr': rate}},
+        'optim_wrapper': {'optimizer': {'lr': learning_rate(source)}},
         'default_hooks': {'label_correction': {'pseudo_label_dir': labels}},
     }
     comment = f'Adaptation of {str(files.checkpoint)!r}.'

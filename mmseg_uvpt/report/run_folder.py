@@ -21,10 +21,10 @@ from mmseg_uvpt.engine.work_folder.claim import (
 )
 from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.files import open_regular, parse_json, read_object
-from mmseg_uvpt.selection.conclusion import CHECKPOINT
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, VERDICT
 from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
 
-VERDICT, ENVIRONMENT = 'verdict.json', 'environment.json'
+ENVIRONMENT = 'environment.json'
 _CURE = 'restore it, or delete it'
 
 

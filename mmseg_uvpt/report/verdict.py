@@ -47,7 +47,8 @@ def statements(run: RunFolder, of_frames: Comparison | None = None) -> list[Stat
     compared = [score for score in run.scores.values() if 'comparison' in score]
     for score in compared:
         comparison = score['comparison']
-        mean = comparison.get(_judged(run)) or comparison.get('mIoU19') or {}
+        over_all = next((row for name, row in comparison.items() if name.startswith('mIoU')), {})
+        mean = comparison.get(_judged(run)) or over_all
         # of another checkpoint than the one that would be used it is merely said
         kind = _kind(mean.get('interval')) if run.is_chosen(score) else NOTE
         basis = f'By the labels of a test of {Path(score["checkpoint"]).name}'

@@ -84,7 +84,7 @@ def predict_images(
         results = abstention.apply(predictor.results(images.values(), batch_size), images)
         shown = progress(images, 'predicting', 'image')
         for name, result in zip(shown, results, strict=True):
-            writers.submit(_write, result, Path(out) / name, opacity)
+            writers.submit(write_prediction, result, Path(out) / name, opacity)
         frames = 0
         for video in videos:
             file = f'{video.name}{VIDEO}'
@@ -145,6 +145,7 @@ def _videos(sources: Sequence[str]) -> list[Video]:
     return list(found.values())
 
 
-def _write(result: Result, name: Path, opacity: float) -> None:
+def write_prediction(result: Result, name: Path, opacity: float = 0.5) -> None:
+    """Write ``<name>.png``, the classes in colours over the image, and their ids."""
     write_png(name.with_name(f'{name.name}{CLASSES}'), result.classes)
     result.save(name.with_name(f'{name.name}.png'), opacity)
