@@ -125,8 +125,7 @@ def _told(
     args: Namespace,
 ) -> Iterator[str]:
     table = PrettyTable(['', 'value', 'why', 'other values by'], align='l')
-    names = 'Cityscapes' if source.is_cityscapes else ', '.join(source.classes)
-    table.add_row(['model', source.what, f'{len(source.classes)} classes: {names}'[:60], ''])
+    table.add_row(['model', source.what, f'{len(source.classes)} classes', ''])
     for row in plan.rows(found.distinct, args):
         table.add_row(row)
     table.add_divider()
@@ -138,6 +137,8 @@ def _told(
     if labelled:
         without = f'; {labelled.without} without a label map' if labelled.without else ''
         yield f'labelled, for scoring alone: {len(labelled.names)} in {labelled.root}{without}'
+    numbered = ', '.join(f'{number} {name}' for number, name in enumerate(source.classes))
+    yield f'classes: {numbered}'
     yield from (f'note: {note}' for note in source.notes)
     if source.not_staged:
         yield f'note: {source.not_staged}. The head alone is tuned'

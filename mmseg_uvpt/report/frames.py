@@ -18,6 +18,7 @@ from mmseg_uvpt.engine.config.resolve import read, require_data, require_file
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.result import Result
+from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.evaluation.bootstrap import ImageCounts
 from mmseg_uvpt.evaluation.comparison import Comparison
@@ -86,7 +87,7 @@ def predict_frames(run: RunFolder) -> Frames | None:
         return None
     try:
         init_default_scope('mmseg')
-        cfg = read(run.place / 'config.py')
+        cfg = read(run.place / CONFIG)
         cfg.merge_from_dict({'uvpt.compile': False})  # which takes longer than it gains here
         loader, dataset = _data_set(cfg, run)
         return _predicted(cfg, models, loader, dataset)

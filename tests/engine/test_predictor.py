@@ -317,3 +317,20 @@ def test_memory_that_does_not_suffice(model, monkeypatch):
     monkeypatch.setattr(model.model, 'forward', fail)
     with pytest.raises(UserError, match=r'1 x 64 x 32 pixels at once \(CUDA out.*--amp'):
         model(pixels(0))
+
+
+def test_only_listed_images_of_a_folder_are_predicted(finished, source_config, photos, tmp_path):
+    folder, listed = photos[0].parent, tmp_path / 'list.txt'
+    listed.write_text(f'{photos[0].name}\n')
+    given = [
+        read(source_config),
+        str(finished / 'iter_4.pth'),
+        [str(folder)],
+        str(tmp_path / 'out'),
+    ]
+    assert predict_images(*given, 'run', listed=str(listed)).images == 1
+    listed.write_text(f'{photos[0].name}\ngone.png\n')
+    with pytest.raises(UserError, match=r'names gone\.png, which is no image below'):
+        predict_images(*given, 'run', listed=str(listed))
+    with pytest.raises(UserError, match=r'--list .*none\.txt does not exist'):
+        predict_images(*given, 'run', listed=str(tmp_path / 'none.txt'))

@@ -110,7 +110,12 @@ def _named(images: Sequence[str], written: set[Path], listed: str | None = None)
             root = given
             paths = [path for path in images_in(given) if os.path.realpath(path) not in results]
             if names is not None:
-                paths = [path for path in paths if path.relative_to(given).as_posix() in names]
+                found_there = {path.relative_to(given).as_posix(): path for path in paths}
+                if missing := sorted(names - found_there.keys()):
+                    raise UserError(
+                        f'--list {listed} names {missing[0]}, which is no image below {given}'
+                    )
+                paths = [path for name, path in found_there.items() if name in names]
         elif reason := why_unreadable(given):
             raise UserError(f'{given} {reason}: name an image or a folder of images')
         else:
