@@ -13,7 +13,8 @@ from mmseg_uvpt.evaluation.bootstrap import ImageCounts, mean_iou_difference_int
 from mmseg_uvpt.selection.criteria import CRITERIA
 
 COMMITTEE = ('neighbourhood_density', 'ensemble')  # docs/selection.md says why these
-GUARDS = ('agreement_statistics', 'ensemble')  # references that are not the candidate itself
+INDEPENDENT = 'agreement_statistics'  # the reference that no candidate has a part in
+GUARDS = (INDEPENDENT, 'ensemble')
 LAST, GUARDED, TARGET_LABELS = 'last', 'guarded', 'target labels'
 RULES = (LAST, GUARDED, TARGET_LABELS, *CRITERIA)
 
@@ -90,19 +91,35 @@ def choose_by(candidates: Sequence[Candidate], name: str) -> Choice | None:
     return Choice(best, f'{name} is {values[best]:.2f}, the largest')
 
 
+def preferred(candidates: Sequence[Candidate], vanished: Sequence[int]) -> int:
+    """Return the place of the adapted model that the committee prefers, by the best mean rank.
+
+    Of equal ones it is the best by the committee's first criterion, and then the earliest. The
+    source model has no rank: a model that sees nothing is dense, and nothing of it vanished.
+
+    Args:
+        candidates: the source model, and at least one more.
+        vanished: number of vanished classes of each.
+    """
+    by_all, by_first = (
+        mean_ranks(candidates[1:], vanished[1:], names) for names in (COMMITTEE, COMMITTEE[:1])
+    )
+    return 1 + int(np.lexsort((by_first, by_all))[0])
+
+
 def choose_guarded(
     candidates: Sequence[Candidate],
     pixels: Sequence[np.ndarray],
     guards: Mapping[str, Sequence[ImageCounts]],
     classes: Sequence[str],
 ) -> Choice:
-    """Choose what the committee prefers, but the source unless that is surely above it.
+    """Choose what the committee prefers (`preferred`), but the source unless it is surely worse.
 
-    Preferred is the best mean rank (`mean_ranks`); of equal ones the best by the committee's first
-    criterion, and then the earliest. It is chosen if, for
-    each reference of the guards, the lower bound of how far its agreement is above the source's
-    (paired bootstrap over images, 95 %) is above 0. Each class that vanished lowers the bound by
-    100 / C, as much as an IoU that falls from 100 to 0 takes from a mean over C classes.
+    That is, for each reference of the guards the lower bound of how far the agreement of what is
+    preferred is above the source's (paired bootstrap over images, 95 %) is above 0. Each class that
+    vanished lowers the bound by 100 / C, as much as an IoU that falls from 100 to 0 takes from a
+    mean over C classes. Without the `INDEPENDENT` reference the source is chosen: the ensemble is
+    made of the candidates, of which one alone is the source model.
 
     Args:
         candidates: the source model first.
@@ -112,23 +129,22 @@ def choose_guarded(
     """
     vanished = [vanished_classes(of_candidate, pixels[0]) for of_candidate in pixels]
     numbers = [len(each) for each in vanished]
-    by_all, by_first = (mean_ranks(candidates, numbers, c) for c in (COMMITTEE, COMMITTEE[:1]))
-    preferred = int(np.lexsort((by_first, by_all))[0])
-    if preferred == 0:
-        return Choice(0, 'the committee prefers the source model')
-    what = f'the committee prefers iteration {candidates[preferred].iteration}'
-    lost = vanished[preferred]
+    if len(candidates) == 1:
+        return Choice(0, 'there is no other candidate')
+    best = preferred(candidates, numbers)
+    what = f'the committee prefers iteration {candidates[best].iteration}'
+    lost = vanished[best]
     if lost:
         what += f', where {", ".join(classes[i] for i in lost)} vanished'
     bounds = {}
     for name, counts in guards.items():
-        interval = mean_iou_difference_interval(counts[preferred], counts[0])
+        interval = mean_iou_difference_interval(counts[best], counts[0])
         if interval is not None:
             bounds[name] = 100 * (interval.low - len(lost) / len(classes))
-    if not bounds:
+    if INDEPENDENT not in bounds:
         return Choice(0, f'{what}, and nothing can tell whether it is above the source model')
     worst = min(bounds, key=bounds.get)
     told = f'its {worst} lies above that of the source model by {bounds[worst]:+.2f} at least'
     if bounds[worst] > 0:
-        return Choice(preferred, f'{what}, and {told}')
+        return Choice(best, f'{what}, and {told}')
     return Choice(0, f'{what}, but {told}, which is not above 0')

@@ -17,6 +17,7 @@ from mmseg_uvpt.selection.committee import (
     Candidate,
     choose_by,
     mean_ranks,
+    preferred,
 )
 from mmseg_uvpt.selection.conclusion import RECORD
 from mmseg_uvpt.selection.criteria import CRITERIA
@@ -88,8 +89,7 @@ def rank_all(runs: Sequence[Run]) -> list[Ranking]:
     A criterion counts in the runs in which it could be taken of every candidate.
     """
     found = [_by_values(name, [_values(run, name) for run in runs], runs) for name in CRITERIA]
-    ranks = [(-mean_ranks(run.candidates, [0] * len(run.candidates))).tolist() for run in runs]
-    found.append(_by_values(COMMITTEE_ROW, ranks, runs))
+    found.append(_by_committee([run for run in runs if len(run.candidates) > 1]))
     for rule in (GUARDED, LAST, TARGET_LABELS):
         chosen = [(run, run.choices[rule]) for run in runs if rule in run.choices]
         found.append(Ranking(rule, [], [_gain(*each) for each in chosen]))
@@ -110,6 +110,19 @@ def _by_values(name: str, values: Sequence[list | None], runs: Sequence[Run]) ->
         if correlation is not None:
             ranking.correlations.append(correlation)
         ranking.gains.append(_gain(run, int(np.argmax(of_run))))
+    return ranking
+
+
+def _by_committee(runs: Sequence[Run]) -> Ranking:
+    """Return what the committee was worth, which ranks adapted models only."""
+    ranking = Ranking(COMMITTEE_ROW, [], [])
+    for run in runs:
+        vanished = [0] * len(run.candidates)  # not recorded
+        ranks = -mean_ranks(run.candidates[1:], vanished[1:])
+        correlation = spearman(ranks.tolist(), [each.score for each in run.candidates[1:]])
+        if correlation is not None:
+            ranking.correlations.append(correlation)
+        ranking.gains.append(_gain(run, preferred(run.candidates, vanished)))
     return ranking
 
 

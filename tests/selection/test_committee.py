@@ -8,10 +8,13 @@ import torch
 
 from mmseg_uvpt.selection.committee import (
     COMMITTEE,
+    GUARDS,
+    INDEPENDENT,
     Candidate,
     choose_by,
     choose_guarded,
     mean_ranks,
+    preferred,
     vanished_classes,
 )
 from mmseg_uvpt.selection.conclusion import conclude
@@ -42,7 +45,8 @@ def labels():
 
 def evidence(reference, *predictions):
     pixels = [torch.bincount(x.flatten(), minlength=3).numpy() for x in predictions]
-    return pixels, {'ensemble': [count_agreement(x, reference, 3) for x in predictions]}
+    counts = [count_agreement(x, reference, 3) for x in predictions]
+    return pixels, dict.fromkeys(GUARDS, counts)
 
 
 def test_vanished_classes():
@@ -83,15 +87,23 @@ def test_the_guard_holds_back_the_rest(labels, share):
     assert 'not above 0' in found.reason
 
 
-def test_the_committee_may_prefer_the_source(labels):
+def test_the_committee_does_not_rank_the_source(labels):
+    """A source model that sees next to nothing is dense, as at night; the guard asks about it."""
     reference, with_errors = labels
     found = choose_guarded(
         candidates(3, 2, 1),
-        *evidence(reference, *(with_errors(0.1, seed) for seed in range(3))),
+        *evidence(reference, *(with_errors(share, i) for i, share in enumerate((0.6, 0.1, 0.1)))),
         CLASSES,
     )
-    assert found.index == 0
-    assert found.reason == 'the committee prefers the source model'
+    assert (found.index, found.reason[:36]) == (1, 'the committee prefers iteration 100,')
+
+
+def test_preferred_is_the_densest_of_equal_ranks():
+    source, first, second = candidates(9, 1, 2)
+    first.criteria['ensemble'] = 3.0
+    assert preferred([source, first, second], [0, 0, 0]) == 2
+    assert preferred([source, first, second], [0, 0, 1]) == 1
+    assert choose_guarded([source], [np.ones(3)], {}, CLASSES).index == 0
 
 
 def test_a_class_that_vanishes_counts_against_a_candidate(labels):
@@ -112,6 +124,15 @@ def test_without_anything_to_guard_by_the_source_is_chosen(labels):
     assert found.index == 0
     one = {'ensemble': [count_agreement(reference[:1], reference[:1], 3)] * 2}  # a single image
     assert choose_guarded(candidates(1, 2), pixels, one, CLASSES).index == 0
+
+
+def test_the_candidates_alone_cannot_tell_whether_they_are_better(labels):
+    """Of a model without batch norms there is no reference but the candidates' ensemble."""
+    reference, with_errors = labels
+    pixels, guards = evidence(reference, with_errors(0.3, 1), with_errors(0.1, 2))
+    guards.pop(INDEPENDENT)
+    found = choose_guarded(candidates(1, 2), pixels, guards, CLASSES)
+    assert (found.index, 'nothing can tell' in found.reason) == (0, True)
 
 
 def test_the_best_by_one_number():
