@@ -58,14 +58,19 @@ def test_the_card_says_what_the_run_recorded(model, finished, source_config, dat
     card = ModelCard.load(tmp_path / 'shared/README.md')
     assert card.data.license == 'apache-2.0'
     assert card.data.eval_results[0].metric_value == round(score['mIoU'], 2)
-    start = json.loads((finished / 'run.json').read_text())['starts'][0]
     counted = len(score['classes_of_mean']['mIoU19'])
     for told in (
-        *(start['command'], f'| {score["mIoU"]:.2f} |', f'| {counted} |', '4 iterations, Seed 0'),
+        *(
+            f' {source_config.name} --work-dir {finished.name} ',
+            f'| {score["mIoU"]:.2f} |',
+            f'| {counted} |',
+            '4 iterations, Seed 0',
+        ),
         *(file_hash(tmp_path / 'shared/model.safetensors'), 'cityscapes-dataset.com/license'),
         *('nothing says that candidates were compared', 'trained on labels', 'PyTorch: '),
     ):
         assert told in card.text, told
+    assert str(finished.parent) not in card.text
     out.write_text(json.dumps({**score, 'checkpoint': 'other.pth'}))
     with pytest.raises(UserError, match=r'val\.json is the score of other\.pth: name files'):
         model.save_pretrained(tmp_path / 'shared', scores=[out])

@@ -1,6 +1,7 @@
 """The model card of a shared model: made of what its run recorded, and nothing else."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -148,7 +149,8 @@ def _training(
     starts = record.get('starts')
     if not starts:
         return f'Unknown: no {RECORD} beside the checkpoint says it.'
-    lines = [*(f'    {start["command"]}'.replace('\n', ' ') for start in starts), '']
+    commands = (_without_folders(start['command']).replace('\n', ' ') for start in starts)
+    lines = [*(f'    {command}' for command in commands), '']
     if is_adapted_model:
         tuner = model.cfg.model.get('tuner') or {}
         lines.append(f'Method {model.cfg.model.type}, tuner {tuner.get("type", "Prompts")}.')
@@ -168,6 +170,18 @@ def _training(
         known = read_object(machine, 'delete it')
         lines.append(', '.join(f'{key}: {known[key]}' for key in _MACHINE if key in known) + '.')
     return '\n'.join(lines)
+
+
+def _without_folders(command: str) -> str:
+    """Return a command whose absolute paths end in their names: a home is nobody's business."""
+    try:
+        parts = [word.rpartition('=') for word in shlex.split(command)]
+    except ValueError:  # no command of ours
+        return command
+    return shlex.join(
+        key + equals + (Path(value).name if value.startswith('/') else value)
+        for key, equals, value in parts
+    )
 
 
 def _licence(model: Predictor, licence: str | None) -> str:
