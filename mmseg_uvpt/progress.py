@@ -1,5 +1,6 @@
 """How far long work is: a bar on a terminal, elsewhere some ten lines."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -10,6 +11,15 @@ from tqdm import tqdm
 
 Item = TypeVar('Item')
 LINES = 10
+
+
+def beside_log() -> bool:
+    """Tell whether stderr is another file than stdout, so that a log there does not tell enough."""
+    try:
+        out, err = (os.fstat(stream.fileno()) for stream in (sys.stdout, sys.stderr))
+    except (OSError, ValueError, AttributeError):  # of a notebook, which has no files
+        return False
+    return not os.path.samestat(out, err)
 
 
 def progress(

@@ -1,15 +1,18 @@
-"""Stages of long work: commands that a user could type, each run once and then on record."""
+"""Stages of long work: commands that a user could type, each run once and then on record.
+
+What a command prints goes to a log; how far it is, warnings of Python and errors are shown.
+"""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.engine.work_folder.lock import LOCK
@@ -33,12 +36,14 @@ class Stage:
         title: says to the person who waits what it does.
         commands: arguments of Python, a tuple a command.
         training: the work folder if the stage is a training.
+        shown: whether what it prints is for the person who waits, and goes to no log.
     """
 
     name: str
     title: str
     commands: tuple[Command, ...]
     training: Path | None = None
+    shown: bool = False
 
 
 class StageFailed(UserError):
@@ -72,7 +77,8 @@ def run(stage: Stage, root: Path, position: str) -> float:
 
     Args:
         stage: to run. A training that was interrupted is resumed.
-        root: the folder of all stages; ``done/<stage>.json`` in it says that a stage is done.
+        root: the folder of all stages; ``done/<stage>.json`` in it says that a stage is done, and
+            ``logs/<stage>.log`` takes what its commands print.
         position: such as ``3/7``, for the person who waits.
 
     Returns:
@@ -94,16 +100,20 @@ def run(stage: Stage, root: Path, position: str) -> float:
         if type(done.get('seconds')) not in (int, float):
             raise UserError(f'{record} holds no seconds: delete it, and the stage is done again')
         return done['seconds']
-    print(f'[{position}] {stage.title}', flush=True)
+    log = root / 'logs' / f'{stage.name}.log'
+    print(f'[{position}] {stage.title}' + ('' if stage.shown else f' (log: {log})'), flush=True)
     begin = time.monotonic()
     for command in commands:
         if stage.training and (stage.training / CONFIG).is_file():
             _wait_for(stage.training)
             command = (*command, '--resume')
-        if status := run_command(tuple(command)):
+        with _opened(log, command, stage.shown) as file:
+            status = run_command(tuple(command), file)
+        if status:
             raise StageFailed(
-                f'stopped at "{stage.title}" (exit status {status}, see above). '
-                'Run the same command again to go on from here.',
+                f'stopped at "{stage.title}" (exit status {status}, see '
+                f'{"above" if stage.shown else log}). Run the same command again to go on from '
+                'here.',
                 status,
             )
     seconds = round(time.monotonic() - begin, 1)
@@ -111,21 +121,34 @@ def run(stage: Stage, root: Path, position: str) -> float:
     return seconds
 
 
-def run_command(command: Command, log: BinaryIO | None = None) -> int:
+@contextmanager
+def _opened(log: Path, command: Sequence[str], shown: bool) -> Iterator[IO | None]:
+    """Say what is run: to the person who waits, or in a log; yield the log."""
+    typed = f'$ {typed_command(command[0], command[1:])}'
+    if shown:
+        print(typed, flush=True)
+        yield None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open('a') as file:
+        print(typed, file=file, flush=True)
+        yield file
+
+
+def run_command(command: Command, out: IO | None = None, err: int | None = None) -> int:
     """Run a script of the checkout, or what a wheel has in its place; return its exit status.
 
     It is told to stop when this process is, also by Ctrl-C, and when that ends.
 
     Args:
         command: the script and its arguments.
-        log: takes what it prints; None to show it.
+        out: takes what it prints to stdout; None to show it.
+        err: `subprocess.STDOUT` if that takes what it prints to stderr, too.
 
     Raises:
         StageFailed: this process was told to stop; its status is `STOPPED`.
     """
     script, *arguments = command
-    if log is None:
-        print('$', typed_command(script, arguments), flush=True)
     if INSTALLED:
         words = [*module_arguments(script), *arguments]
     else:
@@ -136,7 +159,7 @@ def run_command(command: Command, log: BinaryIO | None = None) -> int:
         os.setpgid(0, 0)  # Ctrl-C is this process's, which asks for an end in order
         die_with(parent, signal.SIGTERM)
 
-    process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, preexec_fn=apart)
+    process = subprocess.Popen([sys.executable, *words], stdout=out, stderr=err, preexec_fn=apart)
     with _handed_on(process) as told:
         status = process.wait()
     if told:

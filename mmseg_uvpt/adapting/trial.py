@@ -1,6 +1,7 @@
 """What an adaptation will cost, by a few iterations and predictions that are timed."""
 
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -197,7 +198,7 @@ def _predict(
 
 def _run_quietly(commands: Sequence[Command], log: Path) -> int:
     with log.open('wb') as file:
-        statuses = (run_command(command, file) for command in commands)
+        statuses = (run_command(command, file, subprocess.STDOUT) for command in commands)
         return next(filter(None, statuses), 0)
 
 

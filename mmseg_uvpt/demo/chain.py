@@ -41,7 +41,8 @@ def demo_stages(settings: Settings, root: Path) -> Iterator[Stage]:
     )
     if settings.iterations:
         adapting = (*adapting, '--iterations', str(settings.iterations))
-    yield Stage('adapt', 'adapting it to the photographic look, without labels', (adapting,))
+    title = 'adapting it to the photographic look, without labels'
+    yield Stage('adapt', title, (adapting,), shown=True)
 
 
 def stages(settings: Settings, root: Path) -> Iterator[Stage]:

@@ -42,6 +42,25 @@ def test_a_failed_stage_stops_the_chain_and_is_done_again(tmp_path):
     assert (tmp_path / 'out').read_text() == 'a|'
 
 
+def test_what_is_printed_goes_to_a_log_and_the_rest_is_seen(tmp_path, capfd):
+    speak = "import sys; print('said'); print('far', file=sys.stderr)"
+    log = tmp_path / 'logs/one.log'
+    stages.run(stages.Stage('one', 'speaking', (('-c', speak),)), tmp_path, '1/1')
+    assert capfd.readouterr() == (f'[1/1] speaking (log: {log})\n', 'far\n')
+    typed, said = log.read_text().splitlines()
+    assert (typed[0], said) == ('$', 'said')
+    failing = stages.Stage('two', 'failing', (('-c', 'raise SystemExit(3)'),))
+    with pytest.raises(UserError, match=r'exit status 3, see .*logs/two.log\)'):
+        stages.run(failing, tmp_path, '1/1')
+
+
+def test_what_is_for_the_person_who_waits_is_shown(tmp_path, capfd):
+    loud = stages.Stage('one', 'speaking', (('-c', "print('said')"),), shown=True)
+    stages.run(loud, tmp_path, '1/1')
+    title, typed, said = capfd.readouterr().out.splitlines()
+    assert (title, typed[0], said) == ('[1/1] speaking', '$', 'said')
+
+
 def test_an_interrupted_training_is_resumed(tmp_path):
     work = tmp_path / 'work'
     stages.run(stage(tmp_path / 'fresh', 'a', training=work), tmp_path / '1', '1/1')

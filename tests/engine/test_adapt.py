@@ -47,7 +47,7 @@ def call(monkeypatch):
     """Return a function that adapts as at the shell, but for its commands: they run in here."""
     ran = []
 
-    def run_command(command, log=None):
+    def run_command(command, out=None, err=None):
         script, *arguments = command
         ran.append(script)
         subcommand = next(each for each in SUBCOMMANDS.values() if each.script == script)

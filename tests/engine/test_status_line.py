@@ -92,8 +92,21 @@ def test_the_line_goes_with_the_training(arguments, tmp_path, finished, run, end
     assert same(tmp_path / 'run', finished)
 
 
-def test_no_line_elsewhere(run, capfd):
-    folder = run()
-    assert '\rtraining:' not in ''.join(capfd.readouterr())
-    (log,) = folder.glob('*/*.log')
-    assert 'StatusLineHook' not in log.read_text()
+def test_plain_lines_beside_a_log(run, capfd):
+    run()
+    told = capfd.readouterr().err
+    assert '\r' not in told
+    assert told.count('training: ') == 4
+    assert 'training: 4/4 iterations, 0:00:00 left' in told
+
+
+def test_no_line_where_the_log_goes(arguments, tmp_path):
+    log = tmp_path / 'both'
+
+    def main(argv: list[str]) -> None:
+        sys.stdout = sys.stderr = log.open('w')
+        pretrain.main(argv)
+
+    assert killed_runs.wait(killed_runs.fork(main, arguments)) == 0
+    assert 'Iter(train) [4/4]' in log.read_text()
+    assert 'training: 4/4' not in log.read_text()

@@ -25,6 +25,7 @@ from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
 from mmseg_uvpt.engine.hooks.status_line import StatusLineHook
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
+from mmseg_uvpt.progress import beside_log
 
 
 def training_hooks(
@@ -104,9 +105,9 @@ def training_hooks(
         ProvenanceHook(cfg, command, checkpoint, changes),
         # makes the evaluation that a stopped run owes: once all hooks before it are ready
         *([MissedEvaluationHook()] if checkpoint else []),
-        # counts iterations on a terminal: after they were logged, with the score by which the
-        # savers, which it knows, keep the best
-        *([StatusLineHook(savers)] if sys.stderr.isatty() else []),
+        # counts iterations on a terminal or beside a log: after they were logged, with the score
+        # by which the savers, which it knows, keep the best
+        *([StatusLineHook(savers)] if sys.stderr.isatty() or beside_log() else []),
         # ends the training with a checkpoint by the savers, which it knows: after all others
         InterruptionHook(interruption, savers),
         *named.values(),

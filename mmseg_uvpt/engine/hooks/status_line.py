@@ -1,7 +1,8 @@
-"""How far a training is, in a line on the terminal that stays while the log goes by."""
+"""How far a training is: a line on the terminal that stays while the log goes by, or ten lines."""
 
 import logging
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from mmengine.dist import is_main_process
@@ -11,13 +12,15 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook, counting_score
+from mmseg_uvpt.progress import progress
 
 
 class StatusLineHook(Hook):
     """Shows iteration, time left, loss and last score on a terminal's last line, in process 0.
 
-    Loss and score are the log's, as it last had them, so nothing is waited for. The time left is
-    that of a mean iteration so far, evaluations included.
+    Elsewhere some ten lines on stderr tell of iterations and time left. Loss and score are the
+    log's, as it last had them, so nothing is waited for. The time left is that of a mean iteration
+    so far, evaluations included.
 
     Args:
         savers: hooks that say by ``save_best`` which score counts.
@@ -28,11 +31,17 @@ class StatusLineHook(Hook):
     def __init__(self, savers: Sequence[WholeCheckpointHook] = ()) -> None:
         self._savers = savers
         self._bar: tqdm | None = None
+        self._lines: Iterator[int] = iter(())
         self._open = ExitStack()
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Draw the line, and have what is logged printed above it."""
         if not is_main_process():
+            return
+        if not sys.stderr.isatty():
+            left = range(runner.iter, runner.max_iters)
+            self._lines = progress(left, 'training', 'iteration', runner.max_iters, runner.iter)
+            next(self._lines, None)
             return
         for handler in runner.logger.handlers:
             if type(handler) is logging.StreamHandler:
@@ -51,6 +60,7 @@ class StatusLineHook(Hook):
 
     def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
         """Count the iteration."""
+        next(self._lines, None)
         if self._bar is None:
             return
         scalars, score = runner.message_hub.log_scalars, counting_score(self._savers)
