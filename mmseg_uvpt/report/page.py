@@ -57,6 +57,12 @@ class RunReport:
         """Iteration, mIoU and its bounds of each evaluation."""
         return plots.evaluations(self.files)
 
+    @property
+    def means(self) -> list[str]:
+        """Names of the mean IoUs that tests gave: one a set of classes."""
+        scores = self.files.scores.values()
+        return list(dict.fromkeys(name for score in scores for name in score.get('intervals', {})))
+
     def frame_data(self) -> Markup:
         """Return what the script needs to name what a pixel is, as JSON."""
         data = {'classes': self.frames.classes, 'palette': self.frames.palette}

@@ -44,6 +44,8 @@ FILES = {
         'checkpoint': 'selected.pth',
         'frames': 4,
         'mIoU19': 43.0,
+        'mIoU16': 51.0,
+        'intervals': {'mIoU19': [41.5, 44.5], 'mIoU16': [49.0, 53.0]},
         'IoU': dict.fromkeys(CLASSES, 43.0),
         'comparison': comparison(1.0),
     },

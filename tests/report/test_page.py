@@ -53,7 +53,7 @@ def test_it_says_what_the_folder_does(html):
     assert 'The recipe gone.py is not there any more' in text
     assert 'abc and changes' in text
     assert 'hours1.5' in ''.join(text.split())
-    for shown in ('sky <i>', '+3.00', '+1.00 to +5.00', '41.00 to 45.00'):
+    for shown in ('sky <i>', '+3.00', '+1.00 to +5.00', '41.00 to 45.00', '51.00 (49.00 to 53.00)'):
         assert shown in text
     assert 'No frame is predicted: ' in text  # there is no checkpoint
     assert len([tag for tag, _ in Elements(html).found if tag == 'svg']) == 6
