@@ -8,7 +8,7 @@ from mmseg_uvpt.arguments import ScriptParser
 EXAMPLE = """\
 example:
   python tools/selection_report.py work_dirs/adapted work_dirs/other
-  python tools/selection_report.py work_dirs/* --page docs/results.md"""
+  python tools/selection_report.py docs/results/minicity/*/best_*.json"""
 
 
 def main() -> None:
@@ -19,7 +19,11 @@ def main() -> None:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('work_dirs', nargs='+', help='work folders that hold a selection.json')
+    parser.add_argument(
+        'runs',
+        nargs='+',
+        help='work folders that hold a selection.json, or records of the leaderboard',
+    )
     parser.add_argument(
         '--page', type=Path, metavar='FILE', help='a page with a marked place for the table'
     )
@@ -28,7 +32,7 @@ def main() -> None:
     from mmseg_uvpt.selection.ranking import rank_all, read_run, to_markdown
     from mmseg_uvpt.sweep.table_formats import update_page
 
-    runs = [read_run(folder) for folder in args.work_dirs]
+    runs = [read_run(folder) for folder in args.runs]
     text = to_markdown(rank_all(runs), runs)
     if args.page:
         update_page(args.page, text, 'tools/selection_report.py')

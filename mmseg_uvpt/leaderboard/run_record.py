@@ -9,7 +9,6 @@ import re
 import shlex
 import statistics
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from mmseg_uvpt.demo.chain import chosen_iterations, scores, stages
@@ -17,8 +16,9 @@ from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, parse_json, read_object, write_whole
+from mmseg_uvpt.files import read_object, write_whole
 from mmseg_uvpt.leaderboard.correction_record import against_truth
+from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.selection.committee import GUARDED, TARGET_LABELS
 from mmseg_uvpt.shipped import CHECKOUT, shipped
 from mmseg_uvpt.sweep.results_table import hardware
@@ -63,6 +63,7 @@ def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dic
         seconds: of each stage.
     """
     folder = root / settings.folder
+    files = RunFolder(folder, settings.row)
     found = {i: _score(path) for i, (_, path) in scores(folder).items()}
     source, run = _score(root / SOURCE_SCORE), record_of(folder)
     start = run['starts'][-1]
@@ -73,7 +74,7 @@ def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dic
     found.setdefault(0, source)
     iterations = _iterations(folder, found)
     named = {SOURCE: source, **{name: found[i] for name, i in iterations.items()}}
-    return {
+    record = {
         **{'row': settings.row, 'method': settings.method, 'tuner': _tuner(settings)},
         **{'variant': settings.variant, 'backbone': settings.backbone, 'seed': settings.seed},
         'source_weights_sha256': _weights(root),
@@ -83,15 +84,19 @@ def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dic
             of_class: [_two(score['IoU'][of_class]) for score in named.values()]
             for of_class in source['classes']
         },
-        'label_correction': against_truth(folder),
+        'label_correction': against_truth(files),
         'parameters': start.get('parameters', {}),
         'iterations': run['iterations'],
-        'seconds_per_iteration': _seconds_per_iteration(folder),
+        'seconds_per_iteration': _seconds_per_iteration(files),
         'seconds': seconds,
         **{'git': start['git'], 'finished': run['finished'], 'hardware': hardware(folder)},
         'commands': list(_commands(settings, root)),
+        'selection': _selection(files),
         'counts': counts,
     }
+    if files.problems:
+        raise UserError(files.problems[0])
+    return record
 
 
 def write_record(path: Path, record: dict) -> None:
@@ -164,17 +169,17 @@ def _two(iou: float | None) -> float | None:
     return None if iou is None else round(iou, 2)
 
 
-def _seconds_per_iteration(folder: Path) -> float | None:
+def _seconds_per_iteration(run: RunFolder) -> float | None:
     """Return the median of what was logged."""
-    times = []
-    for path in sorted(folder.glob('*/vis_data/scalars.json')):
-        with open_regular(path) as file:
-            lines = file.read().splitlines()
-        for line in lines:
-            with suppress(ValueError):  # the half line of a run that was killed
-                logged = parse_json(line)
-                times += [logged['time']] if {'iter', 'time'} <= logged.keys() else []
+    times = [logged['time'] for logged in run.logged if {'iter', 'time'} <= logged.keys()]
     return round(statistics.median(times), 3) if times else None
+
+
+def _selection(run: RunFolder) -> dict | None:
+    """Return the criteria and the score of each candidate, and what each rule chose."""
+    if not run.selection:
+        return None
+    return {name: run.selection[name] for name in ('candidates', 'choices')}
 
 
 def _commands(settings: Settings, root: Path) -> Iterator[str]:

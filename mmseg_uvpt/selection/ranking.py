@@ -46,15 +46,21 @@ class Ranking(NamedTuple):
     gains: list[float]
 
 
-def read_run(work_dir: str | Path) -> Run:
+def read_run(path: str | Path) -> Run:
     """Read what a run recorded of its candidates.
+
+    Args:
+        path: its work folder, or its record of the leaderboard.
 
     Raises:
         UserError: there is no record, it is damaged, or no labels scored its candidates.
     """
-    path = Path(work_dir) / RECORD
+    path = Path(path)
+    of_leaderboard = path.is_file()
+    path = path if of_leaderboard else path / RECORD
     record = read_object(path, f'name the work folder of an adaptation that ended with a {RECORD}')
     try:
+        record = record['selection'] if of_leaderboard else record
         candidates = [
             Candidate(row['iteration'], row['criteria'], row['score'])
             for row in record['candidates']

@@ -3,17 +3,18 @@
 import pytest
 
 from mmseg_uvpt.leaderboard.correction_record import against_truth, correction_sentence
+from mmseg_uvpt.report.run_folder import RunFolder
 
 
 def test_first_and_last_state_are_compared(tmp_path):
-    assert against_truth(tmp_path) == {}
+    assert against_truth(RunFolder(tmp_path, 'run')) == {}
     assert correction_sentence({}) == ''
     (tmp_path / 'label_correction_truth.csv').write_text(
-        'iterations,class,event,iou,mended,spoilt\n'
-        '0,road,begin,0.5,0,0\n0,sky,begin,0.3,0,0\n0,car,begin,,0,0\n'
-        '30,road,,0.52,9,1\n30,sky,,0.2,1,12\n30,car,,,0,0\n'
+        'iterations,class,event,iou,mended,spoilt,still_wrong\n'
+        '0,road,begin,0.5,0,0,0\n0,sky,begin,0.3,0,0,0\n0,car,begin,,0,0,0\n'
+        '30,road,,0.52,9,1,0\n30,sky,,0.2,1,12,0\n30,car,,,0,0,0\n'
     )
-    found = against_truth(tmp_path)
+    found = against_truth(RunFolder(tmp_path, 'run'))
     assert found == {
         'labels_miou_before': pytest.approx(40),
         'labels_miou_after': pytest.approx(36),

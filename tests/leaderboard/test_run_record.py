@@ -15,6 +15,7 @@ from mmseg_uvpt.leaderboard.run_record import (
     source_record,
     write_record,
 )
+from mmseg_uvpt.selection.ranking import read_run
 
 RUN = Settings(backbone='swin', seed=3, tuner='Head')
 IMAGES, TYPICAL = 60, [37130, 7418, 22382, 0, 4, 887, 0, 143, 14774, 0] + 9 * [255]
@@ -84,12 +85,18 @@ def test_a_record_is_small_and_read_as_it_was_written(root, tmp_path):
         assert json.loads(path.read_text()) == record
         assert path.stat().st_size < 40_000
         assert path == tmp_path / f'swin/{name}_seed3.json'
+    run = read_run(path_of(tmp_path, RUN, 'row'))  # as from its work folder
+    assert run == read_run(root / 'adapt-head')
 
 
 def selection(guarded: int, best: int, selected: int) -> dict:
     choices = {'last': 240, 'guarded': guarded, 'target labels': best}
     named = {rule: {'iteration': i, 'score': None} for rule, i in choices.items()}
-    return {'choices': named, 'selected': selected}
+    candidates = [
+        {'iteration': i, 'criteria': {'ensemble': i}, 'score': i}
+        for i in sorted({0, guarded, best, 240})
+    ]
+    return {'candidates': candidates, 'choices': named, 'selected': selected}
 
 
 @pytest.mark.parametrize(
