@@ -17,11 +17,16 @@ from mmseg_uvpt.adapting.trial import Costs, duration, try_plan
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.config_files import write_checkpoint
 from mmseg_uvpt.importing.source_model import SourceModel, build
+from mmseg_uvpt.models.segmentors.source import norms_of_source
 from mmseg_uvpt.processes import share_of_processors
 
 SOURCE = 'source.pth'
 _FEW = 10  # photographs, of which nobody can say much without labels
 _LEAST_ITERATIONS = 30
+_NO_REFERENCE = (
+    'of a model without batch norms nothing but labels can tell whether it became better, so the '
+    'source model will be kept: --labelled DIR with ten photographs is enough to ask'
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
     found = survey(Path(args.photographs), share_of_processors())
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(source, model, folder / SOURCE)
+    if not (labelled or norms_of_source(model)):
+        source.notes.append(_NO_REFERENCE)
     del model
 
     def planned(asked: Namespace) -> Plan:

@@ -17,7 +17,7 @@ from nasty_folder import GOOD, make_nasty_folder, scene
 from PIL import Image
 
 import mmseg_uvpt
-from mmseg_uvpt.adapting import command_stages, trial
+from mmseg_uvpt.adapting import command_stages, preparation, trial
 from mmseg_uvpt.adapting.named_model import read_model
 from mmseg_uvpt.commands import adapt
 from mmseg_uvpt.errors import UserError
@@ -120,12 +120,13 @@ def test_the_published_method_labels_first(call, finished, photographs, tmp_path
     assert verdict['judged_by'] == 'label-free criteria'
 
 
-def test_a_dry_run_leaves_nothing(call, finished, photographs, tmp_path, capfd):
+def test_a_dry_run_leaves_nothing(call, finished, photographs, tmp_path, capfd, monkeypatch):
     out = tmp_path / 'out'
+    monkeypatch.setattr(preparation, 'norms_of_source', lambda model: [])
     assert call(finished, photographs, '--out', out, *QUICK, '--dry-run') == ['train.py']
     assert not list(tmp_path.iterdir())
     told = capfd.readouterr().out
-    for word in ('--iterations', '--lr', 'time', 'memory', 'disk'):
+    for word in ('--iterations', '--lr', 'time', 'memory', 'disk', 'will be kept: --labelled DIR'):
         assert word in told
 
 
