@@ -1,6 +1,7 @@
 """A mean teacher, whose student sees strong augmentation, mixed images and masked patches."""
 
 import torch
+from mmengine.dist import all_reduce
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -34,11 +35,11 @@ class MeanTeacher(AdaptedSegmentor):
             image, averaged.
         balance: b in 0..1: a pixel counts by the share that its class has of all pixels to the
             power of -b, so that rare classes are not lost to frequent ones; with 0 all count alike.
-            A share is a moving average over iterations of what the teacher predicts.
+            A share is a moving average over iterations of what the teacher predicts, in all
+            processes; so are the thresholds of ``'class_quantile'``.
         mix: whether images are mixed; a batch of one is not.
         mask_patch: side of the masked patches, in pixels.
         mask_ratio: share of the patches that are masked, 0..1; 0 leaves that view out.
-        view_scales: sizes of the student's views.
         **kwargs: of `AdaptedSegmentor`.
 
     Raises:
@@ -58,10 +59,9 @@ class MeanTeacher(AdaptedSegmentor):
         mix: bool = True,
         mask_patch: int = 64,
         mask_ratio: float = 0.7,
-        view_scales: tuple[float, ...] = (1.0,),
         **kwargs,
     ):
-        super().__init__(view_scales=view_scales, **kwargs)
+        super().__init__(**kwargs)
         if labels not in LABELS:
             raise ValueError(f'labels={labels!r}: must be one of {", ".join(LABELS)}')
         given = {'momentum': momentum, 'quantile': quantile, 'balance': balance}
@@ -112,6 +112,7 @@ class MeanTeacher(AdaptedSegmentor):
         return probabilities
 
     def _probabilities(self, images: Tensor) -> Tensor:
+        """Return (B, C, H, W), resized as in a prediction: what pseudo labels are made of."""
         logits = AdaptedSegmentor.run_view(self, images, 1).logits
         return resized(logits, images.shape[2:], align_corners=False).softmax(1)
 
@@ -140,17 +141,24 @@ class MeanTeacher(AdaptedSegmentor):
     def _weights_of_classes(self, probabilities: Tensor) -> Tensor:
         """Renew the shares of the classes, and return how much a pixel of each counts, (C,).
 
-        The mean over all pixels is 1; no class counts more than ten times as much.
+        The mean over all pixels is 1, unless a class would count more than ten times as much as
+        that mean: it then counts ten times as much.
         """
         shares = probabilities.mean((0, 2, 3))
+        all_reduce(shares, 'mean')
         self.shares.copy_(self.shares.lerp(shares, 0.1) if self.shares.any() else shares)
         weights = self.shares.clamp(min=1e-6) ** -self.balance
         return (weights / (weights * self.shares).sum()).clamp(max=10)
 
     def _is_trusted(self, confidence: Tensor, labels: Tensor) -> Tensor:
         """Renew the thresholds, and return where a confidence (B, H, W) reaches its class's."""
+        found, seen = torch.zeros(2, self.num_classes, device=labels.device)
         for number in labels.unique().tolist():
-            found = confidence[labels == number].quantile(self.quantile)
-            old = self.thresholds[number]
-            self.thresholds[number] = torch.where(old > 0, old.lerp(found, 0.1), found)
+            found[number] = confidence[labels == number].quantile(self.quantile)
+            seen[number] = 1
+        for each in (found, seen):
+            all_reduce(each)
+        new, old = found / seen.clamp(min=1), self.thresholds
+        followed = torch.where(old > 0, old.lerp(new, 0.1), new)
+        self.thresholds.copy_(torch.where(seen > 0, followed, old))
         return confidence >= self.thresholds[labels]

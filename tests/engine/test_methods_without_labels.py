@@ -88,9 +88,27 @@ def test_the_examples_of_the_page_about_extending(tmp_path, command):
 )
 def test_two_processes_wait_for_no_gradient(tmp_path, command, method, anchors):
     arguments = command(f'_base_.{method}', anchors)
+    _in_two_processes(arguments)
+    assert (tmp_path / 'run/iter_4.pth').is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('labels', ['soft', 'class_quantile'])
+def test_two_processes_resume_to_the_bit(tmp_path, command, labels):
+    """What a teacher knows of classes is of the images of both, so one checkpoint has it all."""
+    arguments = command(f"{{**_base_.mean_teacher, 'labels': {labels!r}, 'balance': 0.5}}", '()')
+    last = tmp_path / 'run/iter_4.pth'
+    _in_two_processes(arguments)
+    whole = _tensors(torch.load(last, weights_only=True))
+    last.unlink()
+    _in_two_processes([*arguments, '--resume'])
+    resumed = _tensors(torch.load(last, weights_only=True))
+    assert not [name for name in whole if not torch.equal(resumed[name], whole[name])]
+
+
+def _in_two_processes(arguments: list[str]) -> None:
     processes = killed_runs.fork_together(train.main, arguments)
     assert [killed_runs.wait(process) for process in processes] == [0, 0]
-    assert (tmp_path / 'run/iter_4.pth').is_file()
 
 
 def _tensors(checkpoint: dict) -> dict[str, torch.Tensor]:
