@@ -1,6 +1,7 @@
 """Offline label correction: when a class is corrected is read off the curve of an earlier run.
 
-Source: the project's design facts, section 10 "Offline correction".
+Source: the published code's flag ``--pseudo-update offline``; formulas in docs/method.md, "Variants
+of the correction".
 """
 
 import csv

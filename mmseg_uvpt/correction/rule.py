@@ -3,7 +3,8 @@
 The rule is pure. It knows no runner, no files and no images: predictions, confidences and
 labels come in as arrays, corrected labels and decisions go out, and its memory is a state dict.
 
-Source: the project's design facts, section 5 "Label correction", steps 1 to 3.
+Source: the paper's adaptive pseudo-label correction; formulas in docs/method.md, "The label
+correction", steps 1 to 3.
 """
 
 import math

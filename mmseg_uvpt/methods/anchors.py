@@ -119,7 +119,7 @@ class SourceConsistency(Anchor):
         with self.source.in_place_of_weights(model):
             # not `model.run_views`, which may be compiled
             logits = AdaptedSegmentor.run_view(model, images, model.view_scales[0]).logits
-        logits = resized(logits, images.shape[2:], align_corners=True).float()
+        logits = resized(logits, images.shape[2:], align_corners=True).float()  # as views are
         logs = [x.log_softmax(1) for x in (views.logits[0], logits)]
         divergence = F.kl_div(*logs, reduction='none', log_target=True).sum(1).mean()
         return {'loss_source_consistency': self.weight * divergence}

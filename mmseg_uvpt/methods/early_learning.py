@@ -21,7 +21,8 @@ class EarlyLearning(SelfTraining):
     ``weight * mean(log(1 - <p, t>))``, which falls as p comes nearer to t.
 
     Both are those of cells of 4 x 4 pixels, the size of the logits; those of a cell are the mean
-    of its pixels'. An `EarlyLearningHook` keeps t from one visit to the next.
+    of its pixels'. Cells without a labelled pixel do not count. An `EarlyLearningHook` keeps t from
+    one visit to the next.
 
     Args:
         weight: of the regulariser.

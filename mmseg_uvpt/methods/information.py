@@ -21,17 +21,14 @@ class InformationMaximisation(AdaptedSegmentor):
 
     Args:
         tuner: of `AdaptedSegmentor`; None for `All`, as SHOT trains.
-        view_scales: sizes of the views, of which the first one is used.
         **kwargs: of `AdaptedSegmentor`.
     """
 
     needs_labels = False
     trains_scale_weights = False
 
-    def __init__(
-        self, tuner: dict | None = None, view_scales: tuple[float, ...] = (1.0,), **kwargs
-    ):
-        super().__init__(tuner=tuner or {'type': 'All'}, view_scales=view_scales, **kwargs)
+    def __init__(self, tuner: dict | None = None, **kwargs):
+        super().__init__(tuner=tuner or {'type': 'All'}, **kwargs)
         self.decode_head.conv_seg.requires_grad_(False)
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:

@@ -16,14 +16,10 @@ class SelfTraining(AdaptedSegmentor):
     (``generate_pseudo_label.py --threshold``, ``--class-quantile``); the others are 255.
 
     Args:
-        view_scales: sizes of the views, each trained alike.
-        **kwargs: of `AdaptedSegmentor`.
+        **kwargs: of `AdaptedSegmentor`; views are trained alike.
     """
 
     trains_scale_weights = False
-
-    def __init__(self, view_scales: tuple[float, ...] = (1.0,), **kwargs):
-        super().__init__(view_scales=view_scales, **kwargs)
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
         """Compute the mean cross entropy of labelled pixels and views, and ``acc_seg``."""

@@ -21,17 +21,14 @@ class Tent(AdaptedSegmentor):
 
     Args:
         tuner: of `AdaptedSegmentor`; None for `Norm`.
-        view_scales: sizes of the views, of which the first one is used.
         **kwargs: of `AdaptedSegmentor`.
     """
 
     needs_labels = False
     trains_scale_weights = False
 
-    def __init__(
-        self, tuner: dict | None = None, view_scales: tuple[float, ...] = (1.0,), **kwargs
-    ):
-        super().__init__(tuner=tuner or {'type': 'Norm'}, view_scales=view_scales, **kwargs)
+    def __init__(self, tuner: dict | None = None, **kwargs):
+        super().__init__(tuner=tuner or {'type': 'Norm'}, **kwargs)
         for part in head_parts(self):
             part.requires_grad_(False)
             for module in part.modules():

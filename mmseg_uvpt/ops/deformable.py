@@ -16,22 +16,21 @@ from mmseg_uvpt.ops.tokens import Size, flat, pixels
 class DeformableAttention(nn.Module):
     """Queries attend to a few learned places around their own position in a feature pyramid.
 
+    Values are projected to half the width.
+
     Args:
         dim: width of queries and values.
         heads: number of attention heads.
         levels: number of value maps.
         points: samples a head takes from each level.
-        value_ratio: width of the projected values, as a part of ``dim``.
 
     Raises:
         ValueError: the projected values cannot be split evenly among the heads.
     """
 
-    def __init__(
-        self, dim: int, heads: int, levels: int, points: int = 4, value_ratio: float = 0.5
-    ):
+    def __init__(self, dim: int, heads: int, levels: int, points: int = 4):
         super().__init__()
-        width = int(dim * value_ratio)
+        width = dim // 2
         if width % heads:
             raise ValueError(f'{heads} heads cannot share {width} value channels evenly')
         self.heads, self.levels, self.points = heads, levels, points

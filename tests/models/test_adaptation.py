@@ -35,7 +35,7 @@ class MeanTeacher(AdaptedSegmentor):
 
 
 def test_a_mean_teacher_is_written_on_the_interface(build, labelled):
-    model = build('mit-nano_uni-uvpt', {'type': MeanTeacher})
+    model = build('mit-nano_uni-uvpt', {'type': MeanTeacher, 'view_scales': (1.0, 0.5, 2.0)})
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     before = TRANSFORMS.build({'type': 'KeepUnaugmented'})({'img': image})['unaugmented']
     samples = labelled(torch.zeros(1, 64, 64))

@@ -16,6 +16,7 @@ from mmseg_uvpt.progress import progress
 class RenewStatisticsHook(Hook):
     """Gives the source model's batch norms mean and variance of target images, before all else.
 
+    Those of the backbone become half the target's and half the source's (`renew_statistics`).
     What the method then begins with, a teacher for one, is the source model with these statistics;
     candidate 0 of the selection stays the source model as it was. (Li et al., "Revisiting Batch
     Normalization For Practical Domain Adaptation", 2017.)

@@ -24,6 +24,7 @@ class OverlapPatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=eps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Size]:
+        """Return the tokens (B, h * w, dim) of a map (B, C, H, W), and their (h, w)."""
         x = self.proj(x)
         return self.norm(as_tokens(x)), (x.shape[2], x.shape[3])
 
@@ -43,6 +44,7 @@ class ReducedAttention(nn.Module):
             self.norm = nn.LayerNorm(dim, eps=eps)
 
     def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        """Map tokens (B, height * width, dim) of a size to tokens of the same shape."""
         batch, count, dim = tokens.shape
         context = tokens
         if self.reduction > 1:
@@ -64,6 +66,7 @@ class DepthwiseConv(nn.Module):
         self.dwconv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
 
     def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        """Map tokens (B, height * width, dim) to tokens of the same shape."""
         return as_tokens(self.dwconv(as_map(tokens, size)))
 
 
@@ -77,6 +80,7 @@ class MixFFN(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        """Map tokens (B, height * width, dim) to tokens of the same shape."""
         return self.fc2(F.gelu(self.dwconv(self.fc1(tokens), size)))
 
 
@@ -88,6 +92,7 @@ class StochasticDepth(nn.Module):
         self.rate = rate
 
     def forward(self, tokens: Tensor, branch: Callable[..., Tensor], size: Size) -> Tensor:
+        """Return tokens (B, height * width, dim) + branch(tokens, size), or the tokens alone."""
         x = branch(tokens, size)
         if self.rate == 0 or not self.training:
             return tokens + x
@@ -116,13 +121,16 @@ class Block(nn.Module):
         self.drop_path = StochasticDepth(drop_path)
 
     def forward(self, tokens: Tensor, size: Size) -> Tensor:
+        """Map tokens (B, height * width, dim) to tokens of the same shape."""
         tokens = self.drop_path(tokens, self.attend, size)
         return self.drop_path(tokens, self.feed_forward, size)
 
     def attend(self, tokens: Tensor, size: Size) -> Tensor:
+        """Return the attention's branch, as wide as the tokens."""
         return self.attn(self.norm1(tokens), size)
 
     def feed_forward(self, tokens: Tensor, size: Size) -> Tensor:
+        """Return the feed-forward branch, as wide as the tokens."""
         return self.mlp(self.norm2(tokens), size)
 
 

@@ -19,6 +19,7 @@ class Embedding(nn.Module):
         self.proj = nn.Linear(in_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, channels, H, W)."""
         return map_view(self.proj(as_tokens(x)), x.shape[2:])
 
 

@@ -1,4 +1,4 @@
-"""The prompt adapter: what stands before the blocks of a stage."""
+"""The prompt adapter: what stands before the blocks of a stage (paper, section 3)."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,8 @@
-"""The prompt generator: a convolutional stem that turns the image into a prompt pyramid."""
+"""The prompt generator: a convolutional stem that turns the image into a prompt pyramid.
+
+Source: section 3 of the paper; the stem is the spatial prior module of ViT-Adapter (Chen et al.,
+ICLR 2023), with levels of stride 2, 4 and 8.
+"""
 
 import math
 

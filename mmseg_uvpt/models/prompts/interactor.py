@@ -1,4 +1,8 @@
-"""The prompt interactor: pyramid and stage tokens exchange features by deformable attention."""
+"""The prompt interactor: pyramid and stage tokens exchange features by deformable attention.
+
+Source: section 3 of the paper; its extractor and injector are those of ViT-Adapter (Chen et al.,
+"Vision Transformer Adapter for Dense Predictions", ICLR 2023), in the other order.
+"""
 
 from math import gcd
 
@@ -73,12 +77,13 @@ class PromptInteractor(nn.Module):
 
     Args:
         dim: width of the stage and of the pyramid.
-        heads: attention heads; None for the largest of 16, 8, 4, 2 that divides the values' width.
+        heads: attention heads; None for 16, as published, or for a narrow stage the largest power
+            of two below that divides the width of the values, half of ``dim``.
         points: samples that each takes from a level.
         drop_path: stochastic depth of the extractor's feed-forward layer.
     """
 
-    def __init__(self, dim: int, heads: int | None = 16, points: int = 4, drop_path: float = 0):
+    def __init__(self, dim: int, heads: int | None = None, points: int = 4, drop_path: float = 0):
         super().__init__()
         heads = heads or gcd(dim // 2, 16)
         self.extractor = Extractor(dim, heads, points, drop_path)

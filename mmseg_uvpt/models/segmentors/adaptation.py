@@ -24,7 +24,7 @@ class View(NamedTuple):
 
 
 class Views(NamedTuple):
-    """A batch as a method sees it; lists have an entry a view, all but features are in float32.
+    """A batch as a method sees it; all but features are in float32.
 
     Args:
         iteration: its number, from 0.
@@ -32,9 +32,9 @@ class Views(NamedTuple):
         unaugmented: the same crops before photometric augmentation, normalised likewise; None
             where the training pipeline has no `KeepUnaugmented`.
         labels: (B, H, W), what is to be learnt: of the label bank, of files, or of a teacher; 255
-            where there is none; None for a method that needs none.
+            where there is none. Or probabilities (B, C, H, W) of a teacher; or None.
         weights: (B, H, W), how much each label counts; None where all count alike.
-        logits: (B, C, H, W), resized to the labels.
+        logits: of each view (B, C, H, W), resized to the labels.
         features, prompts: of each stage those of the views, each of its own size; features only
             for a method that ``uses_features``.
         scale_weights: (views,), before the softmax: how much each view counts in a mixture.
@@ -108,7 +108,7 @@ class AdaptedSegmentor(Segmentor):
         backbone: dict,
         tuner: dict | None = None,
         source_checkpoint: str | None = None,
-        view_scales: Sequence[float] = (1.0, 0.5, 2.0),
+        view_scales: Sequence[float] = (1.0,),
         keep_statistics: bool = False,
         anchors: Sequence[dict] = (),
         tune: str | None = None,

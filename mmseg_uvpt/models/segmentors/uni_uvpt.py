@@ -1,5 +1,7 @@
 """Uni-UVPT (NeurIPS 2023): self-training on view 1, and consistency between the views."""
 
+from collections.abc import Sequence
+
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -19,6 +21,7 @@ class UniUVPT(AdaptedSegmentor):
         prompt_weight: of the prompt consistency of each stage.
         confidence_floor: of the mixture, from which its pixels count in the prediction consistency.
         lovasz_bins: of `LovaszSoftmax`; None for the exact loss.
+        view_scales: sizes of the views; the first one is trained on the labels.
         **kwargs: of `AdaptedSegmentor`.
     """
 
@@ -29,9 +32,10 @@ class UniUVPT(AdaptedSegmentor):
         prompt_weight: float = 1e-3,
         confidence_floor: float = 0.8,
         lovasz_bins: int | None = None,
+        view_scales: Sequence[float] = (1.0, 0.5, 2.0),
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(view_scales=view_scales, **kwargs)
         self.entropy_weight = entropy_weight
         self.prediction_weight = prediction_weight
         self.prompt_weight = prompt_weight

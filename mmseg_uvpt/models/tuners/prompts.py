@@ -1,4 +1,7 @@
-"""The method's way of tuning: a prompt adapter before the blocks of each stage."""
+"""The method's way of tuning: a prompt adapter before the blocks of each stage (paper, section 3).
+
+`Prompts.features_and_prompts` is the forward of the paper's model.
+"""
 
 from itertools import pairwise
 
@@ -29,7 +32,8 @@ class Prompts(Tuner):
 
     Args:
         staged: config of the source model's backbone.
-        heads: attention heads of the adapters; None for the most that each width allows.
+        heads: attention heads of the adapters; None for 16 where the width allows (see
+            `PromptInteractor`).
         points: samples a head takes from each level.
         generator_channels: width of the prompt generator's stem.
         add_level_embedding: add the level embedding to the pyramid. The released MiT models hold
