@@ -20,6 +20,7 @@ from mmseg_uvpt.evaluation.iou import iou_from_counts
 
 LEVEL = 95  # percent of intervals that are to hold what all images would give
 RESAMPLES = 2000
+FEWEST = 5  # images: of two equal models four and fewer call one surely better too often
 _BLOCK = 100  # resamples at a time: 1 MB for each thousand images
 
 
@@ -86,7 +87,8 @@ def mean_iou_interval(counts: ImageCounts, subset: Sequence[int] | None = None) 
             that the reference of a resample lacks are left out of its mean.
 
     Returns:
-        Interval: None where fewer than two images have any of these classes in the reference.
+        Interval: None where fewer than `FEWEST` images have any of these classes in the
+            reference.
     """
     return _interval(counts, _means(counts, subset), subset)
 
@@ -136,8 +138,8 @@ def _means(counts: ImageCounts, subset: Sequence[int] | None) -> np.ndarray:
 def _interval(
     counts: ImageCounts, values: np.ndarray, subset: Sequence[int] | None
 ) -> Interval | None:
-    if counts.truth[:, _columns(subset)].any(axis=1).sum() < 2:
-        return None  # all resamples that have the classes are the same
+    if counts.truth[:, _columns(subset)].any(axis=1).sum() < FEWEST:
+        return None
     return expanded_interval(values, len(counts.truth))
 
 
