@@ -101,9 +101,9 @@ def preferred(candidates: Sequence[Candidate], vanished: Sequence[int]) -> int:
         candidates: the source model, and at least one more.
         vanished: number of vanished classes of each.
     """
-    by_all, by_first = (
-        mean_ranks(candidates[1:], vanished[1:], names) for names in (COMMITTEE, COMMITTEE[:1])
-    )
+    adapted = candidates[1:]
+    by_all = mean_ranks(adapted, vanished[1:])
+    by_first = mean_ranks(adapted, [0] * len(adapted), COMMITTEE[:1])
     return 1 + int(np.lexsort((by_first, by_all))[0])
 
 
