@@ -1,5 +1,6 @@
 """The one kind of error that users are meant to read."""
 
+import errno
 import functools
 import io
 import itertools
@@ -95,9 +96,10 @@ def run_cli(main: Callable[[], int | None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        print(f'error: cannot use {error.filename}: {error.strerror}', file=sys.stderr)
+        what = f'cannot use {error.filename}' if error.filename else 'cannot write'
+        print(f'error: {what}: {error.strerror}', file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

@@ -234,6 +234,15 @@ def read_object(path: str | Path, cure: str) -> dict:
     return found
 
 
+def is_text(name: str | os.PathLike) -> bool:
+    """Tell whether a file's name is UTF-8, so that configs, pages and logs can hold it."""
+    try:
+        os.fspath(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def file_hash(path: str | Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()

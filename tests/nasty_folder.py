@@ -38,7 +38,9 @@ def make_nasty_folder(folder: Path) -> Path:
         Image.fromarray(frame).save(folder / f'video/frame_{i}.png')
 
     Image.fromarray(scene(6)).save(folder / 'look_0_again.bmp')  # the same pixels
-    Image.fromarray(scene(9)).save(folder / 'street.png')  # the name of another
+    for i, name in enumerate(('street.png', 'street_classes.png')):  # the names of another's files
+        Image.fromarray(scene(9 + 20 * i)).save(folder / name)
+    Image.fromarray(scene(12)[..., 0]).save(folder / 'look_1_labelTrainIds.png')
     Image.fromarray(scene(10, (16, 16))).save(folder / 'icon.png')
     Image.fromarray(scene(11, (40, 400))).save(folder / 'panorama.png')
     whole = (folder / 'street.JPG').read_bytes()

@@ -37,6 +37,7 @@ class Plan:
     Attributes:
         method: ``'best'``, or ``'uni-uvpt'`` with its pseudo labels and their correction.
         size: (width, height) within which the network sees a photograph.
+        size_from: why that.
         crop: (height, width) of what is trained on.
         iterations: of the training.
         batch_size: crops an iteration.
@@ -50,6 +51,7 @@ class Plan:
 
     method: str
     size: tuple[int, int]
+    size_from: str
     crop: tuple[int, int]
     iterations: int
     batch_size: int
@@ -82,7 +84,7 @@ class Plan:
         looks = f'{self.iterations * self.batch_size / photographs:.1f} looks at each'
         few = ' (few: the rate is raised)' if self.iterations < _PUBLISHED_ITERATIONS else ''
         yield Row('method', self.method, 'docs/methods.md', '--method')
-        yield Row('size', _text(self.size), 'as the source model was tested', '--size W H')
+        yield Row('size', _text(self.size), self.size_from, '--size W H')
         yield Row('crop', _text(self.crop[::-1]), 'the shorter side of that', '--crop W H')
         yield Row('iterations', f'{self.iterations:,}', looks, '--iterations')
         yield Row('batch', str(self.batch_size), 'crops an iteration', '--batch-size')
@@ -130,6 +132,7 @@ def derive(source: SourceModel, found: Survey, has_gpu: bool, asked: Namespace) 
     return Plan(
         method=asked.method,
         size=size,
+        size_from='as the source model was tested' if source.scale else 'of the published recipes',
         crop=tuple(asked.crop[::-1]) if asked.crop else (side, side),
         iterations=iterations,
         batch_size=batch_size,

@@ -39,8 +39,8 @@ def write_config(
     """
     names = {LIST: found.used, **({LABELLED_LIST: labelled.names} if labelled else {})}
     for file, lines in names.items():
-        with write_whole(folder / file) as stream:
-            stream.write(''.join(f'{line}\n' for line in lines).encode(errors='surrogateescape'))
+        with write_whole(folder / file, 'w') as stream:
+            stream.write(''.join(f'{line}\n' for line in lines))
     entries = _entries(folder.resolve(), source, checkpoint.resolve(), plan, found, labelled)
     bases = ['datasets/cityscapes_adaptation.py', 'schedules/adapt_80k.py']
     title = f'Adaptation to the photographs in {str(found.folder)!r}, by uvpt adapt.'

@@ -45,6 +45,14 @@ class Labelled(NamedTuple):
         """Return the label map of a photograph, relative to ``labels``, as the data set has it."""
         return without_suffix(name, self.image_suffixes) + self.label_suffix
 
+    def files(self) -> set[Path]:
+        """Return the resolved paths of photographs and label maps."""
+        named = (
+            (self.root / self.images / n, self.root / self.labels / self.label_of(n))
+            for n in self.names
+        )
+        return {path.resolve() for pair in named for path in pair}
+
     def check(self, num_classes: int) -> None:
         """Read all label maps, and the sizes of their photographs.
 
@@ -84,8 +92,8 @@ def find_labelled(root: Path) -> Labelled:
         found = _names(root / images, image_suffix)
         suffixes = (image_suffix,) if image_suffix else file_suffixes(found)
         layout = Labelled(root, images, labels, label_suffix, suffixes, [], 0)
-        maps = set(paths_below(root / labels))
-        names = [name for name in found if str(root / labels / layout.label_of(name)) in maps]
+        maps = {Path(path) for path in paths_below(root / labels)}
+        names = [name for name in found if root / labels / layout.label_of(name) in maps]
         if names:
             return layout._replace(names=names, without=len(found) - len(names))
     raise UserError(

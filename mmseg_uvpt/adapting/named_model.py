@@ -11,6 +11,7 @@ from mmseg_uvpt.engine.sharing.shared_config import read_shared
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.from_transformers import CONFIG as TRANSFORMERS
+from mmseg_uvpt.importing.mmseg_backbones import is_staged
 from mmseg_uvpt.importing.mmseg_config import values_of
 from mmseg_uvpt.importing.read import read
 from mmseg_uvpt.importing.source_model import SourceModel
@@ -31,7 +32,8 @@ def read_model(name: str, config: str | None = None) -> SourceModel:
             tuner added.
     """
     path = Path(name)
-    is_repository = not path.exists() and len(path.parts) == 2 and not path.suffix
+    is_file = path.suffix in ('.pth', '.pt', '.safetensors', '.ckpt', '.bin')
+    is_repository = not path.exists() and len(path.parts) == 2 and not is_file
     if is_repository or ((path / WEIGHTS).is_file() and (path / CONFIG).is_file()):
         return _shared(name)
     if not path.exists():
@@ -61,13 +63,14 @@ def _shared(name: str) -> SourceModel:
     cfg, weights = read_shared(folder / CONFIG), folder / WEIGHTS
     tensors = source_tensors(state_dict_of(load_file(weights), weights), name)
     described, dataset = source_within(cfg.to_dict()['model']), cfg.test_dataloader.dataset
-    meta = meta_of(dataset)
+    meta, backbone = meta_of(dataset), described['backbone']['type']
     return SourceModel(
         origin=name,
-        what=f'{described["backbone"]["type"]} and {described["decode_head"]["type"]}, shared',
+        what=f'{backbone} and {described["decode_head"]["type"]}, shared',
         model=described,
         state_dict=tensors,
         classes=tuple(meta['classes']),
         palette=meta['palette'],
+        not_staged=None if is_staged(backbone) else f'{backbone} is not run stage by stage',
         scale=next((tuple(scale) for scale in values_of(dataset.pipeline, 'scale')), None),
     )

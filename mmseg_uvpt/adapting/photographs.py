@@ -1,7 +1,7 @@
 """What is in a folder of photographs: which can be used, and why the others are left out."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,9 +15,11 @@ import numpy as np
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import images_below, read_image
+from mmseg_uvpt.datasets.layouts import TRAIN_IDS
 from mmseg_uvpt.datasets.parallel import run_each
 from mmseg_uvpt.engine.inference.sources import VIDEO_SUFFIXES
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import is_text
 from mmseg_uvpt.progress import progress
 
 MOST_ELONGATED = 8  # sides of a photograph, one to the other
@@ -71,16 +73,18 @@ class Survey:
             yield self.other_files
 
 
-def survey(folder: Path, processes: int) -> Survey:
+def survey(folder: Path, processes: int, labelled: Collection[Path] = ()) -> Survey:
     """Read every photograph below a folder.
 
-    Left out are those that cannot be read, that repeat another one to the pixel, that have the name
-    of another one but for its suffix (as a camera's two formats of one photograph), and those with
-    too few pixels.
+    Left out are those that cannot be read, that repeat another one to the pixel, those with too few
+    pixels, label maps, and those whose predictions would have the files of another's: with its name
+    but for the suffix (as a camera's two formats of one photograph) or for capitals.
 
     Args:
         folder: is searched with all folders in it.
         processes: number of them.
+        labelled: resolved paths of images and label maps that are to score with, and not to be
+            trained on.
 
     Raises:
         UserError: there is no such folder, or nothing in it can be used.
@@ -88,8 +92,14 @@ def survey(folder: Path, processes: int) -> Survey:
     if not folder.is_dir():
         raise UserError(f'{folder} is no folder: name the one that holds the photographs')
     paths, other_files = images_below(folder)
-    names = [path.relative_to(folder).as_posix() for path in paths]
     found = Survey(folder, other_files=other_files)
+    names = []
+    for path in paths:
+        name = path.relative_to(folder).as_posix()
+        if path.resolve() in labelled or name.endswith(TRAIN_IDS):
+            found.left_out['for scoring, or label maps'].append(name)
+        else:
+            names.append(name)
     looks = {}
     with closing(run_each(_Reader(folder), names, processes, _killed)) as readings:
         for each in progress(readings, 'reading photographs', 'photograph', len(names)):
@@ -113,20 +123,23 @@ def survey(folder: Path, processes: int) -> Survey:
 
 
 def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:
-    stem = str(Path(each.name).with_suffix(''))
+    stem = str(Path(each.name).with_suffix('')).casefold()
+    predictions = (stem, f'{stem}_classes')
+    other = next((stems[made] for made in predictions if made in stems), None)
     if each.problem:
         found.left_out['which cannot be read'].append(f'{each.name} ({each.problem})')
-    elif each.name != each.name.strip() or '\n' in each.name:
+    elif each.name != each.name.strip() or '\n' in each.name or not is_text(each.name):
         found.left_out['whose name cannot be listed'].append(repr(each.name))
     elif min(each.size) < _SMALLEST or max(each.size) > MOST_ELONGATED * min(each.size):
         height, width = each.size
         found.left_out['too small or too narrow'].append(f'{each.name} ({width} x {height})')
     elif each.pixels in seen:
         found.left_out['the same as others'].append(f'{each.name} ({seen[each.pixels]})')
-    elif stem in stems:
-        found.left_out['of the name of another'].append(f'{each.name} ({stems[stem]})')
+    elif other:
+        found.left_out['of the name of another'].append(f'{each.name} ({other})')
     else:
-        seen[each.pixels], stems[stem] = each.name, each.name
+        seen[each.pixels] = each.name
+        stems.update(dict.fromkeys(predictions, each.name))
         found.used.append(each.name)
 
 

@@ -70,7 +70,9 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
     model = build(source)
     if labelled:
         labelled.check(len(source.classes))
-    found = survey(Path(args.photographs), share_of_processors())
+    found = survey(
+        Path(args.photographs), share_of_processors(), labelled.files() if labelled else ()
+    )
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(source, model, folder / SOURCE)
     if not (labelled or norms_of_source(model)):
@@ -84,10 +86,13 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
 
     plan = planned(args)
     print('trying three iterations and four predictions', flush=True)
-    costs = try_plan(plan, folder, folder / SOURCE, found.folder, found.used)
+    classes = len(source.classes)
+    costs = try_plan(plan, folder, folder / SOURCE, found.folder, found.used, classes)
     scored = len(labelled.names) if labelled else 0
     if args.hours and (shorter := _within(plan, costs, len(found.used), scored, args.hours)):
         plan = planned(Namespace(**(vars(args) | {'iterations': shorter})))
+        source.notes.append(f'--hours {args.hours:g} leave time for {shorter} iterations')
+        args = Namespace(**(vars(args) | {'iterations': None}))
     rooms = [*costs.rows(plan, len(found.used), scored, folder)]
     told = [*_told(source, found, labelled, plan, rooms, args)]
     print('\n'.join(told), flush=True)

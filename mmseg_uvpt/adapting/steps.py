@@ -11,12 +11,14 @@ from mmseg_uvpt.adapting import PUBLISHED
 from mmseg_uvpt.adapting.adaptation_verdict import Verdict, verdict_on
 from mmseg_uvpt.adapting.command_stages import Stage, run_each
 from mmseg_uvpt.adapting.config import ADAPTATION, LABELLED_LIST, LABELS, LIST
+from mmseg_uvpt.adapting.inputs import inputs_of
 from mmseg_uvpt.adapting.preparation import SOURCE, prepare
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
+from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.files import is_text, read_object, write_json
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD, VERDICT
 
 ADAPT, REPORT = 'adapt.json', 'report.html'
@@ -41,6 +43,9 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
             or no time; the folder holds something else; a step failed.
     """
     out, photographs = Path(args.out).resolve(), Path(args.photographs).resolve()
+    for path in (out, photographs):
+        if not is_text(path):
+            raise UserError(f'{path} has a name that is no UTF-8: rename it')
     if out.is_relative_to(photographs):
         raise UserError(f'--out {args.out} lies among the photographs: name another folder')
     if out.exists() and not out.is_dir():
@@ -57,7 +62,8 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
         return None
     if not record:
         prepared = prepare(args, out)
-        record = {'command': command, 'asked': _asked(args), **prepared.to_json()}
+        record = {'command': command, 'asked': _asked(args), 'inputs': inputs_of(args)}
+        record |= prepared.to_json()
         write_json(out / ADAPT, record)
     else:
         print('\n'.join(record['told']), flush=True)
@@ -69,7 +75,7 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     for folder in (out, out / WORK):  # beside whichever checkpoint is to be used
         write_json(folder / VERDICT, verdict.to_json())
     checkpoint = _candidate(out) if verdict.adapted else out / SOURCE
-    temperature = _temperature(score, verdict.adapted)
+    temperature = _temperature(score, verdict.adapted, out)
     after = _after_the_verdict(out, photographs, checkpoint, temperature)
     run_each(after, out, total, len(done) + 1)
     write_json(out / ADAPT, record | {'verdict': verdict.to_json(), 'temperature': temperature})
@@ -124,8 +130,8 @@ def _candidate(out: Path) -> Path:
     return out / WORK / CHECKPOINT if _selection(out)['selected'] else last_checkpoint(out / WORK)
 
 
-def _temperature(score: dict, adapted: bool) -> float:
-    """Return by what logits are divided for confidences: 1 unless labels show that it helps.
+def _temperature(score: dict, adapted: bool, out: Path) -> float:
+    """Return by what logits are divided for confidences: as before unless labels show what helps.
 
     It was fitted on one half of the labelled photographs, and has to help on the other.
     """
@@ -133,7 +139,7 @@ def _temperature(score: dict, adapted: bool) -> float:
     found = (score.get('calibration') if adapted else of_source) or {}
     with_it = found.get('ece_with_temperature')
     helps = with_it is not None and with_it < found['ece_of_second_half']
-    return found['temperature'] if helps else 1.0
+    return found['temperature'] if helps else temperature_in(read(out / ADAPTATION).model.test_cfg)
 
 
 def _record(args: Namespace, out: Path) -> dict:
@@ -158,6 +164,13 @@ def _record(args: Namespace, out: Path) -> dict:
             f'--out {out} holds an adaptation of other arguments ({told}): name another folder, or '
             'delete that one'
         )
+    before, now = record.get('inputs', {}), inputs_of(args)
+    for name in now:
+        if now[name] != before.get(name):
+            raise UserError(
+                f'{name} {asked[name]} changed after {out} was begun: put back what was there, or '
+                'name another --out'
+            )
     return record
 
 
@@ -165,7 +178,7 @@ def _asked(args: Namespace) -> dict:
     asked = {name: value for name, value in vars(args).items() if name not in _NOT_ASKED}
     paths = {
         name: str(Path(asked[name]).resolve())
-        for name in ('photographs', 'labelled')
-        if asked[name]
+        for name in ('model', 'config', 'photographs', 'labelled')
+        if asked[name] and Path(asked[name]).exists()
     }
     return asked | paths

@@ -1,6 +1,7 @@
 """What an adaptation will cost, by a few iterations and predictions that are timed."""
 
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -20,6 +21,7 @@ from mmseg_uvpt.adapting.config import ADAPTATION, LABELS
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import write_prediction
 from mmseg_uvpt.engine.inference.predictor import Predictor
+from mmseg_uvpt.engine.inference.target_images import REDUCTION
 from mmseg_uvpt.engine.inference.tiles import free_memory
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import size_text
@@ -38,11 +40,13 @@ class Costs:
         iteration: seconds of one, the first one left out.
         photograph: seconds of a prediction, and writing it.
         start: seconds from the command to the first iteration.
-        memory: bytes of main memory that the training and its workers take.
+        memory: bytes of main memory that the training and its workers take, without `judged`, of
+            which there are two while a candidate is judged.
         gpu_memory: bytes that its tensors take on a GPU; None without one.
         training_state: bytes of a checkpoint of the training.
         model: bytes of the source model's file.
         prediction: bytes that the two files of a prediction take.
+        judged: bytes of the probabilities of all images that candidates are judged by.
     """
 
     iteration: float
@@ -53,6 +57,7 @@ class Costs:
     training_state: int
     model: int
     prediction: int
+    judged: int
 
     def to_json(self) -> dict:
         """Return plain JSON values."""
@@ -79,9 +84,10 @@ class Costs:
         """Return about how many bytes the folder takes.
 
         Two copies of the source model, the last two checkpoints and one that is being written,
-        candidates, and predictions.
+        candidates with up to four sums of what they say, and predictions.
         """
-        return 2 * self.model + 7 * self.training_state + photographs * self.prediction
+        states = 2 * self.model + 7 * self.training_state + 4 * self.judged
+        return states + photographs * self.prediction
 
     def rows(self, plan: Plan, photographs: int, labelled: int, folder: Path) -> Iterator[tuple]:
         """Yield what it takes beside what there is, and whether that is enough."""
@@ -89,7 +95,7 @@ class Costs:
         told = ', '.join(f'{name} {duration(seconds)}' for name, seconds in parts.items())
         yield 'time', f'about {duration(sum(parts.values()))}', told, True
         needs = [
-            ('memory', self.memory, free_memory(torch.device('cpu'))),
+            ('memory', self.memory + 2 * self.judged, free_memory(torch.device('cpu'))),
             ('disk', self.disk(photographs), shutil.disk_usage(folder).free),
         ]
         if self.gpu_memory:
@@ -99,7 +105,12 @@ class Costs:
 
 
 def try_plan(
-    plan: Plan, folder: Path, checkpoint: Path, root: Path, photographs: Sequence[str]
+    plan: Plan,
+    folder: Path,
+    checkpoint: Path,
+    root: Path,
+    photographs: Sequence[str],
+    classes: int,
 ) -> Costs:
     """Adapt for three iterations and predict four photographs, through the scripts that will do it.
 
@@ -109,6 +120,7 @@ def try_plan(
         checkpoint: the source model.
         root: folder of the photographs.
         photographs: their names.
+        classes: how many the model has.
 
     Raises:
         UserError: the model cannot be adapted or predict so.
@@ -118,23 +130,20 @@ def try_plan(
     config = folder / ADAPTATION
     with TemporaryDirectory(prefix=f'.{FOLDER}.', dir=folder) as made:
         photograph, prediction = _predict(config, checkpoint, [root / name for name in some], made)
-        names = Path(made, 'photographs.txt')
-        names.write_bytes('\n'.join(some).encode(errors='surrogateescape'))
         work, log = Path(made, 'work'), Path(made, 'log')
-        commands = [*_commands(plan, config, checkpoint, names, work)]
+        commands = [*_commands(plan, _config_of(some, Path(made)), checkpoint, work)]
         begin = time.monotonic()
         peak, status = _peak_memory(lambda: _run_quietly(commands, log))
         wall = time.monotonic() - begin
         if status:
-            text = log.read_text(errors='replace').strip().splitlines()
-            reason = next((t for t in reversed(text) if t.startswith('error: ')), text[-1])
-            raise UserError(f'the model cannot be adapted so: {reason.removeprefix("error: ")}')
+            raise UserError(f'the model cannot be adapted so: {_reason(log, status)}')
         times, gpu_memory = _logged(work)
         iteration = (times[-1] * _ITERATIONS - times[0]) / (_ITERATIONS - 1)
         state = next(work.glob('iter_*.pth')).stat().st_size
     return Costs(
         iteration=iteration,
         photograph=photograph,
+        judged=_judged_bytes(plan, classes, len(photographs)),
         start=max(0.0, wall - _ITERATIONS * iteration),
         memory=peak,
         gpu_memory=gpu_memory,
@@ -144,34 +153,60 @@ def try_plan(
     )
 
 
-def _commands(
-    plan: Plan, config: Path, checkpoint: Path, names: Path, work: Path
-) -> Iterator[Command]:
+def _config_of(photographs: Sequence[str], folder: Path) -> Path:
+    """Write a config that adapts to a few photographs, three iterations and no selection.
+
+    A file, because paths may hold what options on a command line are split at.
+    """
+    names, config = folder / 'photographs.txt', folder / 'trial.py'
+    names.write_text('\n'.join(photographs))
+    data = {'dataset': {'ann_file': str(names)}}
+    entries = {
+        **{'train_dataloader': data, 'target_train_dataloader': data},
+        'train_cfg': {'max_iters': _ITERATIONS},
+        'default_hooks': {'logger': {'interval': 1}, 'selection': None, 'renewal': None},
+    }
+    lines = (f'{key} = {value!r}' for key, value in entries.items())
+    config.write_text('\n'.join([f"_base_ = '../{ADAPTATION}'", *lines]))
+    return config
+
+
+def _commands(plan: Plan, config: Path, checkpoint: Path, work: Path) -> Iterator[Command]:
     """Yield what adapts to a few photographs: pseudo labels if the method wants them, a training.
 
     Args:
         plan: that is tried.
-        config: of the adaptation.
+        config: of the trial.
         checkpoint: the source model.
-        names: file that lists the photographs.
         work: folder of the training; labels go beside it.
     """
-    loaders = ('train_dataloader', 'target_train_dataloader')
-    options = [f'{loader}.dataset.ann_file={names}' for loader in loaders]
+    training = ('train.py', str(config), '--work-dir', str(work), '--no-validate')
     if plan.method == PUBLISHED:
         labels = str(work.with_name(LABELS))
         yield (
             *('generate_pseudo_label.py', '--config', str(config), '--checkpoint', str(checkpoint)),
-            *('--pseudo_label_dir', labels, '--cfg-options', *options),
+            *('--pseudo_label_dir', labels),
         )
-        options.append(f'default_hooks.label_correction.pseudo_label_dir={labels}')
-    else:
-        options.append('default_hooks.renewal=None')
-    yield (
-        *('train.py', str(config), '--work-dir', str(work), '--no-validate', '--cfg-options'),
-        *(f'train_cfg.max_iters={_ITERATIONS}', 'default_hooks.logger.interval=1'),
-        *('default_hooks.selection=None', *options),
-    )
+        training = (*training, '--pseudo-label-dir', labels)
+    yield training
+
+
+def _reason(log: Path, status: int) -> str:
+    """Return why a trial failed, as far as it said so."""
+    if status < 0:
+        return (
+            f'{signal.Signals(-status).name} ended it, as the system does where memory does not '
+            'suffice. Smaller crops (--crop W H) and --batch-size 1 take less'
+        )
+    text = log.read_text(errors='replace').strip().splitlines() or [f'exit status {status}']
+    reason = next((t for t in reversed(text) if t.startswith('error: ')), text[-1])
+    return reason.removeprefix('error: ')
+
+
+def _judged_bytes(plan: Plan, classes: int, photographs: int) -> int:
+    """Return the bytes of the probabilities of all images that candidates are judged by."""
+    width, height = (side // REDUCTION for side in plan.size)
+    return min(_JUDGED, photographs) * classes * width * height * 4
 
 
 def duration(seconds: float) -> str:

@@ -44,13 +44,18 @@ def staged(described: Mapping, tensors: Tensors) -> tuple[dict, Tensors]:
     given = {key: value for key, value in described.items() if key not in _TRAINING}
     if kind in _TRANSLATED:
         return _TRANSLATED[kind](given, tensors)
-    found = MODELS.get(kind)
-    if isinstance(found, type) and issubclass(found, StagedBackbone):
+    if is_staged(kind):
         return {**given, 'type': kind}, tensors
     raise NotStaged(
         f'{kind} is none of {", ".join(_TRANSLATED)} or those of docs/backbones.md, which can be '
         'run stage by stage'
     )
+
+
+def is_staged(kind: str) -> bool:
+    """Tell whether a backbone, by the name of its class, can be run stage by stage as it is."""
+    found = MODELS.get(kind)
+    return isinstance(found, type) and issubclass(found, StagedBackbone)
 
 
 def backbone_as_it_is(described: Mapping) -> dict:

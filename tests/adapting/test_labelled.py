@@ -1,5 +1,7 @@
 """Photographs with label maps, in the layouts that people have."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from nasty_folder import scene
@@ -33,6 +35,14 @@ def test_three_layouts(tmp_path, image, label, folders):
     suffix = next(s for s in found.image_suffixes if image.endswith(s))
     below = image.removeprefix(f'{found.images}/').removesuffix(suffix) + found.label_suffix
     assert f'{found.labels}/{below}'.removeprefix('./') == label
+
+
+def test_the_folder_may_be_this_one(tmp_path, monkeypatch):
+    Image.fromarray(scene(0)).save(tmp_path / 'a.png')
+    Image.fromarray(scene(1)[..., 0]).save(tmp_path / 'a_labelTrainIds.png')
+    monkeypatch.chdir(tmp_path)
+    found = find_labelled(Path('.'))
+    assert found.files() == {tmp_path / 'a.png', tmp_path / 'a_labelTrainIds.png'}
 
 
 def test_a_folder_without_label_maps_is_refused(tmp_path):

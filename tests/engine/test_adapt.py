@@ -17,7 +17,7 @@ from nasty_folder import GOOD, make_nasty_folder, scene
 from PIL import Image
 
 import mmseg_uvpt
-from mmseg_uvpt.adapting import command_stages, preparation, trial
+from mmseg_uvpt.adapting import command_stages, inputs, preparation, trial
 from mmseg_uvpt.adapting.named_model import read_model
 from mmseg_uvpt.commands import adapt
 from mmseg_uvpt.errors import UserError
@@ -68,8 +68,10 @@ def call(monkeypatch):
     return run
 
 
-def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, tmp_path, capfd):
-    out = tmp_path / 'out'
+def test_a_nasty_folder_ends_in_a_model(
+    call, finished, photographs, labelled, tmp_path, capfd, monkeypatch
+):
+    out = tmp_path / 'Rome, Italy'
     arguments = [finished, photographs, '--labelled', labelled, '--out', out, *QUICK]
     ran = call(*arguments)
     assert ran == [
@@ -89,7 +91,7 @@ def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, t
     assert 'verdict' in (out / 'report.html').read_text().lower()
     card = (out / 'README.md').read_text()
     assert record['verdict']['sentence'] in card
-    assert '\n# out\n' in card
+    assert '\n# Rome, Italy\n' in card
 
     selected = json.loads((out / 'adaptation/selection.json').read_text())['selected']
     adapted = 'adaptation/selected.pth' if selected else 'adaptation/iter_3.pth'
@@ -106,6 +108,14 @@ def test_a_nasty_folder_ends_in_a_model(call, finished, photographs, labelled, t
     assert record['verdict']['sentence'] in capfd.readouterr().out
     with pytest.raises(UserError, match=r'other arguments \(iterations was 3, now 4\)'):
         call(*arguments, '--iterations', 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(inputs, 'file_hash', lambda path: 'of another file')
+        with pytest.raises(UserError, match=r'model .* changed after .* name another --out'):
+            call(*arguments)
+    Image.fromarray(scene(30)).save(labelled / 'one more.png')
+    with pytest.raises(UserError, match=r'labelled .* changed after .* put back what was there'):
+        call(*arguments)
+    (labelled / 'one more.png').unlink()
 
 
 @pytest.mark.slow
@@ -138,7 +148,10 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
         (['none.pth', photographs], r'model none\.pth does not exist'),
         ([photographs, finished], 'MODEL is named first'),
         ([finished, tmp_path / 'none'], 'is no folder'),
-        ([finished, photographs, '--labelled', photographs], 'no photograph with a label map'),
+        (
+            [finished, photographs, '--labelled', photographs / 'video'],
+            'no photograph with a label map',
+        ),
     ):
         with pytest.raises(UserError, match=says):
             call(*arguments, '--out', out)
@@ -146,7 +159,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     one = tmp_path / 'one'
     one.mkdir()
     (one / 'a.png').write_bytes((photographs / 'look_0.png').read_bytes())
-    cheap = trial.Costs(1.0, 1.0, 1.0, 1, None, 1, 1, 1)
+    cheap = trial.Costs(1.0, 1.0, 1.0, 1, None, 1, 1, 1, 1)
     monkeypatch.setattr('mmseg_uvpt.adapting.preparation.try_plan', lambda *_: cheap)
     with pytest.raises(UserError, match=r'--hours 0\.001 do not suffice'):
         call(finished, one, '--out', out, *QUICK, '--iterations', 90, '--hours', 0.001)
@@ -165,7 +178,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
 def test_hours_that_do_not_suffice_for_all_iterations_make_fewer_of_them(
     call, finished, photographs, tmp_path, monkeypatch, capfd
 ):
-    cheap = trial.Costs(1.0, 0.0, 0.0, 1, None, 1, 1, 1)
+    cheap = trial.Costs(1.0, 0.0, 0.0, 1, None, 1, 1, 1, 1)
     monkeypatch.setattr('mmseg_uvpt.adapting.preparation.try_plan', lambda *_: cheap)
     out = tmp_path / 'out'
     call(
@@ -194,6 +207,12 @@ def test_a_model_can_be_named_in_several_ways(finished, tmp_path):
         assert other.state_dict.keys() == folder.state_dict.keys()
         for name, tensor in folder.state_dict.items():
             assert torch.equal(other.state_dict[name], tensor)
+    assert shared.not_staged is None
+    text = (tmp_path / 'config.py').read_text()
+    (tmp_path / 'config.py').write_text(text.replace("'StagedSwin'", "'SwinTransformer'"))
+    assert 'SwinTransformer is not run' in read_model(str(tmp_path)).not_staged
+    with pytest.raises(UserError, match=r'me/town-v1\.2'):
+        read_model('me/town-v1.2')
     bare = tmp_path / 'bare.pth'
     torch.save(torch.load(finished / 'iter_4.pth', weights_only=False)['state_dict'], bare)
     with pytest.raises(UserError, match=r'holds no config .*--config'):
