@@ -243,6 +243,11 @@ def is_text(name: str | os.PathLike) -> bool:
     return True
 
 
+def printable(name: str) -> str:
+    """Return a file's name with a sign in the place of each byte that is no UTF-8."""
+    return os.fsencode(name).decode(errors='replace')
+
+
 def file_hash(path: str | Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()

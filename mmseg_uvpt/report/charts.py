@@ -18,13 +18,16 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # colours that nobody draws with, and what each stands for
-INK, LINE, GOOD, BAD = '#010101', '#010102', '#010103', '#010104'
+INK, LINE, GOOD, BAD, SOFT = '#010101', '#010102', '#010103', '#010104', '#010105'
 SERIES = tuple(f'#0102{i:02x}' for i in range(8))
-_STYLES = {INK: 'currentColor', LINE: 'var(--line)', GOOD: 'var(--good)', BAD: 'var(--bad)'} | {
-    colour: f'var(--series-{i})' for i, colour in enumerate(SERIES)
-}
+DASHES = ('-', '--', ':', '-.')  # of those that have a colour in common
+_STYLES = {
+    **{INK: 'currentColor', LINE: 'var(--line)', SOFT: 'var(--soft)'},
+    **{GOOD: 'var(--good)', BAD: 'var(--bad)'},
+} | {colour: f'var(--series-{i})' for i, colour in enumerate(SERIES)}
 _SETTINGS = {
     **{'svg.fonttype': 'none', 'font.size': 9, 'font.family': 'sans-serif'},
+    'text.parse_math': False,  # names may hold dollar signs
     **dict.fromkeys(('text.color', 'axes.labelcolor', 'xtick.color', 'ytick.color'), INK),
     **{'axes.edgecolor': LINE, 'grid.color': LINE, 'axes.grid': True, 'axes.axisbelow': True},
     **{'axes.spines.top': False, 'axes.spines.right': False, 'lines.linewidth': 1.6},
@@ -90,10 +93,25 @@ def curve_rows(curves: Mapping[str, Sequence], most: int = 400) -> list[list]:
     return [[name, *point] for name, points in curves.items() for point in thinned(points, each)]
 
 
+def series(number: int) -> dict[str, str]:
+    """Return colour and dashes of a curve by its number."""
+    return {
+        'color': SERIES[number % len(SERIES)],
+        'linestyle': DASHES[number // len(SERIES) % len(DASHES)],
+    }
+
+
 def legend(axes: Axes, names: Sequence[str]) -> None:
-    """Put a legend above the axes, in as many columns as its longest name lets stand there."""
+    """Put a legend above the axes, in as many columns as its longest name lets stand there.
+
+    Args:
+        axes: with lines that have these names as labels.
+        names: of what is to be in it.
+    """
     columns = max(1, min(6, 120 // max(map(len, names))))
-    axes.figure.legend(loc='outside upper left', ncols=columns)
+    lines = {line.get_label(): line for line in axes.lines}
+    handles = [lines[name] for name in names]
+    axes.figure.legend(handles, names, loc='outside upper left', ncols=columns)
 
 
 def _in_page(svg: str, title: str, description: str) -> Markup:

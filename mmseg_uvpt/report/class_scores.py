@@ -19,10 +19,12 @@ class ClassScores(NamedTuple):
         basis: which images were scored, by what.
         rows: ``source``, ``adapted``, ``difference`` and ``interval`` of each, any of them None;
             of a single model ``adapted`` alone, whatever it is.
+        comparison: with the source model, as ``test.py --compare`` records it; None without one.
     """
 
     basis: str
     rows: Mapping[str, Mapping]
+    comparison: Mapping | None = None
 
     @property
     def is_single(self) -> bool:
@@ -30,9 +32,10 @@ class ClassScores(NamedTuple):
         return not any('source' in row for row in self.rows.values())
 
     @classmethod
-    def of(cls, compared: Comparison, basis: str) -> 'ClassScores':
-        """Return those of a comparison."""
-        return cls(basis, _rows(compared.to_json()))
+    def of(cls, compared: Mapping, basis: str) -> 'ClassScores':
+        """Return those of a comparison, as ``test.py --compare`` records it."""
+        means = {name: row for name, row in compared.items() if name.startswith('mIoU')}
+        return cls(basis, {**compared.get('IoU', {}), **means}, compared)
 
 
 def class_scores(
@@ -44,23 +47,24 @@ def class_scores(
     those of the run and of other work folders, and compared image by image. Without any of these
     the scores of a single model are returned, if there are some.
     """
-    source = run.source_checkpoint
-    own = {name: score for name, score in run.scores.items() if score['checkpoint'] != source}
+    own = {n: score for n, score in run.scores.items() if not run.is_source(score['checkpoint'])}
     of_source = [
-        score
+        (name, score)
         for other in (run, *others)
-        for score in other.scores.values()
-        if score['checkpoint'] == source
+        for name, score in other.scores.items()
+        if run.is_source(score['checkpoint'])
     ]
     for name, score in own.items():
         if run.is_chosen(score):
             if isinstance(score.get('comparison'), dict):
-                return ClassScores(_basis(name, score), _rows(score['comparison']))
-            for each in of_source:
+                return ClassScores.of(score['comparison'], _basis(name, score))
+            for other, each in of_source:
                 if compared := _compare(each, score):
-                    return ClassScores.of(compared, _basis(name, score))
+                    basis = f'{_basis(name, score)}, against {_basis(other, each)}'
+                    return ClassScores.of(compared.to_json(), basis)
     if of_frames:
-        return ClassScores.of(of_frames, f'the {of_frames.source.frames} frames predicted here')
+        basis = f'the {of_frames.source.frames} frames predicted here'
+        return ClassScores.of(of_frames.to_json(), basis)
     for name, score in (own or run.scores).items():
         means = {key: mean for key, mean in score.items() if re.fullmatch(r'mIoU\d+', key)}
         rows = {each: {'adapted': value} for each, value in {**score['IoU'], **means}.items()}
@@ -73,7 +77,9 @@ def _basis(name: str, score: Mapping) -> str:
 
 
 def _compare(source: Mapping, adapted: Mapping) -> Comparison | None:
-    """Compare two tests of the same images; None where they are not, or counted no images."""
+    """Compare two tests; None where images, classes or the way of predicting are not the same."""
+    if any(source.get(name) != adapted.get(name) for name in ('aug_test', 'amp', 'classes')):
+        return None
     pair = [_score(source), _score(adapted)]
     if None in pair or not np.array_equal(pair[0].counts.truth, pair[1].counts.truth):
         return None
@@ -88,8 +94,3 @@ def _score(found: Mapping) -> Score | None:
         return Score(tuple(found['classes']), ImageCounts(*counts))
     except (KeyError, TypeError, ValueError):  # an older version's
         return None
-
-
-def _rows(compared: Mapping) -> dict[str, Mapping]:
-    means = {name: row for name, row in compared.items() if name.startswith('mIoU')}
-    return {**compared.get('IoU', {}), **means}

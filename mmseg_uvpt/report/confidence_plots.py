@@ -1,6 +1,7 @@
 """Whether the confidences of a run's models can be believed, as tests measured it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from matplotlib.axes import Axes
 
@@ -63,9 +64,14 @@ def _sentence(name: str, found: Mapping) -> str:
 def _measured(run: RunFolder) -> dict[str, Mapping]:
     """Return the calibration of the source model and of the chosen one, as far as known."""
     scores = [score for score in run.scores.values() if score.get('calibration')]
-    score = next(filter(run.is_chosen, scores), scores[0] if scores else {})
-    both = {
-        'source': score.get('comparison', {}).get('source_calibration'),
-        'adapted' if 'comparison' in score else 'model': score.get('calibration'),
-    }
+    if not scores:
+        return {}
+    score = next(filter(run.is_chosen, scores), scores[0])
+    name = Path(score['checkpoint']).name  # of a model that is none of the two
+    if run.is_source(score['checkpoint']):
+        name = 'source'
+    elif run.is_chosen(score):
+        name = 'adapted' if run.source_checkpoint else 'model'
+    of_source = (score.get('comparison') or {}).get('source_calibration')
+    both = {'source': of_source, name: score['calibration']}
     return {name: found for name, found in both.items() if found}

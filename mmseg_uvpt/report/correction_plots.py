@@ -11,11 +11,13 @@ from mmseg_uvpt.report.charts import (
     INK,
     LINE,
     SERIES,
+    SOFT,
     WIDE,
     Chart,
     chart,
     curve_rows,
     legend,
+    series,
     thinned,
 )
 from mmseg_uvpt.report.run_folder import RunFolder
@@ -114,12 +116,12 @@ def label_agreement(run: RunFolder) -> Chart | None:
     def draw(axes: Axes) -> None:
         for name, points in curves.items():
             if name not in corrected:
-                axes.plot(*zip(*thinned(points), strict=True), color=LINE, lw=1)
+                axes.plot(*zip(*thinned(points), strict=True), color=SOFT, lw=1)
         for i, name in enumerate(corrected):
-            points, colour = curves[name], SERIES[i % len(SERIES)]
-            axes.plot(*zip(*thinned(points), strict=True), color=colour, label=name)
+            points = curves[name]
+            axes.plot(*zip(*thinned(points), strict=True), **series(i), label=name)
             begun = [point for point in points if (name, point[0]) in starts]
-            axes.plot(*zip(*begun, strict=True), 'o', ms=5, color=colour, mec=INK)
+            axes.plot(*zip(*begun, strict=True), 'o', ms=5, color=series(i)['color'], mec=INK)
         if corrected:
             legend(axes, corrected)
         axes.set(xlabel='iteration', ylabel='IoU of prediction and label', ylim=(0, 1))

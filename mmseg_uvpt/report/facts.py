@@ -35,12 +35,13 @@ def _hours(run: RunFolder) -> float | None:
     if run.place != run.folder or not run.record:
         return None
     try:
-        if len(run.record['starts']) > 1:
+        starts, finished = run.record['starts'], run.record.get('finished')
+        if len(starts) > 1 and not finished:
             return hours_of(run.folder, run.record)
-        began, ended = (
-            datetime.fromisoformat(text) for text in (run.start['started'], run.record['finished'])
-        )
-        return (ended - began).total_seconds() / 3600
+        began, ended = (datetime.fromisoformat(x) for x in (starts[0]['started'], finished))
+        hours = (ended - began).total_seconds() / 3600
+        # files may have been copied since, and tests may have written others
+        return min(hours, hours_of(run.folder, run.record)) if len(starts) > 1 else hours
     except (UserError, LookupError, TypeError, ValueError):  # not finished, or damaged
         return None
 

@@ -24,6 +24,7 @@ from mmseg_uvpt.evaluation.bootstrap import ImageCounts
 from mmseg_uvpt.evaluation.comparison import Comparison
 from mmseg_uvpt.evaluation.iou import confusion_matrix
 from mmseg_uvpt.evaluation.score import Score
+from mmseg_uvpt.files import printable
 from mmseg_uvpt.progress import progress
 from mmseg_uvpt.report.embedding import png, shrink, webp
 from mmseg_uvpt.report.run_folder import RunFolder
@@ -102,8 +103,7 @@ def _checkpoints(run: RunFolder) -> dict[str, str]:
     if not source:
         return {'model': own} if own else {}
     found = {SOURCE: source, ADAPTED: own}
-    tested = {score['checkpoint'] for score in run.scores.values()}
-    if own is None and tested == {source}:  # a test of the source model alone
+    if own is None and run.scores:  # a test of the source model alone
         del found[ADAPTED]
     return {name: path for name, path in found.items() if path}
 
@@ -171,7 +171,7 @@ def _frame(results: Mapping[str, Result]) -> Frame:
     image = shrink(read_image(first.image), WIDTH)
     height, width = image.shape[:2]
     return Frame(
-        name=Path(str(first.image)).name,
+        name=printable(Path(str(first.image)).name),
         differs=differs,
         size=(width, height),
         image=webp(image),

@@ -4,13 +4,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import write_whole
+from mmseg_uvpt.files import printable, size_text, write_whole
 from mmseg_uvpt.report import confidence_plots, correction_plots, plots
 from mmseg_uvpt.report.charts import Chart
 from mmseg_uvpt.report.class_scores import ClassScores, class_scores
@@ -41,6 +42,8 @@ class RunReport:
     confusions: list[Chart] = field(default_factory=list)
     coverage: Chart | None = None
     calibration: list[str] = field(default_factory=list)
+    frames_cut: int = 0
+    charts_cut: int = 0
 
     @property
     def kind(self) -> str:
@@ -54,14 +57,19 @@ class RunReport:
 
     @property
     def evaluations(self) -> list[tuple]:
-        """Iteration, mIoU and its bounds of each evaluation."""
+        """Iteration, `metric` and its bounds of each evaluation."""
         return plots.evaluations(self.files)
+
+    @property
+    def metric(self) -> str:
+        """Name of the score of the evaluations."""
+        return plots.metric_of(self.files)
 
     @property
     def means(self) -> list[str]:
         """Names of the mean IoUs that tests gave: one a set of classes."""
         scores = self.files.scores.values()
-        return list(dict.fromkeys(name for score in scores for name in score.get('intervals', {})))
+        return list(dict.fromkeys(name for s in scores for name in s.get('intervals') or {}))
 
     def frame_data(self) -> Markup:
         """Return what the script needs to name what a pixel is, as JSON."""
@@ -96,7 +104,11 @@ def write_report(
     reports = [_report(run, folders, predict) for run in folders]
     out, shown = Path(out or folders[0].folder / PAGE), _shown(reports)
     text = _render(shown)
-    while len(text.encode()) > LIMIT and _shorten(reports):
+    while len(text.encode()) > LIMIT:
+        if not _shorten(reports):
+            reports[0].files.problems.append(f'This page takes more than {size_text(LIMIT)}.')
+            text = _render(shown)
+            break
         text = _render(shown)
     with write_whole(out, 'w') as file:
         file.write(text)
@@ -110,27 +122,39 @@ def _named(folders: Sequence[Path]) -> list[RunFolder]:
     if len(paths) == 1:
         above = os.path.dirname(above)
     return [
-        RunFolder(folder, os.path.relpath(path, above))
+        RunFolder(folder, printable(os.path.relpath(path, above)))
         for folder, path in zip(folders, paths, strict=True)
     ]
 
 
 def _shorten(reports: Sequence[RunReport]) -> bool:
-    """Leave out the last frame of each run, then charts of each; tell whether there were any."""
-    framed = [report.frames for report in reports if report.frames and report.frames.shown]
-    for frames in framed:
-        del frames.shown[-1]
-    charted = [] if framed else [report.charts for report in reports if report.charts]
-    for charts in charted:
-        del charts[-1]
-    return bool(framed or charted)
+    """Leave out the last frame of each run, then the largest chart; tell whether there were any."""
+    framed = [report for report in reports if report.frames and report.frames.shown]
+    for report in framed:
+        del report.frames.shown[-1]
+        report.frames_cut += 1
+    if framed:
+        return True
+    charts = [
+        (len(chart.svg), report, kept, i)
+        for report in reports
+        for kept in (report.charts, report.confusions)
+        for i, chart in enumerate(kept)
+    ]
+    if not charts:
+        return False
+    _, report, kept, i = max(charts, key=itemgetter(0))
+    del kept[i]
+    report.charts_cut += 1
+    return True
 
 
 def _report(run: RunFolder, all_runs: Sequence[RunFolder], predict: bool) -> RunReport:
     frames = predict_frames(run) if predict else None
     compared = frames and frames.comparison
     others = [other for other in all_runs if other is not run]
-    found = RunReport(run, frames, statements(run, compared), class_scores(run, others, compared))
+    scores = class_scores(run, others, compared)
+    found = RunReport(run, frames, statements(run, scores), scores)
     drawn = (
         draw(run)
         for draw in (

@@ -15,6 +15,7 @@ from mmseg_uvpt.report.charts import (
     chart,
     curve_rows,
     legend,
+    series,
     thinned,
 )
 from mmseg_uvpt.report.run_folder import RunFolder
@@ -22,42 +23,49 @@ from mmseg_uvpt.report.run_folder import RunFolder
 
 def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
     """Return mIoU over the iterations of each run that was evaluated, with intervals."""
-    curves = {run.name: evaluations(run) for run in runs}
-    curves = {name: points for name, points in curves.items() if points}
-    if not curves:
+    metrics = {run.name: metric_of(run) for run in runs if evaluations(run)}
+    if not metrics:
         return None
-    chosen = {run.name: run.selection.get('selected') for run in runs}
+    what = ' or '.join(dict.fromkeys(metrics.values()))
+    names = {run: f'{run}, {m}' if what != m else run for run, m in metrics.items()}
+    curves = {names[run.name]: evaluations(run) for run in runs if run.name in names}
+    chosen = {names[r.name]: r.selection.get('selected') for r in runs if r.name in names}
 
     def draw(axes: Axes) -> None:
-        for (name, points), colour in zip(curves.items(), _colours(), strict=False):
+        for i, (name, points) in enumerate(curves.items()):
             steps, scores, lows, highs = zip(*points, strict=True)
-            axes.plot(steps, scores, 'o-', ms=3.5, color=colour, label=name)
+            axes.plot(steps, scores, marker='o', ms=3.5, **series(i), label=name)
             known = [i for i, low in enumerate(lows) if low is not None]
             bounds = ([bound[i] for i in known] for bound in (lows, highs))
-            axes.fill_between([steps[i] for i in known], *bounds, color=colour, alpha=0.15, lw=0)
+            place = [steps[i] for i in known]
+            axes.fill_between(place, *bounds, color=series(i)['color'], alpha=0.15, lw=0)
             if chosen[name] in steps:
                 point = chosen[name], scores[steps.index(chosen[name])]
                 axes.plot(*point, 'o', ms=10, mfc='none', mec=INK, mew=1.2)
-        axes.set(xlabel='iteration', ylabel='mIoU, %')
+        axes.set(xlabel='iteration', ylabel=f'{what}, %')
         legend(axes, list(curves))
 
     told = '; '.join(f'{n} from {p[0][1]:.1f} to {p[-1][1]:.1f}' for n, p in curves.items())
-    title = 'mIoU by the labels in the course of training; a ring is round the chosen model'
-    return chart(draw, title, told, ('run', 'iteration', 'mIoU', 'low', 'high'), curve_rows(curves))
+    title = f'{what} by the labels in the course of training; a ring is round the chosen model'
+    return chart(draw, title, told, ('run', 'iteration', what, 'low', 'high'), curve_rows(curves))
+
+
+def metric_of(run: RunFolder) -> str:
+    """Return the name of the mean IoU that the evaluations of a run go by."""
+    return run.selection.get('metric') or run.save_best or 'mIoU'
 
 
 def evaluations(run: RunFolder) -> list[tuple]:
-    """Return iteration, mIoU and bounds of each evaluation."""
-    candidates = run.selection.get('candidates') or []
-    found = {
-        c['iteration']: (c['score'], *(c.get('interval') or (None, None)))
-        for c in candidates
-        if c.get('score') is not None
-    }
+    """Return iteration, score (`metric_of`) and bounds of each evaluation, the last of its step."""
+    found, metric = {}, metric_of(run)
     for line in run.logged:
-        if 'mIoU' in line and 'step' in line:
-            bounds = line.get('mIoU_low'), line.get('mIoU_high')
-            found.setdefault(line['step'], (line['mIoU'], *bounds))
+        if metric in line and 'step' in line:
+            is_bounded = line[metric] == line.get('mIoU')
+            bounds = [line.get(f'mIoU_{end}') if is_bounded else None for end in ('low', 'high')]
+            found[line['step']] = (line[metric], *bounds)
+    for each in run.selection.get('candidates') or []:
+        if each.get('score') is not None:
+            found[each['iteration']] = (each['score'], *(each.get('interval') or (None, None)))
     return [(step, *values) for step, values in sorted(found.items())]
 
 
@@ -77,8 +85,8 @@ def loss_curves(runs: Sequence[RunFolder]) -> Chart | None:
         return None
 
     def draw(axes: Axes) -> None:
-        for (name, points), colour in zip(curves.items(), _colours(), strict=False):
-            axes.plot(*zip(*thinned(points), strict=True), color=colour, label=name)
+        for i, (name, points) in enumerate(curves.items()):
+            axes.plot(*zip(*thinned(points), strict=True), **series(i), label=name)
         axes.set(xlabel='iteration', ylabel='loss')
         if min(y for points in curves.values() for _, y in points) > 0:
             axes.set_yscale('log')
@@ -151,7 +159,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str], title: str) -> Chart:
                 if value >= 0.005:
                     right = x == present[y]
                     box = Rectangle((x - 0.5, y - 0.5), 1, 1, color=GOOD if right else BAD, lw=0)
-                    box.set_alpha(0.12 + 0.68 * value)
+                    box.set_alpha(0.12 + 0.38 * value)  # more, and its text is hard to read
                     axes.add_patch(box)
                     told = f'{100 * value:.0f}'
                     cell = axes.text(x, y, told, ha='center', va='center', fontsize=6.5)
@@ -173,7 +181,3 @@ def confusion(counts: np.ndarray, classes: Sequence[str], title: str) -> Chart:
     told += f'predicted as {classes[x]}'
     side = 1.6 + 0.27 * len(classes)
     return chart(draw, title, told, ('true', *classes), rows, (side, side))
-
-
-def _colours() -> list[str]:
-    return [SERIES[i % len(SERIES)] for i in range(100)]

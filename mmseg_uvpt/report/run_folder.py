@@ -72,6 +72,12 @@ class RunFolder:
             return (self.place / CONFIG).read_text()
         return ''
 
+    @property
+    def save_best(self) -> str | None:
+        """Name of the score by which the best checkpoint is kept."""
+        hooks = (self.config and self.config.get('default_hooks')) or {}
+        return (hooks.get('checkpoint') or {}).get('save_best')
+
     @cached_property
     def record(self) -> dict:
         """What ``run.json`` says."""
@@ -81,7 +87,8 @@ class RunFolder:
     def start(self) -> dict:
         """The facts of the last start."""
         starts = self.record.get('starts')
-        return starts[-1] if isinstance(starts, list) and starts else {}
+        last = starts[-1] if isinstance(starts, list) and starts else {}
+        return last if isinstance(last, dict) else {}
 
     @cached_property
     def environment(self) -> dict:
@@ -91,7 +98,11 @@ class RunFolder:
     @cached_property
     def selection(self) -> dict:
         """What was chosen of the candidates, and why."""
-        return self._object(self.folder / SELECTION)
+        found = self._object(self.folder / SELECTION)
+        if found and not {'candidates', 'choices'} <= found.keys():
+            self.problems.append(f'{self.folder / SELECTION} is damaged: {_CURE}')
+            return {}
+        return found
 
     @cached_property
     def verdict(self) -> dict:
@@ -102,7 +113,11 @@ class RunFolder:
     def scores(self) -> dict[str, dict]:
         """Results of tests, by the names of their files."""
         found = {path.name: self._object(path) for path in sorted(self.folder.glob('*.json'))}
-        return {name: score for name, score in found.items() if {'IoU', 'checkpoint'} <= set(score)}
+        return {
+            name: score
+            for name, score in found.items()
+            if isinstance(score.get('checkpoint'), str) and isinstance(score.get('IoU'), dict)
+        }
 
     @cached_property
     def source_checkpoint(self) -> str | None:
@@ -121,15 +136,26 @@ class RunFolder:
         if found := selected if is_adapted else trained:
             return str(found)
         tested = [score['checkpoint'] for score in self.scores.values()]
-        return next((str(path) for path in tested if path != self.source_checkpoint), None)
+        return next((str(path) for path in tested if not self.is_source(path)), None)
+
+    def is_source(self, checkpoint: str) -> bool:
+        """Tell whether a checkpoint is the source model's, however its path is written."""
+        source = self.source_checkpoint
+        return bool(source) and Path(checkpoint).resolve() == Path(source).resolve()
 
     def is_chosen(self, score: Mapping) -> bool:
-        """Tell whether a test is of the model that counts, under whatever name it has a file."""
+        """Tell whether a test is of the model that counts, under whatever name it has a file.
+
+        A path that was typed elsewhere, or before the folder was moved, is known by its last two
+        names.
+        """
         tested, own = Path(score['checkpoint']), Path(self.checkpoint or '')
         if tested.resolve() == own.resolve():
             return True
+        same_folder = tested.parent.name in ('', self.folder.resolve().name)
+        if same_folder and tested.name == own.name:
+            return True
         named = re.search(r'iter_(\d+)\.pth$', tested.name)
-        same_folder = tested.parent.resolve() == self.folder.resolve()
         chosen = self.selection.get('selected')
         return bool(named and same_folder and chosen) and int(named[1]) == chosen
 
@@ -146,7 +172,9 @@ class RunFolder:
             return []
         try:
             with open_regular(path) as file:
-                rows = csv.DictReader(file.read().decode().splitlines())
+                text = file.read().decode()
+            whole = text[: text.rfind('\n') + 1]  # a run that is killed leaves half a line
+            rows = csv.DictReader(whole.splitlines())
             return [
                 {column: _value(column, row[column]) for column in COLUMNS[name]} for row in rows
             ]
@@ -157,7 +185,7 @@ class RunFolder:
     @cached_property
     def curve(self) -> list[dict]:
         """IoU of predictions and labels, of each class at each point of its curve."""
-        return self.table(CURVE)
+        return [row for row in self.table(CURVE) if row['iou'] is not None]
 
     @cached_property
     def events(self) -> list[dict]:

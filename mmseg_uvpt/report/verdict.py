@@ -1,10 +1,12 @@
 """What a run comes to, in one word and a few sentences."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mmseg_uvpt.evaluation.comparison import Comparison
+from mmseg_uvpt.report.class_scores import ClassScores
 from mmseg_uvpt.report.run_folder import RunFolder
+from mmseg_uvpt.selection.committee import LAST, TARGET_LABELS
 
 # from what must not be missed to what is merely said
 BAD, UNSURE, UNSCORED, GOOD, NOTE = KINDS = 'bad', 'unsure', 'unscored', 'good', 'note'
@@ -31,12 +33,12 @@ class Statement(NamedTuple):
     text: str
 
 
-def statements(run: RunFolder, of_frames: Comparison | None = None) -> list[Statement]:
+def statements(run: RunFolder, scores: ClassScores | None = None) -> list[Statement]:
     """Return all that is known of whether an adaptation helped; what matters most comes first.
 
     Args:
         run: its files.
-        of_frames: source and adapted model on some labelled frames.
+        scores: of its model, if there are some.
     """
     found = []
     if run.verdict:
@@ -44,35 +46,42 @@ def statements(run: RunFolder, of_frames: Comparison | None = None) -> list[Stat
         if kind == GOOD and run.verdict.get('judged_by') != 'labels':
             kind = UNSCORED
         found.append(Statement(kind, 'Verdict', str(run.verdict.get('sentence', ''))))
-    compared = [score for score in run.scores.values() if 'comparison' in score]
+    compared = [s for s in run.scores.values() if isinstance(s.get('comparison'), dict)]
     for score in compared:
-        comparison = score['comparison']
-        over_all = next((row for name, row in comparison.items() if name.startswith('mIoU')), {})
-        mean = comparison.get(_judged(run)) or over_all
         # of another checkpoint than the one that would be used it is merely said
-        kind = _kind(mean.get('interval')) if run.is_chosen(score) else NOTE
+        kind = _kind(score['comparison'], run) if run.is_chosen(score) else NOTE
         basis = f'By the labels of a test of {Path(score["checkpoint"]).name}'
-        found.append(Statement(kind, basis, str(comparison.get('sentence', ''))))
-    if of_frames and not any(map(run.is_chosen, compared)):
-        kind = _kind(of_frames.means[of_frames.judged].interval)
-        basis = f'By the labels of {of_frames.source.frames} frames'
-        found.append(Statement(kind, basis, of_frames.sentence()))
+        found.append(Statement(kind, basis, str(score['comparison'].get('sentence', ''))))
+    is_compared = any(map(run.is_chosen, compared))
+    if scores and scores.comparison and not is_compared:
+        told = str(scores.comparison.get('sentence', ''))
+        found.append(Statement(_kind(scores.comparison, run), f'By {scores.basis}', told))
+        is_compared = True
     if run.selection:
-        of_selection = _of_selection(run.selection)
-        if run.verdict:  # which knows of it, and perhaps more
-            of_selection = [statement._replace(kind=NOTE) for statement in of_selection]
-        found += of_selection
+        is_tested = any(map(run.is_chosen, run.scores.values()))
+        first, *more = _of_selection(run.selection, is_tested)
+        if run.verdict or (is_compared and first.kind != BAD):  # which say more
+            first = first._replace(kind=NOTE)
+        if run.verdict:
+            more = [statement._replace(kind=NOTE) for statement in more]
+        found += [first, *more]
     if run.start and run.place == run.folder and 'finished' not in run.record:
         found.append(Statement(NOTE, 'Training', 'The training is not finished.'))
     return sorted(found, key=lambda statement: KINDS.index(statement.kind))
 
 
-def _of_selection(selection: dict) -> list[Statement]:
-    rule = selection.get('rule')
-    by_labels = rule == 'target labels'
+def _of_selection(selection: dict, is_tested: bool) -> list[Statement]:
+    rule, selected = selection.get('rule'), selection.get('selected')
+    by_labels = rule == TARGET_LABELS
     basis = 'Choice of the checkpoint, ' + ('by labels' if by_labels else f'by the rule {rule!r}')
-    scored = any(c.get('score') is not None for c in selection.get('candidates') or ())
-    kind = BAD if selection.get('selected') == 0 else GOOD if scored else UNSCORED
+    candidates = {c.get('iteration'): c for c in selection['candidates'] or ()}
+    source, chosen = candidates.get(0, {}), candidates.get(selected, {})
+    if selected == 0:
+        kind = BAD
+    elif None not in (source.get('score'), chosen.get('score')):
+        kind = _kind_of_scores(source, chosen)
+    else:
+        kind = UNSURE if rule == LAST or is_tested else UNSCORED
     found = [Statement(kind, basis, str(selection.get('sentence', '')))]
     if selection.get('warning'):
         found.append(Statement(max(kind, UNSURE, key=_severity), 'Warning', selection['warning']))
@@ -83,13 +92,18 @@ def _severity(kind: str) -> int:
     return -KINDS.index(kind)
 
 
-def _kind(interval: list[float] | None) -> str:
-    """Return what a difference of two models means by its interval."""
+def _kind_of_scores(source: Mapping, chosen: Mapping) -> str:
+    """Return what two scores mean, each with its own interval: better if these lie apart."""
+    if chosen['score'] < source['score']:
+        return BAD
+    bounds = source.get('interval'), chosen.get('interval')
+    return GOOD if None not in bounds and bounds[1][0] > bounds[0][1] else UNSURE
+
+
+def _kind(comparison: Mapping, run: RunFolder) -> str:
+    """Return what the difference of two models means by the interval of the mean that counts."""
+    over_all = next((row for name, row in comparison.items() if name.startswith('mIoU')), {})
+    interval = (comparison.get(run.save_best) or over_all).get('interval')
     if not interval or interval[0] <= 0 <= interval[1]:
         return UNSURE
     return GOOD if interval[0] > 0 else BAD
-
-
-def _judged(run: RunFolder) -> str | None:
-    hooks = (run.config and run.config.get('default_hooks')) or {}
-    return (hooks.get('checkpoint') or {}).get('save_best')

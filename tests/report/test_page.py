@@ -12,6 +12,8 @@ from mmseg_uvpt.commands import report as command
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.report import after_run, page
 from mmseg_uvpt.report.frames import Frame, Frames
+from mmseg_uvpt.report.plots import evaluations
+from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.sweep import cli
 
 
@@ -115,6 +117,33 @@ def test_what_is_damaged_is_named(work_folder):
         assert f'{folder / name} cannot be read' in text
 
 
+def test_half_a_line_is_none(work_folder):
+    curve = 'iteration,class,iou\n1,road,0.5\n3,road,0.6\n5,ro'
+    folder = work_folder(**{'label_correction_curve.csv': curve})
+    text = Elements(page.write_report([folder]).read_text()).text
+    assert 'road from 0.50 to 0.60' in text
+
+
+def test_any_name_can_be_drawn(tmp_path):
+    folders = [write(tmp_path / name / 'run', {}) for name in ('_a', '$\\q$', 'caf\udce9')]
+    out = page.write_report(folders, tmp_path / 'all.html', predict=False)
+    curve = out.read_text().partition('in the course of training')[2].partition('</svg>')[0]
+    for name in ('_a/run', '$\\q$/run', 'caf\ufffd/run'):
+        assert f'>{name}</text>' in curve
+
+
+def test_a_curve_is_of_the_score_that_counts(work_folder):
+    logged = (
+        '{"mIoU": 40.0, "mIoU16": 44.0, "step": 2}\n{"mIoU": 41.0, "mIoU16": 47.5, "step": 2}\n'
+    )
+    config = FILES['config.py'] + "default_hooks = dict(checkpoint=dict(save_best='mIoU16'))\n"
+    changes = {'20260101_100000/vis_data/scalars.json': logged, 'config.py': config}
+    folder = work_folder(selection_json=None, **changes)
+    assert evaluations(RunFolder(folder, 'run')) == [(2, 47.5, None, None)]
+    text = Elements(page.write_report([folder]).read_text()).text
+    assert 'mIoU16 by the labels in the course of training' in text
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(UserError, match=f'{tmp_path} is no work folder'):
         page.write_report([tmp_path])
@@ -133,6 +162,13 @@ def test_frames_are_left_out_until_the_page_is_small_enough(work_folder, monkeyp
     assert 3_000_000 < len(html.encode()) <= page.LIMIT
     assert '0.png' in html
     assert '11.png' not in html
+    monkeypatch.setattr(page, 'LIMIT', 60_000)
+    text = Elements(page.write_report([work_folder()]).read_text()).text
+    assert '12 frames are left out' in text
+    assert 'charts of the correction and of confusion are left out' in text
+    assert 'This page takes more than 60.0 kB' in text
+    for never in ('No frames were predicted', 'No label was corrected'):
+        assert never not in text
 
 
 def test_a_run_ends_with_a_page_that_cannot_fail_it(work_folder, monkeypatch):
