@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogFormatter
 
 from mmseg_uvpt.report.charts import (
     BAD,
     GOOD,
     INK,
     SERIES,
+    SOFT,
     Chart,
     chart,
     curve_rows,
@@ -90,6 +92,8 @@ def loss_curves(runs: Sequence[RunFolder]) -> Chart | None:
         axes.set(xlabel='iteration', ylabel='loss')
         if min(y for points in curves.values() for _, y in points) > 0:
             axes.set_yscale('log')
+            axes.yaxis.set_major_formatter(LogFormatter())
+            axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
         legend(axes, list(curves))
 
     told = '; '.join(f'{n} from {p[0][1]:.3g} to {p[-1][1]:.3g}' for n, p in curves.items())
@@ -117,7 +121,7 @@ def class_differences(of_runs: Mapping[str, Mapping[str, Mapping]]) -> Chart | N
         for name, of_class, points, interval in found:
             shift = (names.index(name) - (len(names) - 1) / 2) * 0.7 / len(names)
             y = classes.index(of_class) + shift
-            sign = GOOD if points > 0 else BAD
+            sign = GOOD if points > 0 else BAD if points < 0 else SOFT
             colour = sign if len(names) == 1 else SERIES[names.index(name) % len(SERIES)]
             if interval:
                 axes.plot(interval, (y, y), color=colour, lw=2.2, alpha=0.55)
