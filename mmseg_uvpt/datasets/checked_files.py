@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import SUFFIXES, left_out, naming
-from mmseg_uvpt.datasets.layouts import Layout
+from mmseg_uvpt.datasets.layouts import TRAIN_IDS, Layout
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
 
@@ -66,7 +66,7 @@ class CheckedFiles:
             DataError: some are no files, which mmengine would pass over.
         """
         paths = [path for path in paths_below(images) if self._has(path)]
-        found = [path for path in paths if path.endswith(suffixes)]
+        found = [p for p in paths if p.endswith(suffixes) and not p.endswith(TRAIN_IDS)]
         wrong = [path for path in found if not os.path.isfile(path)]
         if wrong:
             raise DataError(

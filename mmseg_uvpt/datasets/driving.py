@@ -47,4 +47,4 @@ class DrivingDataset(CheckedCityscapesDataset):
         super().__init__(data_root=data_root, data_prefix=data_prefix, **(suffixes | kwargs))
 
     def _has(self, path: str) -> bool:
-        return self.layout.has(self.split, path.removeprefix(self.data_prefix['img_path']))
+        return self.layout.has(self.split, path.removeprefix(str(self.data_root)))

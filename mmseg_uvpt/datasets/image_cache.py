@@ -86,7 +86,7 @@ class ImageCache(BaseTransform):
             return self._made(results)
         path = self._folder / _name(path for path, *_ in sources)
         made_of = self._recipe, sources
-        if 'seg_map_path' in self._sources:  # a label serves up to a number of classes
+        if {*self._sources} - {'img_path'}:  # a label serves up to a number of classes
             made_of += (results.get('num_classes'),)
         values = read_entry(path, made_of)
         if values is None:

@@ -10,7 +10,7 @@ import numpy as np
 from mmseg_uvpt.datasets.conversion.label_names import read_idd_polygons, read_vistas_label
 from mmseg_uvpt.datasets.conversion.polygons import polygons_size, read_cityscapes_polygons
 from mmseg_uvpt.datasets.files.file_walk import paths_below
-from mmseg_uvpt.datasets.files.image_files import images_below, left_out
+from mmseg_uvpt.datasets.files.image_files import SUFFIXES, images_below, left_out
 from mmseg_uvpt.datasets.files.png_files import png_size
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
@@ -98,7 +98,7 @@ class Layout:
 
     def splits_in(self, root: Path) -> tuple[str, ...]:
         """Return ``splits`` and whatever other folders there are beside them, sorted."""
-        fixed = '{split}' in self.images or self.split_inside
+        fixed = '{split}' in self.images or self.split_inside or self.splits == ('',)
         if fixed or any(split != Path(split).name for split in self.splits):
             return self.splits
         folders = (root / self.images, root / self.labels)
@@ -109,8 +109,9 @@ class Layout:
     def image_frames(self, root: Path, split: str) -> tuple[dict[str, Path], str]:
         """Find the images of a split.
 
-        Where none has the suffix of the data set, they are photographs of one's own, under any
-        name.
+        Those of a data set whose names say what they are (``_leftImg8bit.png``) may be of another
+        format. Where none has the suffix of the data set, they are photographs of one's own, under
+        any name.
 
         Returns:
             tuple: images by frame name, sorted; and a sentence on what is left out, or none.
@@ -118,11 +119,22 @@ class Layout:
         folder = root / self.folder(self.images, split)
         if not folder.is_dir():
             return {}, ''
-        if found := self._files(folder, split, self.image_suffix):
+        ending = self.image_suffix.removesuffix(Path(self.image_suffix).suffix)
+        suffixes = {self.image_suffix, *(ending + each for each in SUFFIXES if ending)}
+        found: dict[str, Path] = {}
+        for suffix in suffixes:
+            found |= self._files(folder, split, suffix)
+        if found:
             paths = (p for p in paths_below(folder) if self.has(split, os.path.relpath(p, folder)))
-            return found, left_out(folder, {p for p in paths if not p.endswith(self.image_suffix)})
+            sentences = [left_out(folder, {p for p in paths if not p.endswith((*suffixes,))})]
+            if used := {s for s in suffixes - {self.image_suffix} if _is_used(s, found)}:
+                sentences.append(f'Set img_suffix of the data set to {", ".join(sorted(used))}')
+            return dict(sorted(found.items())), '. '.join(filter(None, sentences))
         photographs, sentence = images_below(folder)
-        return {_name(p.with_suffix(''), folder): p for p in photographs}, sentence
+        for path in photographs:
+            name = _name(path.with_suffix(''), folder)
+            found[_name(path, folder) if name in found else name] = path
+        return found, sentence
 
     def raw_labels(self, root: Path, split: str) -> dict[str, Path]:
         """Return the raw labels of a split by frame name, sorted."""
@@ -178,6 +190,10 @@ def _by_frame(folder: Path, suffix: str) -> dict[str, Path]:
     frames = {_name(p, folder).removesuffix(suffix): p for p in paths}
     # Where raw labels end in plain '.png', converted ones in the same folder do so too.
     return {f: frames[f] for f in sorted(frames) if not frames[f].name.endswith(TRAIN_IDS)}
+
+
+def _is_used(suffix: str, frames: dict[str, Path]) -> bool:
+    return any(path.name.endswith(suffix) for path in frames.values())
 
 
 def _renamed(frame: str, before: str, after: str) -> str:

@@ -206,6 +206,15 @@ def test_a_label_that_served_more_classes_is_read_again(frames, folder):
         cached({**frames[0], 'num_classes': 5})
 
 
+def test_a_pseudo_label_that_served_more_classes_is_read_again(frames, folder):
+    load = {'type': 'LoadPseudoLabel', 'trained_on': True}
+    cached = build({'type': 'ImageCache', 'folder': str(folder), 'transforms': [IMAGE, load]})
+    frame = {**frames[0], 'pseudo_label_path': frames[0]['seg_map_path']}
+    cached({**frame, 'num_classes': 19})
+    with pytest.raises(DataError, match=r'outside 0\.\.4'):
+        cached({**frame, 'num_classes': 5})
+
+
 def test_missing_source_is_an_error_as_without_a_cache(frames, folder):
     run = cached(folder, IMAGE, RESIZE)
     run(frames[0])

@@ -99,8 +99,9 @@ V20 = [
     *('human--person--person-group', 'object--traffic-light--cyclists'),
     *('marking--discrete--arrow--left', 'marking--discrete--crosswalk-zebra'),
     *('object--support--pole-group', 'object--traffic-sign--direction-front'),
+    *('marking-only--continuous--dashed', 'marking-only--discrete--crosswalk-zebra'),
 ]
-V20_TRAIN_IDS = [11, 6, 0, 255, 255, 7]
+V20_TRAIN_IDS = [11, 6, 0, 255, 255, 7, 0, 255]
 
 
 @pytest.fixture(autouse=True)
@@ -227,9 +228,9 @@ def test_ids_that_the_config_of_mapillary_lacks(tmp_path):
         convert('mapillary', tmp_path)
 
 
-def test_idd_goes_by_the_names_of_its_polygons(tmp_path):
+def test_idd_goes_by_the_names_of_its_polygons(tmp_path, capfd):
     def column(x):
-        return [[x, 0], [x, 4]]
+        return [[x, 0], [x, 4], [x, 2]]
 
     path = tmp_path / 'gtFine/train/201/frame1_gtFine_polygons.json'
     names = ['road', 'non-drivable fallback', 'autorickshaw', 'motorcyclegroup', 'curb']
@@ -237,9 +238,35 @@ def test_idd_goes_by_the_names_of_its_polygons(tmp_path):
     assert convert('idd', tmp_path) == 1
     label = read(tmp_path / FILES['idd'][1])
     assert label.tolist() == [[0, CLASSES.index('terrain'), 255, 17, 255, 255]] * 4
-    write_polygons(path, [('terrain', column(0))])
-    with pytest.raises(DataError, match="no IDD label is called 'terrain'"):
-        convert('idd', tmp_path)
+    clicks = [('car', [[3, 3]]), ('car', []), ('car', [[0, 0], [5, 3]])]
+    write_polygons(path, [('road', column(0)), ('terrain', column(1)), *clicks])
+    assert convert('idd', tmp_path) == 1
+    label = read(tmp_path / FILES['idd'][1])
+    assert label.tolist() == [[0, 255, 255, 255, 255, 255]] * 4
+    assert "IDD: the label 'terrain' is none of its table, and left out" in capfd.readouterr().err
+
+
+def test_images_of_idd_may_be_of_another_format(tmp_path):
+    image, _, _ = FILES['idd']
+    image = tmp_path / image.replace('.png', '.jpg')
+    image.parent.mkdir(parents=True)
+    Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(image)
+    raw = tmp_path / FILES['idd'][1].replace('labelTrainIds.png', 'polygons.json')
+    write_polygons(raw, [('road', [[0, 0], [5, 0], [5, 3]])])
+    convert('idd', tmp_path)
+    report, *_ = inspect(LAYOUTS['idd'], tmp_path, nproc=1)
+    assert (report.pairs, dict(report.problems)) == (1, {})
+    assert report.left_out == 'Set img_suffix of the data set to _leftImg8bit.jpg'
+
+
+def test_twins_among_photographs_are_both_read(tmp_path):
+    folder = tmp_path / 'leftImg8bit/train'
+    write_rgb(folder / 'IMG_1.png', np.zeros((*SIZE, 3)))
+    (folder / 'IMG_1.jpg').write_bytes(b'broken')
+    report, *_ = inspect(LAYOUTS['cityscapes'], tmp_path, nproc=1)
+    assert report.images == 2
+    (told,) = report.problems['unreadable image']
+    assert 'IMG_1.jpg' in told
 
 
 def test_checking_what_has_its_own_train_ids(tmp_path, capsys):
@@ -252,6 +279,10 @@ def test_checking_what_has_its_own_train_ids(tmp_path, capsys):
     reports = list(inspect(layout, tmp_path, nproc=1))
     assert [(r.split, r.images, r.converted) for r in reports] == [('train', 1, 0), ('val', 1, 1)]
     assert not any(report.problems for report in reports)  # train needs no labels
+    write_grey(tmp_path / label, np.zeros(SIZE))
+    write_rgb(tmp_path / image.replace('000001', '000002'), np.zeros((*SIZE, 3)))
+    report = next(iter(inspect(layout, tmp_path, nproc=1)))  # but all of them, if any
+    assert len(report.problems['image without label']) == 1
     write_grey(tmp_path / val[1], np.full(SIZE, 33))
     report = list(inspect(layout, tmp_path, nproc=1))[1]
     assert 'Cure: put the original there again\n' in report_text(layout, tmp_path, report)

@@ -72,7 +72,7 @@ def inspect(
 ) -> Iterator[SplitReport]:
     """Read every file of a data set, and yield a report a split.
 
-    A split without any raw label is in order where labels are not needed (the target's train
+    A split without any label is in order where labels are not needed (the target's train
     split).
 
     Args:
@@ -102,7 +102,8 @@ def inspect(
                 f'*{layout.image_suffix}, nor any other image ({", ".join(SUFFIXES)})'
             )
         needed = layout.labels_needed or split in layout.splits[1:]
-        unlabelled = not labels and not needed
+        has_none = not labels and not any(frame.train_ids.is_file() for frame in frames)
+        unlabelled = has_none and not needed
         findings = run_each(_inspect, frames, nproc, _killed)
         title = f'{layout.title} {split}'.strip()
         with closing(findings):

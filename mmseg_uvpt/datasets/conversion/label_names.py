@@ -36,6 +36,9 @@ _VISTAS = {
     'marking--general': 'road',  # 1.2
     'marking--continuous': 'road',  # 2.0, as the next two
     'marking--discrete': 'road',
+    'marking-only--continuous': 'road',  # 2.0, as the next two
+    'marking-only--discrete': 'road',
+    'marking-only--discrete--crosswalk-zebra': None,
     'marking--discrete--crosswalk-zebra': None,  # as in 1.2, where it is no marking--general
     'object--manhole': 'road',
     'construction--barrier--curb': 'sidewalk',
@@ -67,10 +70,13 @@ _VISTAS = {
 def read_idd_polygons(path: str | Path) -> np.ndarray:
     """Draw a ``_gtFine_polygons.json`` of IDD: uint8 (H, W), train ids 0..18 and 255.
 
+    Stray clicks and labels that its table lacks are left out, as its own program
+    (``preparation/json2labelImg.py``) does.
+
     Raises:
         DataError: see `read_polygons`.
     """
-    return read_polygons(path, 'IDD', _IDD, IGNORE)
+    return read_polygons(path, 'IDD', _IDD, IGNORE, strict=False)
 
 
 def read_vistas_label(path: str | Path) -> np.ndarray:

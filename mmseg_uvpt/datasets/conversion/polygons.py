@@ -1,7 +1,9 @@
 """Labels from the polygons that Cityscapes and IDD ship."""
 
 import json
+import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ def read_cityscapes_polygons(path: str | Path) -> np.ndarray:
 
 
 def read_polygons(
-    path: str | Path, title: str, ids: Mapping[str, int], background: int
+    path: str | Path, title: str, ids: Mapping[str, int], background: int, strict: bool = True
 ) -> np.ndarray:
     """Draw a ``_gtFine_polygons.json`` as the programs of its data set do.
 
@@ -37,6 +39,8 @@ def read_polygons(
         title: of the data set, for errors.
         ids: of each label by its name, below 256.
         background: id where nothing is drawn.
+        strict: whether an unknown label and a polygon of fewer than three points are errors; else
+            they are left out, and the label is named once.
 
     Returns:
         np.ndarray: uint8 (H, W), values of ``ids`` and the background.
@@ -49,6 +53,10 @@ def read_polygons(
     draw = ImageDraw.Draw(picture)
     for name, points in objects:
         value = ids.get(name, ids.get(name.removesuffix('group')))
+        if not strict and (value is None or len(points) < 3):
+            if value is None:
+                _tell(f'{title}: the label {name!r} is none of its table, and left out')
+            continue
         if value is None:
             raise DataError(f'{path}: no {title} label is called {name!r}. Put the original there.')
         if value < 0:
@@ -58,6 +66,11 @@ def read_polygons(
         except Exception as error:  # the file steers Pillow: it may fail in any way
             raise _unusable(path, error) from error
     return np.array(picture)
+
+
+@cache
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def polygons_size(path: str | Path) -> tuple[int, int]:
