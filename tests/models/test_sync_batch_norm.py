@@ -83,6 +83,17 @@ def test_moments_in_half_precision_are_sums_in_float32(monkeypatch):
     torch.testing.assert_close(other.running_mean, plain.running_mean)
 
 
+def test_without_momentum_statistics_are_the_mean_of_all_batches(monkeypatch):
+    """As AdaBN asks for; of two processes with the same images."""
+    monkeypatch.setattr(dist, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(sync_batch_norm, 'all_reduce', lambda x: 2 * x)
+    plain, other = (kind(4, 1e-5, None) for kind in (nn.BatchNorm2d, SyncBatchNorm))
+    for images in torch.randn(3, 2, 4, 5, 6):
+        plain(torch.cat([images, images]))
+        other(images)
+    torch.testing.assert_close(dict(other.state_dict()), dict(plain.state_dict()))
+
+
 def test_conversion_keeps_names_values_and_what_is_frozen():
     model = make_model()
     model[1].requires_grad_(False)

@@ -36,10 +36,13 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         count, mean, variance = joint_moments(x)
         if self.track_running_stats:
             self.num_batches_tracked += 1
+            factor = self.momentum
+            if factor is None:  # the mean of all batches
+                factor = 1 / self.num_batches_tracked.item()
             with torch.no_grad():
                 unbiased = variance * count / (count - 1).clamp(min=1)
-                self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-                self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+                self.running_mean.lerp_(mean.to(self.running_mean), factor)
+                self.running_var.lerp_(unbiased.to(self.running_var), factor)
         shape = (1, -1) + (1,) * (input.dim() - 2)
         scale = torch.rsqrt(variance + self.eps)
         normed = (x - mean.view(shape)) * scale.view(shape)
