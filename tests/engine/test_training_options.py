@@ -85,9 +85,17 @@ def test_default_hooks_left_out(source_config, data_root, tmp_path, more):
     assert sorted(p.name for p in folder.glob('*.pth')) == ['iter_4.pth']
 
 
-def test_checkpoints_by_epoch_are_refused(run):
-    with pytest.raises(UserError, match='by_epoch: trainings go by iterations'):
-        run(*options('default_hooks.checkpoint.by_epoch=True'))
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('by_epoch=True', 'by_epoch: trainings go by iterations'),
+        ('out_dir=elsewhere', "out_dir='elsewhere': checkpoints lie in the --work-dir"),
+        ('filename_tmpl=step_{}.pth', r"filename_tmpl='step_{}\.pth': checkpoints are named iter_"),
+    ],
+)
+def test_checkpoints_that_resume_would_not_find_are_refused(run, option, message):
+    with pytest.raises(UserError, match=message):
+        run(*options(f'default_hooks.checkpoint.{option}'))
 
 
 def test_a_misspelt_argument_of_checkpoints_in_a_file(source_config, data_root, tmp_path):

@@ -54,10 +54,12 @@ class WholeCheckpointHook(CheckpointHook):
 
     Args:
         by_epoch: not possible: trainings go by iterations.
+        out_dir: not possible: a run goes on from the checkpoints in its work folder.
+        filename_tmpl: not possible, but for mmengine's ``iter_{}.pth``, which `claim` looks for.
         **kwargs: as `CheckpointHook` takes them; ``backend_args`` is given by this class.
 
     Raises:
-        ValueError: ``by_epoch`` is set.
+        ValueError: ``by_epoch``, ``out_dir`` or ``filename_tmpl`` is set.
         TypeError: there is no argument of that name.
     """
 
@@ -65,9 +67,22 @@ class WholeCheckpointHook(CheckpointHook):
     _default_greater_keys = (*CheckpointHook._default_greater_keys, 'IoU')
     _saved: int | None = None  # iterations at the last checkpoint
 
-    def __init__(self, by_epoch: bool = False, **kwargs):
+    def __init__(
+        self,
+        by_epoch: bool = False,
+        out_dir: str | Path | None = None,
+        filename_tmpl: str | None = None,
+        **kwargs,
+    ):
         if by_epoch:
             raise ValueError('by_epoch: trainings go by iterations, and checkpoints as well')
+        if out_dir is not None:
+            raise ValueError(f'out_dir={str(out_dir)!r}: checkpoints lie in the --work-dir')
+        if filename_tmpl not in (None, 'iter_{}.pth'):
+            raise ValueError(
+                f'filename_tmpl={filename_tmpl!r}: checkpoints are named iter_<N>.pth, by which '
+                '--resume finds them'
+            )
         super().__init__(by_epoch=False, backend_args={'backend': 'whole_file'}, **kwargs)
         if self.args:  # mmengine would hand them on when the first checkpoint is written
             raise TypeError(f'{type(self).__name__} has no argument {next(iter(self.args))!r}')
