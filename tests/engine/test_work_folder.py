@@ -162,6 +162,16 @@ def test_evaluation_that_was_missed_is_made_up_for(run, folder, finished):
     assert record_of(folder)['finished']
 
 
+def test_evaluation_that_was_missed_by_dynamic_intervals(run):
+    """The first interval would have none at iteration 2."""
+    options = ['train_cfg.val_interval=4', 'train_cfg.dynamic_intervals=[(3,1)]']
+    folder = run('--cfg-options', *options)
+    assert evaluations(folder) == [2, 3, 4]
+    (folder / 'iter_4.pth').unlink()
+    run('--resume', '--cfg-options', *options)
+    assert evaluations(folder)[3:] == [2, 3, 4]
+
+
 def test_best_checkpoint_is_the_last_that_was_better(tmp_path):
     assert best_checkpoint(tmp_path) is None
     for name in ('best_mIoU19_iter_900.pth', 'best_mIoU19_iter_1000.pth', 'iter_2000.pth'):

@@ -2,6 +2,7 @@
 
 from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_uvpt.datasets.seeded_batches import seed_batches
@@ -21,3 +22,9 @@ class SeededTrainLoop(IterBasedTrainLoop):
         if isinstance(dataloader, dict):
             dataloader = seed_batches(dataloader, runner.seed)
         super().__init__(runner, dataloader, **kwargs)
+
+    def run(self) -> nn.Module:
+        """Train, and return the model."""
+        # hooks of a resumed run ask before its first iteration, after which mmengine decides
+        self._decide_current_val_interval()
+        return super().run()
