@@ -109,6 +109,8 @@ def test_without_labels_the_source_may_be_selected(adapt, finished):
         name = f'decode_head.{name}'
         assert torch.equal(selected[name], source[name])
         assert not torch.equal(tensors(work / 'iter_2.pth')[name], source[name])
+    last, chosen = (torch.load(work / f'{n}.pth')['meta'] for n in ('iter_2', 'selected'))
+    assert chosen['adapted_from'] == last['adapted_from'] != []
 
 
 @pytest.mark.slow

@@ -54,13 +54,14 @@ def training_hooks(
     corrections = [hook for hook in made if isinstance(hook, LabelCorrectionHook)]
     savers = [hook for hook in made if isinstance(hook, WholeCheckpointHook)]
     source = (cfg.get('model') or {}).get('source_checkpoint')
+    descent = DescentHook(source, pseudo_label_dir(cfg)) if source else None
     for hook in corrections:
         hook.anyway = anyway
     for hook in made:
         if isinstance(hook, DeferredRuntimeInfoHook):
             hook.loggers = [each for each in made if isinstance(each, LoggerHook)]
         if isinstance(hook, SelectionHook):
-            hook.corrections, hook.savers = corrections, savers
+            hook.corrections, hook.savers, hook.descent = corrections, savers, descent
             hook.judges_first = any(isinstance(each, RenewStatisticsHook) for each in made)
 
     def called(name: str) -> list[Hook]:
@@ -95,11 +96,11 @@ def training_hooks(
         # saves: after all whose state goes into the checkpoint have finished the iteration
         *called('checkpoint'),
         # says in checkpoints what source model they descend from: of an adaptation
-        *([DescentHook(source, pseudo_label_dir(cfg))] if source else []),
+        *([descent] if descent else []),
         # judges candidates, also by the banks of the label corrections, which it knows, and by the
         # score that the savers, which it knows, go by: after the bank is made and a checkpoint is
-        # written from which the same candidate can be judged again; selects one before the record
-        # says that the training is finished
+        # written from which the same candidate can be judged again; selects one, which the hook
+        # before it says the descent of, before the record says that the training is finished
         *called('selection'),
         # writes the record when training begins: nothing can be found missing any more
         ProvenanceHook(cfg, command, checkpoint, changes),

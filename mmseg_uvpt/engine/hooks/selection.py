@@ -17,6 +17,7 @@ from mmseg_uvpt.acceleration.amp import autocast
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.label_bank import Box
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
+from mmseg_uvpt.engine.hooks.descent import DescentHook
 from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook, counting_score
 from mmseg_uvpt.engine.inference.judging import Judge
@@ -49,6 +50,7 @@ class SelectionHook(Hook):
     Attributes:
         corrections: hooks that correct labels.
         savers: hooks that say by ``save_best`` which score counts.
+        descent: hook that says in checkpoints which source model they are of, if they have one.
         judges_first: whether what the first iteration leaves is a candidate, too: the source model
             with renewed statistics, nearly.
 
@@ -59,6 +61,7 @@ class SelectionHook(Hook):
     priority = 'VERY_LOW'
     corrections: Sequence[LabelCorrectionHook] = ()
     savers: Sequence[WholeCheckpointHook] = ()
+    descent: DescentHook | None = None
     judges_first = False
 
     def __init__(self, select: str = TARGET_LABELS, images: int = 64) -> None:
@@ -216,8 +219,11 @@ class SelectionHook(Hook):
             'mmengine_version': mmengine.__version__,
             'dataset_meta': data_set_of(runner.train_dataloader).metainfo,
         }
+        checkpoint = {'meta': meta, 'state_dict': tensors | self._files.weights(chosen)}
+        if self.descent:
+            self.descent.before_save_checkpoint(runner, checkpoint)
         with write_whole(Path(runner.work_dir) / CHECKPOINT) as file:
-            torch.save({'meta': meta, 'state_dict': tensors | self._files.weights(chosen)}, file)
+            torch.save(checkpoint, file)
         write_json(Path(runner.work_dir) / RECORD, found.to_json())
 
 
