@@ -1,8 +1,10 @@
 """tools/adapt_stream.py: each image is predicted, then trained on, once through the domains."""
 
 import json
+import os
 import runpy
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -10,8 +12,9 @@ import cv2
 import pytest
 
 from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.hooks.stream_scores import StreamHook
 from mmseg_uvpt.engine.inference.predictor import Predictor
-from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.errors import STOPPED, UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOL = REPOSITORY / 'tools/adapt_stream.py'
@@ -86,3 +89,20 @@ def test_predictions_on_the_way(
 def test_a_method_that_needs_labels_is_refused(run_tool):
     with pytest.raises(UserError, match='SelfTraining trains on pseudo labels, which a stream'):
         run_tool('self_training')
+
+
+def test_a_stream_that_was_stopped_is_begun_anew(run_tool, data_root, tmp_path, monkeypatch):
+    """Its counts of the images before are lost."""
+    arguments = ('--data-root', data_root, '--cfg-options', 'resume=True')
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            StreamHook, 'before_train_iter', lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+        )
+        with pytest.raises(SystemExit) as stopped:
+            run_tool('tent', arguments=arguments)
+    assert stopped.value.code == STOPPED
+    log = next((tmp_path / 'tent-4').glob('*/*.log')).read_text()
+    assert 'cannot go on, begin it anew in another --work-dir' in log
+    assert '--resume' not in log
+    with pytest.raises(UserError, match='stopped after 1 images: a stream cannot go on'):
+        run_tool('tent', arguments=arguments)

@@ -60,13 +60,20 @@ class InterruptionHook(Hook):
     Args:
         interruption: which listens.
         savers: hooks that write the checkpoint to go on from.
+        cure: how to go on, said in the log.
     """
 
     priority = 'LOWEST'
 
-    def __init__(self, interruption: Interruption, savers: Sequence[WholeCheckpointHook] = ()):
+    def __init__(
+        self,
+        interruption: Interruption,
+        savers: Sequence[WholeCheckpointHook] = (),
+        cure: str = 'go on with the same command and --resume',
+    ):
         self.interruption = interruption
         self._savers = savers
+        self._cure = cure
 
     def before_run(self, runner) -> None:
         """Set up the loaders, none of whose workers runs yet."""
@@ -100,7 +107,6 @@ class InterruptionHook(Hook):
             saver.save_now(runner, iterations)
         name = self.interruption.name or 'a signal to another process'
         runner.logger.warning(
-            f'stopped by {name} after {iterations} iterations, exit status {STOPPED}: go on with '
-            'the same command and --resume'
+            f'stopped by {name} after {iterations} iterations, exit status {STOPPED}: {self._cure}'
         )
         raise Stopped

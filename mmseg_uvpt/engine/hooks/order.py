@@ -23,6 +23,7 @@ from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
 from mmseg_uvpt.engine.hooks.selection import SelectionHook
 from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
 from mmseg_uvpt.engine.hooks.status_line import StatusLineHook
+from mmseg_uvpt.engine.hooks.stream_scores import ANEW, StreamHook
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
 from mmseg_uvpt.progress import beside_log
@@ -55,6 +56,7 @@ def training_hooks(
     savers = [hook for hook in made if isinstance(hook, WholeCheckpointHook)]
     source = (cfg.get('model') or {}).get('source_checkpoint')
     descent = DescentHook(source, pseudo_label_dir(cfg)) if source else None
+    cure = [ANEW] if any(isinstance(hook, StreamHook) for hook in made) else []
     for hook in corrections:
         hook.anyway = anyway
     for hook in made:
@@ -110,7 +112,7 @@ def training_hooks(
         # by which the savers, which it knows, keep the best
         *([StatusLineHook(savers)] if sys.stderr.isatty() or beside_log() else []),
         # ends the training with a checkpoint by the savers, which it knows: after all others
-        InterruptionHook(interruption, savers),
+        InterruptionHook(interruption, savers, *cure),
         *named.values(),
         *custom,
     ]

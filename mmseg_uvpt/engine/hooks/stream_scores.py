@@ -8,9 +8,12 @@ from prettytable import PrettyTable
 
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.engine.inference.loop import predict
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
 from mmseg_uvpt.files import write_json
 from mmseg_uvpt.model_wrappers import without_wrapper
+
+ANEW = 'a stream cannot go on, begin it anew in another --work-dir'
 
 
 @HOOKS.register_module()
@@ -33,7 +36,13 @@ class StreamHook(Hook):
         self.scores: dict[str, dict] = {}
 
     def before_train(self, runner) -> None:
-        """Keep the source model, and prepare a metric a domain."""
+        """Keep the source model, and prepare a metric a domain.
+
+        Raises:
+            UserError: a run is resumed, whose counts are lost.
+        """
+        if runner.iter > 0:
+            raise UserError(f'stopped after {runner.iter} images: {ANEW}')
         dataset = data_set_of(runner.train_dataloader)
         self._ends = dataset.cumulative_sizes
         self._source = None
