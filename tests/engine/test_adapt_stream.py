@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import killed_runs
 import pytest
 
 from mmseg_uvpt.engine.config.resolve import read
@@ -106,3 +107,12 @@ def test_a_stream_that_was_stopped_is_begun_anew(run_tool, data_root, tmp_path, 
     assert '--resume' not in log
     with pytest.raises(UserError, match='stopped after 1 images: a stream cannot go on'):
         run_tool('tent', arguments=arguments)
+
+
+def test_several_processes_are_refused(run_tool, data_root, capfd):
+    def main(_: list[str]) -> None:
+        run_tool('tent', arguments=('--data-root', data_root))
+
+    processes = killed_runs.fork_together(main, [])
+    assert [killed_runs.wait(process) for process in processes] == [1, 1]
+    assert capfd.readouterr().err.count('run it in one process') == 2

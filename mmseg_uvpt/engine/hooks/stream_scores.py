@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from prettytable import PrettyTable
@@ -39,8 +40,12 @@ class StreamHook(Hook):
         """Keep the source model, and prepare a metric a domain.
 
         Raises:
-            UserError: a run is resumed, whose counts are lost.
+            UserError: there are several processes; or a run is resumed, whose counts are lost.
         """
+        if get_world_size() > 1:
+            raise UserError(
+                'a stream has one image at a time, and scores each once: run it in one process'
+            )
         if runner.iter > 0:
             raise UserError(f'stopped after {runner.iter} images: {ANEW}')
         dataset = data_set_of(runner.train_dataloader)
