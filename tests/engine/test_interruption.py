@@ -90,9 +90,17 @@ def test_signal_within_an_evaluation(arguments, tmp_path, monkeypatch):
 
 
 def test_signal_before_training(arguments, tmp_path, monkeypatch, capfd):
+    """Nothing says yet what run the folder holds; it is begun by --resume all the same."""
+
     def interrupt(cfg, hooks):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr('mmseg_uvpt.engine.training.run.build_runner', interrupt)
-    assert killed_runs.wait(killed_runs.fork(pretrain.main, arguments)) == STOPPED
+    with monkeypatch.context() as patch:
+        patch.setattr('mmseg_uvpt.engine.training.run.build_runner', interrupt)
+        assert killed_runs.wait(killed_runs.fork(pretrain.main, arguments)) == STOPPED
     assert 'stopped by SIGTERM before training began' in capfd.readouterr().err
+    short = [a.replace('max_iters=300', 'max_iters=1') for a in arguments]
+    assert killed_runs.wait(killed_runs.fork(pretrain.main, [*short, '--resume'])) == 0
+    assert last_checkpoint(tmp_path / 'run').name == 'iter_1.pth'
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert 'run holds no run yet: one begins' in log

@@ -95,6 +95,9 @@ def test_labels_of_another_model(made, other, model, adapt, tmp_path, source_con
     with pytest.raises(UserError, match=r'pseudo labels of another model, .*iter_4') as error:
         adapt(other, made)
     assert '\n' not in str(error.value)
+    (tmp_path / 'work').mkdir(exist_ok=True)  # as left by a run that was stopped before it began
+    with pytest.raises(UserError, match='pseudo labels of another model'):
+        adapt(other, made, '--resume')
     assert not (tmp_path / 'work/config.py').exists()
     command = str(error.value).partition('labels of this model: ')[2].partition(' and train')[0]
     words = shlex.split(command)

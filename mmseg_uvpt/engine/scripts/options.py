@@ -15,8 +15,8 @@ STATUSES = f"""\
 exit statuses:
   0   the training is finished
   1   something is to be mended first; the last line says what
-  {STOPPED}  stopped by SIGTERM or SIGUSR1 after an iteration, with a checkpoint: call it again with
-      --resume
+  {STOPPED}  stopped by SIGTERM or SIGUSR1, after an iteration with a checkpoint or before the first
+      one: call it again with --resume
 
 {NOTE}"""
 
@@ -72,7 +72,9 @@ def add_plain_option(parser: argparse.ArgumentParser) -> None:
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the two scripts that train."""
     parser.add_argument(
-        '--resume', action='store_true', help='continue from the last checkpoint of the work folder'
+        '--resume',
+        action='store_true',
+        help='continue from the last checkpoint of the work folder; begin if it has none yet',
     )
     parser.add_argument(
         '--resume-anyway',

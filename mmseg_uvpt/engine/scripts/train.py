@@ -115,6 +115,7 @@ def _require_labels(cfg, folder: str, args: argparse.Namespace, stated: str | No
     from mmseg_uvpt.engine.config.classes import meta_of
     from mmseg_uvpt.engine.config.resolve import label_corrections, require_data, require_folder
     from mmseg_uvpt.engine.inference.label_record import folder_of, require_labels_of
+    from mmseg_uvpt.engine.work_folder.claim import CONFIG
 
     checkpoint = cfg.model.source_checkpoint
     foreign = [hook.get('foreign_labels', False) for hook in label_corrections(cfg)]
@@ -131,7 +132,8 @@ def _require_labels(cfg, folder: str, args: argparse.Namespace, stated: str | No
         own = folder_of(Path(folder), checkpoint)  # the folder is that of another model
         use = f' and train with --pseudo-label-dir {own}'
     require_folder(folder, 'pseudo-label folder', f'make it with: {make(own)}{use}')
-    if not (args.resume or args.resume_anyway):
+    begun = (Path(cfg.work_dir) / CONFIG).is_file()
+    if not (begun and (args.resume or args.resume_anyway)):
         require_data(cfg, 'train_dataloader')
         classes = meta_of(cfg.train_dataloader.dataset)['classes']
         require_labels_of(folder, checkpoint, classes, args.foreign_labels or any(foreign), make)

@@ -103,7 +103,7 @@ class Claim(NamedTuple):
 
     Attributes:
         checkpoint: to continue from; None for a run from the beginning, which is also what
-            resuming a run means that ended before its first checkpoint.
+            resuming a run means that ended before its first checkpoint, or before it began.
         warnings: sentences for the log.
     """
 
@@ -121,7 +121,7 @@ def claim(cfg: Config, resume: bool, anyway: bool = False) -> Claim:
 
     Raises:
         UserError: the folder holds the run of another config; or one of this config, and
-            ``resume`` is not set; or there is nothing to resume.
+            ``resume`` is not set; or there is no folder to resume in.
     """
     folder = Path(cfg.work_dir)
     if folder.exists() and not folder.is_dir():
@@ -134,9 +134,10 @@ def claim(cfg: Config, resume: bool, anyway: bool = False) -> Claim:
                 f'work folder {folder} holds {checkpoint.name} but no {CONFIG} that says which run '
                 'made it; choose another --work-dir'
             )
-        if resume:
-            raise UserError(f'nothing to resume: {folder} holds no run; start it without --resume')
-        return Claim(None, [])
+        if resume and not folder.is_dir():
+            raise UserError(f'nothing to resume: there is no {folder}; start it without --resume')
+        # a run that is stopped before its first iteration has not said what it is
+        return Claim(None, [f'{folder} holds no run yet: one begins'] if resume else [])
     warnings = _compare(folder, stored, cfg, anyway)
     if not resume:
         reached = f'up to {checkpoint.name}' if checkpoint else 'that has no checkpoint yet'
