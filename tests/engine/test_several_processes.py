@@ -1,6 +1,7 @@
 """Two processes on the CPU do what one does, and lose nothing when one of them dies."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
+from mmseg_uvpt.engine.training import run
 from mmseg_uvpt.errors import UserError
 
 ITERATIONS = 8
@@ -110,6 +112,26 @@ def test_thresholds_of_pseudo_labels(tmp_path, source_config, finished, place):
         assert reports[0][key] == reports[1][key]
     for path in one.rglob('*.png'):
         assert path.read_bytes() == (two / path.relative_to(one)).read_bytes()
+
+
+@pytest.mark.slow
+def test_all_go_on_from_one_checkpoint(tmp_path, source_config, place, monkeypatch):
+    """That of process 0: another may have looked before the earlier run wrote its last one."""
+    folder, options = tmp_path / 'run', ['train_dataloader.batch_size=1', 'train_cfg.max_iters=3']
+    arguments = [source_config, *place, '--work-dir', folder, '--cfg-options', *options]
+    in_two(pretrain.main, arguments)
+    (folder / 'iter_3.pth').rename(tmp_path / 'whole.pth')
+    claim = run.claim.claim
+
+    def claim_too_early(*args):
+        found = claim(*args)
+        return found if os.environ['RANK'] == '0' else found._replace(checkpoint=None)
+
+    monkeypatch.setattr(run.claim, 'claim', claim_too_early)
+    processes = killed_runs.fork_together(pretrain.main, [*map(str, arguments), '--resume'])
+    assert [killed_runs.kill_after(process, 60) for process in processes] == [0, 0]  # none waits
+    one, two = (weights(path) for path in (tmp_path / 'whole.pth', folder / 'iter_3.pth'))
+    assert killed_runs.differences(one, two) == []
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def training_hooks(
         # writes the record when training begins: nothing can be found missing any more
         ProvenanceHook(cfg, command, checkpoint, changes),
         # makes the evaluation that a stopped run owes: once all hooks before it are ready
-        *([MissedEvaluationHook()] if checkpoint else []),
+        MissedEvaluationHook(),
         # counts iterations on a terminal or beside a log: after they were logged, with the score
         # by which the savers, which it knows, keep the best
         *([StatusLineHook(savers)] if sys.stderr.isatty() or beside_log() else []),

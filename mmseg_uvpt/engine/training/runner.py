@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
@@ -95,6 +96,10 @@ class ProjectRunner(Runner):
         ``last_checkpoint``, which may name a file that is gone, and would resume from any other
         file, too.
         """
+        # that of process 0, which alone has waited until an earlier run had written its last one
+        chosen = [self._load_from, self._resume]
+        broadcast_object_list(chosen)
+        self._load_from, self._resume = chosen
         if self._load_from is not None:
             own = Path(self._load_from).resolve().parent == Path(self.work_dir).resolve()
             self._resume = self._resume and own
