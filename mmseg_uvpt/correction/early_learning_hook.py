@@ -61,6 +61,12 @@ class EarlyLearningHook(LabelCorrectionHook):
         frames = (self.bank.folder / FOLDER, self.bank.layout.frame_sizes)
         if runner.iter > 0:
             self.averages = MovingAverages(*frames, self.num_classes, self._stride, runner.iter)
+            if self.bank.taken_back and not self.averages.taken_back:
+                runner.logger.warning(
+                    f'nothing undoes what was changed in {frames[0]} since the '
+                    'checkpoint: the run goes on with averages other than it had then, so its '
+                    'result may differ slightly from an uninterrupted run.'
+                )
             self.averages.undo.begin(runner.iter)
         else:
             self.averages = MovingAverages.create(*frames, self.num_classes, self._stride)

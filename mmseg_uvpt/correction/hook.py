@@ -258,7 +258,8 @@ class LabelCorrectionHook(Hook):
             ) from error
         self.bank = LabelBank(folder, source.identity, runner.iter, moved=self.anyway)
         self._iteration = self._saved['iteration']
-        if not self.bank.taken_back and self.bank.iteration != self._iteration:
+        # without the log that undoes changes, or with one that a power cut has left too short
+        if self.bank.iteration != self._iteration:
             runner.logger.warning(
                 f'the label bank {folder} is that of iteration {self.bank.iteration}, the '
                 f'checkpoint that of iteration {self._iteration}: the run goes on with labels and '

@@ -78,7 +78,7 @@ class LabelBank:
 
     Attributes:
         undo: remembers what changes overwrite, once a checkpoint was begun there.
-        taken_back: whether all changes since that checkpoint could be undone.
+        taken_back: whether the log of the changes since that checkpoint was there.
 
     Raises:
         UserError: the bank is missing, damaged, or belongs to something else.

@@ -31,6 +31,7 @@ class MovingAverages:
 
     Attributes:
         undo: remembers what changes overwrite, once a checkpoint was begun there.
+        taken_back: whether the log of the changes since that checkpoint was there.
 
     Raises:
         UserError: the file is missing or has another size.
@@ -56,8 +57,7 @@ class MovingAverages:
             )
         self._file = open_mapped(path, '<f2')
         self.undo = UndoLog(folder, {FILE: self._file})
-        if iterations is not None:
-            self.undo.roll_back(iterations)
+        self.taken_back = iterations is not None and self.undo.roll_back(iterations)
 
     @classmethod
     def create(

@@ -7,7 +7,9 @@ changes for the first time after a checkpoint, what was there is appended to tha
 logs of the last two checkpoints are kept.
 
 A log is a sequence of records: a header (checksum, number of the file, first element, end), then
-the old bytes. A kill can cut off the last one, whose change then was not made.
+the old bytes. A kill can cut off the last one, whose change then was not made. Nothing waits until
+a log is on the disk, which would take some milliseconds an image: after a power cut it may lack
+records of changes that are.
 """
 
 import re

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -255,25 +256,30 @@ def test_resumed_right_after_a_checkpoint_goes_on_identically(make_runner, targe
     torch.testing.assert_close(loaded, states[0], rtol=0, atol=0, equal_nan=True)
 
 
-def test_killed_after_a_checkpoint_goes_on_identically(make_runner, target: Path) -> None:
-    """Killed after 23 iterations, the bank is taken back to the checkpoint after 16."""
+def train_until(runner, iteration: int) -> None:
+    """Train as if killed in an iteration."""
 
     class Killed(BaseException):
         pass
 
-    truth = {'truth_dir': str(target / 'truth')}
-    make_runner('whole', ITERATIONS, **truth).train()
-    killed = make_runner('killed', ITERATIONS, **truth)
-    train_step = killed.model.train_step
+    train_step = runner.model.train_step
 
     def kill(*args, **kwargs):
-        if killed.iter == 23:
+        if runner.iter == iteration:
             raise Killed
         return train_step(*args, **kwargs)
 
-    killed.model.train_step = kill
+    runner.model.train_step = kill
     with pytest.raises(Killed):
-        killed.train()
+        runner.train()
+
+
+def test_killed_after_a_checkpoint_goes_on_identically(make_runner, target: Path) -> None:
+    """Killed after 23 iterations, the bank is taken back to the checkpoint after 16."""
+
+    truth = {'truth_dir': str(target / 'truth')}
+    make_runner('whole', ITERATIONS, **truth).train()
+    train_until(make_runner('killed', ITERATIONS, **truth), 23)
     make_runner('killed', ITERATIONS, resume=True, **truth).train()
     for path in (target / 'whole').glob('label_*/*'):
         assert path.read_bytes() == (target / 'killed/label_bank' / path.name).read_bytes(), path
@@ -304,6 +310,20 @@ def test_resume_without_the_undo_log_says_so(make_runner, target: Path) -> None:
     assert 'iteration 15' in message
     iterations = [int(r['iteration']) for r in read_table(target / 'run' / 'label_correction.csv')]
     assert iterations == sorted(iterations)
+
+
+def test_resume_with_an_undo_log_that_is_too_short_says_so(make_runner, target: Path) -> None:
+    """As a power cut may leave it."""
+
+    train_until(make_runner('run', 21), 19)
+    os.truncate(target / 'run/label_bank/undo.16', 100)
+    runner = make_runner('run', 21, resume=True)
+    warnings = []
+    runner.logger.addHandler(_Collector(warnings))
+    runner.train()
+    assert any(
+        'is that of iteration 18, the checkpoint that of iteration 15' in w for w in warnings
+    )
 
 
 class _Collector(logging.Handler):

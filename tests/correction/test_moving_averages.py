@@ -13,7 +13,7 @@ from mmseg_uvpt.correction.moving_averages import FILE, MovingAverages
 from mmseg_uvpt.errors import UserError
 
 from .conftest import CLASSES, CROP, Guesser
-from .test_hook import resized_sizes
+from .test_hook import resized_sizes, train_until
 
 HOOK = {'type': 'EarlyLearningHook'}
 PLACE = 'label_bank/moving_averages/averages.f16'
@@ -92,24 +92,23 @@ def test_file_agrees_with_a_replay(make_run, target):
 
 
 def test_killed_after_a_checkpoint_goes_on_identically(make_run, target):
-    class Killed(BaseException):
-        pass
-
     make_run('whole', 19).train()
-    killed = make_run('killed', 19)
-    train_step = killed.model.train_step
-
-    def kill(*args, **kwargs):
-        if killed.iter == 18:
-            raise Killed
-        return train_step(*args, **kwargs)
-
-    killed.model.train_step = kill
-    with pytest.raises(Killed):
-        killed.train()
+    train_until(make_run('killed', 19), 18)
     make_run('killed', 19, resume=True).train()
     assert (target / 'whole' / PLACE).read_bytes() == (target / 'killed' / PLACE).read_bytes()
     assert sorted(path.name for path in (target / 'killed' / PLACE).parent.iterdir()) == [FILE]
+
+
+def test_resume_without_the_undo_log_says_so(make_run, target, monkeypatch):
+    """The label bank has its own, and is taken back."""
+    train_until(make_run('killed', 19), 18)
+    (target / 'killed' / PLACE).with_name('undo.16').unlink()
+    runner = make_run('killed', 19, resume=True)
+    warnings = []
+    monkeypatch.setattr(runner.logger, 'warning', warnings.append)
+    runner.train()
+    (found,) = [text for text in warnings if 'label_bank' in text]
+    assert 'moving_averages since the checkpoint' in found
 
 
 def test_skipped_iteration_leaves_no_averages(make_run, target):
