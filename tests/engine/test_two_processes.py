@@ -4,12 +4,14 @@ import logging
 import os
 import signal
 import traceback
+from types import SimpleNamespace
 
 import killed_runs
 import pytest
 import torch
 import torch.distributed as dist
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 
 from mmseg_uvpt.engine.hooks import resume
 from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook, Stopped
@@ -67,12 +69,18 @@ def test_both_stop_when_one_is_told_to(tmp_path):
     in_two_processes(tmp_path, check)
 
 
-def test_random_states_of_all_are_kept(tmp_path):
+def test_random_states_and_gradients_of_all_are_kept(tmp_path):
     def check(rank: int) -> None:
+        weights = [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)]
+        wrapper = OptimWrapper(torch.optim.SGD(weights, lr=1), accumulative_counts=2)
+        wrapper.update_params(weights[0].sum() * (rank + 1))
+        runner = SimpleNamespace(optim_wrapper=wrapper)
         torch.manual_seed(rank)
         expected = resume.random_states()
         hook: Hook = resume.ExactResumeHook()
-        hook.before_checkpoint(None, 1)
+        hook.before_checkpoint(runner, 1)
+        assert [gradients[0].tolist() for gradients in hook._gradients] == [[0.5, 0.5], [1, 1]]
+        assert [gradients[1] for gradients in hook._gradients] == [None, None]
         assert torch.equal(hook._states[rank]['torch'], expected['torch'])
         assert not torch.equal(hook._states[0]['torch'], hook._states[1]['torch'])
         number = torch.rand(())

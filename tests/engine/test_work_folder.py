@@ -7,6 +7,7 @@ import resource
 import shutil
 import time
 
+import killed_runs
 import pytest
 import torch
 
@@ -149,6 +150,20 @@ def evaluations(folder) -> list[int]:
         for line in file.read_text().splitlines()
     ]
     return [line['step'] for line in lines if 'mIoU19' in line]
+
+
+def test_resume_between_two_steps(run, tmp_path):
+    """Batches are added up, three to a step; the checkpoint is that of two."""
+    options = ['--cfg-options', 'optim_wrapper.accumulative_counts=3']
+    folder = run(*options)
+    (folder / 'iter_4.pth').rename(tmp_path / 'whole.pth')
+    run('--resume', *options)
+    one, two = (
+        torch.load(path, weights_only=True)
+        for path in (tmp_path / 'whole.pth', folder / 'iter_4.pth')
+    )
+    for part in ('state_dict', 'optimizer', 'exact_resume'):
+        assert killed_runs.differences(one[part], two[part]) == []
 
 
 def test_evaluation_that_was_missed_is_made_up_for(run, folder, finished):

@@ -11,6 +11,7 @@ import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mmseg_uvpt.datasets.seeded_batches import PlacedSampler, data_set_of
@@ -21,6 +22,8 @@ KEY = 'exact_resume'
 
 class ExactResumeHook(Hook):
     """Keeps random states, the sampler's place, and what says whether it is the same training.
+
+    Where batches are added up to a step (``accumulative_counts``), gradients are kept, too.
 
     An evaluation leaves the random states as it found them: a resumed run may have to repeat one
     that had been made already.
@@ -37,6 +40,7 @@ class ExactResumeHook(Hook):
         self._begin = 0, 0  # iterations and samples at which this process began
         self._data: dict | None = None  # fingerprint of the training set
         self._states: list[dict] | None = None  # of all processes, for the checkpoint being written
+        self._gradients: list[list[Tensor | None]] = []  # likewise; empty after a step
         self._before_evaluation: dict | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -64,6 +68,11 @@ class ExactResumeHook(Hook):
         sampler = runner.train_dataloader.sampler
         if isinstance(sampler, PlacedSampler):
             sampler.resumed_at = self._loaded['samples']
+        gradients = self._loaded.get('gradients', [])
+        if get_rank() < len(gradients) and not runner.optim_wrapper.should_update():
+            for parameter, gradient in zip(_trained(runner), gradients[get_rank()], strict=True):
+                parameter.grad = None if gradient is None else gradient.to(parameter)
+            runner.logger.info('gradients since the last step are those of the checkpoint')
 
     def _changes(self, runner) -> Iterator[str]:
         there, here = self._loaded['processes'], get_world_size()
@@ -93,6 +102,10 @@ class ExactResumeHook(Hook):
     def before_checkpoint(self, runner, iterations: int) -> None:
         """Gather the states of all processes; `WholeCheckpointHook` calls this in each."""
         self._states = all_gather_object(self._before_evaluation or random_states())
+        self._gradients = []
+        if not runner.optim_wrapper.should_update():  # each process has its own until a step
+            own = [p.grad if p.grad is None else p.grad.cpu() for p in _trained(runner)]
+            self._gradients = all_gather_object(own)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Put everything into the checkpoint, but for the best one, which is not resumed from."""
@@ -103,11 +116,16 @@ class ExactResumeHook(Hook):
         samples = self._begin[1] + iterations * loader.batch_size * get_world_size()
         checkpoint[KEY] = {
             'random_states': self._states,
+            'gradients': self._gradients,
             'samples': samples,
             'processes': get_world_size(),
             'data': self._data,
         }
-        self._states = None
+        self._states, self._gradients = None, []
+
+
+def _trained(runner) -> list[nn.Parameter]:
+    return [p for group in runner.optim_wrapper.optimizer.param_groups for p in group['params']]
 
 
 def random_states() -> dict:
