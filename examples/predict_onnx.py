@@ -30,14 +30,28 @@ def network_size(height: int, width: int) -> tuple[int, int]:
     return int(height * factor + 0.5), int(width * factor + 0.5)
 
 
+def resized(channel: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return logits (h, w) of a class at another size."""
+    if 'corners aligned: true' not in about['resize_of_logits']:
+        return cv2.resize(channel, (width, height))
+    rows, columns = (
+        (n - 1) / max(1, m - 1) for n, m in zip(channel.shape, (height, width), strict=True)
+    )
+    onto = np.array([[columns, 0, 0], [0, rows, 0]])  # where each pixel comes from
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(channel, onto, (width, height), flags=flags)
+
+
 for name in sys.argv[2:]:
     image = cv2.imread(name)  # blue, green, red
+    if image is None:
+        sys.exit(f'{name} cannot be read as an image')
     height, width = network_size(*image.shape[:2])
     seen = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     batch = np.ascontiguousarray(seen[None, :, :, ::-1].transpose(0, 3, 1, 2))
     (logits,) = session.run(['logits'], {'images': batch})
     # logits are resized, not labels; OpenCV resizes one channel after the other
-    at_full_size = [cv2.resize(x, image.shape[1::-1]) for x in logits[0]]
+    at_full_size = [resized(x, *image.shape[:2]) for x in logits[0]]
     label = np.argmax(at_full_size, axis=0).astype(np.uint8)
     share = np.bincount(label.ravel(), minlength=len(classes)) / label.size
     stem = Path(name).with_suffix('')

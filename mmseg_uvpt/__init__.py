@@ -30,7 +30,7 @@ def load(
     config: str,
     checkpoint: str,
     device: str | None = None,
-    amp: bool = False,
+    amp: bool | None = None,
     full_size: bool = False,
 ) -> 'Predictor':
     """Return a source model or an adapted one that is called with images.
@@ -45,7 +45,8 @@ def load(
             work folder describes what was trained there.
         checkpoint: released file, or one of a work folder.
         device: such as ``'cuda:1'``; None for a GPU if there is one.
-        amp: compute in half precision where that is precise enough.
+        amp: whether to compute in half precision where that is precise enough; None as the config
+            says, which that of a training with ``--amp`` does.
         full_size: have the network see images at their own size, instead of resized as the config
             says; large ones in tiles.
 
@@ -64,7 +65,7 @@ def load(
 def from_pretrained(
     name: str,
     device: str | None = None,
-    amp: bool = False,
+    amp: bool | None = None,
     full_size: bool = False,
     revision: str | None = None,
 ) -> 'Predictor':

@@ -5,9 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import mmseg_uvpt
 from mmseg_uvpt.deployment.exported_network import ExportedNetwork
+from mmseg_uvpt.engine.inference.result import temperature_in
 
 INPUT_TEXT = 'uint8 (B, 3, H, W), red, green, blue; mean and std are applied inside'
-OUTPUT_TEXT = 'float32 (B, classes, H, W), logits; the label of a pixel is the largest one'
+OUTPUT_TEXT = (
+    'float32 (B, classes, H, W), logits; the label of a pixel is the largest one. Divide them by '
+    'temperature before a softmax'
+)
 RESIZE_TEXT = 'bilinear, corners aligned: {}; logits, not labels, are resized to another size'
 
 
@@ -33,6 +37,7 @@ def metadata_of(
         'input': INPUT_TEXT,
         'output': OUTPUT_TEXT,
         'resize_of_logits': RESIZE_TEXT.format(str(network.segmentor.align_corners).lower()),
+        'temperature': json.dumps(temperature_in(network.segmentor.test_cfg or {})),
         'classes': json.dumps(list(meta['classes'])),
         'palette': json.dumps([list(map(int, colour)) for colour in meta['palette']]),
         'mean': json.dumps(network.in_rgb(network.mean)),

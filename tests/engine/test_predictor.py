@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -194,6 +195,32 @@ def test_what_cannot_be_predicted(model, given, told):
         list(model(given if isinstance(given, str | int | list) else [given]))
 
 
+def test_damaged_images_of_pillow(model, monkeypatch):
+    def load(self):
+        raise SyntaxError('broken PNG file')  # as Pillow does
+
+    image = Image.new('L', (96, 64))
+    monkeypatch.setattr(Image.Image, 'load', load)
+    with pytest.raises(UserError, match='an image of Pillow cannot be read: broken PNG file'):
+        model(image)
+
+
+@pytest.mark.parametrize('device', ['cuda:7', 'toaster'])
+def test_a_device_that_is_not_there(finished, source_config, device):
+    with pytest.raises(UserError, match=f"device '{device}' cannot be used"):
+        mmseg_uvpt.load(source_config, finished / 'iter_4.pth', device=device)
+
+
+def test_precision_is_that_of_the_config_unless_it_is_asked_for(finished, source_config, tmp_path):
+    config = tmp_path / 'amp.py'
+    config.write_text(f"_base_ = ['{source_config}']\nuvpt = dict(amp=True)")
+    for asked, got in ((None, True), (True, True), (False, False)):
+        model = mmseg_uvpt.load(config, finished / 'iter_4.pth', amp=asked)
+        assert model.cfg.uvpt.amp is got
+    mmseg_uvpt.load(config, finished / 'iter_4.pth').save_pretrained(tmp_path / 'shared')
+    assert mmseg_uvpt.from_pretrained(tmp_path / 'shared').cfg.uvpt.amp is True
+
+
 def test_videos_through_the_tool(finished, source_config, photos, film, tmp_path, capfd):
     out = tmp_path / 'out'
     checkpoint = str(finished / 'iter_4.pth')
@@ -256,6 +283,8 @@ def test_videos_of_one_name_and_of_odd_sides(finished, source_config, film, tmp_
     with pytest.raises(UserError, match=r'both be predicted as film\.mp4'):
         predict_images(cfg, checkpoint, both, str(tmp_path / 'out'), 'run')
     assert predict_images(cfg, checkpoint, both[1:] * 2, str(tmp_path / 'out'), 'run').frames == 3
+    fast = SimpleNamespace(name='fast', rate=239.9713, frames=2)
+    assert video_files.write_video(tmp_path / 'fast.mp4', [pixels(0)] * 2, fast) == 2
     odd = [pixels(seed)[:47, :63] for seed in range(2)]
     assert video_files.write_video(tmp_path / 'odd.mp4', odd, Video(str(film))) == 2
     assert cv2.VideoCapture(str(tmp_path / 'odd.mp4')).read()[1].shape == (48, 64, 3)
@@ -279,8 +308,10 @@ def test_tiles_are_chosen_by_size_and_memory():
     assert side(100) is None
     assert side(100, images=8) == 1568
     assert side(30) == 2240
-    sides = [side(free) for free in (0, 4, 8, 16)]
+    sides = [side(free) for free in (4, 8, 16)]
     assert sides[0] == 2 * tiles.OVERLAP
+    with pytest.raises(UserError, match=r'pixels of 19 classes take 1\.5 GB, more than half of'):
+        side(2)
     assert sides == sorted(sides)
     assert not any(side % tiles.GRID for side in sides)
 
@@ -302,7 +333,7 @@ def test_a_large_photograph_is_predicted_in_tiles(finished, source_config, monke
     whole = model(image).classes
     calls = []
     monkeypatch.setattr(tiles, 'LARGEST', 896)
-    monkeypatch.setattr(loop, 'free_memory', lambda device: 0)
+    monkeypatch.setattr(loop, 'free_memory', lambda device: 200 << 20)
     monkeypatch.setattr(loop, 'in_tiles', lambda *a: calls.append(a[2]) or tiles.in_tiles(*a))
     in_tiles = model(image).classes
     assert calls == [896]
@@ -332,5 +363,11 @@ def test_only_listed_images_of_a_folder_are_predicted(finished, source_config, p
     listed.write_text(f'{photos[0].name}\ngone.png\n')
     with pytest.raises(UserError, match=r'names gone\.png, which is no image below'):
         predict_images(*given, 'run', listed=str(listed))
+    listed.write_text(f'\n{photos[0].name}\n\n')
+    assert predict_images(*given, 'run', listed=str(listed)).images == 1
+    given[2] = [str(photos[0])]
+    with pytest.raises(UserError, match=r'names images of a folder: give that folder'):
+        predict_images(*given, 'run', listed=str(listed))
+    given[2] = [str(folder)]
     with pytest.raises(UserError, match=r'--list .*none\.txt does not exist'):
         predict_images(*given, 'run', listed=str(tmp_path / 'none.txt'))

@@ -71,7 +71,15 @@ def test_the_card_says_what_the_run_recorded(model, finished, source_config, dat
     ):
         assert told in card.text, told
     assert str(finished.parent) not in card.text
-    out.write_text(json.dumps({**score, 'checkpoint': 'other.pth'}))
+    assert '| once |' in card.text
+    views = {**score, 'aug_test': True, 'amp': True}
+    (tmp_path / 'views.json').write_text(json.dumps(views))
+    model.save_pretrained(tmp_path / 'shared', scores=[tmp_path / 'views.json'])
+    card = ModelCard.load(tmp_path / 'shared/README.md')
+    assert '| over sizes and flips, in half precision |' in card.text
+    assert not card.data.eval_results
+    other = {'checkpoint_sha256': 'of others', 'checkpoint': 'other.pth'}
+    out.write_text(json.dumps(score | other))
     with pytest.raises(UserError, match=r'val\.json is the score of other\.pth: name files'):
         model.save_pretrained(tmp_path / 'shared', scores=[out])
 
@@ -124,6 +132,7 @@ EVIL = "class_weight='http://127.0.0.1:1/w.pkl', "
         (MODEL, "type='SourceSegmentor', wrong=1", 'describes no model that can be built: TypeE'),
         ("type='StagedSwin'", "type='TIMMBackbone'", "'TIMMBackbone' is no part"),
         ("type='StagedSwin'", "type='StagedSwin', file='/etc/passwd'", 'may name a file'),
+        ("type='StagedSwin'", "type='VPD', diffusion_cfg=dict(target='os.getcwd')", "'VPD' is no"),
         (STEP, "type='ImageCache', folder='x'", 'images are to pass through ImageCache'),
         ("type='Resize'", "type='Resize', backend='a/b'", 'neither numbers nor names'),
         (CLASSES, "classes='http://127.0.0.1:1/c.txt', other=[", 'classes is no list of names'),
@@ -146,6 +155,35 @@ def test_arguments_of_losses_are_not_read(shared):
     assert loss in text
     (shared / 'config.py').write_text(text.replace(loss, f'{EVIL}{loss}'))
     assert mmseg_uvpt.from_pretrained(shared)(IMAGE).classes.shape == (64, 128)
+
+
+def test_arguments_that_name_weights_are_not_read(shared):
+    """timm opens what `checkpoint_path` names; source-GtA names weights of augmentations."""
+    text = (shared / 'config.py').read_text()
+    for given in ("checkpoint_path='evil.pth'", "weights=dict(style='model/style/decoder.pth')"):
+        changed = text.replace("type='StagedSwin'", f"type='StagedSwin', {given}")
+        (shared / 'config.py').write_text(changed)
+        assert mmseg_uvpt.from_pretrained(shared)(IMAGE).classes.shape == (64, 128)
+
+
+def test_a_model_that_nobody_could_read_is_not_written(model, tmp_path):
+    model.cfg.merge_from_dict({'model.decode_head.extra': 'http://127.0.0.1:1/x'})
+    with pytest.raises(UserError, match='may name a file or an address'):
+        model.save_pretrained(tmp_path / 'shared')
+    assert not (tmp_path / 'shared/config.py').exists()
+    del model.cfg.model.decode_head['extra']
+
+
+def test_a_shared_model_of_another_config_is_written_with_that(shared, tmp_path):
+    config = tmp_path / 'calibrated.py'
+    config.write_text(
+        (shared / 'config.py').read_text() + "\nmodel['test_cfg']['temperature'] = 2.5\n"
+    )
+    calibrated = mmseg_uvpt.load(config, shared / 'model.safetensors')
+    assert calibrated.model.test_cfg['temperature'] == 2.5
+    calibrated.save_pretrained(tmp_path / 'again')
+    again = mmseg_uvpt.from_pretrained(tmp_path / 'again')
+    assert again.model.test_cfg['temperature'] == 2.5
 
 
 def test_what_loads_an_image_is_ours(shared):

@@ -31,6 +31,7 @@ from mmseg_uvpt.engine.config.resolve import (
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, refuse_to_replace, size_text, write_whole
+from mmseg_uvpt.ops.resizing import resized
 
 SMALLEST = (64, 64)  # that ONNX files are compared at; backbones halve a side five times
 LOADER = 'target_train_dataloader'  # whose images int8 is calibrated on
@@ -96,7 +97,7 @@ def export(
             f'{labels:.4%} of the labels'
         )
     if to_int8:
-        images = [*target_images(cfg, int8.IMAGES)]
+        images = [_at(fixed, image) for image in target_images(cfg, int8.IMAGES)]
         data = int8.quantised(data, images)
         same = int8.agreement(map(eager, images), map(formats.run_onnx(data), images))
         yield f'int8, by {len(images)} images of {LOADER}: {same:.2%} of their labels stay'
@@ -115,6 +116,13 @@ def _check_output(out: Path, checkpoint: str, to_int8: bool, force: bool) -> Non
     refuse_to_replace(out, [checkpoint], force)
     if out.suffix == formats.ONNX:
         formats.require_onnx()
+
+
+def _at(size: tuple[int, int] | None, image: Tensor) -> Tensor:
+    """Return an image, uint8 (1, 3, H, W), at the one size that a file takes, if there is one."""
+    if size is None:
+        return image
+    return resized(image.float(), size, align_corners=False).round().to(torch.uint8)
 
 
 def _require_within(size: tuple[int, int], smallest: tuple[int, int]) -> None:

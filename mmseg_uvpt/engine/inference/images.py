@@ -84,7 +84,10 @@ def predict_images(
         results = abstention.apply(predictor.results(images.values(), batch_size), images)
         shown = progress(images, 'predicting', 'image')
         for name, result in zip(shown, results, strict=True):
-            writers.submit(write_prediction, result, Path(out) / name, opacity)
+            if full_size:  # several results of large photographs would fill the memory
+                write_prediction(result, Path(out) / name, opacity)
+            else:
+                writers.submit(write_prediction, result, Path(out) / name, opacity)
         frames = 0
         for video in videos:
             file = f'{video.name}{VIDEO}'
@@ -104,6 +107,8 @@ def _named(images: Sequence[str], written: set[Path], listed: str | None = None)
     """
     found: dict[str, Path] = {}
     names = _lines(listed) if listed else None
+    if listed and not (len(images) == 1 and Path(images[0]).is_dir()):
+        raise UserError(f'--list {listed} names images of a folder: give that folder, and it alone')
     results = {os.path.realpath(path) for path in written}
     for given in map(Path, images):
         if given.is_dir():
@@ -133,7 +138,7 @@ def _named(images: Sequence[str], written: set[Path], listed: str | None = None)
 def _lines(path: str) -> set[str]:
     try:
         with open_regular(path) as file:
-            return {os.fsdecode(line.strip()) for line in file}
+            return {os.fsdecode(name) for line in file if (name := line.strip())}
     except OSError as error:
         raise UserError(f'--list {path} {why_unreadable(path, error)}') from error
 

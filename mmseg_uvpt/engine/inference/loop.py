@@ -5,7 +5,6 @@ from functools import partial
 from itertools import product
 
 import torch
-import torch.nn.functional as F
 from mmengine.registry import LOOPS
 from mmengine.runner import TestLoop, ValLoop
 from mmseg.structures import SegDataSample
@@ -114,7 +113,8 @@ def _logits(
         logits = in_tiles(network, inputs, side)
     else:
         logits = network(inputs)
-    finite = logits.isfinite().flatten(1).all(1).tolist()
+    # a channel at a time: of a large photograph all would take as much memory again
+    finite = torch.stack([x.isfinite().flatten(1).all(1) for x in logits.unbind(1)]).all(0).tolist()
     for i, sample in enumerate(batch['data_samples']):
         if not finite[i]:
             raise UserError(
@@ -139,14 +139,15 @@ def _by_windows(
         sorted({min(first, max(length - side, 0)) for first in range(0, length, step)})
         for length, side, step in zip((height, width), window, stride, strict=True)
     )
-    total, count = 0, x.new_zeros(height, width)
+    total, count = None, x.new_zeros(height, width)
     for top, left in product(rows, columns):
         part = (..., slice(top, top + window[0]), slice(left, left + window[1]))
         logits = network(x[part])
-        bottom, right = height - top - logits.shape[2], width - left - logits.shape[3]
-        total = total + F.pad(logits, (left, right, top, bottom))
+        if total is None:
+            total = logits.new_zeros(*logits.shape[:2], height, width)
+        total[part] += logits
         count[part] += 1
-    return total / count
+    return total.div_(count)
 
 
 class _ScoringLoop:

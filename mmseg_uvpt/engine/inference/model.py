@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
@@ -15,6 +16,7 @@ from mmseg_uvpt.checkpoints.names import is_adapted
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import of_model
+from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 from mmseg_uvpt.ops.backends import check_forced
 
@@ -57,7 +59,13 @@ def accelerated_model(
     data_set = f'{loader}.dataset.metainfo.classes'
     loaded = load_file(checkpoint)
     require_same({data_set: classes, f'checkpoint {checkpoint}': classes_in(loaded)})
-    model = _build(cfg, loaded, checkpoint).to(device or get_device())
+    model = _build(cfg, loaded, checkpoint)
+    try:
+        model = model.to(device or get_device())
+    except (RuntimeError, AssertionError) as error:
+        if device is None or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise UserError(f'device {device!r} cannot be used: {first_line(error)}') from error
     del loaded  # what the network computes takes its memory
     require_equal(of_model(model) | {data_set: len(classes)})
     accelerate_as_config_says(model, uvpt_config(cfg), cfg)

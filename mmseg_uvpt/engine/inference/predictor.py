@@ -43,7 +43,7 @@ class Predictor:
         checkpoint: that fits it.
         device: to predict on; None for a GPU if there is one.
         full_size: whether the network sees images at their own size, not as the config resizes.
-        amp: whether it computes in half precision, whatever the config says.
+        amp: whether it computes in half precision; None as the config says.
 
     Attributes:
         classes: their names, in the order of their ids.
@@ -61,12 +61,12 @@ class Predictor:
         checkpoint: str | Path,
         device: str | None = None,
         full_size: bool = False,
-        amp: bool = False,
+        amp: bool | None = None,
     ) -> None:
         require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
         init_default_scope('mmseg')
-        if amp:
-            cfg.merge_from_dict({'uvpt.amp': True})
+        if amp is not None:
+            cfg.merge_from_dict({'uvpt.amp': amp})
         self.meta: Mapping = meta_of(cfg.test_dataloader.dataset)
         self.classes, self.palette = tuple(self.meta['classes']), self.meta['palette']
         self.model = accelerated_model(

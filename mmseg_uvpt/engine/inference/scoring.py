@@ -27,7 +27,7 @@ from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.calibration import Calibration
 from mmseg_uvpt.evaluation.score import Score
-from mmseg_uvpt.files import read_object, write_json
+from mmseg_uvpt.files import file_hash, read_object, write_json
 
 
 def score(
@@ -83,7 +83,8 @@ def score(
     of_source = copy.deepcopy(cfg)
     if source:
         describe_source(of_source, source)
-    made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
+    made = {'checkpoint': checkpoint, 'checkpoint_sha256': file_hash(checkpoint)}
+    made |= {'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
     with readable_failures(cfg.work_dir):
         shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []
         start, metrics, found, sure = _test(cfg, checkpoint, command, *shown)

@@ -159,7 +159,7 @@ def picture(source: object) -> Picture:
             raise DataError(f'an image of Pillow has mode {source.mode}: save it as 8-bit RGB')
         try:
             pixels = np.asarray(ImageOps.exif_transpose(source).convert('RGB'))
-        except (OSError, ValueError) as error:  # it reads its file only now
+        except Exception as error:  # it reads its file only now, which may be wrong in any way
             raise DataError(f'an image of Pillow cannot be read: {error}') from error
         return _with_pixels(Picture('an image of Pillow', np.ascontiguousarray(pixels[..., ::-1])))
     if isinstance(source, np.ndarray):

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmseg_uvpt.errors import UserError, first_line
+from mmseg_uvpt.files import size_text
 
 # What a network needs for a pixel, measured (docs/performance.md): Swin-B 1.6 kB, MiT-B5 1.5 kB.
 BYTES_PER_PIXEL = 2048
@@ -39,6 +40,9 @@ def tile_side(
     Returns:
         int: a multiple of `GRID`; None where the whole image fits, or has five megapixels at most,
         so that usual photographs are predicted alike everywhere.
+
+    Raises:
+        UserError: not even the logits fit.
     """
     pixels = size[0] * size[1]
     if pixels <= LARGEST**2:
@@ -46,7 +50,13 @@ def tile_side(
     memory = free() // 2
     if images * pixels * BYTES_PER_PIXEL <= memory:
         return None
-    left = max(memory - 4 * classes * images * pixels, 0)
+    logits = 4 * classes * images * pixels
+    if (left := memory - logits) <= 0:
+        raise UserError(
+            f'{size[1]} x {size[0]} pixels of {classes} classes take {size_text(logits)}, more '
+            f'than half of the free memory, {size_text(memory)}: have the network see a smaller '
+            "image (scale of Resize in the config's test pipeline, without --full-size)"
+        )
     fitting = int((left / images / BYTES_PER_PIXEL) ** 0.5) // GRID * GRID
     return min(LARGEST, max(fitting, 2 * OVERLAP))
 

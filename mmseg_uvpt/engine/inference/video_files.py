@@ -31,7 +31,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], video: Video) -> int:
         try:
             shown = progress(frames, f'predicting {video.name}', 'frame', video.frames)
             for frame in map(_even, shown):
-                writer = writer or _open(part, frame, video.rate)
+                writer = writer or _open(part, frame, video.rate, path)
                 writer.write(frame)
                 number += 1
         except KeyboardInterrupt:
@@ -63,9 +63,15 @@ def _even(frame: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
 
 
-def _open(path: Path, frame: np.ndarray, rate: float) -> cv2.VideoWriter:
+def _open(part: Path, frame: np.ndarray, rate: float, path: Path) -> cv2.VideoWriter:
+    """Begin to write ``part``, which is to become ``path``."""
     height, width = frame.shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
+    # MPEG-4 takes rates as fractions of 65535 at most, which more digits exceed
+    described = (cv2.VideoWriter_fourcc(*'mp4v'), round(rate, 2), (width, height))
+    writer = cv2.VideoWriter(str(part), *described)
     if not writer.isOpened():
-        raise UserError(f'cannot write {path}: OpenCV opens no MPEG-4 file of {width} x {height}')
+        raise UserError(
+            f'cannot write {path}: OpenCV opens no MPEG-4 file of {width} x {height} and '
+            f'{rate:.2f} frames a second'
+        )
     return writer

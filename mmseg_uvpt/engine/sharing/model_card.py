@@ -75,7 +75,7 @@ def card_text(
         tags=['semantic-segmentation', 'source-free-domain-adaptation', 'visual-prompt-tuning'],
         license=licence,
         model_name=name,
-        eval_results=[_result(s, path) for path, s in found if s['mIoU'] is not None] or None,
+        eval_results=[_result(s, path) for path, s in found if _is_plain(s)] or None,
     )
     body = '\n\n'.join(f'## {title}\n\n{text}' for title, text in parts.items())
     return str(ModelCard(f'---\n{data.to_yaml()}\n---\n\n# {name}\n\n{body}\n'))
@@ -104,8 +104,8 @@ def _scores(found: Sequence[tuple[Path, dict]]) -> str:
     if not found:
         return f'None is recorded. `{_COMMAND}` makes one.'
     lines = [
-        '| file | images | mIoU | 95 % of resamples | classes counted |',
-        '|---|---|---|---|---|',
+        '| file | images | predicted | mIoU | 95 % of resamples | classes counted |',
+        '|---|---|---|---|---|---|',
     ]
     for path, score in found:
         for name, counted in score['classes_of_mean'].items():
@@ -116,6 +116,7 @@ def _scores(found: Sequence[tuple[Path, dict]]) -> str:
             cells = (
                 path.name.replace('|', '_'),
                 score['frames'],
+                _how(score),
                 f'{score[name]:.2f}',
                 told,
                 len(counted),
@@ -124,6 +125,15 @@ def _scores(found: Sequence[tuple[Path, dict]]) -> str:
     classes = found[0][1]['IoU']
     told = ', '.join(f'{c} {"-" if v is None else f"{v:.1f}"}' for c, v in classes.items())
     return '\n'.join([*lines, '', f'IoU of the first one: {told}.', '', DEFINITION])
+
+
+def _how(score: dict) -> str:
+    views = 'over sizes and flips' if score.get('aug_test') else 'once'
+    return f'{views}, in half precision' if score.get('amp') else views
+
+
+def _is_plain(score: dict) -> bool:
+    return score['mIoU'] is not None and not score.get('aug_test')
 
 
 def _choice(folder: Path, record: dict, name: str) -> str:
@@ -229,6 +239,8 @@ def _is_score(found: dict) -> bool:
 
 
 def _is_of(score: dict, model: Predictor) -> bool:
+    if 'checkpoint_sha256' in score:  # the name may be that of other weights by now
+        return score['checkpoint_sha256'] == file_hash(model.checkpoint)
     return Path(score['checkpoint']).resolve() == Path(model.checkpoint).resolve()
 
 

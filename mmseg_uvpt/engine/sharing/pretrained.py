@@ -41,7 +41,7 @@ def save_pretrained(
     if isinstance(scores, str | Path):
         raise UserError(f'scores={str(scores)!r}: give a list of files')
     folder, origin = Path(folder), Path(model.checkpoint).parent
-    is_shared = Path(model.checkpoint).name == WEIGHTS and (origin / CARD).is_file()
+    is_shared = Path(model.checkpoint).name == WEIGHTS and _is_as_shared(model, origin)
     if is_shared and (scores or licence):
         raise UserError(
             f'{origin / CARD} says what is known of this model: write licence and scores there, '
@@ -62,10 +62,18 @@ def save_pretrained(
             for name, content in ((CONFIG, text), (CARD, card)):
                 with write_whole(parts[name], 'w') as file:
                     file.write(content)
+            read_shared(parts[CONFIG])  # raises where nobody could read it
             for name, part in parts.items():
                 os.replace(part, folder / name)
     except OSError as error:
         raise UserError(f'cannot write to {folder}: {error.strerror}') from error
+
+
+def _is_as_shared(model: Predictor, folder: Path) -> bool:
+    """Tell whether a folder holds a shared model, and its config is the one that is used."""
+    if not all((folder / name).is_file() for name in (CONFIG, CARD)):
+        return False
+    return read_shared(folder / CONFIG).model == model.cfg.model
 
 
 def push_to_hub(model: Predictor, repository: str, private: bool = True, **about: object) -> str:
@@ -101,7 +109,7 @@ def push_to_hub(model: Predictor, repository: str, private: bool = True, **about
 def from_pretrained(
     name: str | Path,
     device: str | None = None,
-    amp: bool = False,
+    amp: bool | None = None,
     full_size: bool = False,
     revision: str | None = None,
 ) -> Predictor:

@@ -17,7 +17,8 @@ from mmseg_uvpt.importing.mmseg_config import plain_values
 
 _NO_PART_OF_A_PREDICTION = (  # and the arguments by which mmseg reads files
     *('loss_decode', 'auxiliary_head', 'train_cfg', 'init_cfg', 'pretrained', 'anchors'),
-    *('source_checkpoint', 'sampler'),
+    *('source_checkpoint', 'sampler', 'weights', 'checkpoint_path', 'cache_dir'),
+    *('pretrained_cfg', 'pretrained_cfg_overlay'),
 )
 # packages of whose registered classes only these modules may be named
 _FOREIGN = ('mmengine', 'mmcv', 'mmseg', 'torch', 'torchvision')
@@ -25,7 +26,7 @@ _MODULES = (
     *('mmseg.models.backbones.', 'mmseg.models.decode_heads.', 'mmseg.models.necks.'),
     *('mmseg.models.data_preprocessor', 'mmcv.cnn.', 'torch.nn.', 'mmengine.model.'),
 )
-_DOWNLOADS = ('TIMMBackbone',)
+_DOWNLOADS = ('TIMMBackbone', 'VPD')  # the second calls what a name in it says
 _MOST_BYTES = 1 << 20
 
 
@@ -69,6 +70,7 @@ def read_shared(path: Path) -> Config:
         others = [step['type'] for step in steps if step['type'] not in RESIZES]
         named = {'classes': _texts(meta['classes']), 'palette': _numbers(meta['palette'])}
         simple = all(_is_simple(value) for step in resizes for value in step.values())
+        amp = bool(values.get('uvpt', {}).get('amp', False))
     except Exception as error:  # whatever stands there instead
         raise _unusable(path, f'{type(error).__name__}: {first_line(error)}') from error
     if odd := next((x for x in others if not x.startswith(('Load', 'PackSeg'))), None):
@@ -78,7 +80,7 @@ def read_shared(path: Path) -> Config:
     _require_known(described, path)
     pipeline = [{'type': 'LoadImageChecked'}, *resizes, {'type': 'PackSegInputs'}]
     dataset = {'type': 'CheckedCityscapesDataset', 'metainfo': named, 'pipeline': pipeline}
-    read = {'model': described, 'test_dataloader': {'dataset': dataset}}
+    read = {'model': described, 'test_dataloader': {'dataset': dataset}, 'uvpt': {'amp': amp}}
     return Config(read, filename=path)
 
 
