@@ -8,7 +8,7 @@ from mmseg_uvpt.arguments import ScriptParser
 EXAMPLE = """\
 example:
   python tools/selection_report.py work_dirs/adapted work_dirs/other
-  python tools/selection_report.py docs/results/minicity/*/best_*.json"""
+  python tools/selection_report.py work_dirs/* --page docs/results.md"""
 
 
 def main() -> None:

@@ -34,7 +34,8 @@ def _flat(entries: dict) -> dict:
     """Return a table's row with deviations, bounds and seeds as entries of their own."""
     flat = {}
     for title, value in entries.items():
-        named = value._asdict() if isinstance(value, Spread | Difference) else {'mean': value}
+        has_parts = isinstance(value, Spread | Difference | Gain)
+        named = value._asdict() if has_parts else {'mean': value}
         flat |= {title if n == 'mean' else f'{title}: {n}': v for n, v in named.items()}
     return flat
 
@@ -52,8 +53,6 @@ def _text(value: object, seeds: int) -> str:
     """Return an entry as text; where fewer than all seeds have a value, their number is said."""
     if value is None:
         return ''
-    if isinstance(value, Gain):
-        return number(value, '+')
     if isinstance(value, list):
         return ', '.join(map(str, value))
     if isinstance(value, int | float):
@@ -62,7 +61,7 @@ def _text(value: object, seeds: int) -> str:
         return value
     if not value.seeds:
         return ''
-    text = number(value.mean, '+' if isinstance(value, Difference) else '')
+    text = number(value.mean, '' if isinstance(value, Spread) else '+')
     if isinstance(value, Spread) and value.deviation is not None:
         text += f' ± {number(value.deviation)}'
     if isinstance(value, Difference) and value.low is not None:

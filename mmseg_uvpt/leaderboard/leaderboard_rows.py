@@ -45,8 +45,11 @@ class Difference(NamedTuple):
     seeds: int
 
 
-class Gain(float):
-    """A difference without an interval."""
+class Gain(NamedTuple):
+    """The least difference over seeds (None of none), and their number."""
+
+    mean: float | None
+    seeds: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +80,11 @@ class Row:
         mean = statistics.mean(scores) if scores else None
         return Spread(mean, statistics.stdev(scores) if len(scores) > 1 else None, len(scores))
 
-    def worst_gain(self, which: str) -> Gain | None:
-        """Return a checkpoint's least gain over the source model; None where there is none."""
+    def worst_gain(self, which: str) -> Gain:
+        """Return a checkpoint's least gain over the source model."""
         source = self.scores(SOURCE)
         gains = [score - source[seed] for seed, score in self.scores(which).items()]
-        return Gain(min(gains)) if gains else None
+        return Gain(min(gains, default=None), len(gains))
 
     def difference(self, which: str, baseline: 'Row | None') -> Difference:
         """Compare a checkpoint with the last one of a baseline, over the seeds that have both."""

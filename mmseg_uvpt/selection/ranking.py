@@ -60,7 +60,8 @@ def read_run(path: str | Path) -> Run:
     path = path if of_leaderboard else path / RECORD
     record = read_object(path, f'name the work folder of an adaptation that ended with a {RECORD}')
     try:
-        record = record['selection'] if of_leaderboard else record
+        if of_leaderboard and not (record := record.get('selection')):
+            raise UserError(f'{path} does not say what was found of its candidates: leave it out')
         candidates = [
             Candidate(row['iteration'], row['criteria'], row['score'])
             for row in record['candidates']
