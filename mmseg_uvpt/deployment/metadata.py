@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import mmseg_uvpt
 from mmseg_uvpt.deployment.exported_network import ExportedNetwork
-from mmseg_uvpt.engine.inference.result import temperature_in
 
 INPUT_TEXT = 'uint8 (B, 3, H, W), red, green, blue; mean and std are applied inside'
 OUTPUT_TEXT = (
@@ -20,6 +19,7 @@ def metadata_of(
     meta: Mapping[str, Sequence],
     resize: Mapping[str, object],
     fixed_size: tuple[int, int] | None,
+    temperature: float,
     made_of: Mapping[str, str],
 ) -> dict[str, str]:
     """Return the metadata of a file.
@@ -31,13 +31,14 @@ def metadata_of(
             the larger side of an image is to fit into the larger one of the scale, and the
             smaller into the smaller.
         fixed_size: height and width; None for open ones.
+        temperature: that the model's confidences are taken with.
         made_of: ``config``, ``checkpoint`` and what else says where the file comes from.
     """
     return {
         'input': INPUT_TEXT,
         'output': OUTPUT_TEXT,
         'resize_of_logits': RESIZE_TEXT.format(str(network.segmentor.align_corners).lower()),
-        'temperature': json.dumps(temperature_in(network.segmentor.test_cfg or {})),
+        'temperature': json.dumps(temperature),
         'classes': json.dumps(list(meta['classes'])),
         'palette': json.dumps([list(map(int, colour)) for colour in meta['palette']]),
         'mean': json.dumps(network.in_rgb(network.mean)),

@@ -29,6 +29,7 @@ from mmseg_uvpt.engine.config.resolve import (
     require_parts,
 )
 from mmseg_uvpt.engine.inference.model import source_model
+from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, refuse_to_replace, size_text, write_whole
 from mmseg_uvpt.ops.resizing import resized
@@ -80,7 +81,8 @@ def export(
     smallest = formats.smallest_size(program)
     made_of = {'config': Path(cfg.filename).name, 'checkpoint': Path(checkpoint).name}
     made_of['checkpoint_sha256'] = file_hash(checkpoint)
-    metadata = metadata_of(network, meta, resize, fixed, made_of)
+    temperature = temperature_in(segmentor.test_cfg or {})
+    metadata = metadata_of(network, meta, resize, fixed, temperature, made_of)
     if out.suffix == formats.ONNX:
         smallest = fixed or SMALLEST  # what tracing takes for granted, ONNX does not check
         data = formats.onnx_bytes(program, metadata)
