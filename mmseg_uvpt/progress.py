@@ -43,13 +43,14 @@ def progress(
     if sys.stderr.isatty():
         yield from tqdm(items, title, total, initial=done, unit=unit)
         return
+    units = f'{unit}es' if unit.endswith('ch') else f'{unit}s'
     began = time.monotonic()
     for number, item in enumerate(items, 1):
         yield item
         now = done + number
         if total is None:
             if now & (now - 1) == 0:
-                print(f'{title}: {now} {unit}s', file=sys.stderr, flush=True)
+                print(f'{title}: {now} {units}', file=sys.stderr, flush=True)
         elif now * LINES // total > (now - 1) * LINES // total:
             left = timedelta(seconds=round((time.monotonic() - began) / number * (total - now)))
-            print(f'{title}: {now}/{total} {unit}s, {left} left', file=sys.stderr, flush=True)
+            print(f'{title}: {now}/{total} {units}, {left} left', file=sys.stderr, flush=True)

@@ -26,6 +26,11 @@ def test_ten_lines_where_there_is_no_terminal(capsys, tmp_path):
     assert status.progress(tmp_path / 'job.log') == 'labelling 1000/1000, 0:00:00 left'
 
 
+def test_the_plural_of_a_batch(capsys):
+    list(progress(range(2), 'evaluating', 'batch'))
+    assert 'evaluating: 2/2 batches, 0:00:00 left' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(('total', 'done', 'lines'), [(3, 0, 3), (20, 17, 2), (0, 0, 0)])
 def test_what_was_done_before_counts(capsys, total, done, lines):
     left = iter(range(total - done))
