@@ -15,7 +15,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = ScriptParser(
         description='Render MiniCity, train a source model on its rendered look, and adapt it '
         'without labels to its photographic look, as tools/adapt.py does to any photographs. '
-        '10 to 30 minutes on two cores.',
+        'About half an hour on two cores.',
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
