@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mmseg_uvpt.datasets.checked_files import without_suffix
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
-from mmseg_uvpt.datasets.files.image_files import image_size, images_below
+from mmseg_uvpt.datasets.files.image_files import image_size, images_below, without_suffix
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
 from mmseg_uvpt.datasets.layouts import CITYSCAPES, TRAIN_IDS
 from mmseg_uvpt.errors import UserError

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
-from mmseg_uvpt.datasets.files.image_files import SUFFIXES, left_out, naming
+from mmseg_uvpt.datasets.files.image_files import SUFFIXES, left_out, naming, without_suffix
 from mmseg_uvpt.datasets.layouts import TRAIN_IDS, Layout
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
@@ -161,11 +161,6 @@ def as_suffixes(value: object) -> tuple[str, ...]:
     if several and all(isinstance(suffix, str) and suffix for suffix in suffixes):
         return tuple(suffixes)
     raise UserError(f"img_suffix={value!r}: it is a text, or several as in ('.jpg', '.JPG')")
-
-
-def without_suffix(name: str, suffixes: tuple[str, ...]) -> str:
-    """Return an image's name without the longest of the suffixes that it has."""
-    return name.removesuffix(max(filter(name.endswith, suffixes), key=len, default=''))
 
 
 def _loads_labels(transform: object) -> bool:

@@ -5,7 +5,8 @@ from pathlib import Path
 from mmseg.datasets import BaseSegDataset, CityscapesDataset
 from mmseg.registry import DATASETS
 
-from mmseg_uvpt.datasets.checked_files import CheckedFiles, as_suffixes, without_suffix
+from mmseg_uvpt.datasets.checked_files import CheckedFiles, as_suffixes
+from mmseg_uvpt.datasets.files.image_files import without_suffix
 from mmseg_uvpt.datasets.layouts import CITYSCAPES
 from mmseg_uvpt.datasets.named_classes import NamedClasses
 

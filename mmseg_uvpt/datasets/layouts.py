@@ -10,7 +10,7 @@ import numpy as np
 from mmseg_uvpt.datasets.conversion.label_names import read_idd_polygons, read_vistas_label
 from mmseg_uvpt.datasets.conversion.polygons import polygons_size, read_cityscapes_polygons
 from mmseg_uvpt.datasets.files.file_walk import paths_below
-from mmseg_uvpt.datasets.files.image_files import SUFFIXES, images_below, left_out
+from mmseg_uvpt.datasets.files.image_files import SUFFIXES, images_below, left_out, without_suffix
 from mmseg_uvpt.datasets.files.png_files import png_size
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
@@ -120,16 +120,14 @@ class Layout:
         if not folder.is_dir():
             return {}, ''
         ending = self.image_suffix.removesuffix(Path(self.image_suffix).suffix)
-        suffixes = {self.image_suffix, *(ending + each for each in SUFFIXES if ending)}
-        found: dict[str, Path] = {}
-        for suffix in suffixes:
-            found |= self._files(folder, split, suffix)
-        if found:
+        suffixes = (self.image_suffix, *(ending + each for each in SUFFIXES if ending))
+        if found := self._files(folder, split, suffixes):
             paths = (p for p in paths_below(folder) if self.has(split, os.path.relpath(p, folder)))
-            sentences = [left_out(folder, {p for p in paths if not p.endswith((*suffixes,))})]
-            if used := {s for s in suffixes - {self.image_suffix} if _is_used(s, found)}:
-                sentences.append(f'Set img_suffix of the data set to {", ".join(sorted(used))}')
-            return dict(sorted(found.items())), '. '.join(filter(None, sentences))
+            sentences = [left_out(folder, {p for p in paths if not p.endswith(suffixes)})]
+            others = (path for path in found.values() if not path.name.endswith(self.image_suffix))
+            if used := sorted({ending + path.suffix for path in others}):
+                sentences.append(f'Set img_suffix of the data set to {", ".join(used)}')
+            return found, '. '.join(filter(None, sentences))
         photographs, sentence = images_below(folder)
         for path in photographs:
             name = _name(path.with_suffix(''), folder)
@@ -141,11 +139,11 @@ class Layout:
         folder, (image, raw) = root / self.folder(self.labels, split), self.prefixes
         found: dict[str, Path] = {}
         for suffix in reversed(self.raw_suffixes):
-            found |= self._files(folder, split, suffix)
+            found |= self._files(folder, split, (suffix,))
         return {_renamed(frame, raw, image): found[frame] for frame in sorted(found)}
 
-    def _files(self, folder: Path, split: str, suffix: str) -> dict[str, Path]:
-        found = _by_frame(folder, suffix)
+    def _files(self, folder: Path, split: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
+        found = _by_frame(folder, suffixes)
         return {frame: path for frame, path in found.items() if self.has(split, frame)}
 
     def train_ids(self, root: Path, split: str, frame: str) -> Path:
@@ -183,17 +181,13 @@ class Layout:
         return f'python tools/convert_datasets/{self.name}.py {root}'
 
 
-def _by_frame(folder: Path, suffix: str) -> dict[str, Path]:
+def _by_frame(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
-    paths = (Path(path) for path in paths_below(folder) if path.endswith(suffix))
-    frames = {_name(p, folder).removesuffix(suffix): p for p in paths}
+    paths = (Path(path) for path in paths_below(folder) if path.endswith(suffixes))
+    frames = {without_suffix(_name(p, folder), suffixes): p for p in paths}
     # Where raw labels end in plain '.png', converted ones in the same folder do so too.
     return {f: frames[f] for f in sorted(frames) if not frames[f].name.endswith(TRAIN_IDS)}
-
-
-def _is_used(suffix: str, frames: dict[str, Path]) -> bool:
-    return any(path.name.endswith(suffix) for path in frames.values())
 
 
 def _renamed(frame: str, before: str, after: str) -> str:

@@ -78,6 +78,11 @@ def images_below(folder: Path) -> tuple[list[Path], str]:
     return found, left_out(folder, (path for path in paths if path.suffix.lower() not in SUFFIXES))
 
 
+def without_suffix(name: str, suffixes: tuple[str, ...]) -> str:
+    """Return an image's name without the longest of the suffixes that it has."""
+    return name.removesuffix(max(filter(name.endswith, suffixes), key=len, default=''))
+
+
 def left_out(folder: str | Path, paths: Iterable[str | Path]) -> str:
     """Return a sentence that counts the images among paths that are not used, by their suffixes.
 
