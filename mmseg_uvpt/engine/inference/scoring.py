@@ -83,13 +83,13 @@ def score(
     of_source = copy.deepcopy(cfg)
     if source:
         describe_source(of_source, source)
-    made = {'checkpoint': checkpoint, 'checkpoint_sha256': file_hash(checkpoint)}
-    made |= {'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
+    made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
     with readable_failures(cfg.work_dir):
         shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []
         start, metrics, found, sure = _test(cfg, checkpoint, command, *shown)
         *_, baseline, before = _test(of_source, source, command) if source else (None, None)
         if is_main_process():
+            made['checkpoint_sha256'] = file_hash(checkpoint)
             result = {**start, **made, **_result(found, metrics)}
             if source:
                 result['comparison'] = compare(cfg, source, baseline, found)
