@@ -33,7 +33,7 @@ class Change(NamedTuple):
 
 
 def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[Change]:
-    """Do as `accelerate` by the flags of ``cfg.uvpt``, and log what was done.
+    """Do as `accelerate` by the flags of ``cfg.uvpt``.
 
     If they say ``plain``, nothing but the type of ``amp`` is changed, and operators run as their
     references.
@@ -44,7 +44,7 @@ def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[
         cfg: resolved config.
 
     Returns:
-        list: the changes.
+        list: the changes, for `table`.
 
     Raises:
         UserError: ``compile_limit`` is not above 0; low memory is asked for a model without
@@ -56,12 +56,9 @@ def accelerate_as_config_says(model: nn.Module, said: Any, cfg: Config) -> list[
         ignored = [name for name in ('compile', 'low_memory') if getattr(said, name)]
         if ignored:
             print_log(f'--plain: uvpt.{" and uvpt.".join(ignored)} without effect', 'current')
-        changes = autocast_forward(without_wrapper(model)) if said.amp else []
-    else:
-        compiles = options if said.compile else None
-        changes = accelerate(model, said.amp, compiles, said.low_memory, cfg)
-    print_log(table(changes), 'current')
-    return changes
+        return autocast_forward(without_wrapper(model)) if said.amp else []
+    compiles = options if said.compile else None
+    return accelerate(model, said.amp, compiles, said.low_memory, cfg)
 
 
 def accelerate(

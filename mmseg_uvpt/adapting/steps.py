@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mmengine.logging import MMLogger
-
 from mmseg_uvpt.adapting import PUBLISHED
 from mmseg_uvpt.adapting.adaptation_verdict import Verdict, verdict_on
 from mmseg_uvpt.adapting.command_stages import Stage, run_each
@@ -51,7 +49,6 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {args.out} is a file: name a folder')
     record = _record(args, out)
-    MMLogger.get_current_instance().setLevel('WARNING')  # of this process; commands have their own
     if args.dry_run:
         above = next(folder for folder in out.parents if folder.is_dir())
         try:

@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
-from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
+from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
 from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.pipelines import without_labels
@@ -157,7 +157,7 @@ def _test(
     runner = build_runner(cfg, test_hooks(cfg, *hooks))
     runner.load_or_resume()  # before memory is kept: the file's goes back to the system
     runner.model.requires_grad_(False)  # makes more of it cheaper
-    accelerate_as_config_says(runner.model, said, cfg)
+    runner.logger.info(table(accelerate_as_config_says(runner.model, said, cfg)))
     start = provenance.start_of(cfg, command, runner.seed)
     provenance.write(runner._log_dir, cfg, start)
     metrics = runner.test()

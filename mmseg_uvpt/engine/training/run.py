@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmseg_uvpt.acceleration.accelerate import Change, accelerate_as_config_says
+from mmseg_uvpt.acceleration.accelerate import Change, accelerate_as_config_says, table
 from mmseg_uvpt.acceleration.amp import half_type
 from mmseg_uvpt.checkpoints.hub import OPTION, local_file
 from mmseg_uvpt.engine.config.complete import complete, use_cache
@@ -77,6 +77,7 @@ def train(
             hooks = training_hooks(cfg, command, interruption, changes, claimed.checkpoint, anyway)
             runner = build_runner(_of_start(cfg, resume, claimed.checkpoint), hooks)
             changes += accelerate_as_config_says(runner.model, said, cfg)
+            runner.logger.info(table(changes))
             for warning in filter(None, (normalisation_warning(cfg), *claimed.warnings)):
                 runner.logger.warning(warning)
             try:
