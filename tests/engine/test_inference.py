@@ -90,6 +90,17 @@ def test_plain(score, tmp_path):
     assert ['acceleration: none' in log.read_text() for log in logs] == [False, True]
 
 
+def test_a_config_is_laid_out_once(score, monkeypatch):
+    """Where paths are long that takes 3 s, and mmengine asks for the text five times a run."""
+    laid_out = []
+    monkeypatch.setattr(
+        'yapf.yapflib.yapf_api.FormatCode',
+        lambda text, **_: laid_out.append(text) or (text, True),
+    )
+    score()
+    assert len(laid_out) == 1
+
+
 def test_half_precision(score, label):
     """It agrees in most pixels, though not in all: then it would not have been used."""
     exact, half = score(), score('--amp')
