@@ -14,6 +14,7 @@ from mmseg_uvpt.adapting.command_stages import Command, Stage, run_each
 from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
 from mmseg_uvpt.engine.config.ablation_options import ablation_options
+from mmseg_uvpt.engine.config.overrides import option_of
 from mmseg_uvpt.engine.config.resolve import label_corrections, read, reads_pseudo_labels
 from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_checkpoint
 from mmseg_uvpt.files import read_object
@@ -77,7 +78,7 @@ def _source_stages(settings: Settings, root: Path) -> Iterator[Stage]:
 
     if settings.backbone in PRETRAINED:
         weights = root / 'imagenet.safetensors'
-        begin.append(f'model.backbone.init_cfg.checkpoint={weights}')
+        begin.append(option_of('model.backbone.init_cfg.checkpoint', str(weights)))
         yield Stage(
             'imagenet_weights',
             'writing the ImageNet weights of the backbone',
@@ -248,7 +249,7 @@ def _changed(settings: Settings, root: Path) -> list[str]:
         changes += ablation_options(settings.variant, _recipe(settings.adaptation))
     if any('OfflineLabelCorrectionHook' in change for change in changes):
         curve_run = root / settings.but(tuner=None, variant=None).folder
-        changes.append(f'default_hooks.label_correction.record={curve_run}')
+        changes.append(option_of('default_hooks.label_correction.record', str(curve_run)))
     return changes
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmseg_uvpt.checkpoints.hub import is_hub_name, require_findable
 from mmseg_uvpt.engine.config.normalisation import initial_weights
+from mmseg_uvpt.engine.config.overrides import option_of
 from mmseg_uvpt.engine.config.resolve import reads_pseudo_labels, require_data, require_file
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
@@ -134,7 +135,7 @@ class Adaptation(Training):
         if reads_pseudo_labels(self.cfg):
             inputs += ['--pseudo-label-dir', str(self._labels)]
         if self._curve_run:
-            record = f'default_hooks.label_correction.record={self._curve_run}'
+            record = option_of('default_hooks.label_correction.record', str(self._curve_run))
             inputs += ['--cfg-options', record]
         return [*super().arguments(), *inputs]
 

@@ -1,5 +1,6 @@
 """What ``--cfg-options`` puts into a config."""
 
+import ast
 from collections.abc import Iterable
 
 from mmengine.config import Config, DictAction
@@ -65,8 +66,29 @@ def put(cfg: Config, key: str, value: object) -> None:
         cfg.merge_from_dict({key: value})
 
 
+def option_of(key: str, text: str) -> str:
+    """Return the ``key=value`` that sets an entry to a text, whatever signs that has."""
+    plain = f'{key}={text}'
+    try:
+        is_read_as_it_is = _parsed(plain, text) == text
+    except UserError:
+        is_read_as_it_is = False
+    return plain if is_read_as_it_is else f'{key}={text!r}'
+
+
 def _parsed(option: str, text: str) -> object:
-    # brackets inside quotes are not understood either, as nowhere in OpenMMLab
+    """Return the value of an option, as mmengine's own tools read it, but for two kinds of text.
+
+    What stands in quotation marks is that text, and spaces outside of lists stay: mmengine drops
+    both, and splits at commas.
+    """
+    if text[:1] in ('"', "'"):
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            pass  # quotation marks that are part of what is meant
+    if ' ' in text and not set(text) & set('([,'):
+        return text
     opened = []
     for sign in text:
         if sign in '([':
