@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, elsewhere some ten lines."""
+"""How far long work is: a bar on a terminal, elsewhere at most ten lines."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 Item = TypeVar('Item')
 LINES = 10
+APART = 2  # seconds from line to line, so that short work is told of once, at its end
 
 
 def beside_log() -> bool:
@@ -44,13 +45,16 @@ def progress(
         yield from tqdm(items, title, total, initial=done, unit=unit)
         return
     units = f'{unit}es' if unit.endswith('ch') else f'{unit}s'
-    began = time.monotonic()
+    began = told = time.monotonic()
     for number, item in enumerate(items, 1):
         yield item
-        now = done + number
+        now, clock = done + number, time.monotonic()
         if total is None:
-            if now & (now - 1) == 0:
-                print(f'{title}: {now} {units}', file=sys.stderr, flush=True)
-        elif now * LINES // total > (now - 1) * LINES // total:
-            left = timedelta(seconds=round((time.monotonic() - began) / number * (total - now)))
-            print(f'{title}: {now}/{total} {units}, {left} left', file=sys.stderr, flush=True)
+            is_due, told_of = now & (now - 1) == 0, f'{now} {units}'
+        else:
+            is_due = now * LINES // total > (now - 1) * LINES // total
+            left = timedelta(seconds=round((clock - began) / number * (total - now)))
+            told_of = f'{now}/{total} {units}, {left} left'
+        if now == total or (is_due and clock >= told + APART):
+            told = clock
+            print(f'{title}: {told_of}', file=sys.stderr, flush=True)

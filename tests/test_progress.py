@@ -1,12 +1,21 @@
-"""Progress of long work: a bar on a terminal, some ten lines elsewhere, which the queue reads."""
+"""Progress of long work: a bar on a terminal, ten lines or fewer elsewhere, as the queue reads."""
 
 import io
+import itertools
 import sys
+import time
+from datetime import timedelta
 
 import pytest
 
-from mmseg_uvpt.progress import progress
+from mmseg_uvpt.progress import APART, progress
 from mmseg_uvpt.sweep import status
+
+
+@pytest.fixture(autouse=True)
+def slow(monkeypatch):
+    """Have everything take as long as lines have to be apart."""
+    monkeypatch.setattr(time, 'monotonic', itertools.count(0, APART).__next__)
 
 
 class Terminal(io.StringIO):
@@ -19,11 +28,17 @@ def test_ten_lines_where_there_is_no_terminal(capsys, tmp_path):
     written = capsys.readouterr().err
     lines = written.splitlines()
     assert len(lines) == 10
-    assert lines[0].startswith('labelling: 100/1000 frames, 0:00:0')
+    assert lines[0] == f'labelling: 100/1000 frames, {timedelta(seconds=900 * APART)} left'
     assert lines[-1] == 'labelling: 1000/1000 frames, 0:00:00 left'
     assert '\r' not in written
     (tmp_path / 'job.log').write_text(written)
     assert status.progress(tmp_path / 'job.log') == 'labelling 1000/1000, 0:00:00 left'
+
+
+def test_short_work_is_told_of_at_its_end(capsys, monkeypatch):
+    monkeypatch.setattr(time, 'monotonic', lambda: 0)
+    list(progress(range(64), 'reading', 'image'))
+    assert capsys.readouterr().err == 'reading: 64/64 images, 0:00:00 left\n'
 
 
 def test_the_plural_of_a_batch(capsys):

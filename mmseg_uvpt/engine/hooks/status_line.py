@@ -1,4 +1,4 @@
-"""How far a training is: a line on the terminal that stays while the log goes by, or ten lines."""
+"""How far a training is: a line on the terminal that stays while the log goes by, or some lines."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ from mmseg_uvpt.progress import progress
 class StatusLineHook(Hook):
     """Shows iteration, time left, loss and last score on a terminal's last line, in process 0.
 
-    Elsewhere some ten lines on stderr tell of iterations and time left. Loss and score are the
+    Elsewhere ten lines or fewer on stderr tell of iterations and time left. Loss and score are the
     log's, as it last had them, so nothing is waited for. The time left is that of a mean iteration
     so far, evaluations included.
 
