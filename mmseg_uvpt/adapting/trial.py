@@ -22,9 +22,9 @@ from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import write_prediction
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.target_images import REDUCTION
-from mmseg_uvpt.engine.inference.tiles import free_memory
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import size_text
+from mmseg_uvpt.free_memory import free_memory
 from mmseg_uvpt.report.run_folder import RunFolder
 
 FOLDER = 'trial'

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 import mmseg_uvpt
 from mmseg_uvpt.engine.config.resolve import read
@@ -300,43 +299,17 @@ def test_what_is_a_video(tmp_path, monkeypatch):
     assert not any(map(is_video, ('a.png', '7', 'folder', pixels(0))))
 
 
-def test_tiles_are_chosen_by_size_and_memory():
-    def side(gigabytes: float, size=(4000, 5000), images: int = 1) -> int | None:
-        return tiles.tile_side(size, lambda: int(gigabytes * (1 << 30)), 19, images)
-
-    assert side(0, size=(2000, 2500)) is None  # five megapixels: alike everywhere
-    assert side(100) is None
-    assert side(100, images=8) == 1568
-    assert side(30) == 2240
-    sides = [side(free) for free in (4, 8, 16)]
-    assert sides[0] == 2 * tiles.OVERLAP
-    with pytest.raises(UserError, match=r'pixels of 19 classes take 1\.5 GB, more than half of'):
-        side(2)
-    assert sides == sorted(sides)
-    assert not any(side % tiles.GRID for side in sides)
-
-
-@pytest.mark.parametrize('size', [(900, 1351), (449, 1800), (896, 896), (100, 2000)])
-def test_tiles_give_what_the_whole_image_gives(size):
-    """Of a network that sees no farther than half of what tiles have in common."""
-    torch.manual_seed(0)
-    network = nn.Conv2d(3, 2, 3, padding=tiles.GRID, dilation=tiles.GRID)
-    x = torch.randn(1, 3, *size)
-    with torch.inference_mode():
-        torch.testing.assert_close(tiles.in_tiles(network, x, 896), network(x))
-
-
 def test_a_large_photograph_is_predicted_in_tiles(finished, source_config, monkeypatch):
     """As whole, away from where tiles meet; the memory is said to be small."""
     model = mmseg_uvpt.load(source_config, finished / 'iter_4.pth', full_size=True)
     image = cv2.resize(pixels(0, 32, 96), (1500, 600), interpolation=cv2.INTER_CUBIC)
     whole = model(image).classes
     calls = []
-    monkeypatch.setattr(tiles, 'LARGEST', 896)
+    monkeypatch.setattr(tiles, 'SMALL', 1000)
     monkeypatch.setattr(loop, 'free_memory', lambda device: 200 << 20)
     monkeypatch.setattr(loop, 'in_tiles', lambda *a: calls.append(a[2]) or tiles.in_tiles(*a))
     in_tiles = model(image).classes
-    assert calls == [896]
+    assert calls == [(1024, 512)]  # multiples of 256, since this Swin's windows have 8 patches
     assert (in_tiles == whole).mean() > 0.97
     assert len(np.unique(whole)) > 1
 

@@ -2,7 +2,8 @@
 
 The float32 logits of one Cityscapes frame at its full size are 160 MB. Labels and scores need only
 the class of the largest, so on a CPU classes are resized one by one and compared with the best so
-far. A GPU has the memory, and would wait to be told of three kernels a class.
+far. A GPU has the memory unless the image is huge, and would wait to be told of three kernels a
+class.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from mmseg_uvpt.ops.resizing import resized
+
+AT_ONCE = 1 << 30  # bytes of all classes of an image that a GPU resizes together
 
 
 def largest_channel(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,9 +56,35 @@ def resized_label(logits: Tensor, size: tuple[int, int], align_corners: bool) ->
     Returns:
         Tensor: uint8 (1, H, W).
     """
-    if logits.is_cuda:
+    if logits.is_cuda and 4 * logits.shape[1] * size[0] * size[1] <= AT_ONCE:
         return largest_channel(resized(logits, size, align_corners))[1]
-    return _largest_of(resized(x, size, align_corners)[:, 0] for x in logits.split(1, dim=1))[1]
+    return _largest_of(_resized_maps(logits, size, align_corners))[1]
+
+
+def resized_probability(
+    logits: Tensor, size: tuple[int, int], align_corners: bool, temperature: float
+) -> Tensor:
+    """Return the probability of the class of `resized_label`, in memory for a few classes.
+
+    Args:
+        logits: (1, C, h, w).
+        size: height and width of the result.
+        align_corners: as of `torch.nn.functional.interpolate`.
+        temperature: by which logits are divided.
+
+    Returns:
+        Tensor: float32 (1, H, W), 0..1.
+    """
+    best, _ = _largest_of(_resized_maps(logits, size, align_corners))
+    total = torch.zeros_like(best)
+    for x in _resized_maps(logits, size, align_corners):
+        total += ((x - best) / temperature).exp()
+    return total.reciprocal_()
+
+
+def _resized_maps(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Iterator[Tensor]:
+    for x in logits.split(1, dim=1):
+        yield resized(x, size, align_corners)[:, 0]
 
 
 def unpad_and_unflip(logits: Tensor, metainfo: dict) -> Tensor:

@@ -19,13 +19,15 @@ from mmseg_uvpt.engine.inference.logits_to_labels import (
 )
 from mmseg_uvpt.engine.inference.result import Result, temperature_in
 from mmseg_uvpt.engine.inference.tiles import (
-    free_memory,
+    Tiles,
+    grid_of,
     in_tiles,
     naming_memory,
     say_tiles,
-    tile_side,
+    tiles_for,
 )
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.free_memory import free_memory
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.ops.resizing import resized
 
@@ -108,9 +110,9 @@ def _logits(
     size = inputs.shape[2:]
     if test_cfg.get('mode') == 'slide':
         logits = _by_windows(network, inputs, test_cfg['crop_size'], test_cfg['stride'])
-    elif side := _tile_side(model, inputs):
-        say_tiles(tuple(size), side)
-        logits = in_tiles(network, inputs, side)
+    elif tiles := _tiles(model, inputs):
+        say_tiles(tuple(size), tiles)
+        logits = in_tiles(network, inputs, tiles)
     else:
         logits = network(inputs)
     # a channel at a time: of a large photograph all would take as much memory again
@@ -125,9 +127,9 @@ def _logits(
         yield unpad_and_unflip(logits[i : i + 1], sample.metainfo), sample
 
 
-def _tile_side(model: nn.Module, inputs: Tensor) -> int | None:
-    free = partial(free_memory, inputs.device)
-    return tile_side(inputs.shape[2:], free, model.num_classes, len(inputs))
+def _tiles(model: nn.Module, inputs: Tensor) -> Tiles | None:
+    free, grid = partial(free_memory, inputs.device), partial(grid_of, model)
+    return tiles_for(inputs.shape[2:], free, grid, model.num_classes, len(inputs))
 
 
 def _by_windows(

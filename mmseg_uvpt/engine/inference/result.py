@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_uvpt.datasets.files.image_files import read_image
-from mmseg_uvpt.engine.inference.logits_to_labels import largest_channel
+from mmseg_uvpt.engine.inference.logits_to_labels import largest_channel, resized_probability
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.calibration import TEMPERATURES
 from mmseg_uvpt.files import write_whole
@@ -117,7 +117,8 @@ class Result:
 
     def probability(self) -> Tensor:
         """Return the largest probability of each pixel at the original size: float32 (H, W)."""
-        return self._full_logits()().softmax(0).amax(0)
+        size = tuple(self.label.shape)
+        return resized_probability(self.logits[None], size, self.align_corners, self.temperature)[0]
 
     def _full_logits(self) -> Callable[[], Tensor]:
         """Return what makes logits (C, H, W) by temperature; it holds no sample that holds it."""
