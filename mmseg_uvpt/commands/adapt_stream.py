@@ -1,8 +1,9 @@
 """Adapt at test time: predict each image of a stream, then train on it, once through all."""
 
-import sys
+from collections.abc import Sequence
 
 from mmseg_uvpt.engine.scripts import options
+from mmseg_uvpt.errors import readable
 from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
@@ -10,7 +11,8 @@ EXAMPLE = """\
       --domains data/night data/rain data/snow --reset --work-dir work_dirs/stream"""
 
 
-def main() -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Adapt, and report the score of the predictions."""
     parser = options.make_parser(
         'Predict each test image, then train on it with the method of the config, one whole image '
@@ -36,7 +38,7 @@ def main() -> None:
     options.add_config_options(parser)
     options.add_runner_options(parser)
     options.add_plain_option(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     from mmseg_uvpt.engine.config.resolve import require_file, resolve_run
     from mmseg_uvpt.engine.config.stream import make_stream
@@ -46,5 +48,5 @@ def main() -> None:
     require_file(args.source_checkpoint, 'source checkpoint', 'make it with pretrain.py')
     cfg.model.source_checkpoint = args.source_checkpoint
     make_stream(cfg, args.domains, args.reset)
-    command = typed_command('tools/adapt_stream.py', sys.argv[1:])
+    command = typed_command('tools/adapt_stream.py', argv)
     train(cfg, command, validate=False)

@@ -1,10 +1,12 @@
 """Export a model as one file that needs nothing of this project: torch.export's .pt2, or ONNX."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.arguments import positive_int
 from mmseg_uvpt.engine.scripts import options
+from mmseg_uvpt.errors import readable
 
 EXAMPLE = """\
   python tools/export_model.py configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py \\
@@ -13,7 +15,7 @@ EXAMPLE = """\
       work_dirs/sss_swin-b_gta5-to-cityscapes/iter_80000.pth --out int8.onnx --int8"""
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = options.make_parser(
         'Write a source model or an adapted one as a file that runs without this project: images '
         'in, uint8 (B, 3, H, W) in RGB, logits out, float32 (B, classes, H, W); normalisation is '
@@ -41,12 +43,13 @@ def parse_arguments() -> argparse.Namespace:
         help='quantise the ONNX file; ranges are those of images of target_train_dataloader',
     )
     options.add_config_options(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Export the model, and say what was written and how close it is."""
-    args = parse_arguments()
+    args = parse_arguments(argv)
 
     from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.engine.inference.exported import export

@@ -1,9 +1,11 @@
 """Interpolate between a source model and an adapted one: weights of which part is adapted."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.arguments import from_0_to_1
 from mmseg_uvpt.engine.scripts import options
+from mmseg_uvpt.errors import readable
 
 EXAMPLE = """\
   python tools/interpolate.py model/pretrained_models/SSS_Swin-B_GTAV_Cityscapes_50.5.pth \\
@@ -11,7 +13,8 @@ EXAMPLE = """\
   python test.py work_dirs/adapted/config.py half.pth"""
 
 
-def main() -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Write the checkpoint and say how large it is."""
     parser = options.make_parser(
         'Write (1 - alpha) source + alpha adapted, tensor by tensor (WiSE-FT; Wortsman et al., '
@@ -31,7 +34,7 @@ def main() -> None:
     parser.add_argument('--config', required=True, help="the adapted model's, as its work folder's")
     parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
     options.add_config_options(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS

@@ -1,10 +1,11 @@
 """Predict photographs and videos: classes in colours over each image, and as a PNG of ids."""
 
 import argparse
-import sys
+from collections.abc import Sequence
 
 from mmseg_uvpt.arguments import from_0_to_1
 from mmseg_uvpt.engine.scripts import options
+from mmseg_uvpt.errors import readable
 from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
@@ -12,7 +13,7 @@ EXAMPLE = """\
       work_dirs/sss_swin-b_gta5-to-cityscapes/iter_80000.pth holiday.jpg photographs --out seen"""
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = options.make_parser(
         'Write <name>.png, the classes in the colours of the data set over the image, and '
         '<name>_classes.png, their ids, for each image, and <name>.mp4, the colours over each '
@@ -58,17 +59,18 @@ def parse_arguments() -> argparse.Namespace:
     )
     options.add_inference_options(parser)
     options.add_config_options(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Predict the images."""
-    args = parse_arguments()
+    args = parse_arguments(argv)
 
     from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.engine.inference.images import predict_images
 
-    command = typed_command('tools/predict.py', sys.argv[1:])
+    command = typed_command('tools/predict.py', argv)
     cfg = resolve(args)
     images, frames, kept = predict_images(
         *(cfg, args.checkpoint, args.images, args.out, command, args.opacity),

@@ -1,9 +1,11 @@
 """Draw an image under each augmentation of generalise-then-adapt pretraining, side by side."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser, seed
+from mmseg_uvpt.errors import readable
 
 EXAMPLE = """\
 example:
@@ -13,7 +15,7 @@ example:
       --data-root work_dirs/demo/swin-gta-seed0/data"""
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = ScriptParser(
         description="Draw an image under each of a config's augmentations, to a PNG. What a config "
         'needs and does not find is said as in pretraining.',
@@ -29,12 +31,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE', default=[], help='change the config'
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+@readable
+def main(argv: Sequence[str]) -> None:
     """Draw the sheet."""
-    args = parse_arguments()
+    args = parse_arguments(argv)
 
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.augmentation.preview import draw

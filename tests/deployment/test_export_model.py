@@ -23,7 +23,7 @@ from mmseg_uvpt.commands import export_model
 from mmseg_uvpt.deployment import comparison_with_eager, formats
 from mmseg_uvpt.deployment.comparison_with_eager import difference, differences, require_same
 from mmseg_uvpt.deployment.exported_network import ExportedNetwork, eager_logits
-from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.config.resolve import parts_of_type, read
 from mmseg_uvpt.engine.inference.exported import resize_before
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import source_model
@@ -302,8 +302,27 @@ def test_a_missing_package_is_named(folder, tmp_path, monkeypatch):
         call(monkeypatch, folder / 'config.py', folder / 'model.pth', '--out', tmp_path / 'a.onnx')
 
 
-def test_images_that_are_more_than_resized_are_refused(folder):
+@pytest.mark.parametrize(
+    'more',
+    [
+        dict(type='RandomFlip', prob=1.0),
+        dict(type='ResizeToMultiple', size_divisor=32),
+        dict(type='mmseg.ResizeShortestEdge', scale=64, max_size=128),
+    ],
+    ids=lambda step: step['type'],
+)
+def test_images_that_are_more_than_resized_are_refused(folder, more):
     cfg = read(folder / 'config.py')
-    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='RandomFlip', prob=1.0))
-    with pytest.raises(UserError, match='RandomFlip'):
+    cfg.test_dataloader.dataset.pipeline.insert(2, more)
+    with pytest.raises(UserError, match=more['type'].rpartition('.')[2]):
+        resize_before(cfg)
+
+
+def test_how_images_are_resized(folder):
+    cfg = read(folder / 'config.py')
+    (step,) = parts_of_type(cfg.test_dataloader.dataset.pipeline, 'Resize')
+    step.scale = 96
+    assert resize_before(cfg)['scale'] == [96, 96]
+    step.interpolation = 'nearest'
+    with pytest.raises(UserError, match='of Resize interpolation'):
         resize_before(cfg)

@@ -299,6 +299,40 @@ def test_what_is_a_video(tmp_path, monkeypatch):
     assert not any(map(is_video, ('a.png', '7', 'folder', pixels(0))))
 
 
+class Interrupted:
+    """Writes frames; Ctrl-C comes while, or after, it writes the third."""
+
+    def __init__(self, writer: cv2.VideoWriter, is_written: bool) -> None:
+        self.writer, self.is_written, self.count, self.release = (
+            writer,
+            is_written,
+            0,
+            writer.release,
+        )
+
+    def write(self, frame: np.ndarray) -> None:
+        self.count += 1
+        if self.count < 3 or self.is_written:
+            self.writer.write(frame)
+        if self.count == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('is_written', [True, False])
+def test_ctrl_c_keeps_the_recording_of_a_camera(film, tmp_path, monkeypatch, is_written):
+    camera, opened = Video(str(film)), video_files._open
+    camera.frames = None
+    monkeypatch.setattr(video_files, '_open', lambda *a: Interrupted(opened(*a), is_written))
+    found = video_files.write_video(tmp_path / 'seen.mp4', [pixels(0)] * 9, camera)
+    assert found == 2 + is_written == len([*Video(str(tmp_path / 'seen.mp4'))])
+
+
+def test_a_stream_whose_frames_change_their_size(film, tmp_path):
+    frames = [pixels(0), pixels(0, 32, 48), pixels(0)]
+    assert video_files.write_video(tmp_path / 'seen.mp4', frames, Video(str(film))) == 3
+    assert {seen.pixels.shape for seen in Video(str(tmp_path / 'seen.mp4'))} == {(64, 128, 3)}
+
+
 def test_a_large_photograph_is_predicted_in_tiles(finished, source_config, monkeypatch):
     """As whole, away from where tiles meet; the memory is said to be small."""
     model = mmseg_uvpt.load(source_config, finished / 'iter_4.pth', full_size=True)

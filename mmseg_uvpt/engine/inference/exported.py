@@ -36,6 +36,8 @@ from mmseg_uvpt.ops.resizing import resized
 
 SMALLEST = (64, 64)  # that ONNX files are compared at; backbones halve a side five times
 LOADER = 'target_train_dataloader'  # whose images int8 is calibrated on
+_LOADING = ('LoadImage', 'LoadLabel', 'LoadAnnotations', 'PackSegInputs')  # how they begin
+_RESIZING = ('type', '_scope_', 'scale', 'keep_ratio')
 
 
 def export(
@@ -143,20 +145,21 @@ def resize_before(cfg: Config) -> dict:
         UserError: the test pipeline does more than load, resize and pack.
     """
     pipeline = cfg.test_dataloader.dataset.pipeline
-    kinds = [str(step['type']) for step in pipeline]
-    known = ('LoadImage', 'LoadLabel', 'LoadAnnotations', 'Resize', 'PackSegInputs')
+    kinds = [str(step['type']).rpartition('.')[2] for step in pipeline]
     resizes = parts_of_type(pipeline, 'Resize')
-    if (
-        len(resizes) != 1
-        or 'scale' not in resizes[0]
-        or not all(k.startswith(known) for k in kinds)
-    ):
+    others = [kind for kind in kinds if kind != 'Resize' and not kind.startswith(_LOADING)]
+    said = [key for step in resizes for key in step if key not in _RESIZING]
+    scale = resizes[0].get('scale') if len(resizes) == 1 else None
+    if others or said or not scale:
+        options = f', of Resize {", ".join(said)}' if said else ''
         raise UserError(
-            f'test_dataloader.dataset.pipeline has {", ".join(kinds)}: an exported file can say of '
-            "images that they are resized, once, by dict(type='Resize', scale=(WIDTH, HEIGHT))"
+            f'test_dataloader.dataset.pipeline has {", ".join(kinds)}{options}: an exported file '
+            "can say of images that they are resized, once and bilinearly, by dict(type='Resize', "
+            'scale=(WIDTH, HEIGHT))'
         )
-    (step,) = resizes
-    return {'scale': list(step['scale']), 'keep_ratio': bool(step.get('keep_ratio', False))}
+    width, height = (scale, scale) if isinstance(scale, int) else scale  # as mmcv reads it
+    keep_ratio = bool(resizes[0].get('keep_ratio', False))
+    return {'scale': [width, height], 'keep_ratio': keep_ratio}
 
 
 def target_images(cfg: Config, number: int, loader: str = LOADER) -> Iterator[Tensor]:

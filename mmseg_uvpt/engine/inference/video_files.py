@@ -15,8 +15,10 @@ from mmseg_uvpt.progress import progress
 def write_video(path: Path, frames: Iterable[np.ndarray], video: Video) -> int:
     """Write frames, uint8 (H, W, 3), B, G, R, at the rate of the video that they were made of.
 
-    The recording of a camera ends with Ctrl-C, and is kept. The file is MPEG-4 (mp4v), which each
-    build of OpenCV writes; browsers want it coded anew (``ffmpeg -i seen.mp4 -c:v libx264 ...``).
+    The recording of a camera ends with Ctrl-C, and is kept. Frames of another size than the first,
+    which a stream may have after a while, are resized to that. The file is MPEG-4 (mp4v), which
+    each build of OpenCV writes; browsers want it coded anew
+    (``ffmpeg -i seen.mp4 -c:v libx264 ...``).
 
     Returns:
         int: number of frames.
@@ -26,26 +28,28 @@ def write_video(path: Path, frames: Iterable[np.ndarray], video: Video) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
-    writer, number = None, 0
+    writer, number, size = None, 0, None
     try:
         try:
             shown = progress(frames, f'predicting {video.name}', 'frame', video.frames)
             for frame in map(_even, shown):
+                size = size or frame.shape[1::-1]
                 writer = writer or _open(part, frame, video.rate, path)
-                writer.write(frame)
                 number += 1
+                writer.write(frame if frame.shape[1::-1] == size else cv2.resize(frame, size))
         except KeyboardInterrupt:
-            if video.frames is not None or writer is None:
+            if video.frames is not None or number < 2:
                 raise
+            number -= 1  # it may have come before the last frame was written
         writer.release()
-        if _frames_in(part) != number:
+        if (written := _frames_in(part)) < number:
             raise UserError(f'cannot write {path}: no space left, or no permission')
         os.replace(part, path)
     finally:
         if writer is not None:
             writer.release()
         part.unlink(missing_ok=True)
-    return number
+    return written
 
 
 def _frames_in(path: Path) -> int:
