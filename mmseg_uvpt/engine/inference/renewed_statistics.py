@@ -22,7 +22,8 @@ def renew_statistics(model: nn.Module, inputs: Inputs) -> None:
     (Schneider et al., "Improving Robustness against Common Corruptions by Covariate Shift
     Adaptation", NeurIPS 2020), and those of the head are of what such a backbone gives. The model
     stays in eval mode, so nothing is dropped and no process waits for another; norms that a tuner
-    has added keep their statistics.
+    has added keep their statistics, and so do those that are given a single value a channel, as
+    behind a pooling of the whole map: one value has no variance.
 
     Args:
         model: a segmentor in eval mode, without a wrapper.
@@ -42,15 +43,16 @@ def renew_statistics(model: nn.Module, inputs: Inputs) -> None:
 
 
 def _renew(model: nn.Module, norms: Sequence[nn.Module], inputs: Iterable[Tensor]) -> None:
-    sums = {norm: [torch.zeros_like(norm.running_mean) for _ in range(2)] for norm in norms}
-    handles = [norm.register_forward_pre_hook(_Own(sums[norm])) for norm in norms]
+    own = {norm: _Own(norm) for norm in norms}
+    handles = [norm.register_forward_pre_hook(hook) for norm, hook in own.items()]
     try:
         with torch.no_grad():
-            for batches, batch in enumerate(inputs, 1):  # noqa: B007
+            for batch in inputs:
                 model(batch, mode='tensor')
-            for norm, (mean, variance) in sums.items():
-                norm.running_mean.copy_(mean / batches)
-                norm.running_var.copy_(variance / batches)
+            for norm, hook in own.items():
+                if hook.batches:
+                    norm.running_mean.copy_(hook.mean / hook.batches)
+                    norm.running_var.copy_(hook.variance / hook.batches)
     finally:
         for handle in handles:
             handle.remove()
@@ -71,16 +73,18 @@ def renewed_statistics(model: nn.Module, inputs: Inputs) -> Iterator[None]:
 class _Own:
     """Gives a norm the statistics of what it is about to normalise, and adds them up."""
 
-    def __init__(self, sums: list[Tensor]):
-        self._sums = sums
+    def __init__(self, norm: nn.modules.batchnorm._BatchNorm):
+        self.batches = 0
+        self.mean, self.variance = (torch.zeros_like(norm.running_mean) for _ in range(2))
 
     def __call__(self, norm: nn.modules.batchnorm._BatchNorm, given: tuple[Tensor]) -> None:
         x = given[0].float()
+        count = x.numel() // x.shape[1]
+        if count == 1:
+            return
         variance, mean = torch.var_mean(x, [i for i in range(x.dim()) if i != 1], correction=0)
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
-        count = x.numel() / x.shape[1]
-        for total, value in zip(
-            self._sums, (mean, variance * count / max(count - 1, 1)), strict=True
-        ):
-            total.add_(value)
+        self.batches += 1
+        self.mean += mean
+        self.variance += variance * count / (count - 1)
