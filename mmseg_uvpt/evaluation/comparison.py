@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from prettytable import PrettyTable
 
-from mmseg_uvpt.evaluation.bootstrap import LEVEL, Interval, mean_iou_difference_interval
+from mmseg_uvpt.evaluation.bootstrap import FEWEST, LEVEL, Interval, mean_iou_difference_interval
 from mmseg_uvpt.evaluation.score import Score, or_none, percent
 
 
@@ -18,7 +18,7 @@ class Difference(NamedTuple):
         source: of the source model.
         adapted: of the adapted one.
         interval: of adapted minus source by paired bootstrap over the images; None where fewer
-            than two of them have a pixel of the classes.
+            than five of them have a pixel of the classes (`FEWEST`).
     """
 
     source: float
@@ -88,7 +88,7 @@ class Comparison:
         if found.interval is None:
             ids = self.source.subsets[self.judged]
             labelled = _images(self.source.counts.truth[:, ids].any(axis=1).sum())
-            return f'{labelled} with labels cannot tell adapted from source: take two or more'
+            return f'{labelled} with labels cannot tell adapted from source: take {FEWEST} or more'
         images, bounds = _images(self.source.frames), _bounds(found.interval)
         if found.interval.low <= 0 <= found.interval.high:
             return (

@@ -89,7 +89,7 @@ class Score:
     def intervals(self) -> dict[int, Interval | None]:
         """Size of each class set to the 95 % interval of its mean IoU, in percent.
 
-        None where fewer than two frames have a pixel of its classes.
+        None where fewer than five frames have a pixel of its classes (`FEWEST`).
         """
         found = {size: mean_iou_interval(self.counts, ids) for size, ids in self.subsets.items()}
         return {size: bounds and bounds.in_percent() for size, bounds in found.items()}
@@ -115,8 +115,10 @@ class Score:
         scalars = {'mIoU': self.means[len(self.classes)]}
         scalars |= {f'mIoU{size}': mean for size, mean in self.means.items()}
         scalars['aAcc'] = self.pixel_accuracy
-        if bounds := self.intervals[len(self.classes)]:
-            scalars |= {'mIoU_low': bounds.low, 'mIoU_high': bounds.high}
+        for size, bounds in self.intervals.items():
+            for name in (f'mIoU{size}', *(['mIoU'] if size == len(self.classes) else [])):
+                if bounds:
+                    scalars |= {f'{name}_low': bounds.low, f'{name}_high': bounds.high}
         scalars |= {
             f'IoU.{name}': float(iou)
             for name, iou in zip(self.classes, self.iou, strict=True)

@@ -8,7 +8,9 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_checkpoint, record_of
-from mmseg_uvpt.files import why_unreadable
+from mmseg_uvpt.files import read_object, why_unreadable
+from mmseg_uvpt.selection.committee import TARGET_LABELS
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
 
 OWN, RELEASED, MISSING = 'own', 'released', 'missing input'
 LOCK = 'job.lock'  # all that looking at a job may leave in its folder
@@ -62,7 +64,13 @@ def _released(path: str, otherwise: str) -> Model:
 
 
 def made_in(folder: Path) -> Path:
-    """Return the checkpoint that a training is kept for: its best, if it looked for that."""
+    """Return the checkpoint that a training is kept for.
+
+    Its choice without labels, where its recipe asks for one; else its best, if it looked for that.
+    """
+    record = folder / RECORD
+    if record.is_file() and read_object(record, 'run it again')['asked'] != TARGET_LABELS:
+        return folder / CHECKPOINT
     return best_checkpoint(folder) or last_checkpoint(folder) or folder / 'best_*.pth'
 
 

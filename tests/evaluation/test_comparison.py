@@ -58,7 +58,7 @@ def test_images_that_disagree_tell_no_difference():
 
 def test_one_image_cannot_tell():
     found = Comparison(score(share_right(1, 40)), score(share_right(1, 60)), 19)
-    cannot = 'cannot tell adapted from source: take two or more'
+    cannot = 'cannot tell adapted from source: take 5 or more'
     assert found.sentence() == f'1 image with labels {cannot}'
     assert found.to_json()['mIoU19']['interval'] is None
     empty = [score(share_right(2, mean)) for mean in (40, 60)]

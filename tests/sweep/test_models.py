@@ -102,6 +102,19 @@ def test_a_finished_training_comes_first():
     assert job_of('test').needs == Path('w/seed0/train', ROW, 'best_mIoU19_iter_4.pth')
 
 
+@pytest.mark.parametrize(
+    ('asked', 'kept'), [('guarded', 'selected.pth'), ('target labels', 'best_mIoU19_iter_4.pth')]
+)
+def test_what_a_recipe_chose_is_what_is_scored(asked, kept):
+    """By labels where it is the published practice, else without, also if that is the source."""
+    finish('w/seed0/train', 'best_mIoU19_iter_4.pth')
+    folder = Path('w/seed0/train', ROW)
+    for name in ('selected.pth', 'iter_8.pth'):
+        (folder / name).touch()
+    (folder / 'selection.json').write_text(json.dumps({'asked': asked, 'selected': 0}))
+    assert job_of('test').needs == folder / kept
+
+
 def test_labels_and_trainings_stay_with_what_they_began_with():
     label('w/seed0/pseudo_label', SOURCE, finished=None)
     finish('w/seed0/pretrain', 'best_mIoU19_iter_8.pth')

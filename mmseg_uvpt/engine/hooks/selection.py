@@ -46,10 +46,12 @@ class SelectionHook(Hook):
             (`committee.choose_guarded`), ``'last'``, or the name of a criterion. Without labels
             the first is not possible, and ``'guarded'`` takes its place.
         images: how many of the config's ``target_train_dataloader`` are predicted, evenly spaced.
+        score: by labels, of an evaluation (``'mIoU16'`` where the source is SYNTHIA); None for that
+            by which the best checkpoint is kept.
 
     Attributes:
         corrections: hooks that correct labels.
-        savers: hooks that say by ``save_best`` which score counts.
+        savers: hooks that say by ``save_best`` which score counts, unless ``score`` does.
         descent: hook that says in checkpoints which source model they are of, if they have one.
         judges_first: whether what the first iteration leaves is a candidate, too: the source model
             with renewed statistics, nearly.
@@ -64,11 +66,14 @@ class SelectionHook(Hook):
     descent: DescentHook | None = None
     judges_first = False
 
-    def __init__(self, select: str = TARGET_LABELS, images: int = 64) -> None:
+    def __init__(
+        self, select: str = TARGET_LABELS, images: int = 64, score: str | None = None
+    ) -> None:
         if select not in RULES:
             raise ValueError(f'select={select!r}: must be one of {", ".join(map(repr, RULES))}')
         self.select = select
         self.images = images
+        self.score = score
         self._done: set[int] | None = None  # iterations of candidates; None: nothing is selected
         self._candidates: list[Candidate] = []  # in process 0 alone
         self._judge: Judge | None = None  # likewise
@@ -112,8 +117,7 @@ class SelectionHook(Hook):
         if self._candidates:
             evidence = self._judge.evidence(self._candidates) if self._judge else ()
             classes = data_set_of(runner.train_dataloader).metainfo['classes']
-            metric = counting_score(self.savers)
-            found = conclude(self.select, self._candidates, classes, metric, *evidence)
+            found = conclude(self.select, self._candidates, classes, self._metric, *evidence)
             self._write(runner, found)
             self._files.remove()
             runner.logger.info(found.sentence())
@@ -194,13 +198,17 @@ class SelectionHook(Hook):
         if self._candidates:
             self._note_score(runner, metrics)
 
+    @property
+    def _metric(self) -> str:
+        return self.score or counting_score(self.savers)
+
     def _note_score(self, runner: Runner, metrics: dict) -> None:
-        candidate, metric = self._candidates[-1], counting_score(self.savers)
+        candidate, metric = self._candidates[-1], self._metric
         if candidate.iteration != runner.iter or metric not in metrics:
             return
         candidate.score = round(float(metrics[metric]), 6)
-        bounds = [metrics.get(f'mIoU_{side}') for side in ('low', 'high')]
-        if None not in bounds and metrics['mIoU'] == metrics[metric]:  # over the same classes
+        bounds = [metrics.get(f'{metric}_{side}') for side in ('low', 'high')]
+        if None not in bounds:
             candidate.interval = tuple(round(float(bound), 6) for bound in bounds)
         self._files.write_table(self._candidates)
         _tell(runner, candidate.iteration, {metric: candidate.score})

@@ -51,10 +51,11 @@ def describe_source(cfg: Config, source: str) -> None:
 def compare(cfg: Config, source: str, of_source: Score, of_adapted: Score) -> dict:
     """Log how two models compare and return it as JSON.
 
-    In words it is said of the mean that the config chooses its best checkpoint by (16 classes
-    where the source is SYNTHIA), else of that of all classes.
+    In words it is said of the mean that the config scores candidates or chooses its best checkpoint
+    by (16 classes where the source is SYNTHIA), else of that of all classes.
     """
-    chosen = (cfg.default_hooks.get('checkpoint') or {}).get('save_best')
+    hooks = [cfg.default_hooks.get(name) or {} for name in ('selection', 'checkpoint')]
+    chosen = hooks[0].get('score') or hooks[1].get('save_best')
     sizes = {f'mIoU{size}': size for size in of_source.means}
     judged = sizes.get(chosen, len(of_source.classes))
     compared = Comparison(of_source, of_adapted, judged)

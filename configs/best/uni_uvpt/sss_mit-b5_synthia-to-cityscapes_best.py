@@ -9,3 +9,4 @@ uvpt = dict(published=dict(adapted=dict(_delete_=True)), released_checkpoint=Non
 model = _base_.best
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=_base_.cityscapes_two_looks))
 default_hooks = dict(**_base_.best_hooks, checkpoint=dict(save_best=None))
+default_hooks['selection'] = dict(select='guarded', score='mIoU16')
