@@ -1,12 +1,13 @@
 """Information maximisation before a frozen classifier."""
 
+from mmengine.dist import all_reduce
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_uvpt.methods.tent import entropy
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Views
 
-FLOOR = 1e-5  # of a class's mean probability, as in SHOT
+FLOOR = 1e-5  # added to a class's mean probability in its logarithm, as SHOT does
 
 
 @MODELS.register_module()
@@ -15,7 +16,8 @@ class InformationMaximisation(AdaptedSegmentor):
 
     Liang et al., "Do We Really Need to Access the Source Data?", ICML 2020: the mean over pixels
     of the entropy H(p), minus the entropy of the mean prediction, H(mean p), both with weight 1.
-    The mean is that of a batch, of view 1. The classifier (``decode_head.conv_seg``) stays the
+    The mean is that of a batch, in all
+    processes, of view 1. The classifier (``decode_head.conv_seg``) stays the
     source model's, and what lies before it is trained. SHOT's pseudo labels of clustered features
     are left out.
 
@@ -33,8 +35,11 @@ class InformationMaximisation(AdaptedSegmentor):
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
         """Compute the two terms, in nats: the second one is negative."""
-        mean = views.logits[0].softmax(1).mean((0, 2, 3)).clamp(min=FLOOR)
+        own = views.logits[0].softmax(1).mean((0, 2, 3))
+        mean = own.detach().clone()
+        all_reduce(mean, 'mean')
+        mean = mean + own - own.detach()  # the value of all processes, whose gradients are averaged
         return {
             'loss_entropy': entropy(views.logits[0]).mean(),
-            'loss_diversity': (mean * mean.log()).sum(),
+            'loss_diversity': (mean * (mean + FLOOR).log()).sum(),
         }
