@@ -74,10 +74,10 @@ def verdict_on(selection: dict, comparison: dict | None) -> Verdict:
                 'would tell whether it is better'
             )
     else:
-        bounds = f'95 % interval {interval[0]:+.1f} to {interval[1]:+.1f}' if interval else 'one'
+        bounds = f', 95 % interval {interval[0]:+.1f} to {interval[1]:+.1f}' if interval else ''
         told = (
             f'{found["source"]:.1f} -> {found["adapted"]:.1f} mIoU on {comparison["frames"]} '
-            f'labelled photographs ({points:+.1f}, {bounds})'
+            f'labelled photographs ({points:+.1f}{bounds})'
         )
         if interval and interval[0] > 0:
             adapted, sentence = True, f'Adapted, and better: {told}'

@@ -30,7 +30,7 @@ class Anchor(nn.Module):
         return {}
 
     def after_iteration(self, model: AdaptedSegmentor) -> None:
-        """Is called when the weights have changed, before the method is told so."""
+        """Is called when the weights have changed, and a teacher has followed them."""
 
     def parameters_and_source(self, model: AdaptedSegmentor) -> list[tuple[Tensor, Tensor]]:
         """Return each tuned parameter with the source's; statistics of norms follow the target."""

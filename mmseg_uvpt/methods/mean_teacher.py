@@ -83,9 +83,9 @@ class MeanTeacher(AdaptedSegmentor):
         self.shares.zero_()
 
     def after_iteration(self) -> None:
-        """Let the teacher follow the student."""
-        super().after_iteration()
+        """Let the teacher follow the student, which anchors change after that (as in CoTTA)."""
         self.teacher.follow(self, self.momentum)
+        super().after_iteration()
 
     def prepare(self, batch: Batch) -> Batch:
         """Return mixed images, what the teacher says of them, and how much each pixel counts."""

@@ -1,11 +1,15 @@
 """Methods through train.py: without a label correction, without labels, and resumed."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
 
+from mmseg_uvpt.engine.hooks.method import MethodHook
 from mmseg_uvpt.engine.scripts import test, train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.methods.self_training import SelfTraining
@@ -155,3 +159,20 @@ def test_a_dict_on_the_command_line(start):
     renewal = "default_hooks.renewal=dict(type='RenewStatisticsHook',images=2)"
     with pytest.raises(UserError, match=r'as in default_hooks\.renewal\.type=NAME'):
         start('work', *UNLABELLED, 'model.type=MeanTeacher', renewal)
+
+
+def test_anchors_pull_once_a_step(build):
+    """Not at each iteration whose gradient is only added to those of a step to come."""
+    model = build('mit-nano_source', {'type': 'MeanTeacher'})
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    wrapper = OptimWrapper(torch.optim.SGD(parameters, lr=0.1), accumulative_counts=3)
+    runner = SimpleNamespace(model=model, iter=0, optim_wrapper=wrapper, logger=None)
+    hook, steps = MethodHook(), []
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    model.after_iteration = lambda: steps.append(runner.iter)
+    wrapper.initialize_count_status(model, 0, 7)
+    for runner.iter in range(7):
+        wrapper.update_params(sum(p.sum() for p in parameters))
+        hook.after_train_iter(runner, runner.iter, outputs={})
+    assert steps == [2, 5, 6]

@@ -88,6 +88,21 @@ def test_source_consistency_is_the_divergence_from_the_source(make, unaugmented)
     assert model.training
 
 
+def test_unaugmented_images_of_two_sizes(make, labelled):
+    """They are cut as the augmented ones are, or padded where labels say what is padding."""
+    model = make(dict(type='SourceConsistency'), 'MeanTeacher').train()
+    sizes, samples = ((64, 48), (40, 64)), labelled(torch.zeros(2, *SIZE))
+    for sample, size in zip(samples, sizes, strict=True):
+        image = torch.full((3, *size), 7, dtype=torch.uint8)
+        sample.set_metainfo({'unaugmented': image, 'img_shape': size})
+    cut, padded = model._unaugmented(samples, 40, 48), model._unaugmented(samples, 64, 64)
+    assert cut.shape == (2, 3, 40, 48)
+    assert (cut == cut[:, :, :1, :1]).all()
+    assert torch.equal(padded[:, :, :40, :48], cut)
+    assert not padded[0, :, :, 48:].any()
+    assert not padded[1, :, 40:].any()
+
+
 def test_the_source_sees_the_images_that_a_mean_teacher_mixes(make, labelled, monkeypatch):
     model = make(dict(type='SourceConsistency'), 'MeanTeacher').train()
     images = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)
@@ -95,7 +110,7 @@ def test_the_source_sees_the_images_that_a_mean_teacher_mixes(make, labelled, mo
     for sample, image in zip(samples, images, strict=True):
         kept = TRANSFORMS.build({'type': 'KeepUnaugmented'})({'img': image})['unaugmented']
         sample.set_metainfo({'unaugmented': kept, 'img_shape': SIZE})
-    clean = model._unaugmented(samples)
+    clean = model._unaugmented(samples, *SIZE)
     seen = []
     monkeypatch.setattr(model.anchors[0], 'losses', lambda model, views: seen.append(views) or {})
     model.loss(clean + 1, samples)

@@ -56,6 +56,38 @@ def test_information_maximisation_is_mutual_information(make, logits):
     assert logits.grad.isfinite().all()
 
 
+def test_a_class_that_vanished_is_asked_for(make):
+    """As much as by SHOT's formula, m log(m + 1e-5), though its mean m is below that floor."""
+    logits = torch.zeros(1, 19, 4, 6)
+    logits[:, 3] = -14
+    logits.requires_grad_()
+    make('InformationMaximisation').loss_by_views(views_of(logits))['loss_diversity'].backward()
+    mean = (same := logits.detach().clone().requires_grad_()).softmax(1).mean((0, 2, 3))
+    assert mean[3] < 1e-6
+    (mean * (mean + 1e-5).log()).sum().backward()
+    torch.testing.assert_close(logits.grad, same.grad)
+    assert logits.grad[:, 3].max() < -1e-9
+
+
+@pytest.mark.parametrize('name', ['Tent', 'InformationMaximisation', 'MeanTeacher'])
+def test_padding_is_not_learnt_of(make, labelled, name):
+    """Images of two sizes, in a batch: what is padded to make them equal does not matter."""
+    more = {'mask_ratio': 0, 'mix': False} if name == 'MeanTeacher' else {}
+    found = []
+    for padding in (0.0, 9.0):
+        model = make(name, **more)
+        model.begin_training()
+        torch.manual_seed(1)
+        images, samples = torch.randn(2, 3, *SIZE), labelled(torch.zeros(2, *SIZE))
+        images[0, :, 48:] = images[1, :, :, 32:] = padding
+        for sample, size in zip(samples, ((48, 64), (64, 32)), strict=True):
+            sample.set_metainfo({'img_shape': size})
+        torch.manual_seed(2)
+        losses = model.eval().loss(images, samples)
+        found.append(sum(loss for key, loss in losses.items() if 'loss' in key).item())
+    assert found[0] == found[1]
+
+
 def step(model, labelled) -> set[str]:
     """Return the names of the parameters that a step of descent changes."""
     before = {name: p.detach().clone() for name, p in model.named_parameters()}

@@ -77,7 +77,9 @@ class StreamHook(Hook):
     def after_train(self, runner) -> None:
         """Log the scores of all domains, and write them."""
         table = PrettyTable(['domain', 'images', 'mIoU'], align='r')
-        for name, metric in zip(self.domains, self._metrics, strict=True):
+        for number, (name, metric) in enumerate(zip(self.domains, self._metrics, strict=True)):
+            if times := self.domains[:number].count(name):
+                name = f'{name} ({times + 1})'  # a stream may come back to a domain
             if metric.results:
                 metric.compute_metrics(metric.results)
                 self.scores[name] = metric.score.to_json()

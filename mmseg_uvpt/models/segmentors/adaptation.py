@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -185,11 +186,18 @@ class AdaptedSegmentor(Segmentor):
         """Run the views of images (B, 3, H, W), and compute the losses of the method.
 
         The samples' ``gt_sem_seg`` (1, H, W) is the current label, for a method that needs any.
+        For others images of several sizes are cut to what they have in common, since nothing else
+        would tell such a method what is padding.
         """
         labels = None
         if self.needs_labels:
             labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1)
-        batch = self.prepare(Batch(inputs, self._unaugmented(data_samples), labels))
+        else:
+            sizes = [sample.get('img_shape', inputs.shape[2:]) for sample in data_samples]
+            height, width = (min(sides) for sides in zip(*sizes, strict=True))
+            inputs = inputs[..., :height, :width]
+        unaugmented = self._unaugmented(data_samples, *inputs.shape[2:])
+        batch = self.prepare(Batch(inputs, unaugmented, labels))
         logits, features, prompts = zip(*self.run_views(batch.images), strict=True)
         size = batch.images.shape[2:]
         if self.needs_labels:
@@ -225,11 +233,16 @@ class AdaptedSegmentor(Segmentor):
         confidence, label = mix(views, self.scale_weights).max(1)
         return Prediction(label.to(torch.uint8), confidence)
 
-    def _unaugmented(self, data_samples: list) -> Tensor | None:
+    def _unaugmented(self, data_samples: list, height: int, width: int) -> Tensor | None:
         images = [sample.metainfo.get('unaugmented') for sample in data_samples]
         if images[0] is None:
             return None
-        return self.data_preprocessor({'inputs': images, 'data_samples': data_samples})['inputs']
+        alone = [
+            self.data_preprocessor({'inputs': [image], 'data_samples': [sample]})['inputs']
+            for image, sample in zip(images, data_samples, strict=True)
+        ]
+        cut = [image[..., :height, :width] for image in alone]
+        return torch.cat([F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2])) for x in cut])
 
 
 def agreement(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
