@@ -94,6 +94,29 @@ def test_an_adapted_model_without_tensors_of_a_tuner_is_told_from_a_source_model
     assert 'adapted to images without their labels' in (tmp_path / 's/README.md').read_text()
 
 
+def test_the_card_of_an_adapted_model_names_what_its_source_model_learnt_of(finished, tmp_path):
+    """Its own data are the target's alone, and the source's have terms, too."""
+    folder = tmp_path / 'adapted'
+    folder.mkdir()
+    loaded = torch.load(finished / 'iter_4.pth')
+    loaded['meta']['adapted_from'] = ['ab12']
+    torch.save(loaded, folder / 'tuned.pth')
+    source = tmp_path / 'source/iter_4.pth'
+    source.parent.mkdir()
+    record = json.loads((finished / 'run.json').read_text())
+    record['starts'][0]['command'] = f'python train.py x.py --source-checkpoint {source}'
+    (folder / 'run.json').write_text(json.dumps(record))
+    text = (finished / 'config.py').read_text()
+    (source.parent / 'config.py').write_text(text.replace("/gta'", "/synthia'"))
+    model = mmseg_uvpt.load(finished / 'config.py', folder / 'tuned.pth')
+    for roots, terms in (('trained on labels of `synthia`', True), ('not recorded', False)):
+        model.save_pretrained(tmp_path / 'shared')
+        card = (tmp_path / 'shared/README.md').read_text()
+        assert f'What its source model was trained on: {roots}.' in card
+        assert ('https://synthia-dataset.net/' in card) == terms
+        (source.parent / 'config.py').unlink(missing_ok=True)
+
+
 def test_a_card_without_a_record(model, finished, tmp_path):
     (tmp_path / 'alone.pth').write_bytes((finished / 'iter_4.pth').read_bytes())
     alone = mmseg_uvpt.load(finished / 'config.py', tmp_path / 'alone.pth')

@@ -3,16 +3,21 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from mmengine.config import Config
 
 from mmseg_uvpt.checkpoints.names import is_adapted
+from mmseg_uvpt.engine.config.classes import LOADERS
+from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
-from mmseg_uvpt.engine.work_folder.claim import RECORD, record_of
+from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.score import DEFINITION
 from mmseg_uvpt.files import file_hash, read_object
+from mmseg_uvpt.models.backbones.mit import StagedMiT
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, VERDICT
 from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
 
@@ -23,10 +28,17 @@ _TERMS = {  # where those of a data set stand, by the folder that the recipes ex
     'urbansyn': ('UrbanSyn', 'https://www.urbansyn.org/'),
     'acdc': ('ACDC', 'https://acdc.vision.ee.ethz.ch/'),
     'dark_zurich': ('Dark Zurich', 'https://www.trace.ethz.ch/publications/2019/GCMA_UIoU/'),
-    'bdd100k': ('BDD100K', 'https://bdd-data.berkeley.edu/'),
-    'mapillary': ('Mapillary Vistas', 'https://www.mapillary.com/dataset/vistas'),
+    **dict.fromkeys(('bdd100k', 'bdd100k_seg'), ('BDD100K', 'https://bdd-data.berkeley.edu/')),
+    **dict.fromkeys(
+        ('mapillary', 'mapillary_v2'),
+        ('Mapillary Vistas', 'https://www.mapillary.com/dataset/vistas'),
+    ),
     'idd': ('IDD', 'https://idd.insaan.iiit.ac.in/'),
 }
+_SEGFORMER = (
+    'MiT was published by SegFormer, whose licence is non-commercial: it holds for these weights, '
+    'too, where they began with its own.'
+)
 _MACHINE = ('platform', 'processors', 'GPU 0', 'PyTorch', 'Python', 'mmseg_uvpt')
 _CURE = 'name files that test.py wrote of this checkpoint'
 _COMMAND = 'python test.py CONFIG CHECKPOINT --work-dir FOLDER'
@@ -56,13 +68,15 @@ def card_text(
     record = record_of(folder)
     is_adapted_model = bool(adapted_from) or is_adapted(model.model.state_dict())
     found = [_score(path, model) for path in scores] or list(_scores_beside(folder, model))
+    roots = _roots(model.cfg)
+    of_source = _roots_of_source(folder, record) if is_adapted_model else []
     parts = {
         'How it is used': _usage(),
-        'What it does': _task(model, is_adapted_model),
+        'What it does': _task(model, is_adapted_model, roots, of_source),
         'Scores': _scores(found),
         'How this checkpoint was chosen': _choice(folder, record, Path(model.checkpoint).name),
         'How it was trained': _training(folder, record, model, is_adapted_model, adapted_from),
-        'Licence': _licence(model, licence),
+        'Licence': _licence(licence, [*of_source, *roots], model),
         'Files': f'`{weights.name}`: SHA-256 `{file_hash(weights)}`, of '
         f'`{Path(model.checkpoint).name}`.',
     }
@@ -91,13 +105,22 @@ def _usage() -> str:
     )
 
 
-def _task(model: Predictor, is_adapted_model: bool) -> str:
+def _task(
+    model: Predictor, is_adapted_model: bool, roots: Sequence[str], of_source: Sequence[str]
+) -> str:
     kind = 'adapted to images without their labels' if is_adapted_model else 'trained on labels'
-    roots = ', '.join(f'`{root}`' for root in _roots(model))
-    return (
+    text = (
         f'Semantic segmentation, {len(model.classes)} classes: {", ".join(model.classes)}. The '
-        f'model was {kind}. Folders of data in its config: {roots or "none"}.'
+        f'model was {kind}. Folders of data in its config: {_quoted(roots) or "none"}.'
     )
+    if not is_adapted_model:
+        return text
+    told = f'trained on labels of {_quoted(of_source)}' if of_source else 'not recorded'
+    return f'{text} What its source model was trained on: {told}.'
+
+
+def _quoted(roots: Sequence[str]) -> str:
+    return ', '.join(f'`{root}`' for root in roots)
 
 
 def _scores(found: Sequence[tuple[Path, dict]]) -> str:
@@ -194,24 +217,40 @@ def _without_folders(command: str) -> str:
     )
 
 
-def _licence(model: Predictor, licence: str | None) -> str:
+def _licence(licence: str | None, roots: Sequence[str], model: Predictor) -> str:
     own = f'Of the weights: {licence}.' if licence else 'Nobody has said which the weights have.'
-    terms = [_TERMS[root] for root in _roots(model) if root in _TERMS]
+    terms = dict.fromkeys(_TERMS[root] for root in roots if root in _TERMS)
     told = ''.join(f'\n- {name}: {link}' for name, link in terms)
-    return own + (
-        f' If the folders above hold these data sets, they have terms:\n{told}' if told else ''
-    )
+    if told:
+        own += f' If the folders above hold these data sets, they have terms:\n{told}'
+    if any(isinstance(module, StagedMiT) for module in model.model.modules()):
+        own += f'\n\n{_SEGFORMER}'
+    return own
 
 
-def _roots(model: Predictor) -> list[str]:
-    """Return the last part of each data root of the config, in its order."""
-    loaders = ('train_dataloader', 'target_train_dataloader', 'val_dataloader', 'test_dataloader')
+def _roots(cfg: Config, loaders: Sequence[str] = LOADERS) -> list[str]:
+    """Return the last part of each data root of a config, in its order."""
     roots = {
         Path(root).name: None
         for name in loaders
-        if (root := ((model.cfg.get(name) or {}).get('dataset') or {}).get('data_root'))
+        if (root := ((cfg.get(name) or {}).get('dataset') or {}).get('data_root'))
     }
     return list(roots)
+
+
+def _roots_of_source(folder: Path, record: dict) -> list[str]:
+    """Return the data roots that the source model was trained with, as far as its run is there."""
+    named = []
+    if (asked := folder.parent / 'adapt.json').is_file():  # `uvpt adapt` copies its model
+        named.append(read_object(asked, 'delete it').get('asked', {}).get('model', ''))
+    for start in record.get('starts', []):
+        words = shlex.split(start['command'])
+        named += [after for word, after in pairwise(words) if word == '--source-checkpoint']
+    for name in map(Path, filter(None, named)):
+        config = (name if name.is_dir() else name.parent) / CONFIG
+        if config.is_file() and config.parent != folder.parent:
+            return _roots(read(config, import_modules=False), LOADERS[:1])
+    return []
 
 
 def _scores_beside(folder: Path, model: Predictor) -> Iterator[tuple[Path, dict]]:
