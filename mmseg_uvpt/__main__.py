@@ -1,6 +1,7 @@
 """``uvpt``, or ``python -m mmseg_uvpt``: all scripts and tools as subcommands."""
 
 import sys
+from collections.abc import Collection
 from difflib import get_close_matches
 
 from mmseg_uvpt import __version__
@@ -26,13 +27,16 @@ def main() -> int | None:
             sys.argv = [f'{PROGRAM} {name}', *given[words:]]  # what --help calls it
             return subcommand.run()
     same = [name for name in SUBCOMMANDS if name.startswith(f'{given[0]} ')]
+    if same and given[1:] in ([], ['-h'], ['--help']):
+        print(_overview(same))
+        return None
     nearest = same or get_close_matches(given[0], SUBCOMMANDS, 3, 0)
     raise UserError(f'there is no {PROGRAM} {given[0]}; nearest: {", ".join(nearest)}')
 
 
-def _overview() -> str:
-    width = max(map(len, SUBCOMMANDS))
-    lines = [f'  {name:{width}}  {each.about}' for name, each in SUBCOMMANDS.items()]
+def _overview(names: Collection[str] = SUBCOMMANDS) -> str:
+    width = max(map(len, names))
+    lines = [f'  {name:{width}}  {SUBCOMMANDS[name].about}' for name in names]
     usage = f'usage: {PROGRAM} SUBCOMMAND [arguments]\n       {PROGRAM} SUBCOMMAND --help'
     return '\n'.join([usage, '', 'subcommands:', *lines])
 

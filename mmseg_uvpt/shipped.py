@@ -30,3 +30,9 @@ def find_config(name: str | Path) -> Path:
         if (found := shipped(f'{inside}{suffix}')).is_file():
             return found
     return path
+
+
+def find_configs(name: str | Path) -> Path:
+    """Return the folder of configs of a name, as `find_config` does for a file."""
+    path = Path(name)
+    return path if path.exists() or path.is_absolute() else shipped(str(name))

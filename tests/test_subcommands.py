@@ -8,7 +8,7 @@ import pytest
 
 from mmseg_uvpt import __main__, shipped, subcommands
 from mmseg_uvpt.errors import UserError, run_cli
-from mmseg_uvpt.shipped import CHECKOUT, find_config
+from mmseg_uvpt.shipped import CHECKOUT, find_config, find_configs
 from mmseg_uvpt.subcommands import SUBCOMMANDS, as_typed, module_arguments, typed_command
 
 
@@ -48,13 +48,26 @@ def test_without_one_all_are_listed(monkeypatch, capsys):
     assert all(f'  {name} ' in text for name in SUBCOMMANDS)
 
 
+@pytest.mark.parametrize('given', [['convert'], ['convert', '--help'], ['launch', '-h']])
+def test_the_first_word_of_several_lists_them(monkeypatch, capsys, given):
+    monkeypatch.setattr(sys, 'argv', ['uvpt', *given])
+    assert __main__.main() is None
+    listed = capsys.readouterr().out.partition('subcommands:\n')[2].splitlines()
+    names = [name for name in SUBCOMMANDS if name.startswith(f'{given[0]} ')]
+    assert [line.split('  ')[1] for line in listed] == names
+
+
 @pytest.mark.parametrize(
     ('given', 'nearest'),
-    [('traln', 'train'), ('convert', 'convert cityscapes, convert gta'), ('launch', 'launch test')],
+    [
+        ('traln', 'train'),
+        ('convert kitti', 'convert cityscapes, convert gta'),
+        ('launch all', 'launch test'),
+    ],
 )
 def test_another_name(monkeypatch, given, nearest):
-    monkeypatch.setattr(sys, 'argv', ['uvpt', given])
-    with pytest.raises(UserError, match=f'no uvpt {given}; nearest: .*{nearest}'):
+    monkeypatch.setattr(sys, 'argv', ['uvpt', *given.split()])
+    with pytest.raises(UserError, match=f'no uvpt {given.split()[0]}; nearest: .*{nearest}'):
         __main__.main()
 
 
@@ -124,3 +137,11 @@ def test_shipped_configs_are_found_by_name(tmp_path, monkeypatch, name):
 
 def test_a_config_that_is_nowhere_keeps_its_name():
     assert find_config('configs/mine.py') == Path('configs/mine.py')
+
+
+def test_shipped_folders_of_configs_are_found_by_name(tmp_path, monkeypatch):
+    """As the pages that a wheel carries name them, whatever folder it is used in."""
+    monkeypatch.chdir(tmp_path)
+    assert find_configs('configs/targets/acdc').is_dir()
+    (tmp_path / 'configs').mkdir()
+    assert find_configs('configs') == Path('configs')

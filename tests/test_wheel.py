@@ -21,7 +21,10 @@ def output_of(*command: str | Path, folder: Path, **environment: str) -> str:
 
 @pytest.fixture(scope='module')
 def uvpt(tmp_path_factory) -> Path:
-    """The program of an environment that was empty; torch and all others come from PyPI."""
+    """The program of an environment that was empty; torch and all others come from PyPI.
+
+    The wheel is built of a source distribution, which has all that belongs into it.
+    """
     folder = tmp_path_factory.mktemp('wheel')
     source = folder / 'source'
     kept = shutil.ignore_patterns('.git', '.venv', 'work_dirs', 'data', '__pycache__', '*.so')
@@ -29,7 +32,9 @@ def uvpt(tmp_path_factory) -> Path:
     (source / 'data').mkdir()
     shutil.copy(REPOSITORY / 'data/README.md', source / 'data')
     pip = ('-m', 'pip', '--disable-pip-version-check')
-    output_of(sys.executable, *pip, 'wheel', '--no-deps', '-w', folder, source, folder=folder)
+    output_of(sys.executable, 'setup.py', '-q', 'sdist', '-d', folder, folder=source)
+    packed = next(folder.glob('*.tar.gz'))
+    output_of(sys.executable, *pip, 'wheel', '--no-deps', '-w', folder, packed, folder=folder)
     output_of(sys.executable, '-m', 'venv', folder / 'env', folder=folder)
     wheel, pins = next(folder.glob('*.whl')), REPOSITORY / 'requirements.txt'
     output_of(folder / 'env/bin/python', *pip, 'install', wheel, '-c', pins, folder=folder)

@@ -23,6 +23,7 @@ from mmseg_uvpt.files import is_text
 from mmseg_uvpt.progress import progress
 
 MOST_ELONGATED = 8  # sides of a photograph, one to the other
+UNREADABLE = 'which cannot be read'  # why one is left out
 _SMALLEST = 32  # pixels of its shorter side
 _SAME_LOOK = 4  # bits of 64 in which frames of a video that follow each other differ at most
 
@@ -127,7 +128,7 @@ def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:
     predictions = (stem, f'{stem}_classes')
     other = next((stems[made] for made in predictions if made in stems), None)
     if each.problem:
-        found.left_out['which cannot be read'].append(f'{each.name} ({each.problem})')
+        found.left_out[UNREADABLE].append(f'{each.name} ({each.problem})')
     elif each.name != each.name.strip() or '\n' in each.name or not is_text(each.name):
         found.left_out['whose name cannot be listed'].append(repr(each.name))
     elif min(each.size) < _SMALLEST or max(each.size) > MOST_ELONGATED * min(each.size):

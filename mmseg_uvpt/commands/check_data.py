@@ -1,7 +1,7 @@
 """Check a data set: counts, pairs, sizes, label values and class frequencies.
 
-Takes the root of a data set or a folder that holds several. Ends with status 1 if it finds a
-problem, and says what mends it.
+Takes the root of a data set, a folder that holds several, or any folder of photographs, as
+`uvpt adapt` takes it. Ends with status 1 if it finds a problem, and says what mends it.
 """
 
 import argparse
@@ -24,7 +24,9 @@ def main() -> int:
         epilog='examples: python tools/check_data.py data\n'
         '          python tools/check_data.py data/gta --nproc 8',
     )
-    parser.add_argument('root', type=Path, help='root of a data set, or a folder of such roots')
+    parser.add_argument(
+        'root', type=Path, help='root of a data set, folder of such roots, or photographs'
+    )
     parser.add_argument('--dataset', choices=NAMES, help='which data set root is [by its folders]')
     parser.add_argument(
         '--nproc', type=positive_int, default=os.cpu_count() or 1, help='processes [%(default)s]'
@@ -34,6 +36,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
+    from mmseg_uvpt.adapting.photographs import UNREADABLE, survey
     from mmseg_uvpt.datasets.conversion.inspection import inspect  # after --help: takes a moment
     from mmseg_uvpt.datasets.conversion.inspection_report import report_text
     from mmseg_uvpt.datasets.label_encodings import CLASSES
@@ -44,8 +47,12 @@ def main() -> int:
         from mmseg_uvpt.engine.config.resolve import read
 
         classes = classes_of(read(arguments.config))
-    problems = 0
-    for layout, root in _data_sets(arguments.root, arguments.dataset):
+    problems, data_sets = 0, _data_sets(arguments.root, arguments.dataset)
+    if not data_sets:
+        found = survey(arguments.root, arguments.nproc)
+        print(f'photographs in {arguments.root}:', *found.lines(), sep='\n')
+        problems = len(found.left_out.get(UNREADABLE, ()))
+    for layout, root in data_sets:
         for report in inspect(layout, root, arguments.nproc, classes):
             print(report_text(layout, root, report), end='\n\n')
             problems += sum(map(len, report.problems.values()))
@@ -54,7 +61,11 @@ def main() -> int:
 
 
 def _data_sets(root: Path, name: str | None) -> list:
-    """Return pairs of layout and root: ``root`` itself if it is a data set, else those in it."""
+    """Return pairs of layout and root: ``root`` itself if it is a data set, else those in it.
+
+    None where it holds photographs alone.
+    """
+    from mmseg_uvpt.datasets.files.image_files import images_below
     from mmseg_uvpt.datasets.layouts import LAYOUTS
 
     if not root.is_dir():
@@ -66,9 +77,10 @@ def _data_sets(root: Path, name: str | None) -> list:
         own = root.resolve().name
         return [(LAYOUTS[own if depths.get(own) else max(depths, key=depths.get)], root)]
     found = [(each, root / name) for name, each in LAYOUTS.items() if each.depth_in(root / name)]
-    if not found:
+    if not found and not images_below(root)[0]:
         raise UserError(
             f'{root} looks like no data set that is known: neither it nor any of '
-            f'{", ".join(NAMES)} in it is a tree that data/README.md shows; --dataset names one.'
+            f'{", ".join(NAMES)} in it is a tree that data/README.md shows; --dataset names one. '
+            'Nor has it any image'
         )
     return found

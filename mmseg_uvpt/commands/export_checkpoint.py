@@ -35,7 +35,8 @@ COMMANDS = {
 def parse_arguments() -> argparse.Namespace:
     parser = ScriptParser(
         description='Make smaller files of a checkpoint: without what only training needs, or '
-        'without the source model, which `join` adds again. No code in a file is ever run.',
+        'without the source model, which `join` adds again. No code in a file is ever run. '
+        'tools/export_model.py makes one that runs without this project.',
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

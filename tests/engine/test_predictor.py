@@ -294,9 +294,19 @@ def test_videos_of_one_name_and_of_odd_sides(finished, source_config, film, tmp_
 
 def test_what_is_a_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert all(map(is_video, ('a.MP4', 'rtsp://camera/1', '0', 0, Path('a.mov'))))
+    videos = 'a.MP4', 'rtsp://camera/1', '0', 0, np.int64(0), Path('a.mov')
+    addresses = '/dev/video0', 'v4l2src ! videoconvert ! appsink', 'frames/%04d.png'
+    assert all(map(is_video, (*videos, *addresses)))
+    Path('100 %d.png').touch()  # a file may be called anything
     (tmp_path / '7').mkdir()
-    assert not any(map(is_video, ('a.png', '7', 'folder', pixels(0))))
+    assert not any(map(is_video, ('a.png', '7', 'folder', '100 %d.png', True, pixels(0))))
+
+
+def test_numbered_images_are_a_video(film, tmp_path):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f'{number:04}.png'), pixels(number))
+    found = [frame.pixels for frame in Video(str(tmp_path / '%04d.png'))]
+    np.testing.assert_array_equal(found, [pixels(number) for number in range(3)])
 
 
 class Interrupted:

@@ -36,6 +36,7 @@ from mmseg_uvpt.ops.resizing import resized
 
 SMALLEST = (64, 64)  # that ONNX files are compared at; backbones halve a side five times
 LOADER = 'target_train_dataloader'  # whose images int8 is calibrated on
+USUAL = 0.95  # share of labels that stay in int8, at least (docs/performance.md)
 _LOADING = ('LoadImage', 'LoadLabel', 'LoadAnnotations', 'PackSegInputs')  # how they begin
 _RESIZING = ('type', '_scope_', 'scale', 'keep_ratio')
 
@@ -105,6 +106,8 @@ def export(
         data = int8.quantised(data, images)
         same = int8.agreement(map(eager, images), map(formats.run_onnx(data), images))
         yield f'int8, by {len(images)} images of {LOADER}: {same:.2%} of their labels stay'
+        if same < USUAL:
+            yield f'warning: that is few ({USUAL:.0%} are usual): compare scores before using it'
     with write_whole(out) as file:
         file.write(data)
     taken = 'only' if fixed else 'and larger'

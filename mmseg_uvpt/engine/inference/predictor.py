@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,8 @@ class Predictor:
         Raises:
             UserError: an image cannot be read; a folder or video has none.
         """
-        if type(batch_size) is not int or batch_size < 1:
+        is_number = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
+        if not is_number or batch_size < 1:
             raise UserError(f'batch_size={batch_size!r}: must be a number of images, 1 or more')
         if isinstance(images, str) and not images:
             raise UserError('an empty name is no image: name one, a folder of images or a video')

@@ -1,8 +1,10 @@
 """What can be predicted: image files, folders of them, images in memory, videos and cameras."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +20,10 @@ from mmseg_uvpt.files import why_unreadable
 
 VIDEO_SUFFIXES = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.mts', '.wmv'),
-    *('.3gp', '.flv', '.ogv'),
+    *('.3gp', '.flv', '.ogv', '.m2ts', '.asf', '.h264', '.h265', '.y4m'),
 )
+# addresses of cameras, pipelines of GStreamer, and numbered images: what else OpenCV opens
+_ADDRESS = re.compile(r'://|^/dev/video\d|\s!\s|%0?\d*d')
 _RATE = 25.0  # of a camera that states none
 
 
@@ -50,7 +54,6 @@ class Video:
     Attributes:
         frames: how many the file claims to have; None of a camera.
         rate: frames a second.
-
         is_live: whether it is a camera or an address, whose frames do not wait.
 
     Raises:
@@ -60,7 +63,8 @@ class Video:
     def __init__(self, address: str | int) -> None:
         self.address = str(address)
         number = int(address) if self.address.isdecimal() else None
-        is_file = number is None and '://' not in self.address
+        is_address = bool(_ADDRESS.search(self.address)) and not os.path.isfile(self.address)
+        is_file = number is None and not is_address
         self.is_live = not is_file
         if is_file and (reason := why_unreadable(self.address)):
             raise UserError(f'video {address} {reason}')
@@ -112,13 +116,14 @@ class Video:
 
 def is_video(source: object) -> bool:
     """Tell whether something names a video or a camera: by its suffix, as an address or number."""
-    if type(source) is int:
+    if isinstance(source, Integral) and not isinstance(source, bool):
         return True
     if not isinstance(source, str | Path) or os.path.isdir(source):
         return False
     text = str(source)
     is_camera = text.isdecimal() and not os.path.exists(text)
-    return is_camera or '://' in text or Path(text).suffix.lower() in VIDEO_SUFFIXES
+    is_address = bool(_ADDRESS.search(text)) and not os.path.isfile(text)
+    return is_camera or is_address or Path(text).suffix.lower() in VIDEO_SUFFIXES
 
 
 def images_in(folder: Path) -> list[Path]:
