@@ -1,9 +1,11 @@
 """Say how well label-free criteria rank the candidates of recorded runs."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser
+from mmseg_uvpt.errors import UserError
 
 EXAMPLE = """\
 example:
@@ -32,7 +34,16 @@ def main() -> None:
     from mmseg_uvpt.selection.ranking import rank_all, read_run, to_markdown
     from mmseg_uvpt.sweep.table_formats import update_page
 
-    runs = [read_run(folder) for folder in args.runs]
+    runs = []
+    for (
+        path
+    ) in args.runs:  # a pattern may match source models, too, and records of earlier versions
+        try:
+            runs.append(read_run(path))
+        except UserError as error:
+            print(f'left out: {error}', file=sys.stderr)
+    if not runs:
+        raise UserError('no run there says what was found of its candidates')
     text = to_markdown(rank_all(runs), runs)
     if args.page:
         update_page(args.page, text, 'tools/selection_report.py')

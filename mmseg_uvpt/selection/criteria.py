@@ -39,7 +39,7 @@ def agreement(counts: ImageCounts) -> float:
     """Return the mean IoU with a reference, in percent, over the classes that the reference has.
 
     The reference is the source model over scales and flips (``agreement_source``), the same with
-    new statistics in the head's batch norms (``agreement_statistics``; Li et al., "Revisiting Batch
+    new statistics in its batch norms (``agreement_statistics``; Li et al., "Revisiting Batch
     Normalization For Practical Domain Adaptation", 2017), the label bank as it is at that iteration
     (``agreement_bank``), or the argmax of the mean probability of all candidates (``ensemble``:
     EnsV; Hu et al., "Towards Reliable Model Selection for Unsupervised Domain Adaptation: An
