@@ -16,6 +16,8 @@ from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object
+from mmseg_uvpt.selection.committee import LAST, TARGET_LABELS
+from mmseg_uvpt.selection.conclusion import CHECKPOINT
 from mmseg_uvpt.sweep.models import (
     MISSING,
     OWN,
@@ -65,6 +67,16 @@ class Run:
     hours: float | None = None
     hardware: str | None = None
 
+    @property
+    def chosen_by(self) -> str:
+        """What the adapted model was chosen by; empty for a released one, or none."""
+        if not self.checkpoint or self.adapted_model in (RELEASED, MISSING):
+            return ''
+        name = Path(self.checkpoint).name
+        if name == CHECKPOINT:
+            return 'its recipe, without labels'
+        return TARGET_LABELS if name.startswith('best_') else LAST
+
     def gain(self, size: int) -> float | None:
         """Return adapted minus source-only mIoU, where the one was made of the other."""
         scores = self.source.get(size), self.adapted.get(size)
@@ -101,9 +113,13 @@ class Result:
 
     @property
     def facts(self) -> dict:
-        """Seeds, iterations, mean hours (None where no run says) and hardware of the runs."""
+        """Seeds, iterations, mean hours (None where no run says) and hardware of the runs.
+
+        And by what the adapted models made here were chosen.
+        """
         hours = [run.hours for run in self.runs if run.hours is not None]
         return {
+            'chosen_by': sorted({run.chosen_by for run in self.runs if run.chosen_by}),
             'seeds': [run.seed for run in self.runs],
             'iterations': sorted({run.iterations for run in self.runs if run.iterations}),
             'hours': statistics.mean(hours) if hours else None,

@@ -75,7 +75,7 @@ def to_markdown(results: Sequence[Result]) -> str:
     head = ['pretraining, backbone, source', *(['variant'] if has_variants else []), 'classes']
     if measured:
         head += [f'published: {figure}' for figure in figures]
-        head += ['models', *(f'ours: {figure}' for figure in figures)]
+        head += ['models', *(f'ours: {figure}' for figure in figures), 'ours: chosen by']
         head += ['iterations', 'seeds', 'hardware', 'hours']
     else:
         head += [*figures, 'config', 'adapted model']
@@ -117,7 +117,8 @@ def _measured(result: Result, size: int) -> list[str]:
     ]
     facts = result.facts
     return [
-        *(models, *ours, ', '.join(map(str, facts['iterations']))),
+        *(models, *ours, ' / '.join(facts['chosen_by'])),
+        ', '.join(map(str, facts['iterations'])),
         *(', '.join(map(str, facts['seeds'])), '; '.join(facts['hardware'])),
         '' if facts['hours'] is None else f'{facts["hours"]:.1f}',
     ]

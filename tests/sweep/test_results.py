@@ -14,7 +14,7 @@ from statistics import mean, stdev
 import pytest
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.sweep.results_table import collect
+from mmseg_uvpt.sweep.results_table import Run, collect
 from mmseg_uvpt.sweep.table_formats import BEGIN, END, to_csv, to_json, to_markdown, update_page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -118,18 +118,32 @@ def test_csv(work_root):
     assert rows[-1]['adapted'] == ''
 
 
+@pytest.mark.parametrize(
+    ('name', 'rule'),
+    [
+        ('best_mIoU19_iter_8.pth', 'target labels'),
+        ('selected.pth', 'its recipe, without labels'),
+        ('iter_8.pth', 'last'),
+        (None, ''),
+    ],
+)
+def test_by_what_an_adapted_model_was_chosen(name, rule):
+    assert Run('w', 0, adapted_model='own', checkpoint=name and f'w/{name}').chosen_by == rule
+    assert Run('w', 0, adapted_model='released', checkpoint=name).chosen_by == ''
+
+
 def test_markdown(work_root):
     lines = to_markdown(collect(CONFIGS, [work_root])).splitlines()
     assert len(lines) == 2 + 4 + 8  # four rows over 19 classes, four over 16 and 13
     assert lines[2] == (
         '| SSS Swin-B, GTA | 19 | 50.5 | 56.2 | +5.7 | own / own '
-        '| 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 | 80000 | 0, 1 | 2 x NVIDIA H100 | 7.0 |'
+        '| 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 | last | 80000 | 0, 1 | 2 x NVIDIA H100 | 7.0 |'
     )
     assert lines[-1] == (
-        '| source-GtA MiT-B5, SYNTHIA | 13 | 56.2 | 60.1 | +3.9 | own / - | 56.5 |  |  '
+        '| source-GtA MiT-B5, SYNTHIA | 13 | 56.2 | 60.1 | +3.9 | own / - | 56.5 |  |  |  '
         '|  | 0 |  |  |'
     )
-    assert {line.count('|') for line in lines} == {14}
+    assert {line.count('|') for line in lines} == {15}
 
 
 def test_an_unfinished_training_has_neither_iterations_nor_hours(work_root):
