@@ -1,12 +1,26 @@
 """Parser and types of command-line arguments. Nothing slow is imported: ``--help`` is instant."""
 
 import argparse
+import textwrap
 
 from mmseg_uvpt.subcommands import as_typed
 
 
+class _Paragraphs(argparse.RawDescriptionHelpFormatter):
+    """Wraps paragraphs of a description; what has indented lines, as examples have, stays."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = (
+            part if '\n ' in part else textwrap.fill(part, width) for part in text.split('\n\n')
+        )
+        return '\n\n'.join(paragraphs)
+
+
 class ScriptParser(argparse.ArgumentParser):
     """Parser whose help names scripts as they are typed: as files, or in a wheel by `uvpt`."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**{'formatter_class': _Paragraphs, **kwargs})
 
     def format_help(self) -> str:
         return as_typed(super().format_help())

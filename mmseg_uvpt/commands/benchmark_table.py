@@ -28,7 +28,6 @@ def parse_arguments() -> argparse.Namespace:
         'several kinds comes once for each. Markdown shows the class sets that were published for '
         'a row, CSV and JSON all three.',
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         'work_roots', nargs='*', type=Path, help='that launchers worked in; none: published only'

@@ -4,7 +4,6 @@ Takes the root of a data set, a folder that holds several, or any folder of phot
 `uvpt adapt` takes it. Ends with status 1 if it finds a problem, and says what mends it.
 """
 
-import argparse
 import os
 from pathlib import Path
 
@@ -20,7 +19,6 @@ NAMES = (  # keys of LAYOUTS, which are imported after --help
 def main() -> int:
     parser = ScriptParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='examples: python tools/check_data.py data\n'
         '          python tools/check_data.py data/gta --nproc 8',
     )

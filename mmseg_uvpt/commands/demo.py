@@ -17,7 +17,6 @@ def parse_arguments() -> argparse.Namespace:
         'without labels to its photographic look, as tools/adapt.py does to any photographs. '
         'About half an hour on two cores.',
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--seed', type=seed, default=0, help='of data and trainings (default: 0)')
     parser.add_argument(

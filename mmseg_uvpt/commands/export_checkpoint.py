@@ -38,7 +38,6 @@ def parse_arguments() -> argparse.Namespace:
         'without the source model, which `join` adds again. No code in a file is ever run. '
         'tools/export_model.py makes one that runs without this project.',
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name, (inputs, text) in COMMANDS.items():
@@ -47,7 +46,6 @@ def parse_arguments() -> argparse.Namespace:
             help=text,
             description=f'{text[0].upper()}{text[1:]}.',
             epilog=EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         for given in inputs:
             command.add_argument(given, type=Path, metavar=given.upper(), help='file to read')

@@ -24,7 +24,6 @@ def parse_arguments() -> argparse.Namespace:
     parser = ScriptParser(
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest='command', required=True)
     run = commands.add_parser(

@@ -26,7 +26,6 @@ def parse_arguments() -> argparse.Namespace:
         'look as GTA and as SYNTHIA, in a photographic look as Cityscapes. Frames that are there '
         'are left alone, so a broken run is taken up again.',
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         'root', nargs='?', default='data/minicity', help='data root (default: data/minicity)'

@@ -24,14 +24,13 @@ COMMANDS = {
 
 
 def parse_arguments() -> argparse.Namespace:
-    layout = {'epilog': EXAMPLE, 'formatter_class': argparse.RawDescriptionHelpFormatter}
     parser = ScriptParser(
         description='The model zoo: which published files are there, and whether they fit.',
-        **layout,
+        epilog=EXAMPLE,
     )
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text, **layout)
+        command = commands.add_parser(name, help=text, description=text, epilog=EXAMPLE)
         command.add_argument(
             '--model-root', type=Path, metavar='DIR', default='model', help='default: model'
         )

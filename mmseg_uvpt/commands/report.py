@@ -1,7 +1,5 @@
 """Write a page on one run or several: verdict, scores, curves, frames, config, hardware."""
 
-import argparse
-
 from mmseg_uvpt.arguments import ScriptParser
 
 EXAMPLE = """\
@@ -19,7 +17,6 @@ def main() -> None:
         'hours. Several runs stand side by side. The config.py of a folder is run, as train.py '
         'runs it.',
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR', help='of a training or a test')
     parser.add_argument(

@@ -1,6 +1,5 @@
 """Say how well label-free criteria rank the candidates of recorded runs."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -19,7 +18,6 @@ def main() -> None:
         description="Compare criteria with the target's labels over the candidates of adaptations "
         'that were evaluated (docs/selection.md), as a Markdown table.',
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         'runs',

@@ -20,7 +20,6 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         description="Draw an image under each of a config's augmentations, to a PNG. What a config "
         'needs and does not find is said as in pretraining.',
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('config', help='of a pretraining with augmentations')
     parser.add_argument('image', type=Path, help='any image that OpenCV reads')

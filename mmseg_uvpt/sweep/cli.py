@@ -54,7 +54,6 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
         description=f'{what} A job a recipe of configs/; may be killed at any time and called '
         'again.',
         epilog=f'{STATES}\n{_examples(program)}',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add('--list', action='store_true', help='print the jobs with their states, run none')

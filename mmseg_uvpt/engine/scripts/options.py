@@ -26,7 +26,6 @@ def make_parser(description: str, example: str, more: str = '') -> argparse.Argu
     return ScriptParser(
         description=description,
         epilog=f'example:\n{example}' + (f'\n\n{more}' if more else ''),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
