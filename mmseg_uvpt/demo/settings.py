@@ -18,11 +18,13 @@ class Method(NamedTuple):
     Attributes:
         after: the method whose model this one takes for its source model, and lets label its
             images; None: the source model.
+        config: the method whose config this one takes; None: its own.
         labelling: options of generate_pseudo_label.py for labels of its own. Without any, and with
             no method before it, it shares the plain labels of the source model.
     """
 
     after: str | None = None
+    config: str | None = None
     labelling: tuple[str, ...] = ()
 
 
@@ -32,6 +34,10 @@ METHODS = {
     STATISTICS: Method(),
     'adabn-model': Method(),  # of the backbone, too, where it has batch norms
     'self-training': Method(),
+    'self-training-threshold': Method(config='self-training', labelling=('--threshold', '0.9')),
+    'self-training-class-balanced': Method(
+        config='self-training', labelling=('--class-quantile', '0.5')
+    ),
     'mean-teacher': Method(),
     'tent': Method(),
     'information': Method(),
@@ -120,7 +126,8 @@ class Settings:
     @property
     def adaptation(self) -> str:
         """Config of the adaptation."""
-        return f'configs/demo/{self.method}_{BACKBONES[self.backbone]}.py'
+        config = METHODS[self.method].config or self.method
+        return f'configs/demo/{config}_{BACKBONES[self.backbone]}.py'
 
     @property
     def shortened(self) -> list[str]:
@@ -128,30 +135,9 @@ class Settings:
         return [f'train_cfg.max_iters={self.iterations}'] if self.iterations else []
 
     def require_fit(self) -> None:
-        """Raise a `UserError` unless the settings go together."""
+        """Raise a `UserError` unless the backbone has a pretraining of that kind."""
         if not shipped(self.pretraining).is_file():
             raise UserError(
                 f'--source {self.source} does not go with --backbone {self.backbone}: there is '
                 f'no {self.pretraining}. Take --backbone swin, or --source sss.'
             )
-        if not shipped(self.adaptation).is_file():
-            raise UserError(
-                f'--method {self.method} does not go with --backbone {self.backbone}: there is '
-                f'no {self.adaptation}. Take --backbone swin, or --method {FULL}.'
-            )
-        if self.backbone in UNFIT.get(self.tuner, ()):
-            raise UserError(
-                f'--tuner {self.tuner} does not fit --backbone {self.backbone} '
-                '(docs/tuning.md). Take --backbone swin.'
-            )
-        if self.variant and self.method != FULL:
-            raise UserError(f'--variant {self.variant} is one of --method {FULL} alone')
-        if self.variant:
-            from mmseg_uvpt.engine.config.ablation_options import ablations  # takes seconds
-
-            if self.variant not in ablations():
-                raise UserError(
-                    f'--variant {self.variant} is no ablation; there are: {", ".join(ablations())}'
-                )
-        if self.former:
-            self.former.require_fit()
