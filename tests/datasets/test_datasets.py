@@ -2,7 +2,6 @@ import shutil
 
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
 from raw_labels import write_grey, write_rgb
@@ -29,11 +28,6 @@ FILES = {
         'gtFine/val/x/a_gtFine_labelTrainIds.png',
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmseg')
 
 
 def build(kind, root, pipeline=(IMAGE, LABEL)):

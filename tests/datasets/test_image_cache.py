@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from raw_labels import write_grey, write_rgb
 from torch.utils.data import DataLoader
@@ -24,11 +23,6 @@ IMAGE, LABEL = {'type': 'LoadImageChecked'}, {'type': 'LoadLabelChecked'}
 PSEUDO_LABEL = {'type': 'LoadPseudoLabel'}
 RESIZE = {'type': 'Resize', 'scale': (20, 10), 'keep_ratio': True}
 CROP = {'type': 'RandomCrop', 'crop_size': (4, 6)}
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmseg')
 
 
 @pytest.fixture

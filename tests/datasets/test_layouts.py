@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
 from raw_labels import write_grey, write_gta, write_rgb
@@ -102,11 +101,6 @@ V20 = [
     *('marking-only--continuous--dashed', 'marking-only--discrete--crosswalk-zebra'),
 ]
 V20_TRAIN_IDS = [11, 6, 0, 255, 255, 7, 0, 255]
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmseg')
 
 
 def write_vistas_config(root, version, names):

@@ -1,7 +1,6 @@
 import cv2
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 from raw_labels import write_grey, write_gta, write_rgb
@@ -10,11 +9,6 @@ from torch.utils.data import DataLoader
 from mmseg_uvpt.datasets import gta_synthia, transforms  # noqa: F401
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.decoding import check_pixels
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmseg')
 
 
 def load_image(path):

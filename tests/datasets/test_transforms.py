@@ -1,16 +1,10 @@
 import mmseg.datasets.transforms as mmseg_transforms
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmseg')
 
 
 def frame(height, width):
