@@ -114,7 +114,14 @@ def test_the_card_of_an_adapted_model_names_what_its_source_model_learnt_of(fini
         card = (tmp_path / 'shared/README.md').read_text()
         assert f'What its source model was trained on: {roots}.' in card
         assert ('https://synthia-dataset.net/' in card) == terms
-        (source.parent / 'config.py').unlink(missing_ok=True)
+        # of a stranger: nothing of it is run
+        (source.parent / 'config.py').write_text(f'open({str(tmp_path / "ran")!r}, "w")\n')
+    assert not (tmp_path / 'ran').exists()
+    (source.parent / 'config.py').write_text("model = dict(type='Tent', tuner=dict(type='Norm'))\n")
+    model.save_pretrained(tmp_path / 'shared')  # it was adapted itself, from what is not known
+    assert (
+        'source model was trained on: not recorded' in (tmp_path / 'shared/README.md').read_text()
+    )
 
 
 def test_a_card_without_a_record(model, finished, tmp_path):

@@ -11,12 +11,12 @@ from mmengine.config import Config
 
 from mmseg_uvpt.checkpoints.names import is_adapted
 from mmseg_uvpt.engine.config.classes import LOADERS
-from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.score import DEFINITION
 from mmseg_uvpt.files import file_hash, read_object
+from mmseg_uvpt.importing.mmseg_config import plain_values
 from mmseg_uvpt.models.backbones.mit import StagedMiT
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, VERDICT
 from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
@@ -207,13 +207,13 @@ def _training(
 
 def _without_folders(command: str) -> str:
     """Return a command whose absolute paths end in their names: a home is nobody's business."""
-    try:
-        parts = [word.rpartition('=') for word in shlex.split(command)]
-    except ValueError:  # no command of ours
+    if not (words := _words(command)):
         return command
     return shlex.join(
-        key + equals + (Path(value).name if value.startswith('/') else value)
-        for key, equals, value in parts
+        key
+        + equals
+        + (Path(value.strip('\'"')).name if value[:2].strip('\'"')[:1] == '/' else value)
+        for key, equals, value in (word.rpartition('=') for word in words)
     )
 
 
@@ -239,18 +239,35 @@ def _roots(cfg: Config, loaders: Sequence[str] = LOADERS) -> list[str]:
 
 
 def _roots_of_source(folder: Path, record: dict) -> list[str]:
-    """Return the data roots that the source model was trained with, as far as its run is there."""
+    """Return the data roots that the source model was trained with, as far as its run is there.
+
+    Its config is read as plain values: it may be somebody else's, and nothing of it is run.
+    """
     named = []
     if (asked := folder.parent / 'adapt.json').is_file():  # `uvpt adapt` copies its model
         named.append(read_object(asked, 'delete it').get('asked', {}).get('model', ''))
     for start in record.get('starts', []):
-        words = shlex.split(start['command'])
+        words = _words(start['command'])
         named += [after for word, after in pairwise(words) if word == '--source-checkpoint']
+        named += [w.partition('=')[2] for w in words if w.startswith('--source-checkpoint=')]
     for name in map(Path, filter(None, named)):
         config = (name if name.is_dir() else name.parent) / CONFIG
-        if config.is_file() and config.parent != folder.parent:
-            return _roots(read(config, import_modules=False), LOADERS[:1])
+        try:
+            found = plain_values(config.read_text())
+        except (OSError, ValueError, SyntaxError, RecursionError):  # none, or more than a record
+            continue
+        is_of_source = 'tuner' not in found.get('model', {'tuner': None})
+        if is_of_source and name.is_absolute():
+            return _roots(Config(found), LOADERS[:1])
     return []
+
+
+def _words(command: str) -> list[str]:
+    """Return the words of a command; none of what is no command."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
 
 
 def _scores_beside(folder: Path, model: Predictor) -> Iterator[tuple[Path, dict]]:
