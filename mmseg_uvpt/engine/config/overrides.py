@@ -84,11 +84,11 @@ def _parsed(option: str, text: str) -> object:
     """
     if text[:1] in ('"', "'"):
         try:
-            return ast.literal_eval(text)
+            value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            pass  # quotation marks that are part of what is meant
-    if ' ' in text and not set(text) & set('([,'):
-        return text
+            value = None  # quotation marks that are part of what is meant
+        if isinstance(value, str):
+            return value
     opened = []
     for sign in text:
         if sign in '([':
@@ -99,7 +99,8 @@ def _parsed(option: str, text: str) -> object:
     if opened:
         raise UserError(f'--cfg-options {option}: its brackets do not match')
     try:
-        return DictAction._parse_iterable(text)
+        value = DictAction._parse_iterable(text)
+        return text if isinstance(value, str) and ' ' in text.strip() else value
     except RecursionError as error:
         raise UserError(
             f'--cfg-options {option}: a dict is given entry by entry, as in '

@@ -150,7 +150,8 @@ def build_runner(cfg: Config, hooks: Sequence[Hook] | None = None) -> ProjectRun
     check_forced(get_device())
     drop_unused(cfg)
     # as it stands in logs it is not laid out: 3 s each of five times, if paths are long
-    arguments = Config(dict(copy.deepcopy(cfg)), filename=cfg.filename, format_python_code=False)
+    arguments = copy.deepcopy(cfg)
+    object.__setattr__(arguments, '_format_python_code', False)
     known = inspect.signature(Runner).parameters
     runner = ProjectRunner(
         hooks, cfg=arguments, **{name: arguments[name] for name in known if name in arguments}
