@@ -46,6 +46,7 @@ def progress(
         return
     units = f'{unit}es' if unit.endswith('ch') else f'{unit}s'
     began = told = time.monotonic()
+    last, number = True, 0  # whether the last item was told of
     for number, item in enumerate(items, 1):
         yield item
         now, clock = done + number, time.monotonic()
@@ -55,6 +56,9 @@ def progress(
             is_due = now * LINES // total > (now - 1) * LINES // total
             left = timedelta(seconds=round((clock - began) / number * (total - now)))
             told_of = f'{now}/{total} {units}, {left} left'
-        if now == total or (is_due and clock >= told + APART):
+        last = now == total or (is_due and clock >= told + APART)
+        if last:
             told = clock
             print(f'{title}: {told_of}', file=sys.stderr, flush=True)
+    if not last:  # nobody knew that it was the last one
+        print(f'{title}: {done + number} {units}', file=sys.stderr, flush=True)

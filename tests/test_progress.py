@@ -41,6 +41,14 @@ def test_short_work_is_told_of_at_its_end(capsys, monkeypatch):
     assert capsys.readouterr().err == 'reading: 64/64 images, 0:00:00 left\n'
 
 
+@pytest.mark.parametrize('total', [None, 6])
+def test_work_that_ends_unannounced_is_told_of(capsys, monkeypatch, total):
+    """As that of a video which claims a frame more than it has."""
+    monkeypatch.setattr(time, 'monotonic', lambda: 0)
+    list(progress(iter(range(5)), 'predicting', 'frame', total))
+    assert capsys.readouterr().err == 'predicting: 5 frames\n'
+
+
 def test_the_plural_of_a_batch(capsys):
     list(progress(range(2), 'evaluating', 'batch'))
     assert 'evaluating: 2/2 batches, 0:00:00 left' in capsys.readouterr().err

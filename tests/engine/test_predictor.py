@@ -295,9 +295,11 @@ def test_videos_of_one_name_and_of_odd_sides(finished, source_config, film, tmp_
 def test_what_is_a_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     videos = 'a.MP4', 'rtsp://camera/1', '0', 0, np.int64(0), Path('a.mov')
-    addresses = '/dev/video0', 'v4l2src ! videoconvert ! appsink', 'frames/%04d.png'
-    assert all(map(is_video, (*videos, *addresses)))
+    assert all(map(is_video, (*videos, '/dev/video0', 'v4l2src ! videoconvert ! appsink')))
     Path('100 %d.png').touch()  # a file may be called anything
+    assert not any(map(is_video, ('wow ! nice.jpg', 'my%20dog.jpg', 'frames/%04d.png')))
+    Path('0001.png').touch()
+    assert is_video('%04d.png')
     (tmp_path / '7').mkdir()
     assert not any(map(is_video, ('a.png', '7', 'folder', '100 %d.png', True, pixels(0))))
 
@@ -305,7 +307,9 @@ def test_what_is_a_video(tmp_path, monkeypatch):
 def test_numbered_images_are_a_video(film, tmp_path):
     for number in range(3):
         cv2.imwrite(str(tmp_path / f'{number:04}.png'), pixels(number))
-    found = [frame.pixels for frame in Video(str(tmp_path / '%04d.png'))]
+    video = Video(str(tmp_path / '%04d.png'))
+    assert (video.name, video.frames, video.is_live) == (tmp_path.name, 3, False)
+    found = [frame.pixels for frame in video]
     np.testing.assert_array_equal(found, [pixels(number) for number in range(3)])
 
 

@@ -38,7 +38,8 @@ SMALLEST = (64, 64)  # that ONNX files are compared at; backbones halve a side f
 LOADER = 'target_train_dataloader'  # whose images int8 is calibrated on
 USUAL = 0.95  # share of labels that stay in int8, at least (docs/performance.md)
 _LOADING = ('LoadImage', 'LoadLabel', 'LoadAnnotations', 'PackSegInputs')  # how they begin
-_RESIZING = ('type', '_scope_', 'scale', 'keep_ratio')
+_RESIZING = ('type', '_scope_', 'scale', 'keep_ratio', 'clip_object_border')
+_USUAL = {'interpolation': 'bilinear', 'backend': 'cv2'}
 
 
 def export(
@@ -151,18 +152,23 @@ def resize_before(cfg: Config) -> dict:
     kinds = [str(step['type']).rpartition('.')[2] for step in pipeline]
     resizes = parts_of_type(pipeline, 'Resize')
     others = [kind for kind in kinds if kind != 'Resize' and not kind.startswith(_LOADING)]
-    said = [key for step in resizes for key in step if key not in _RESIZING]
+    said = [
+        key
+        for step in resizes
+        for key, value in step.items()
+        if key not in _RESIZING and _USUAL.get(key) != value
+    ]
     scale = resizes[0].get('scale') if len(resizes) == 1 else None
-    if others or said or not scale:
+    sides = [scale] * 2 if isinstance(scale, int) else scale  # as mmcv reads it
+    is_size = isinstance(sides, list | tuple) and [type(side) for side in sides] == [int, int]
+    if others or said or not is_size:
         options = f', of Resize {", ".join(said)}' if said else ''
         raise UserError(
             f'test_dataloader.dataset.pipeline has {", ".join(kinds)}{options}: an exported file '
             "can say of images that they are resized, once and bilinearly, by dict(type='Resize', "
             'scale=(WIDTH, HEIGHT))'
         )
-    width, height = (scale, scale) if isinstance(scale, int) else scale  # as mmcv reads it
-    keep_ratio = bool(resizes[0].get('keep_ratio', False))
-    return {'scale': [width, height], 'keep_ratio': keep_ratio}
+    return {'scale': list(sides), 'keep_ratio': bool(resizes[0].get('keep_ratio', False))}
 
 
 def target_images(cfg: Config, number: int, loader: str = LOADER) -> Iterator[Tensor]:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
-from mmseg_uvpt.datasets.files.image_files import images_below
+from mmseg_uvpt.datasets.files.image_files import SUFFIXES, images_below
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
 
@@ -22,8 +22,8 @@ VIDEO_SUFFIXES = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.mts', '.wmv'),
     *('.3gp', '.flv', '.ogv', '.m2ts', '.asf', '.h264', '.h265', '.y4m'),
 )
-# addresses of cameras, pipelines of GStreamer, and numbered images: what else OpenCV opens
-_ADDRESS = re.compile(r'://|^/dev/video\d|\s!\s|%0?\d*d')
+_ADDRESS = re.compile(r'://|^/dev/video\d| ! ')  # of cameras, and pipelines of GStreamer
+_NUMBERED = re.compile(r'%0?\d*d')  # images that OpenCV reads as a video
 _RATE = 25.0  # of a camera that states none
 
 
@@ -63,9 +63,9 @@ class Video:
     def __init__(self, address: str | int) -> None:
         self.address = str(address)
         number = int(address) if self.address.isdecimal() else None
-        is_address = bool(_ADDRESS.search(self.address)) and not os.path.isfile(self.address)
-        is_file = number is None and not is_address
-        self.is_live = not is_file
+        is_numbered = _is_numbered(self.address)
+        is_file = number is None and not (is_numbered or _is_address(self.address))
+        self.is_live = not (is_file or is_numbered)
         if is_file and (reason := why_unreadable(self.address)):
             raise UserError(f'video {address} {reason}')
         self._capture = cv2.VideoCapture(self.address if number is None else number)
@@ -76,7 +76,7 @@ class Video:
                 'it does not read. ffplay shows whether another program can'
             )
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.frames = count if is_file and count > 0 else None
+        self.frames = count if count > 0 and not self.is_live else None
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate < 1000 else _RATE
 
@@ -85,6 +85,8 @@ class Video:
         """What its result is called: the file's name without suffix, or one made of the address."""
         if self.address.isdecimal():
             return f'camera_{self.address}'
+        if _is_numbered(self.address):
+            return Path(self.address).absolute().parent.name
         last = self.address.rstrip('/').rpartition('/')[2].partition('?')[0]
         return Path(last).stem or 'video'
 
@@ -122,8 +124,22 @@ def is_video(source: object) -> bool:
         return False
     text = str(source)
     is_camera = text.isdecimal() and not os.path.exists(text)
-    is_address = bool(_ADDRESS.search(text)) and not os.path.isfile(text)
-    return is_camera or is_address or Path(text).suffix.lower() in VIDEO_SUFFIXES
+    is_named = Path(text).suffix.lower() in VIDEO_SUFFIXES
+    return is_camera or is_named or _is_address(text) or _is_numbered(text)
+
+
+def _is_address(text: str) -> bool:
+    is_image = '://' not in text and Path(text).suffix.lower() in SUFFIXES
+    return bool(_ADDRESS.search(text)) and not is_image
+
+
+def _is_numbered(text: str) -> bool:
+    """Tell whether a text is the pattern of numbered images, of which one of the first is there."""
+    found = _NUMBERED.search(text)
+    if not found or os.path.exists(text):
+        return False
+    before, after = text[: found.start()], text[found.end() :]
+    return any(os.path.isfile(f'{before}{found[0] % number}{after}') for number in range(5))
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -41,11 +41,18 @@ def grid_of(model: nn.Module) -> int:
     """
     grid = 32
     for module in model.modules():
-        for name, pixels in (('patch_size', 1), ('window_size', 32)):
-            sides = getattr(module, name, ())
-            for side in (sides,) if isinstance(sides, int) else sides:
-                grid = math.lcm(grid, pixels * side)
-    return grid
+        for side in _numbers(getattr(module, 'window_size', ())):
+            if 2 * 32 * side <= LARGEST:  # else it is of the whole image
+                grid = math.lcm(grid, 32 * side)
+        if isinstance(module, nn.Conv2d) and module.stride == module.kernel_size:  # patches
+            grid = math.lcm(grid, *module.stride)
+    return grid if 2 * grid <= LARGEST else 32
+
+
+def _numbers(sides: object) -> list[int]:
+    """Return the sides of something that has one, two, or none."""
+    found = sides if isinstance(sides, Sequence) else [sides]
+    return [side for side in found if isinstance(side, int) and side > 0]
 
 
 def tiles_for(
