@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.shipped import find_configs
+from mmseg_uvpt.shipped import find_configs, shipped
 
 BEGINS = (
     b'| pretraining, backbone, source',
@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
         'work_roots', nargs='*', type=Path, help='that launchers worked in; none: published only'
     )
     parser.add_argument(
-        '--config-root', type=find_configs, default='configs', help='default: configs'
+        '--config-root', type=find_configs, default=shipped('configs'), help='default: configs'
     )
     parser.add_argument(
         '--format', choices=['markdown', 'csv', 'json'], default='markdown', help='of the output'

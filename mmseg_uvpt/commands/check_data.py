@@ -47,8 +47,11 @@ def main() -> int:
         classes = classes_of(read(arguments.config))
     problems, data_sets = 0, _data_sets(arguments.root, arguments.dataset)
     if not data_sets:
+        if arguments.config:
+            raise UserError(f'{arguments.root} is no data set with labels: leave out --config')
         found = survey(arguments.root, arguments.nproc)
-        print(f'photographs in {arguments.root}:', *found.lines(), sep='\n')
+        told = f'no tree that data/README.md shows: photographs without labels in {arguments.root}'
+        print(f'{told}:', *found.lines(), sep='\n')
         problems = len(found.left_out.get(UNREADABLE, ()))
     for layout, root in data_sets:
         for report in inspect(layout, root, arguments.nproc, classes):

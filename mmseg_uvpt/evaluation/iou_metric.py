@@ -20,10 +20,10 @@ class DomainIoUMetric(BaseMetric):
     """IoU of each class and its mean over 19, 16 and 13 classes, side by side.
 
     Results, in percent: ``mIoU`` (over all classes), ``mIoU19``, ``mIoU16``, ``mIoU13``, ``aAcc``
-    and ``IoU.<class>``, and the 95 % interval of ``mIoU`` over the images, ``mIoU_low`` and
-    ``mIoU_high``, which a single image does not have. A data set with N other classes has ``mIoU``
-    and ``mIoU<N>``. Classes without a pixel of ground truth have no ``IoU.<class>`` and are left
-    out of the means; the log says which.
+    and ``IoU.<class>``, and the 95 % interval of each mean over the images, as ``mIoU_low`` and
+    ``mIoU_high``, which fewer than five images do not have. A data set with N other classes has
+    ``mIoU`` and ``mIoU<N>``. Classes without a pixel of ground truth have no ``IoU.<class>`` and
+    are left out of the means; the log says which.
 
     Args:
         out_json: file that takes the result, counts included; written anew by each evaluation.

@@ -25,7 +25,7 @@ class MeanTeacher(AdaptedSegmentor):
 
     Args:
         momentum: m of the moving average of what is tuned, buffers included: t <- m t + (1 - m) s
-            after each iteration.
+            after each step.
         labels: what is learnt of the teacher: its classes, which count by their ``'confidence'``;
             or, by ``'class_quantile'``, those alone that are as confident as that quantile of
             their class; or ``'soft'``, its probabilities.

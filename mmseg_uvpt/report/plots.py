@@ -62,8 +62,9 @@ def evaluations(run: RunFolder) -> list[tuple]:
     found, metric = {}, metric_of(run)
     for line in run.logged:
         if metric in line and 'step' in line:
-            is_bounded = line[metric] == line.get('mIoU')
-            bounds = [line.get(f'mIoU_{end}') if is_bounded else None for end in ('low', 'high')]
+            # runs of before 2026-11-29 have bounds of the mean over all classes alone
+            name = metric if f'{metric}_low' in line or line[metric] != line.get('mIoU') else 'mIoU'
+            bounds = [line.get(f'{name}_{end}') for end in ('low', 'high')]
             found[line['step']] = (line[metric], *bounds)
     for each in run.selection.get('candidates') or []:
         if each.get('score') is not None:

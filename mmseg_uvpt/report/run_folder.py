@@ -74,9 +74,10 @@ class RunFolder:
 
     @property
     def save_best(self) -> str | None:
-        """Name of the score by which the best checkpoint is kept."""
+        """Name of the score that counts: of candidates, or by which the best checkpoint is kept."""
         hooks = (self.config and self.config.get('default_hooks')) or {}
-        return (hooks.get('checkpoint') or {}).get('save_best')
+        named = [hooks.get(name) or {} for name in ('selection', 'checkpoint')]
+        return named[0].get('score') or named[1].get('save_best')
 
     @cached_property
     def record(self) -> dict:

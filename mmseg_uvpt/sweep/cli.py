@@ -12,7 +12,7 @@ from mmseg_uvpt.arguments import ScriptParser, key_and_value, positive_int, seed
 from mmseg_uvpt.engine.scripts import published
 from mmseg_uvpt.engine.scripts.options import DATA_ROOT
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.shipped import find_configs
+from mmseg_uvpt.shipped import find_configs, shipped
 from mmseg_uvpt.subcommands import as_typed
 
 _SHORTEST = 10  # minutes: Slurm warns a job two minutes before its limit, and a start takes one
@@ -69,7 +69,7 @@ def make_parser(stage: str, what: str) -> argparse.ArgumentParser:
 
     add = functools.partial(parser.add_argument_group('files').add_argument, metavar='DIR')
     configs = 'holds pretrain/ and uni_uvpt/, e.g. configs/ablations (default: configs)'
-    add('--config-root', type=find_configs, default='configs', help=configs)
+    add('--config-root', type=find_configs, default=shipped('configs'), help=configs)
     add('--data-root', '--data_url', help=f"{DATA_ROOT} (the configs': data)")
     work_root = Path('work_dirs/sweep')
     taken = f'takes seed<N>/<stage>/<job> (default: {work_root})'

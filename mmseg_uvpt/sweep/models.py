@@ -68,9 +68,10 @@ def made_in(folder: Path) -> Path:
 
     Its choice without labels, where its recipe asks for one; else its best, if it looked for that.
     """
-    record = folder / RECORD
-    if record.is_file() and read_object(record, 'run it again')['asked'] != TARGET_LABELS:
-        return folder / CHECKPOINT
+    record, chosen = folder / RECORD, folder / CHECKPOINT
+    is_there = record.is_file() and chosen.is_file()
+    if is_there and read_object(record, 'delete it').get('asked', TARGET_LABELS) != TARGET_LABELS:
+        return chosen
     return best_checkpoint(folder) or last_checkpoint(folder) or folder / 'best_*.pth'
 
 

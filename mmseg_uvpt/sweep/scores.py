@@ -32,7 +32,8 @@ def metrics_of(cfg: Config) -> tuple[str, ...]:
 
     Sources without labels of some classes (SYNTHIA) are scored over 16 and 13 classes.
     """
-    chosen = cfg.default_hooks.checkpoint.get('save_best')
+    hooks = [cfg.default_hooks.get(name) or {} for name in ('selection', 'checkpoint')]
+    chosen = hooks[0].get('score') or hooks[1].get('save_best')
     return ('mIoU16', 'mIoU13') if chosen == 'mIoU16' else ('mIoU19',)
 
 

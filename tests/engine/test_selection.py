@@ -171,6 +171,23 @@ def test_a_rule_that_there_is_not(adapt):
         adapt('work', '--cfg-options', 'default_hooks.selection.select=best')
 
 
+def test_the_score_that_counts_may_be_of_some_classes(adapt):
+    """As that over 16 classes is, where the source is SYNTHIA; its interval is of these, too."""
+    option = 'default_hooks.selection.score='
+    with pytest.raises(UserError, match=r"score='mIoU_16': an evaluation has mIoU, mIoU19, mIoU16"):
+        adapt('wrong', '--cfg-options', f'{option}mIoU_16')
+    work = adapt('work', '--cfg-options', f'{option}mIoU16')
+    found = record(work)
+    assert found['metric'] == 'mIoU16'
+    scores = [row['score'] for row in found['candidates']]
+    logged = [
+        json.loads(line)
+        for path in work.glob('*/vis_data/scalars.json')
+        for line in path.read_text().splitlines()
+    ]
+    assert scores[-1] == pytest.approx([x['mIoU16'] for x in logged if 'mIoU16' in x][-1], abs=1e-4)
+
+
 class Segmentor(nn.Module):
     """A batch norm in the backbone and two in the head, of which one is not affine."""
 

@@ -103,6 +103,16 @@ def test_unaugmented_images_of_two_sizes(make, labelled):
     assert not padded[1, :, 40:].any()
 
 
+def test_unaugmented_images_of_other_places_are_refused(make, labelled):
+    """Kept before a crop, each pixel would be compared with another one."""
+    model = make(dict(type='SourceConsistency'), 'MeanTeacher').train()
+    samples = labelled(torch.zeros(1, *SIZE))
+    image = torch.zeros(3, 100, 120, dtype=torch.uint8)
+    samples[0].set_metainfo({'unaugmented': image, 'img_shape': SIZE})
+    with pytest.raises(ValueError, match='KeepUnaugmented keeps images of other places'):
+        model._unaugmented(samples, *SIZE)
+
+
 def test_the_source_sees_the_images_that_a_mean_teacher_mixes(make, labelled, monkeypatch):
     model = make(dict(type='SourceConsistency'), 'MeanTeacher').train()
     images = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)

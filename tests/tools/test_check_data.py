@@ -130,7 +130,7 @@ def test_a_plain_folder_of_photographs(tmp_path):
         write_rgb(tmp_path / f'town/{number}.png', np.full((40, 60, 3), number))
     done = check(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f'photographs in {tmp_path}:\n2 used, all of 60 x 40' in done.stdout
+    assert f'photographs without labels in {tmp_path}:\n2 used, all of 60 x 40' in done.stdout
     (tmp_path / 'town/2.png').write_bytes(b'damaged')
     done = check(tmp_path)
     assert done.returncode == 1

@@ -23,6 +23,7 @@ from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook, counti
 from mmseg_uvpt.engine.inference.judging import Judge
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json, write_whole
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
@@ -204,6 +205,11 @@ class SelectionHook(Hook):
 
     def _note_score(self, runner: Runner, metrics: dict) -> None:
         candidate, metric = self._candidates[-1], self._metric
+        if self.score and metrics and metric not in metrics:
+            raise UserError(
+                f'default_hooks.selection.score={metric!r}: an evaluation has '
+                f'{", ".join(name for name in metrics if not name.startswith("IoU."))}'
+            )
         if candidate.iteration != runner.iter or metric not in metrics:
             return
         candidate.score = round(float(metrics[metric]), 6)

@@ -237,6 +237,12 @@ class AdaptedSegmentor(Segmentor):
         images = [sample.metainfo.get('unaugmented') for sample in data_samples]
         if images[0] is None:
             return None
+        for image, sample in zip(images, data_samples, strict=True):
+            if tuple(image.shape[1:]) != tuple(sample.get('img_shape', image.shape[1:])):
+                raise ValueError(
+                    'KeepUnaugmented keeps images of other places: in the pipeline it stands '
+                    'behind what crops and resizes'
+                )
         alone = [
             self.data_preprocessor({'inputs': [image], 'data_samples': [sample]})['inputs']
             for image, sample in zip(images, data_samples, strict=True)
