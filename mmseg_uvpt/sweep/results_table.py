@@ -70,7 +70,7 @@ class Run:
     @property
     def chosen_by(self) -> str:
         """What the adapted model was chosen by; empty for a released one, or none."""
-        if not self.checkpoint or self.adapted_model in (RELEASED, MISSING):
+        if not isinstance(self.checkpoint, str) or self.adapted_model in (RELEASED, MISSING):
             return ''
         name = Path(self.checkpoint).name
         if name == CHECKPOINT:

@@ -50,14 +50,9 @@ class StagedBackbone(BaseModule):
         """
         raise NotImplementedError(f'{type(self).__name__} does not say which layers a stage has')
 
+    @abstractmethod
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
-        """Run the blocks of a stage on its tokens; the shape stays the same.
-
-        Each of its `layers` is given tokens and size, unless a subclass does otherwise.
-        """
-        for layer in self.layers(stage):
-            tokens = layer(tokens, size)
-        return tokens
+        """Run the blocks of a stage on its tokens; the shape stays the same."""
 
     @abstractmethod
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Any]:
