@@ -11,6 +11,7 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), {backend}])
 OFFLINE = "dict(type='WandbVisBackend', init_kwargs=dict(project='uvpt', mode='offline'))"
 
 
+@pytest.mark.slow
 def test_weights_and_biases_offline(source_config, data_root, tmp_path):
     """Its file holds the names of what is logged; `wandb sync` would upload it."""
     wandb = pytest.importorskip('wandb', reason='pip install wandb')
