@@ -24,6 +24,7 @@ from mmseg_uvpt.deployment import comparison_with_eager, formats
 from mmseg_uvpt.deployment.comparison_with_eager import difference, differences, require_same
 from mmseg_uvpt.deployment.exported_network import ExportedNetwork, eager_logits
 from mmseg_uvpt.engine.config.resolve import parts_of_type, read
+from mmseg_uvpt.engine.inference import exported as exporting
 from mmseg_uvpt.engine.inference.exported import resize_before
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import source_model
@@ -326,3 +327,13 @@ def test_how_images_are_resized(folder):
     step.interpolation = 'nearest'
     with pytest.raises(UserError, match='of Resize interpolation'):
         resize_before(cfg)
+
+
+def test_images_that_calibrate_a_file_of_one_size_have_that_size():
+    """As bytes that lie between those of the image; of open sizes they stay as they are."""
+    image = torch.randint(50, 200, (1, 3, 20, 31), dtype=torch.uint8)
+    found = exporting._at((16, 24), image)
+    assert found.shape == (1, 3, 16, 24)
+    assert found.dtype == torch.uint8
+    assert image.min() <= found.min() < found.max() <= image.max()
+    assert exporting._at(None, image) is image
