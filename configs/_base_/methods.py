@@ -25,6 +25,7 @@ best_hooks = dict(
     renewal=dict(type='RenewStatisticsHook'),
     selection=dict(select='guarded'),
 )
+best_hooks_16_classes = {**best_hooks, 'selection': dict(select='guarded', score='mIoU16')}
 cityscapes_two_looks = [
     dict(type='LoadImageChecked'),
     dict(type='Resize', scale=(1024, 512), keep_ratio=True),

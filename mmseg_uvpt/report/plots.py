@@ -54,7 +54,7 @@ def score_curve(runs: Sequence[RunFolder]) -> Chart | None:
 
 def metric_of(run: RunFolder) -> str:
     """Return the name of the mean IoU that the evaluations of a run go by."""
-    return run.selection.get('metric') or run.save_best or 'mIoU'
+    return run.selection.get('metric') or run.counting_score or 'mIoU'
 
 
 def evaluations(run: RunFolder) -> list[tuple]:

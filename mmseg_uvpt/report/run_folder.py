@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from mmseg_uvpt.correction.record import COLUMNS, CURVE, EVENTS, TRUTH
 from mmseg_uvpt.engine.config.recorded import as_written
+from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.engine.work_folder.claim import (
     CONFIG,
     RECORD,
@@ -73,11 +74,9 @@ class RunFolder:
         return ''
 
     @property
-    def save_best(self) -> str | None:
+    def counting_score(self) -> str | None:
         """Name of the score that counts: of candidates, or by which the best checkpoint is kept."""
-        hooks = (self.config and self.config.get('default_hooks')) or {}
-        named = [hooks.get(name) or {} for name in ('selection', 'checkpoint')]
-        return named[0].get('score') or named[1].get('save_best')
+        return score_that_counts(self.config) if self.config else None
 
     @cached_property
     def record(self) -> dict:

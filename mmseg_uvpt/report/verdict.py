@@ -103,7 +103,7 @@ def _kind_of_scores(source: Mapping, chosen: Mapping) -> str:
 def _kind(comparison: Mapping, run: RunFolder) -> str:
     """Return what the difference of two models means by the interval of the mean that counts."""
     over_all = next((row for name, row in comparison.items() if name.startswith('mIoU')), {})
-    interval = (comparison.get(run.save_best) or over_all).get('interval')
+    interval = (comparison.get(run.counting_score) or over_all).get('interval')
     if not interval or interval[0] <= 0 <= interval[1]:
         return UNSURE
     return GOOD if interval[0] > 0 else BAD

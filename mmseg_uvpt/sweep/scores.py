@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, parse_json, why_unreadable
 from mmseg_uvpt.sweep.jobs import Job
@@ -32,8 +33,7 @@ def metrics_of(cfg: Config) -> tuple[str, ...]:
 
     Sources without labels of some classes (SYNTHIA) are scored over 16 and 13 classes.
     """
-    hooks = [cfg.default_hooks.get(name) or {} for name in ('selection', 'checkpoint')]
-    chosen = hooks[0].get('score') or hooks[1].get('save_best')
+    chosen = score_that_counts(cfg)
     return ('mIoU16', 'mIoU13') if chosen == 'mIoU16' else ('mIoU19',)
 
 

@@ -142,6 +142,13 @@ def label_corrections(cfg: Config) -> list[dict]:
     ]
 
 
+def score_that_counts(cfg: Config) -> str | None:
+    """Return the score by which candidates are judged, or else the best checkpoint is kept."""
+    hooks = cfg.get('default_hooks') or {}
+    selection, checkpoint = (hooks.get(name) or {} for name in ('selection', 'checkpoint'))
+    return selection.get('score') or checkpoint.get('save_best')
+
+
 def reads_pseudo_labels(cfg: Config) -> bool:
     """Tell whether an adaptation reads pseudo labels; without importing its classes."""
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]

@@ -8,7 +8,7 @@ from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import is_adapted
 from mmseg_uvpt.engine.config.classes import classes_in, meta_of, require_same
 from mmseg_uvpt.engine.config.normalisation import is_adaptation
-from mmseg_uvpt.engine.config.resolve import require_file
+from mmseg_uvpt.engine.config.resolve import require_file, score_that_counts
 from mmseg_uvpt.engine.inference.model import source_model, source_within
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.comparison import Comparison
@@ -54,8 +54,7 @@ def compare(cfg: Config, source: str, of_source: Score, of_adapted: Score) -> di
     In words it is said of the mean that the config scores candidates or chooses its best checkpoint
     by (16 classes where the source is SYNTHIA), else of that of all classes.
     """
-    hooks = [cfg.default_hooks.get(name) or {} for name in ('selection', 'checkpoint')]
-    chosen = hooks[0].get('score') or hooks[1].get('save_best')
+    chosen = score_that_counts(cfg)
     sizes = {f'mIoU{size}': size for size in of_source.means}
     judged = sizes.get(chosen, len(of_source.classes))
     compared = Comparison(of_source, of_adapted, judged)
