@@ -46,19 +46,20 @@ def progress(
         return
     units = f'{unit}es' if unit.endswith('ch') else f'{unit}s'
     began = told = time.monotonic()
-    last, number = True, 0  # whether the last item was told of
+    is_told, number = True, 0
     for number, item in enumerate(items, 1):
         yield item
         now, clock = done + number, time.monotonic()
         if total is None:
-            is_due, told_of = now & (now - 1) == 0, f'{now} {units}'
+            is_due = now & (now - 1) == 0
         else:
             is_due = now * LINES // total > (now - 1) * LINES // total
-            left = timedelta(seconds=round((clock - began) / number * (total - now)))
-            told_of = f'{now}/{total} {units}, {left} left'
-        last = now == total or (is_due and clock >= told + APART)
-        if last:
-            told = clock
-            print(f'{title}: {told_of}', file=sys.stderr, flush=True)
-    if not last:  # nobody knew that it was the last one
+        is_told = now == total or (is_due and clock >= told + APART)
+        if is_told:
+            told, how_far = clock, f'{now} {units}'
+            if total is not None:
+                left = timedelta(seconds=round((clock - began) / number * (total - now)))
+                how_far = f'{now}/{total} {units}, {left} left'
+            print(f'{title}: {how_far}', file=sys.stderr, flush=True)
+    if not is_told:  # nobody knew that it was the last one
         print(f'{title}: {done + number} {units}', file=sys.stderr, flush=True)

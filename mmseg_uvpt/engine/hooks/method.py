@@ -57,8 +57,9 @@ class MethodHook(Hook):
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
         """Say that the weights have changed, unless the iteration was skipped or made no step."""
-        is_step = runner.optim_wrapper.should_update()  # not every one where gradients add up
-        if self._model and is_step and 'skipped' not in (outputs or ()):
+        if not self._model or 'skipped' in (outputs or ()):
+            return
+        if runner.optim_wrapper.should_update():  # not at each one, where gradients add up
             self._model.after_iteration()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
