@@ -33,9 +33,7 @@ def main() -> None:
     from mmseg_uvpt.sweep.table_formats import update_page
 
     runs = []
-    for (
-        path
-    ) in args.runs:  # a pattern may match source models, too, and records of earlier versions
+    for path in args.runs:  # a pattern may match source models, too, and earlier records
         try:
             runs.append(read_run(path))
         except UserError as error:

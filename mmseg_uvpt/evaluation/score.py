@@ -115,10 +115,10 @@ class Score:
         scalars = {'mIoU': self.means[len(self.classes)]}
         scalars |= {f'mIoU{size}': mean for size, mean in self.means.items()}
         scalars['aAcc'] = self.pixel_accuracy
-        for size, bounds in self.intervals.items():
-            for name in (f'mIoU{size}', *(['mIoU'] if size == len(self.classes) else [])):
-                if bounds:
-                    scalars |= {f'{name}_low': bounds.low, f'{name}_high': bounds.high}
+        of_sizes = {f'mIoU{size}': bounds for size, bounds in self.intervals.items()}
+        for name, bounds in {'mIoU': self.intervals[len(self.classes)], **of_sizes}.items():
+            if bounds:
+                scalars |= {f'{name}_low': bounds.low, f'{name}_high': bounds.high}
         scalars |= {
             f'IoU.{name}': float(iou)
             for name, iou in zip(self.classes, self.iou, strict=True)

@@ -16,10 +16,9 @@ class InformationMaximisation(AdaptedSegmentor):
 
     Liang et al., "Do We Really Need to Access the Source Data?", ICML 2020: the mean over pixels
     of the entropy H(p), minus the entropy of the mean prediction, H(mean p), both with weight 1.
-    The mean is that of a batch, in all
-    processes, of view 1. The classifier (``decode_head.conv_seg``) stays the
-    source model's, and what lies before it is trained. SHOT's pseudo labels of clustered features
-    are left out.
+    The mean is that of a batch, of all processes, of view 1. The classifier
+    (``decode_head.conv_seg``) stays the source model's, and what lies before it is trained. SHOT's
+    pseudo labels of clustered features are left out.
 
     Args:
         tuner: of `AdaptedSegmentor`; None for `All`, as SHOT trains.

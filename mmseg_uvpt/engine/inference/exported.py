@@ -36,10 +36,10 @@ from mmseg_uvpt.ops.resizing import resized
 
 SMALLEST = (64, 64)  # that ONNX files are compared at; backbones halve a side five times
 LOADER = 'target_train_dataloader'  # whose images int8 is calibrated on
-USUAL = 0.95  # share of labels that stay in int8, at least (docs/performance.md)
+KEPT = 0.95  # share of labels that usually stay in int8, at least (docs/performance.md)
 _LOADING = ('LoadImage', 'LoadLabel', 'LoadAnnotations', 'PackSegInputs')  # how they begin
 _RESIZING = ('type', '_scope_', 'scale', 'keep_ratio', 'clip_object_border')
-_USUAL = {'interpolation': 'bilinear', 'backend': 'cv2'}
+_DEFAULTS = {'interpolation': 'bilinear', 'backend': 'cv2'}
 
 
 def export(
@@ -107,8 +107,8 @@ def export(
         data = int8.quantised(data, images)
         same = int8.agreement(map(eager, images), map(formats.run_onnx(data), images))
         yield f'int8, by {len(images)} images of {LOADER}: {same:.2%} of their labels stay'
-        if same < USUAL:
-            yield f'warning: that is few ({USUAL:.0%} are usual): compare scores before using it'
+        if same < KEPT:
+            yield f'warning: that is few ({KEPT:.0%} are usual): compare scores before using it'
     with write_whole(out) as file:
         file.write(data)
     taken = 'only' if fixed else 'and larger'
@@ -156,7 +156,7 @@ def resize_before(cfg: Config) -> dict:
         key
         for step in resizes
         for key, value in step.items()
-        if key not in _RESIZING and _USUAL.get(key) != value
+        if key not in _RESIZING and _DEFAULTS.get(key) != value
     ]
     scale = resizes[0].get('scale') if len(resizes) == 1 else None
     sides = [scale] * 2 if isinstance(scale, int) else scale  # as mmcv reads it

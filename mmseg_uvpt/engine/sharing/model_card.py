@@ -209,11 +209,11 @@ def _without_folders(command: str) -> str:
     """Return a command whose absolute paths end in their names: a home is nobody's business."""
     if not (words := _words(command)):
         return command
+    parts = [word.rpartition('=') for word in words]
+    bare = [value.strip('\'"') for *_, value in parts]  # as `overrides.option_of` may quote it
     return shlex.join(
-        key
-        + equals
-        + (Path(value.strip('\'"')).name if value[:2].strip('\'"')[:1] == '/' else value)
-        for key, equals, value in (word.rpartition('=') for word in words)
+        key + equals + (Path(path).name if path.startswith('/') else value)
+        for (key, equals, value), path in zip(parts, bare, strict=True)
     )
 
 

@@ -237,18 +237,17 @@ class AdaptedSegmentor(Segmentor):
         images = [sample.metainfo.get('unaugmented') for sample in data_samples]
         if images[0] is None:
             return None
+        same = []
         for image, sample in zip(images, data_samples, strict=True):
             if tuple(image.shape[1:]) != tuple(sample.get('img_shape', image.shape[1:])):
                 raise ValueError(
                     'KeepUnaugmented keeps images of other places: in the pipeline it stands '
                     'behind what crops and resizes'
                 )
-        alone = [
-            self.data_preprocessor({'inputs': [image], 'data_samples': [sample]})['inputs']
-            for image, sample in zip(images, data_samples, strict=True)
-        ]
-        cut = [image[..., :height, :width] for image in alone]
-        return torch.cat([F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2])) for x in cut])
+            alone = self.data_preprocessor({'inputs': [image], 'data_samples': [sample]})['inputs']
+            cut = alone[..., :height, :width]
+            same.append(F.pad(cut, (0, width - cut.shape[3], 0, height - cut.shape[2])))
+        return torch.cat(same)
 
 
 def agreement(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
