@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import killed_runs
+import numpy as np
 import pytest
 
 from mmseg_uvpt.engine.config.resolve import read
@@ -29,11 +30,14 @@ COTTA = ", momentum=0.5, mask_patch=16, anchors=[dict(type='RestoreWeights')]"
 
 @pytest.fixture
 def domains(data_root, tmp_path) -> list[Path]:
-    """Two data roots of the same image, and a third one without its label."""
+    """Two data roots of the same image, one without its label, one of which nothing is labelled."""
     for file in (data_root / 'cityscapes').rglob('bonn_1*.png'):
         file.unlink()
-    copies = [shutil.copytree(data_root, tmp_path / name) for name in ('again', 'unlabelled')]
+    names = ('again', 'unlabelled', 'void')
+    copies = [shutil.copytree(data_root, tmp_path / name) for name in names]
     shutil.rmtree(copies[1] / 'cityscapes/gtFine')
+    for label in (copies[2] / 'cityscapes/gtFine/val').rglob('*.png'):
+        cv2.imwrite(str(label), cv2.imread(str(label), cv2.IMREAD_UNCHANGED) * 0 + 255)
     return [data_root, *copies]
 
 
@@ -77,15 +81,37 @@ def test_predictions_on_the_way(
 ):
     scores = run_tool(method, more, ('--domains', *domains))
     names = [str(domain / 'cityscapes') for domain in domains]
-    assert list(scores) == names[:2]  # the third one has no labels
+    assert list(scores) == names[:2]  # the others have no labels
     expected = of_source(adaptation_config, str(finished / 'iter_4.pth'), domains[0])
     assert scores[names[0]]['intersection'] == expected
     assert scores[names[1]]['intersection'] != expected
-    assert (tmp_path / f'{method}-4/iter_3.pth').is_file()
+    assert (tmp_path / f'{method}-5/iter_4.pth').is_file()
     if method == 'tent':
         again = run_tool(method, more, ('--domains', *domains, domains[0], '--reset'))
         assert list(again) == [*names[:2], f'{names[0]} (2)']  # it came back to the first
         assert all(score == scores[names[0]] for score in again.values())
+
+
+def test_domains_of_another_data_set(run_tool, tmp_path):
+    """Its layout says where the labels are; a domain is its folder, or one that holds it."""
+    random = np.random.default_rng(0)
+    roots = [tmp_path / 'all/acdc', tmp_path / 'night']
+    for root in roots:
+        for file, high in (('rgb_anon', 255), ('gt', 19)):
+            end = 'rgb_anon' if high == 255 else 'gt_labelTrainIds'
+            path = root / file / 'fog/val/GP01' / f'GP01_frame_000001_{end}.png'
+            path.parent.mkdir(parents=True)
+            pixels = random.integers(0, high, (64, 96, 3) if high == 255 else (64, 96))
+            assert cv2.imwrite(str(path), pixels.astype(np.uint8))
+    more = """)
+driving = dict(type='DrivingDataset', layout='acdc', data_root='data/acdc', data_prefix=None)
+test_dataloader = dict(dataset=dict(**driving, split='val')"""
+    arguments = ('--domains', tmp_path / 'all', roots[1])
+    assert list(run_tool('tent', more, arguments)) == list(map(str, roots))
+    shutil.rmtree(roots[1] / 'gt')
+    assert run_tool('tent', more, ('--domains', roots[1])) == {}
+    log = next((tmp_path / 'tent-2').glob('*/*.log')).read_text()
+    assert 'no domain has labels, so nothing says how good they were' in log
 
 
 def test_a_method_that_needs_labels_is_refused(run_tool):

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_uvpt.engine.config.data_root import DataRoot
+from mmseg_uvpt.engine.config.data_root import CITYSCAPES
 from mmseg_uvpt.engine.config.resolve import needs_labels, require_folder, require_parts
 from mmseg_uvpt.errors import UserError
 
@@ -25,7 +25,8 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
 
     Args:
         cfg: resolved config of an adaptation by a method without labels; changed in place.
-        roots: data root of each domain, in the order of the stream; by default the config's.
+        roots: of each domain, in the order of the stream, the folder of the test data set, or one
+            that holds it under the name that the config gives it; by default the config's.
         reset: of `StreamHook`.
 
     Raises:
@@ -47,14 +48,20 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     require_parts(cfg, 'test_dataloader')
     described = cfg.test_dataloader.dataset.to_dict()
-    roots = [DataRoot.at(root).cityscapes for root in roots] or [described['data_root']]
+    known = (Path(described['data_root']).name, CITYSCAPES)
+    roots = [_data_set_at(root, known) for root in roots] or [described['data_root']]
+    domains, lengths = [], []
     for root in roots:
         require_folder(root, 'data root', 'name that of each domain with --domains')
-    domains = [_domain(described, root) for root in roots]
-    lengths = [len(DATASETS.build(copy.deepcopy(domain))) for domain in domains]
-    for root, length in zip(roots, lengths, strict=True):
-        if not length:
+        domain = described | {'data_root': root}
+        unlabelled = [step for step in described['pipeline'] if step['type'] != LABELS]
+        dataset = DATASETS.build(copy.deepcopy(domain | {'pipeline': unlabelled}))
+        if not len(dataset):
             raise UserError(f'{root}: no image there to predict')
+        labels = dataset.data_prefix.get('seg_map_path')
+        has_labels = labels and Path(labels).is_dir()  # one without is not scored
+        domains.append(copy.deepcopy(domain if has_labels else domain | {'pipeline': unlabelled}))
+        lengths.append(len(dataset))
     cfg.train_dataloader = {
         'batch_size': 1,
         'num_workers': cfg.test_dataloader.get('num_workers', 0),
@@ -70,10 +77,7 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
 
-def _domain(described: dict, root: str) -> dict:
-    """Return the config of a domain's data set; one without labels is not scored."""
-    domain = copy.deepcopy(described) | {'data_root': root}
-    labels = (described.get('data_prefix') or {}).get('seg_map_path')
-    if not labels or not Path(root, labels).is_dir():
-        domain['pipeline'] = [step for step in domain['pipeline'] if step['type'] != LABELS]
-    return domain
+def _data_set_at(root: str, names: Sequence[str]) -> str:
+    """Return the folder of a data set: one below ``root`` that has one of its names, or that."""
+    below = (Path(root, name) for name in names)
+    return str(next((folder for folder in below if folder.is_dir()), root))

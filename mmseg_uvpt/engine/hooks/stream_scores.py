@@ -80,10 +80,12 @@ class StreamHook(Hook):
         for number, (name, metric) in enumerate(zip(self.domains, self._metrics, strict=True)):
             if times := self.domains[:number].count(name):
                 name = f'{name} ({times + 1})'  # a stream may come back to a domain
-            if metric.results:
+            if any(confusion.any() for confusion in metric.results):  # one labelled pixel will do
                 metric.compute_metrics(metric.results)
                 self.scores[name] = metric.score.to_json()
             mean = f'{self.scores[name]["mIoU"]:.2f}' if name in self.scores else '-'
             table.add_row([name, len(metric.results), mean])
         runner.logger.info(f'predictions made on the way\n{table}')
         write_json(self.out_json, self.scores)
+        if not self.scores:
+            runner.logger.warning('no domain has labels, so nothing says how good they were')
