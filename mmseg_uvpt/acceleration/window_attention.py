@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from mmseg.models.backbones.swin import WindowMSA
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mmseg_uvpt.acceleration.capture import read_by_graph
@@ -141,8 +141,10 @@ class WindowAttention(WindowMSA):
     def _bias(self, group: Windows, dtype: torch.dtype) -> Tensor:
         """Return the relative position bias plus the mask, (1, heads, N, N)."""
         table = self.relative_position_bias_table
-        # a table that is trained changes without a higher version: fused optimisers leave it
-        if table.requires_grad or torch.compiler.is_compiling():
+        # a table that is trained changes without a higher version: fused optimisers leave it; and
+        # copies in the place of weights, which are no parameters, have versions of their own
+        is_fixed = isinstance(table, nn.Parameter) and not table.requires_grad
+        if not is_fixed or torch.compiler.is_compiling():
             return self._made_bias(group.mask, dtype)
         self._biases = self._biases or {}
         key, now = (group.kind, dtype), (table.device, table._version)

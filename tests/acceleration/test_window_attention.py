@@ -114,3 +114,14 @@ def plain_bias(attention, tokens):
     fresh = WindowAttention(8, 2, (4, 4))
     fresh.load_state_dict(attention.state_dict())
     return fresh(tokens, (8, 8), shift=2).detach()
+
+
+def test_copies_in_the_place_of_a_table_are_not_kept_for_one_another():
+    """Their versions say nothing of which copy it is."""
+    attention = WindowAttention(8, 2, (4, 4)).requires_grad_(False)
+    tokens = torch.randn(1, 64, 8)
+    table = attention.relative_position_bias_table
+    for copy_of_it in (torch.zeros_like(table), torch.randn(table.shape)):
+        attention._parameters['relative_position_bias_table'] = copy_of_it
+        found = attention(tokens, (8, 8), shift=2)
+        torch.testing.assert_close(found, plain_bias(attention, tokens), rtol=1e-5, atol=1e-6)
