@@ -69,6 +69,16 @@ def test_a_resumed_run_goes_on_to_the_bit(tmp_path, command, method, anchors):
     assert not [name for name in whole if not torch.equal(resumed[name], whole[name])]
 
 
+def test_a_run_resumed_with_another_anchor_begins_it_anew(tmp_path, command):
+    train.main([*command('_base_.tent', '()'), '--cfg-options', 'train_cfg.max_iters=2'])
+    arguments = command('_base_.tent', "[dict(type='PullToSource')]")
+    train.main([*arguments, '--resume', '--resume-anyway'])
+    log = max((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert 'holds no state of Tent with PullToSource, which begins anew from its weights' in log
+    state = torch.load(tmp_path / 'run/iter_4.pth', weights_only=True)['method']['state']
+    assert any(name.startswith('anchors.0.source.') for name in state)
+
+
 def test_the_examples_of_the_page_about_extending(tmp_path, command):
     page = (REPOSITORY / 'docs/extending.md').read_text()
     sections = page[page.index('## A method') : page.index('## A rule of correction')]

@@ -30,6 +30,8 @@ class MethodHook(Hook):
         if not isinstance(model, AdaptedSegmentor):
             return
         self._model = model
+        if self._saved and self._saved.get('parts', _parts(model)) != _parts(model):
+            self._saved = None  # of another method, or with other anchors
         if runner.iter and self._saved:
             device = model.scale_weights.device
             model.load_training_state({n: t.to(device) for n, t in self._saved['state'].items()})
@@ -43,9 +45,10 @@ class MethodHook(Hook):
             return
         self._model.begin_training()
         if runner.iter and self._model.training_state():
+            parts = ' with '.join(_parts(self._model))
             runner.logger.warning(
-                f'the checkpoint to resume from holds no state of {type(self._model).__name__}, '
-                'which begins anew from its weights'
+                f'the checkpoint to resume from holds no state of {parts}, which begins anew from '
+                'its weights'
             )
 
     def before_train_iter(self, runner, *args: object, **kwargs: object) -> None:
@@ -68,7 +71,13 @@ class MethodHook(Hook):
             return
         tensors, predicts = checkpoint['state_dict'], self._model.weights_to_predict_with()
         checkpoint[KEY] = {
+            'parts': _parts(self._model),
             'state': {n: t.cpu() for n, t in self._model.training_state().items()},
             'trained': {name: tensors[name] for name in predicts},
         }
         tensors.update({name: tensor.cpu() for name, tensor in predicts.items()})
+
+
+def _parts(model: AdaptedSegmentor) -> list[str]:
+    """Return what has a state: the types of the method and of its anchors."""
+    return [type(part).__name__ for part in (model, *model.anchors)]
