@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object
 from mmseg_uvpt.selection.committee import (
+    COMMITTEE,
     GUARDED,
     LAST,
     TARGET_LABELS,
@@ -96,7 +97,8 @@ def rank_all(runs: Sequence[Run]) -> list[Ranking]:
     A criterion counts in the runs in which it could be taken of every candidate.
     """
     found = [_by_values(name, [_values(run, name) for run in runs], runs) for name in CRITERIA]
-    found.append(_by_committee([run for run in runs if len(run.candidates) > 1]))
+    judged = [run for run in runs if any(_values(run, name) for name in COMMITTEE)]
+    found.append(_by_committee([run for run in judged if len(run.candidates) > 1]))
     for rule in (GUARDED, LAST, TARGET_LABELS):
         chosen = [(run, run.choices[rule]) for run in runs if rule in run.choices]
         found.append(Ranking(rule, [], [_gain(*each) for each in chosen]))

@@ -54,6 +54,17 @@ def test_correlations_and_gains(folders):
     assert spearman([1, 1], [1, 2]) is None
 
 
+def test_a_run_in_which_nothing_was_judged_says_nothing_of_the_committee(folders, tmp_path):
+    folder = write(tmp_path / 'c', (1.0, 2.0), (40.0, 30.0), guarded=0)
+    record = json.loads((folder / 'selection.json').read_text())
+    for candidate in record['candidates']:
+        candidate['criteria'] = {}
+    (folder / 'selection.json').write_text(json.dumps(record))
+    found = {ranking.name: ranking for ranking in rank_all([*map(read_run, [*folders, folder])])}
+    assert len(found['committee'].gains) == 2
+    assert len(found['last'].gains) == 3
+
+
 def test_the_tool(folders, monkeypatch, capsys):
     monkeypatch.setattr('sys.argv', [str(TOOL), *map(str, folders)])
     runpy.run_path(str(TOOL))['main']()
