@@ -28,7 +28,7 @@ class AdaBN(AdaptedSegmentor):
         **kwargs: of `AdaptedSegmentor`.
 
     Raises:
-        ValueError: the head has no batch norms; ``parts`` is neither of the two.
+        ValueError: these parts have no batch norms; ``parts`` is neither of the two.
     """
 
     needs_labels = False
@@ -43,9 +43,9 @@ class AdaBN(AdaptedSegmentor):
         super().__init__(tuner=tuner or {'type': 'Statistics'}, **kwargs)
         if parts not in PARTS:
             raise ValueError(f'parts={parts!r}: must be one of {", ".join(PARTS)}')
-        if not norms_of_head(self):
-            raise ValueError(f'{type(self.decode_head).__name__} has no batch norms to renew')
         self._norms_of = norms_of_head if parts == 'head' else norms_of_source
+        if not self._norms_of(self):
+            raise ValueError(f'the {parts} has no batch norms to renew')
         for norm in self._norms_of(self):
             norm.momentum = momentum
 

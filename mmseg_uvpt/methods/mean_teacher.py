@@ -129,8 +129,11 @@ class MeanTeacher(AdaptedSegmentor):
         return {**found, 'acc_seg': agreement(views.logits[0].detach(), classes)}
 
     def weights_to_predict_with(self) -> dict[str, Tensor]:
-        """Return the teacher's tensors."""
-        return self.teacher.tensors()
+        """Return the teacher's tensors, by their names in files, which a tuner may change."""
+        own = self.state_dict()
+        with self.teacher.in_place_of_weights(self):
+            found = self.state_dict()
+        return {name: t for name, t in found.items() if t.data_ptr() != own[name].data_ptr()}
 
     def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
         if self.training or not self.teacher.tensors():  # without training it is what was loaded
@@ -146,6 +149,7 @@ class MeanTeacher(AdaptedSegmentor):
         """
         shares = probabilities.mean((0, 2, 3))
         all_reduce(shares, 'mean')
+        shares = torch.where(shares.isfinite(), shares, self.shares)  # such an iteration is skipped
         self.shares.copy_(self.shares.lerp(shares, 0.1) if self.shares.any() else shares)
         weights = self.shares.clamp(min=1e-6) ** -self.balance
         return (weights / (weights * self.shares).sum()).clamp(max=10)
@@ -154,7 +158,8 @@ class MeanTeacher(AdaptedSegmentor):
         """Renew the thresholds, and return where a confidence (B, H, W) reaches its class's."""
         found, seen = torch.zeros(2, self.num_classes, device=labels.device)
         for number in labels.unique().tolist():
-            found[number] = confidence[labels == number].quantile(self.quantile)
+            values = confidence[labels == number]
+            found[number] = values[:: -(-len(values) // 2**24)].quantile(self.quantile)  # its limit
             seen[number] = 1
         for each in (found, seen):
             all_reduce(each)

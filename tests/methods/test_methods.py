@@ -123,6 +123,23 @@ def test_the_teacher_predicts_and_is_what_files_hold(teacher, build):
     assert torch.equal(predict(untrained), source)
 
 
+def test_files_hold_the_teacher_by_the_names_that_a_tuner_gives(build):
+    pytest.importorskip('peft')
+    tuner = {'type': 'LoRA', 'rank': 2}
+    student = build('swin-nano_source', {'type': 'MeanTeacher', 'tuner': tuner, **SMALL})
+    student.begin_training()
+    with torch.no_grad():
+        for _, tensor in trained(student):
+            tensor.add_(1)
+    before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    predicts = student.weights_to_predict_with()
+    lora = [name for name in predicts if name.startswith('backbone.lora.')]
+    assert len(lora) == 16  # two matrices in each block of attention
+    for name, tensor in predicts.items():
+        torch.testing.assert_close(tensor, before[name] - 1, msg=name)
+    assert student.decode_head.conv_seg.weight.data_ptr() != predicts[lora[0]].data_ptr()
+
+
 def test_a_model_computes_with_copies_and_gets_its_own_weights_back(teacher):
     other = WeightCopy()
     with torch.no_grad():
@@ -173,6 +190,29 @@ def test_thresholds_of_classes_follow_their_quantiles(build):
     assert model.thresholds[[0, 1, 2]].tolist() == pytest.approx([0, 0.41, 0.91])
 
 
+@pytest.mark.slow  # a quantile of torch takes 2 ** 24 numbers and no more
+def test_a_class_may_cover_a_huge_batch(build):
+    model = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', 'labels': 'class_quantile'})
+    confidence = torch.linspace(0, 1, 2**24 + 8).view(1, 1, -1)
+    trusted = model._is_trusted(confidence, torch.ones_like(confidence, dtype=torch.long))
+    assert trusted.double().mean().item() == pytest.approx(0.5, abs=1e-4)
+
+
+def test_what_is_no_number_does_not_stay_in_the_shares(build):
+    """Its iteration is skipped, and the next one is as if it had not been."""
+    model = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', 'balance': 0.5})
+    model.begin_training()
+    probabilities = torch.rand(1, 19, 4, 4).softmax(1)
+    model._weights_of_classes(probabilities)
+    shares = model.shares.clone()
+    broken = probabilities.clone()
+    broken[0, 3, 0, 0] = torch.nan
+    assert shares.isfinite().all()
+    model._weights_of_classes(broken)
+    assert model.shares[3] == shares[3]
+    assert model._weights_of_classes(probabilities).isfinite().all()
+
+
 @pytest.mark.parametrize('wrong', [{'momentum': 2}, {'labels': 'none'}, {'quantile': -1}])
 def test_arguments_of_the_mean_teacher_that_are_out_of_range(build, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -212,6 +252,11 @@ def test_adabn_of_the_whole_model(build, labelled):
     assert any(name.startswith('backbone.staged.') for name in changed)
     assert not model.backbone.training  # drop path is in none of what is
     assert all(m.training for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d))
+    plain = {'type': 'FCNHead', 'in_channels': 320, 'channels': 8, 'num_classes': 19}
+    changes['decode_head'] = {'_delete_': True, **plain, 'in_index': 3}
+    build('efficientnet-lite0_source', changes)
+    with pytest.raises(ValueError, match='the head has no batch norms to renew'):
+        build('efficientnet-lite0_source', {**changes, 'parts': 'head'})
     with pytest.raises(ValueError, match="parts='neck': must be one of head, model"):
         build('efficientnet-lite0_source', {**changes, 'parts': 'neck'})
 
