@@ -30,7 +30,8 @@ def main(argv: Sequence[str]) -> None:
         nargs='+',
         default=[],
         metavar='ROOT',
-        help="data roots in the order of the stream, each as of --data-root (the config's)",
+        help='in the order of the stream: folders of a data set, or data roots that hold one under '
+        "the name that the config gives it (the config's)",
     )
     parser.add_argument(
         '--reset', action='store_true', help='begin at the source model in each domain'
