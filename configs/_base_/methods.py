@@ -39,8 +39,6 @@ cityscapes_two_looks = [
     ),
 ]
 
-cityscapes_whole_two_looks = [*cityscapes_two_looks[:2], *cityscapes_two_looks[3:]]
-
 # In the demo's frames, a third as large as those of the recipes, patches are smaller, too.
 # In its 240 iterations a teacher has to follow faster.
 demo_teacher = dict(mask_patch=20, momentum=0.99)
@@ -52,6 +50,5 @@ demo_two_looks = [
     dict(type='CropWithBox', crop_size=(128, 192)),
     *cityscapes_two_looks[3:],
 ]
-demo_whole_two_looks = [*demo_two_looks[:2], *demo_two_looks[3:]]
 # And how those see it whose norms count: whole, as in a prediction.
 demo_whole_frames = [*demo_two_looks[:2], demo_two_looks[-1]]
