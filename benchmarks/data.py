@@ -33,7 +33,7 @@ from mmseg.registry import TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.conversion.class_statistics import count_classes
-from mmseg_uvpt.datasets.files.png_files import png_size
+from mmseg_uvpt.datasets.files.png_files import png_header
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
@@ -82,7 +82,7 @@ def make_trees(root: Path, frames: list[Path]) -> None:
         for image in (f'cityscapes/leftImg8bit/train/a/{i}_leftImg8bit.png', f'gta/images/{i}.png'):
             (root / image).parent.mkdir(parents=True, exist_ok=True)
             (root / image).symlink_to(frame.resolve())
-        label = made_label(19, png_size(frame))
+        label = made_label(19, png_header(frame).size)
         write_png(root / f'gta/labels/{i}_labelTrainIds.png', label)
         write_png(root / f'pseudo/a/{i}_gtFine_labelTrainIds.png', label)
 

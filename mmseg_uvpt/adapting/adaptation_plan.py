@@ -3,7 +3,7 @@
 import math
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from mmseg_uvpt.adapting import PUBLISHED
@@ -66,10 +66,6 @@ class Plan:
     def momentum(self) -> float:
         """Of the mean teacher: 0.999 as published, and faster where few iterations follow."""
         return 1 - min(0.01, max(0.001, 2.4 / self.iterations))
-
-    def to_json(self) -> dict:
-        """Return plain JSON values."""
-        return asdict(self)
 
     def rows(self, photographs: int, asked: Namespace) -> Iterator[Row]:
         """Yield the lines of the table.

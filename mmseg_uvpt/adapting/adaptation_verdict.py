@@ -1,6 +1,6 @@
 """Whether the adapted model is to be used, in a sentence that nobody can overlook."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from mmseg_uvpt.selection.committee import GUARDED
 
@@ -32,10 +32,6 @@ class Verdict:
     interval: tuple[float, float] | None
     worse: list[str]
     criteria: dict[str, tuple[float, float]]
-
-    def to_json(self) -> dict:
-        """Return plain JSON values."""
-        return asdict(self)
 
 
 def scored_iteration(selection: dict) -> int:

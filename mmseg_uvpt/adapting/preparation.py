@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -48,8 +48,8 @@ class Prepared:
     def to_json(self) -> dict:
         """Return plain JSON values."""
         return {
-            'plan': self.plan.to_json(),
-            'costs': self.costs.to_json(),
+            'plan': asdict(self.plan),
+            'costs': asdict(self.costs),
             'photographs': {'used': len(self.found.used), 'left_out': dict(self.found.left_out)},
             'told': self.told,
         }

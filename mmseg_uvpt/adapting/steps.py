@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -70,12 +71,12 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     score = read_object(out / WORK / SCORE, _AGAIN) if args.labelled else {}
     verdict = verdict_on(_selection(out), score.get('comparison'))
     for folder in (out, out / WORK):  # beside whichever checkpoint is to be used
-        write_json(folder / VERDICT, verdict.to_json())
+        write_json(folder / VERDICT, asdict(verdict))
     checkpoint = _candidate(out) if verdict.adapted else out / SOURCE
     temperature = _temperature(score, verdict.adapted, out)
     after = _after_the_verdict(out, photographs, checkpoint, temperature)
     run_each(after, out, total, len(done) + 1)
-    write_json(out / ADAPT, record | {'verdict': verdict.to_json(), 'temperature': temperature})
+    write_json(out / ADAPT, record | {'verdict': asdict(verdict), 'temperature': temperature})
     return verdict
 
 

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,10 +58,6 @@ class Costs:
     model: int
     prediction: int
     judged: int
-
-    def to_json(self) -> dict:
-        """Return plain JSON values."""
-        return asdict(self)
 
     def seconds(self, plan: Plan, photographs: int, labelled: int) -> dict[str, float]:
         """Return about how long the parts of the work take.

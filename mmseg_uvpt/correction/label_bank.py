@@ -19,9 +19,9 @@ from mmseg_uvpt.correction.layout import (
     BankLayout,
     Size,
 )
-from mmseg_uvpt.correction.pseudo_label_files import IGNORE
 from mmseg_uvpt.correction.thresholds import ConfidenceHistogram
 from mmseg_uvpt.correction.undo import UndoLog
+from mmseg_uvpt.datasets.label_encodings import IGNORE
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import (
     allocate,

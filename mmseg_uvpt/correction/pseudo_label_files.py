@@ -11,10 +11,8 @@ from mmseg_uvpt.correction.layout import Size
 from mmseg_uvpt.datasets.cityscapes import pseudo_label_path
 from mmseg_uvpt.datasets.files.image_files import image_size
 from mmseg_uvpt.datasets.files.png_files import png_header
-from mmseg_uvpt.datasets.label_encodings import read_pseudo_label
+from mmseg_uvpt.datasets.label_encodings import IGNORE, read_pseudo_label
 from mmseg_uvpt.errors import UserError
-
-IGNORE = 255
 
 
 @dataclass(frozen=True)

@@ -68,27 +68,18 @@ class Comparison:
     spoilt: np.ndarray
     still_wrong: np.ndarray
 
-    @property
-    def mean_first(self) -> float:
-        """Mean of `first`, over the classes that the truth has."""
-        return _mean(self.first)
-
-    @property
-    def mean_now(self) -> float:
-        """Mean of `now`, over the classes that the truth has."""
-        return _mean(self.now)
-
     def sentence(self) -> str:
         """Say what became of the labels, and so whether the correction is right."""
         mended, spoilt = self.mended.sum(), self.spoilt.sum()
         return (
-            f'mIoU of the labels {100 * self.mean_first:.2f} -> {100 * self.mean_now:.2f}, '
+            f'mIoU of the labels {100 * _mean(self.first):.2f} -> {100 * _mean(self.now):.2f}, '
             f'{mended} pixels mended, {spoilt} spoilt'
             + (': the correction spoils more than it mends' if spoilt > mended else '')
         )
 
 
 def _mean(iou: np.ndarray) -> float:
+    """Return the mean over the classes that the truth has."""
     return mean_iou(iou, ~np.isnan(iou), range(len(iou)))
 
 

@@ -11,9 +11,9 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_uvpt.correction.bank_source import BankSource
 from mmseg_uvpt.correction.label_bank import Box, LabelBank
-from mmseg_uvpt.correction.pseudo_label_files import IGNORE, list_frames
+from mmseg_uvpt.correction.pseudo_label_files import list_frames
 from mmseg_uvpt.correction.record import Comparison
-from mmseg_uvpt.datasets.label_encodings import read_train_ids
+from mmseg_uvpt.datasets.label_encodings import IGNORE, read_train_ids
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.iou import iou_from_counts
 from mmseg_uvpt.progress import progress

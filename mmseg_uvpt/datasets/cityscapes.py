@@ -55,6 +55,5 @@ def pseudo_label_path(dataset: BaseSegDataset, image: str | Path, folder: str | 
     return Path(folder) / f'{frame}{dataset.seg_map_suffix}'
 
 
-CityscapesDataset = (
-    CheckedCityscapesDataset  # its name in version 0.1, which users' own derive from
-)
+# its name in version 0.1, which users' own derive from
+CityscapesDataset = CheckedCityscapesDataset

@@ -11,7 +11,7 @@ from mmseg_uvpt.datasets.conversion.label_names import read_idd_polygons, read_v
 from mmseg_uvpt.datasets.conversion.polygons import polygons_size, read_cityscapes_polygons
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import SUFFIXES, images_below, left_out, without_suffix
-from mmseg_uvpt.datasets.files.png_files import png_size
+from mmseg_uvpt.datasets.files.png_files import png_header
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
     SYNTHIA_TO_TRAIN_ID,
@@ -205,7 +205,7 @@ def raw_label_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: the file cannot be read.
     """
-    return polygons_size(path) if path.suffix == '.json' else png_size(path)
+    return polygons_size(path) if path.suffix == '.json' else png_header(path).size
 
 
 GTA = Layout(

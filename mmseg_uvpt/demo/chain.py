@@ -215,11 +215,6 @@ def run_demo(settings: Settings, root: Path) -> None:
     run_each(demo_stages(settings, root), root, _source_count(settings) + 1)
 
 
-def run_all(settings: Settings, root: Path) -> dict[str, float]:
-    """Run the stages of a run of the leaderboard that are not done; return the seconds of each."""
-    return run_each(stages(settings, root), root, stage_count(settings))
-
-
 def _source_count(settings: Settings) -> int:
     return 3 + (settings.source == 'gta') + (settings.backbone in PRETRAINED)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmseg_uvpt.adapting.command_stages import StageFailed
+from mmseg_uvpt.adapting.command_stages import StageFailed, run_each
 from mmseg_uvpt.demo import chain
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
@@ -83,7 +83,7 @@ def _make_each(missing: Sequence[Settings], work_dir: Path, records: Path, hours
 def _make(run: Settings, root: Path, records: Path) -> None:
     if _has_source(root):  # what cannot be used is found before time is spent
         _keep_source(run, root, records)
-    seconds = chain.run_all(run, root)
+    seconds = run_each(chain.stages(run, root), root, chain.stage_count(run))
     _keep_source(run, root, records)
     record = run_record(run, root, seconds)
     write_record(path_of(records, run), record)

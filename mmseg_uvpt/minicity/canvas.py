@@ -24,6 +24,7 @@ class Canvas:
     are kept as annotation polygons, so both agree, holes being filled as annotators fill them.
 
     Attributes:
+        colours: (2H, 2W, 3) uint8 colour buffer, for gradients and shadows.
         label_ids: (H, W) uint8 Cityscapes label ids.
         depth: (H, W) float32 metres.
         polygons: (label name, (N, 2) int32 pixel indices) in painting order.
@@ -32,27 +33,20 @@ class Canvas:
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
         size = (height * OVERSAMPLING, width * OVERSAMPLING)
-        self._colours = np.zeros((*size, 3), np.uint8)
+        self.colours = np.zeros((*size, 3), np.uint8)
         self.label_ids = np.zeros((height, width), np.uint8)
         self.depth = np.full((height, width), np.inf, np.float32)
         self.polygons: list[tuple[str, np.ndarray]] = []
 
-    @property
-    def colours(self) -> np.ndarray:
-        """The (2H, 2W, 3) uint8 colour buffer, for gradients and shadows."""
-        return self._colours
-
     def paint(self, polygons: Polygons, colour: Colour) -> None:
         """Fill polygons, each (N, 2) pixels, that do not overlap each other."""
         if len(polygons):
-            cv2.fillPoly(self._colours, _fixed(polygons), colour, shift=_FRACTION_BITS)
+            cv2.fillPoly(self.colours, _fixed(polygons), colour, shift=_FRACTION_BITS)
 
     def stroke(self, line: np.ndarray, colour: Colour, width: float, closed: bool = False) -> None:
         """Draw a line through (N, 2) pixels, ``width`` pixels thick (at least a thin one)."""
         thickness = max(1, round(width * OVERSAMPLING))
-        cv2.polylines(
-            self._colours, _fixed([line]), closed, colour, thickness, shift=_FRACTION_BITS
-        )
+        cv2.polylines(self.colours, _fixed([line]), closed, colour, thickness, shift=_FRACTION_BITS)
 
     def claim(self, label: str, polygons: Polygons, depth: Depth) -> None:
         """Give the union of polygons a label and a depth.
@@ -91,7 +85,7 @@ class Canvas:
 
     def picture(self) -> np.ndarray:
         """Return the (H, W, 3) uint8 RGB picture at the frame's resolution."""
-        return cv2.resize(self._colours, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return cv2.resize(self.colours, (self.width, self.height), interpolation=cv2.INTER_AREA)
 
 
 def _fixed(polygons: Polygons) -> list[np.ndarray]:

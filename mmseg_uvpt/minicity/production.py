@@ -1,5 +1,6 @@
 """A folder of MiniCity: which frames it holds, and how they get there."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -165,18 +166,8 @@ def _differences(changed: list[str], held: dict, wanted: dict) -> str:
 def _recorded(look: Look) -> dict:
     """Return a look as a record has it."""
     off = {name for name in _SINCE_VERSION_1 if not getattr(look, name)}
-    return {name: _plain(value) for name, value in asdict(look).items() if name not in off}
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON would give it back."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
-    return value
+    plain = json.loads(json.dumps(asdict(look), default=sorted))  # sets
+    return {name: value for name, value in plain.items() if name not in off}
 
 
 def _whole_png(path: Path) -> bool:

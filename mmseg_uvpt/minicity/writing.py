@@ -1,6 +1,5 @@
 """Frames in the raw formats of the three data sets, as their converters expect them."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,10 +40,8 @@ def write_gta(image_path: Path, label_path: Path, frame: Frame) -> None:
     palette = [BY_ID[k].colour for k in range(_GTA_ENTRIES - 1)] + [BY_ID[-1].colour]
     picture = Image.fromarray(label_ids).convert('L')
     picture.putpalette([channel for colour in palette for channel in colour])
-    data = io.BytesIO()
-    picture.save(data, format='PNG')
     with write_whole(label_path) as file:
-        file.write(data.getvalue())
+        picture.save(file, format='PNG')
     write_png(image_path, image)
 
 

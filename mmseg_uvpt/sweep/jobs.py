@@ -162,14 +162,9 @@ class Job(ABC):
         if self.settings.data_root:
             arguments += ['--data-root', self.settings.data_root]
         script = module_arguments(self.script) if INSTALLED else [shown(CHECKOUT / self.script)]
-        if self.settings.gpus > 1:
-            launch = [
-                '-m',
-                'mmseg_uvpt.engine.training.torchrun',
-                f'--nproc-per-node={self.settings.gpus}',
-            ]
-            return [sys.executable, *launch, *script, *arguments]
-        return [sys.executable, *script, *arguments]
+        torchrun, gpus = 'mmseg_uvpt.engine.training.torchrun', self.settings.gpus
+        launch = ['-m', torchrun, f'--nproc-per-node={gpus}'] if gpus > 1 else []
+        return [sys.executable, *launch, *script, *arguments]
 
 
 def shown(path: Path) -> str:

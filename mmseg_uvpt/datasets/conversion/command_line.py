@@ -28,9 +28,8 @@ def main(name: str, about: str) -> int:
     parser.add_argument('--force', action='store_true', help='convert also what is done')
     arguments = parser.parse_args()
 
-    from mmseg_uvpt.datasets.conversion.convert import (
-        convert_data_set,  # after --help: takes a moment
-    )
+    # after --help: takes a moment
+    from mmseg_uvpt.datasets.conversion.convert import convert_data_set
     from mmseg_uvpt.datasets.layouts import LAYOUTS
 
     layout = LAYOUTS[name]

@@ -29,9 +29,9 @@ from mmseg_uvpt.datasets.files.png_files import (
     check_whole_png,
     png_header,
     read_colour_png,
+    read_data,
 )
 from mmseg_uvpt.datasets.files.tiff_files import TIFF_STARTS, check_tiff
-from mmseg_uvpt.files import open_regular, why_unreadable
 
 _AVIF, _HEIF = ('.avif',), ('.heic', '.heif', '.hif')
 SUFFIXES = (
@@ -120,7 +120,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     if _is_called_png(path):
         return read_colour_png(path)
-    data = _read(path)
+    data = read_data(path)
     if data.startswith(SIGNATURE):
         return read_colour_png(path)
     head = _Head(data, path)
@@ -142,7 +142,7 @@ def image_size(path: str | Path, cure: str = CURE) -> tuple[int, int]:
     """
     if _is_called_png(path):
         return png_header(path, cure).size
-    data = _read(path)
+    data = read_data(path)
     if data.startswith(SIGNATURE):
         return png_header(path, cure).size
     return _Head(data, path).size
@@ -154,7 +154,7 @@ def check_image(path: str | Path) -> None:
     Raises:
         DataError: it does not, or cannot be read.
     """
-    _Head(_read(path), path)
+    _Head(read_data(path), path)
 
 
 def check_whole_image(path: str | Path) -> tuple[int, int]:
@@ -192,14 +192,6 @@ def naming(path: str | Path, pixels: np.ndarray | None = None) -> Iterator[None]
 
 def _is_called_png(path: str | Path) -> bool:
     return Path(path).suffix.lower() == '.png'
-
-
-def _read(path: str | Path) -> bytes:
-    try:
-        with open_regular(path) as file:
-            return file.read()
-    except OSError as error:
-        raise DataError(f'{path} {why_unreadable(path, error)}') from error
 
 
 class _Head:

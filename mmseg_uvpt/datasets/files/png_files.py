@@ -39,15 +39,6 @@ class PngHeader(NamedTuple):
         return self.height, self.width
 
 
-def png_size(path: str | Path) -> tuple[int, int]:
-    """Return (height, width) from the header.
-
-    Raises:
-        DataError: see `png_header`.
-    """
-    return png_header(path).size
-
-
 def png_header(path: str | Path, cure: str = CURE) -> PngHeader:
     """Read the header and nothing else of the file.
 
@@ -58,7 +49,7 @@ def png_header(path: str | Path, cure: str = CURE) -> PngHeader:
     Raises:
         DataError: the file cannot be opened, is no PNG, or claims more than `decoding.MAX_PIXELS`.
     """
-    return _header(_read(path, _HEADER.size), path, cure)
+    return _header(read_data(path, _HEADER.size), path, cure)
 
 
 def check_whole_png(path: str | Path) -> tuple[int, int]:
@@ -79,7 +70,7 @@ def read_whole_png(path: str | Path, cure: str = CURE) -> tuple[bytes, PngHeader
     Raises:
         DataError: see there.
     """
-    data = _read(path)
+    data = read_data(path)
     header = _header(data, path, cure)
     position, names = len(SIGNATURE), set()
     while b'IEND' not in names:
@@ -186,7 +177,12 @@ def _decoded(data: bytes, flags: int, path: str | Path, cure: str) -> np.ndarray
         raise _damaged(path, error, cure) from error
 
 
-def _read(path: str | Path, most: int = -1) -> bytes:
+def read_data(path: str | Path, most: int = -1) -> bytes:
+    """Return the bytes of a file, not more than ``most`` where that is given.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         with open_regular(path) as file:
             return file.read(most)

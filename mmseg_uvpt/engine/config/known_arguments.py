@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_uvpt.augmentation.prerequisites import FILES
+from mmseg_uvpt.engine.config.classes import LOADERS
 from mmseg_uvpt.engine.config.uvpt import KEYS
 from mmseg_uvpt.engine.inference.loop import InferenceTestLoop, InferenceValLoop
 from mmseg_uvpt.engine.training.optimizer import GROUPS, PARAMWISE
@@ -30,10 +31,7 @@ _REGISTRIES = [
 # dicts without a type, by the end of their keys; what is named by nothing is no argument either
 _PLAIN: dict[str, set[str] | Callable] = {
     'model.test_cfg': {'mode', 'crop_size', 'stride', 'temperature'},
-    'train_dataloader': DataLoader,
-    'val_dataloader': DataLoader,
-    'test_dataloader': DataLoader,
-    'target_train_dataloader': DataLoader,
+    **dict.fromkeys(LOADERS, DataLoader),
     'train_cfg': IterBasedTrainLoop,
     'val_cfg': InferenceValLoop,
     'test_cfg': InferenceTestLoop,

@@ -30,12 +30,12 @@ from mmseg_uvpt.engine.config.resolve import (
 )
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.engine.inference.result import temperature_in
+from mmseg_uvpt.engine.inference.target_images import LOADER
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, refuse_to_replace, size_text, write_whole
 from mmseg_uvpt.ops.resizing import resized
 
 SMALLEST = (64, 64)  # that ONNX files are compared at; backbones halve a side five times
-LOADER = 'target_train_dataloader'  # whose images int8 is calibrated on
 KEPT = 0.95  # share of labels that usually stay in int8, at least (docs/performance.md)
 _LOADING = ('LoadImage', 'LoadLabel', 'LoadAnnotations', 'PackSegInputs')  # how they begin
 _RESIZING = ('type', '_scope_', 'scale', 'keep_ratio', 'clip_object_border')

@@ -11,7 +11,7 @@ from mmengine.dist import (
 )
 from torch import Tensor
 
-from mmseg_uvpt.correction.pseudo_label_files import IGNORE
+from mmseg_uvpt.datasets.label_encodings import IGNORE
 from mmseg_uvpt.engine.inference.confidence_counts import ConfidenceCounts
 from mmseg_uvpt.engine.inference.label_report import LabelReport
 from mmseg_uvpt.engine.inference.result import Result

@@ -34,6 +34,7 @@ from mmseg_uvpt.engine.inference.label_report import LabelReport
 from mmseg_uvpt.engine.inference.label_thresholds import find_thresholds, sure_label
 from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.target_frames import TargetFrames
+from mmseg_uvpt.engine.inference.target_images import LOADER
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.training import distributed
 from mmseg_uvpt.engine.work_folder import provenance
@@ -42,8 +43,6 @@ from mmseg_uvpt.engine.work_folder.lock import locked
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
 from mmseg_uvpt.progress import progress
-
-LOADER = 'target_train_dataloader'
 
 
 def label_target(

@@ -17,7 +17,7 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.ops.resizing import resized
 from mmseg_uvpt.progress import progress
 
-LOADER = 'target_train_dataloader'  # whose images pseudo labels are made of
+LOADER = 'target_train_dataloader'  # of the images without labels
 SCALES = (0.75, 1.0, 1.25)
 REDUCTION = 4  # what is predicted is kept at so much less than the network's size
 

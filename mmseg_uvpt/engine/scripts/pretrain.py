@@ -43,9 +43,9 @@ def main(argv: Sequence[str]) -> None:
     from mmseg_uvpt.augmentation import prerequisites
 
     prerequisites.check(cfg)
-    from mmseg_uvpt.engine.training.run import (
-        train,  # seconds, which a wrong argument does not cost
-    )
+
+    # seconds, which a wrong argument does not cost
+    from mmseg_uvpt.engine.training.run import train
 
     command = typed_command('pretrain.py', argv)
     train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)

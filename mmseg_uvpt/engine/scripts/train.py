@@ -97,9 +97,8 @@ def main(argv: Sequence[str]) -> None:
     if folder := pseudo_label_dir(cfg):
         _require_labels(cfg, folder, args, stated)
     share_pseudo_labels(cfg)
-    from mmseg_uvpt.engine.training.run import (
-        train,  # seconds, which a wrong argument does not cost
-    )
+    # seconds, which a wrong argument does not cost
+    from mmseg_uvpt.engine.training.run import train
     from mmseg_uvpt.report.after_run import report_after
 
     command = typed_command('train.py', argv)
