@@ -1,7 +1,9 @@
 """Parser and types of command-line arguments. Nothing slow is imported: ``--help`` is instant."""
 
 import argparse
+import math
 import textwrap
+from collections.abc import Callable
 
 from mmseg_uvpt.subcommands import as_typed
 
@@ -42,13 +44,7 @@ def whole_number(text: str) -> int:
 
 def positive_number(text: str) -> float:
     """Return an argument as a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0')
-    return number
+    return _number(text, lambda number: 0 < number < math.inf, 'above 0')
 
 
 def seed(text: str) -> int:
@@ -60,23 +56,21 @@ def seed(text: str) -> int:
 
 def share(text: str) -> float:
     """Return an argument as a number that is above 0 and below 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number between 0 and 1')
-    return number
+    return _number(text, lambda number: 0 < number < 1, 'between 0 and 1')
 
 
 def from_0_to_1(text: str) -> float:
     """Return an argument as a number from 0 to 1, both included."""
+    return _number(text, lambda number: 0 <= number <= 1, 'from 0 to 1')
+
+
+def _number(text: str, is_allowed: Callable[[float], bool], what: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 to 1')
+        number = math.nan
+    if not is_allowed(number):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number {what}')
     return number
 
 

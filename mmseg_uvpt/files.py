@@ -150,6 +150,16 @@ def open_regular(path: str | Path) -> BinaryIO:
     return open(path, 'rb', opener=regular)
 
 
+def read_bytes(path: str | Path, most: int = -1) -> bytes:
+    """Return what a file holds, or no more than its first ``most`` bytes.
+
+    Raises:
+        OSError: see `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read(most)
+
+
 def regular(path: str | Path, flags: int) -> int:
     """Open a regular file only: the ``opener`` of Python's `open`, which waits for pipes.
 
@@ -194,8 +204,7 @@ def read_json(path: str | Path) -> object:
         OSError: see `open_regular`.
         ValueError: it is no JSON; or a number in it is not finite.
     """
-    with open_regular(path) as file:
-        return parse_json(file.read())
+    return parse_json(read_bytes(path))
 
 
 def parse_json(text: str | bytes) -> object:

@@ -96,9 +96,9 @@ def _end_group(child: multiprocessing.process.BaseProcess) -> None:
             return
 
 
-def _is_running(group: int, seconds: float = 1) -> bool:
-    """Wait for the processes of a group to end; tell whether one has not."""
-    end = time.monotonic() + seconds
+def _is_running(group: int) -> bool:
+    """Wait a second for the processes of a group to end; tell whether one has not."""
+    end = time.monotonic() + 1
     while time.monotonic() < end:
         try:
             os.killpg(group, 0)

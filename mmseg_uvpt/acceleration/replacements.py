@@ -96,10 +96,10 @@ TABLE = (
 )
 
 
-def replace_modules(model: nn.Module, table: tuple[Replacement, ...] = TABLE) -> dict:
+def replace_modules(model: nn.Module) -> dict:
     """Put faster modules in the place of plain ones; parameters and their names stay.
 
-    The first line of the table that fits counts.
+    The first line of `TABLE` that fits counts.
 
     Returns:
         dict: of each (plain, fast) class, how many modules were replaced.
@@ -108,7 +108,7 @@ def replace_modules(model: nn.Module, table: tuple[Replacement, ...] = TABLE) ->
     for name, module in list(model.named_modules()):
         for child_name, child in list(module.named_children()):
             full = f'{name}.{child_name}' if name else child_name
-            for plain, fast, applies in table:
+            for plain, fast, applies in TABLE:
                 if type(child) is plain and applies(child, full):
                     setattr(module, child_name, with_class(child, fast))
                     counts[plain, fast] = counts.get((plain, fast), 0) + 1

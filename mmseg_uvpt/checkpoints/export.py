@@ -23,6 +23,7 @@ from mmseg_uvpt.checkpoints.names import COMPUTED, is_adapted, names_in_source
 from mmseg_uvpt.checkpoints.reading import SUFFIXES, read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import refuse_to_replace
+from mmseg_uvpt.nested import dict_or_empty
 
 ADAPTED_FROM = 'adapted_from'  # see `engine.inference.label_record.ancestors`
 # what says which model this is; the rest (environment, hooks' messages) is its training's affair
@@ -44,8 +45,7 @@ def strip(path: str | Path) -> dict:
         UserError: the file cannot be read as a checkpoint.
     """
     checkpoint = load_file(path)
-    meta = checkpoint.get('meta')
-    meta = meta if isinstance(meta, Mapping) else {}
+    meta = dict_or_empty(checkpoint.get('meta'))
     return {
         'meta': {key: _plain(meta[key]) for key in _META if key in meta},
         'state_dict': state_dict_of(checkpoint, path),

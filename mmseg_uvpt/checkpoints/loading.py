@@ -140,9 +140,9 @@ def _shape(tensor: Tensor) -> tuple[int, ...]:
     return () if tensor.numel() == 1 else tuple(tensor.shape)
 
 
-def _some(names: list[str], most: int = 6) -> str:
-    rest = len(names) - most
-    return ', '.join(names[:most]) + (f' and {rest} more' if rest > 0 else '')
+def _some(names: list[str]) -> str:
+    rest = len(names) - 6
+    return ', '.join(names[:6]) + (f' and {rest} more' if rest > 0 else '')
 
 
 def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:

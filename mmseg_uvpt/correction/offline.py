@@ -16,11 +16,11 @@ from mmseg.registry import HOOKS
 
 from mmseg_uvpt.correction.curve import relative_slope_changes
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
-from mmseg_uvpt.correction.record import COLUMNS, CURVE
+from mmseg_uvpt.correction.record import COLUMNS, CURVE, read_rows
 from mmseg_uvpt.correction.rule import Decision, LabelCorrectionRule
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, why_unreadable
+from mmseg_uvpt.files import why_unreadable
 
 NEVER = np.inf
 
@@ -172,10 +172,8 @@ def read_curve(run: str | Path | None, classes: Sequence[str]) -> RecordedCurve:
         raise UserError(f'offline label correction needs the record of an earlier run: {cure}')
     path = Path(run) / CURVE
     try:
-        with open_regular(path) as file:
-            text = file.read().decode()
-        lines = text[: text.rfind('\n') + 1].splitlines()  # the last may be cut short by a kill
-        points = {(int(r['iteration']), r['class']): _iou(r['iou']) for r in csv.DictReader(lines)}
+        rows = read_rows(path)
+        points = {(int(r['iteration']), r['class']): _iou(r['iou']) for r in rows}
     except OSError as error:
         raise UserError(f'{path} {why_unreadable(path, error)}: {cure}') from error
     except (ValueError, TypeError, KeyError, csv.Error) as error:

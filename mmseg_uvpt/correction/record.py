@@ -33,7 +33,7 @@ import numpy as np
 from mmseg_uvpt.correction.rule import Decision
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.iou import mean_iou
-from mmseg_uvpt.files import open_regular, regular, why_unreadable, write_whole
+from mmseg_uvpt.files import read_bytes, regular, why_unreadable, write_whole
 
 EVENTS = 'label_correction.csv'
 CURVE = 'label_correction_curve.csv'
@@ -78,6 +78,18 @@ class Comparison:
         )
 
 
+def read_rows(path: Path) -> list[dict]:
+    """Return the rows of a table; the last line of a killed run may be cut short.
+
+    Such a line may be a whole one by its looks.
+
+    Raises:
+        OSError, ValueError, csv.Error: it cannot be read.
+    """
+    text = read_bytes(path).decode()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind('\n') + 1], newline='')))
+
+
 def _mean(iou: np.ndarray) -> float:
     """Return the mean over the classes that the truth has."""
     return mean_iou(iou, ~np.isnan(iou), range(len(iou)))
@@ -119,10 +131,7 @@ class CorrectionRecord:
         if not os.path.lexists(path):
             return []
         try:
-            with open_regular(path) as file:
-                text = file.read().decode()
-            text = text[: text.rfind('\n') + 1]  # a line cut short may be a whole one by its looks
-            found = list(csv.DictReader(io.StringIO(text, newline='')))
+            found = read_rows(path)
         except OSError as error:
             raise UserError(f'{path} {why_unreadable(path, error)}: {_CURE}') from error
         except (ValueError, csv.Error) as error:

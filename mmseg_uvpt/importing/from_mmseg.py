@@ -15,6 +15,7 @@ from mmseg_uvpt.importing.mmseg_config import config_within, import_modules, rea
 from mmseg_uvpt.importing.source_model import PADDING, SourceModel, names_of_classes
 from mmseg_uvpt.importing.tensor_names import without
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
+from mmseg_uvpt.nested import dict_or_empty
 
 AUXILIARY = 'auxiliary_head'
 SEGMENTORS = ('EncoderDecoder', 'SourceSegmentor', 'SourceGtA')
@@ -56,7 +57,7 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
         'data_preprocessor': _preprocessor(cfg, where),
         'backbone': backbone,
         **{key: _plain_norms(model[key]) for key in ('neck', 'decode_head') if model.get(key)},
-        'test_cfg': _mapping(model.get('test_cfg')) or {'mode': 'whole'},
+        'test_cfg': dict_or_empty(model.get('test_cfg')) or {'mode': 'whole'},
     }
     kept = without(tensors, AUXILIARY)
     head = described['decode_head']
@@ -117,8 +118,8 @@ def _staged(described: dict, tensors: dict[str, Tensor]) -> tuple[dict, dict[str
 def _preprocessor(cfg: Config, where: str) -> dict:
     """Return how images become inputs, of mmseg 1.x or 0.x."""
     model = cfg.model
-    found = _mapping(model.get('data_preprocessor') or cfg.get('data_preprocessor'))
-    old = _mapping(cfg.get('img_norm_cfg'))
+    found = dict_or_empty(model.get('data_preprocessor') or cfg.get('data_preprocessor'))
+    old = dict_or_empty(cfg.get('img_norm_cfg'))
     if old and not found.get('mean'):  # of 0.x
         found = {**old, 'bgr_to_rgb': old.get('to_rgb', True)}
     if not found.get('mean') or not found.get('std'):
@@ -142,15 +143,10 @@ def _plain_norms(node: object) -> object:
     return type(node)(map(_plain_norms, node)) if isinstance(node, list | tuple) else node
 
 
-def _mapping(value: object) -> dict:
-    """Return what should be a dict; an empty one in the place of anything else."""
-    return dict(value) if isinstance(value, Mapping) else {}
-
-
 def _meta(loaded: Mapping) -> dict:
     """Return what a checkpoint says of its classes, by mmengine's names; mmseg 0.x had others."""
     meta = loaded['meta']
-    found = _mapping(meta.get('dataset_meta')) or {'classes': meta.get('CLASSES')}
+    found = dict_or_empty(meta.get('dataset_meta')) or {'classes': meta.get('CLASSES')}
     found = {str(key).lower(): value for key, value in found.items()}
     palette = found.get('palette', meta.get('PALETTE'))
     whole = isinstance(palette, list | tuple) and all(isinstance(c, list | tuple) for c in palette)

@@ -13,6 +13,7 @@ from mmseg_uvpt.files import read_object
 from mmseg_uvpt.importing import segformer, upernet
 from mmseg_uvpt.importing.source_model import PADDING, SourceModel, names_of_classes
 from mmseg_uvpt.importing.tensor_names import without
+from mmseg_uvpt.nested import dict_or_empty
 
 CONFIG, INPUTS = 'config.json', 'preprocessor_config.json'
 WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
@@ -85,8 +86,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
 
 def _labels(config: Mapping) -> list[str] | None:
     """Return the names of the classes; None for the library's own LABEL_0, LABEL_1, ..."""
-    found = config.get('id2label')
-    found = found if isinstance(found, Mapping) else {}
+    found = dict_or_empty(config.get('id2label'))
     names = [str(found.get(str(i))) for i in range(len(found))]
     return None if all(name.startswith('LABEL_') for name in names) else names
 

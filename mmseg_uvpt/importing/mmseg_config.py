@@ -9,6 +9,7 @@ from mmengine.utils import import_modules_from_strings
 
 from mmseg_uvpt.errors import UserError, first_line, why_not_imported
 from mmseg_uvpt.files import why_unreadable
+from mmseg_uvpt.nested import everything_in
 
 HOLDERS = ('cfg', 'config')  # where mmseg 1.x and mmseg 0.x keep it in a checkpoint's meta
 
@@ -95,9 +96,6 @@ class _Displayed(ast.NodeTransformer):
 
 def values_of(node: object, *keys: str) -> Iterator[object]:
     """Yield what stands under any of the keys, anywhere in a config."""
-    if isinstance(node, Mapping):
-        yield from (value for key, value in node.items() if key in keys)
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for each in node:
-            yield from values_of(each, *keys)
+    for part in everything_in(node):
+        if isinstance(part, Mapping):
+            yield from (value for key, value in part.items() if key in keys)

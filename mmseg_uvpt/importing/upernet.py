@@ -7,6 +7,7 @@ from torch import Tensor
 from mmseg_uvpt.importing.mmseg_backbones import convnext
 from mmseg_uvpt.importing.segformer import STAGES, lists, require
 from mmseg_uvpt.importing.tensor_names import joined, renamed, without
+from mmseg_uvpt.nested import dict_or_empty
 
 Tensors = dict[str, Tensor]
 _HEAD = [('.batch_norm.', '.bn.'), ('decode_head.classifier.', 'decode_head.conv_seg.')]
@@ -38,8 +39,7 @@ def translated(config: Mapping, tensors: Tensors) -> tuple[dict, Tensors]:
     Raises:
         ValueError: the backbone is another one, or has a variation that is not read.
     """
-    within = config.get('backbone_config')
-    within = within if isinstance(within, Mapping) else {}
+    within = dict_or_empty(config.get('backbone_config'))
     kind = within.get('model_type')
     if kind not in _BACKBONES:
         raise ValueError(

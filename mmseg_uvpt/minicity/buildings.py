@@ -3,7 +3,7 @@
 import numpy as np
 
 from mmseg_uvpt.minicity.camera import NEAR
-from mmseg_uvpt.minicity.palettes import Colour, mix, shade
+from mmseg_uvpt.minicity.palettes import Colour, mix, pick, shade
 from mmseg_uvpt.minicity.scene import Item
 from mmseg_uvpt.minicity.stage import Billboard, Place, Stage, box
 
@@ -16,7 +16,7 @@ def draw_building(stage: Stage, item: Item) -> None:
     """Draw a house: its street front and the end that faces the camera."""
     rng = np.random.default_rng(item.seed)
     palette = stage.palette
-    colour = palette.facades[rng.integers(len(palette.facades))]
+    colour = pick(palette.facades, rng)
     townhouse = rng.random() < stage.look.townhouses
     rise = float(rng.uniform(1.8, 3.6)) if townhouse else 0.0
     start, end = max(item.z, NEAR), item.z + item.length
@@ -35,19 +35,17 @@ def draw_far_building(stage: Stage, item: Item) -> None:
     """Draw a house of the skyline."""
     rng = np.random.default_rng(item.seed)
     palette = stage.palette
-    board = Billboard(
-        stage, Place(stage.street.world(0, 0, item.z) * (0, 1, 1) + (item.u, 0, 0), 0)
-    )
+    board = stage.far_board(item.u, item.z)
     half = rng.uniform(6, 15)
     wall = board.pixels(box(-half, -6, half, item.height))
-    colour = palette.facades[rng.integers(len(palette.facades))]
+    colour = pick(palette.facades, rng)
     outlines = [wall]
     if rng.random() < stage.look.townhouses:
         roof = [[-half, item.height], [half, item.height], [half - 2, item.height + 3.5]]
         outlines.append(board.pixels(np.array([*roof, [2 - half, item.height + 3.5]])))
     stage.canvas.claim('building', outlines, board.depth)
     stage.canvas.paint([wall], shade(colour, 0.86))
-    stage.canvas.paint(outlines[1:], palette.roofs[rng.integers(len(palette.roofs))])
+    stage.canvas.paint(outlines[1:], pick(palette.roofs, rng))
     columns, rows = np.arange(-half + 1.2, half - 1.5, 2.8), np.arange(1.0, item.height - 2, 3.2)
     panes = [board.pixels(box(x, y, x + 1.3, y + 1.5)) for x in columns for y in rows]
     stage.canvas.paint(panes, mix(palette.glass[0], colour, 0.25))
@@ -90,7 +88,7 @@ def _front(
         parts.append(stage.camera.project(np.concatenate([ridge, eaves])))
     canvas.claim('building', parts, depth)
     if townhouse:
-        canvas.paint(parts[1:], shade(palette.roofs[rng.integers(len(palette.roofs))], 1.0))
+        canvas.paint(parts[1:], shade(pick(palette.roofs, rng), 1.0))
     canvas.paint([outline], colour)
 
     pixels = abs(right - left)
@@ -134,7 +132,7 @@ def _ground_floor(
 ) -> None:
     """Draw shops with signs and awnings, or a plinth, windows and a door."""
     palette, canvas = stage.palette, stage.canvas
-    glass = palette.glass[int(rng.integers(len(palette.glass)))]
+    glass = pick(palette.glass, rng)
     length = item.length
     if rng.random() < 0.5:
         count = max(1, int(length // 5))
@@ -144,8 +142,8 @@ def _ground_floor(
         panes = [[s + 0.3, 0.5, s + pitch - 0.3, 2.7] for s in starts]
         canvas.paint(wall(panes), shade(glass, 0.9))
         for s in starts:
-            sign = palette.shops[int(rng.integers(len(palette.shops)))]
-            canvas.paint(wall([[s + 0.15, 2.85, s + pitch - 0.15, 3.5]]), sign)
+            sign = wall([[s + 0.15, 2.85, s + pitch - 0.15, 3.5]])
+            canvas.paint(sign, pick(palette.shops, rng))
             canvas.paint(wall([[s + pitch * 0.25, 3.08, s + pitch * 0.7, 3.28]]), palette.trim)
         return
     canvas.paint(wall([[0, 0, length, 0.8]]), shade(colour, 0.7))
@@ -172,15 +170,12 @@ def _end_wall(
         return
     out = float(np.sign(item.u))
     board = Billboard(stage, Place(corner, 0.0))
-    outlines = [board.pixels(box(0, -0.1, out * _DEEP, item.height))]
+    walls = [box(0, -0.1, out * _DEEP, item.height)]
     if rise:
         across = out * np.array([0.0, _EAVES, _DEEP - _EAVES, _DEEP])
         up = item.height + np.array([0.0, rise, rise, 0.0])
-        gable = np.stack([across, up], axis=-1)
-        outlines.append(board.pixels(gable))
-    stage.canvas.claim('building', outlines, board.depth)
-    for outline in outlines:
-        stage.canvas.paint([outline], colour)
+        walls.append(np.stack([across, up], axis=-1))
+    board.draw('building', [(wall, colour) for wall in walls])
     if rng.random() < 0.6:
         rows = np.arange(1.4, item.height - 2, _STOREY)
         panes = [

@@ -6,10 +6,10 @@ from mmseg_uvpt.datasets.cityscapes_labels import BY_ID
 from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA, Look
 from mmseg_uvpt.minicity.renderer import render
 
-_GAP = 6
+_ROWS, _GAP = 6, 6
 
 
-def contact_sheet(seed: int, rows: int = 6, target: Look = CITYSCAPES) -> np.ndarray:
+def contact_sheet(seed: int, target: Look = CITYSCAPES) -> np.ndarray:
     """Return a sheet (H, W, 3) uint8 RGB.
 
     A row is one street: GTA's look, its labels, SYNTHIA's look, the target's look, its labels.
@@ -19,7 +19,7 @@ def contact_sheet(seed: int, rows: int = 6, target: Look = CITYSCAPES) -> np.nda
         if number >= 0:
             colours[number] = label.colour
     lines = []
-    for index in range(rows):
+    for index in range(_ROWS):
         game, game_ids, _ = render(seed, index, GTA)
         sunny, *_ = render(seed, index, SYNTHIA)
         photo, photo_ids, _ = render(seed, index, target)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from mmseg_uvpt.minicity.camera import NEAR
-from mmseg_uvpt.minicity.palettes import Colour, shade
+from mmseg_uvpt.minicity.palettes import Colour, pick, shade
 from mmseg_uvpt.minicity.scene import Item
-from mmseg_uvpt.minicity.stage import Billboard, Place, Stage, box, disc, limb
+from mmseg_uvpt.minicity.stage import Stage, box, disc, limb
 
 _LAMPLIGHT: Colour = (255, 236, 190)
 _LAMPS: tuple[Colour, ...] = ((236, 40, 36), (250, 196, 40), (60, 220, 110))
@@ -13,31 +13,27 @@ _LAMPS: tuple[Colour, ...] = ((236, 40, 36), (250, 196, 40), (60, 220, 110))
 
 def draw_lamp(stage: Stage, item: Item) -> None:
     """Draw a street lamp that reaches over the road."""
-    board = _board(stage, item)
+    board = stage.board(item.u, item.z)
     rng = np.random.default_rng(item.seed)
     tall, reach = rng.uniform(6.5, 8.5), -item.heading * rng.uniform(0.9, 1.8)
-    pole = [
-        limb((0, -0.1), (0, tall), 0.2, 0.13),
-        limb((0, tall - 0.05), (reach, tall + 0.3), 0.11, 0.09),
+    grey = stage.palette.pole
+    parts = [
+        (limb((0, -0.1), (0, tall), 0.2, 0.13), grey),
+        (limb((0, tall - 0.05), (reach, tall + 0.3), 0.11, 0.09), grey),
+        (
+            limb((reach * 0.8, tall + 0.2), (reach * 1.5, tall + 0.3), 0.16, 0.2),
+            _LAMPLIGHT if stage.look.lamps else shade(grey, 1.25),
+        ),
     ]
-    head = limb((reach * 0.8, tall + 0.2), (reach * 1.5, tall + 0.3), 0.16, 0.2)
-    parts = [board.pixels(part) for part in [*pole, head]]
-    stage.canvas.claim('pole', parts, board.depth)
-    stage.canvas.paint(parts[:1], stage.palette.pole)
-    stage.canvas.paint(parts[1:2], stage.palette.pole)
-    stage.canvas.paint(
-        parts[2:], _LAMPLIGHT if stage.look.lamps else shade(stage.palette.pole, 1.25)
-    )
+    board.draw('pole', parts)
 
 
 def draw_sign(stage: Stage, item: Item) -> None:
     """Draw a traffic sign on its pole: warning, ban, order, priority or information."""
-    board = _board(stage, item)
+    board = stage.board(item.u, item.z)
     rng = np.random.default_rng(item.seed)
     y, size = rng.uniform(2.2, 2.7), rng.uniform(0.36, 0.46)
-    pole = board.pixels(box(-0.045, -0.1, 0.045, y + 0.3))
-    stage.canvas.claim('pole', [pole], board.depth)
-    stage.canvas.paint([pole], stage.palette.pole)
+    board.draw('pole', [(box(-0.045, -0.1, 0.045, y + 0.3), stage.palette.pole)])
     kind = int(rng.integers(6))
     red, blue, white, yellow = (206, 30, 36), (24, 84, 180), (240, 240, 238), (246, 200, 30)
     triangle = disc(0, y, size, 3) @ np.array([[0.0, 1.0], [-1.0, 0.0]]) + (y, y)
@@ -69,7 +65,7 @@ def draw_sign(stage: Stage, item: Item) -> None:
 
 def draw_traffic_light(stage: Stage, item: Item) -> None:
     """Draw a traffic light, sometimes with a second one on an arm over the road."""
-    board = _board(stage, item)
+    board = stage.board(item.u, item.z)
     rng = np.random.default_rng(item.seed)
     lit = int(rng.choice([0, 0, 1, 2, 2]))
     arm = rng.random() < 0.4
@@ -79,14 +75,10 @@ def draw_traffic_light(stage: Stage, item: Item) -> None:
     if arm:
         pole.append(limb((0, 5.5), (side * 4.0, 5.6), 0.14, 0.1))
         spots.append((side * 3.6, 4.75))
-    shapes = [board.pixels(part) for part in pole]
-    stage.canvas.claim('pole', shapes, board.depth)
-    for shape in shapes:
-        stage.canvas.paint([shape], stage.palette.pole)
+    board.draw('pole', [(part, stage.palette.pole) for part in pole])
     for x, y in spots:
-        case = board.pixels(box(x - 0.2, y, x + 0.2, y + 1.1))
-        stage.canvas.claim('traffic light', [case], board.depth)
-        stage.canvas.paint([case], stage.palette.signal_box)
+        case = box(x - 0.2, y, x + 0.2, y + 1.1)
+        board.draw('traffic light', [(case, stage.palette.signal_box)])
         for k, colour in enumerate(_LAMPS):
             glow = colour if k == lit else shade(colour, 0.28)
             stage.canvas.paint([board.pixels(disc(x, y + 0.9 - 0.34 * k, 0.135, 12))], glow)
@@ -94,12 +86,10 @@ def draw_traffic_light(stage: Stage, item: Item) -> None:
 
 def draw_bin(stage: Stage, item: Item) -> None:
     """Draw a waste bin (label "static", which no class of the 19 holds)."""
-    board = _board(stage, item)
-    body = board.pixels(np.array([(-0.25, 0), (0.25, 0), (0.3, 0.9), (-0.3, 0.9)]))
-    lid = board.pixels(box(-0.33, 0.88, 0.33, 1.0))
-    stage.canvas.claim('static', [body, lid], board.depth)
-    stage.canvas.paint([body], (70, 96, 76))
-    stage.canvas.paint([lid], (46, 60, 50))
+    board = stage.board(item.u, item.z)
+    body = np.array([(-0.25, 0), (0.25, 0), (0.3, 0.9), (-0.3, 0.9)])
+    lid = box(-0.33, 0.88, 0.33, 1.0)
+    board.draw('static', [(body, (70, 96, 76)), (lid, (46, 60, 50))])
 
 
 def draw_wall(stage: Stage, item: Item) -> None:
@@ -123,7 +113,7 @@ def draw_wall(stage: Stage, item: Item) -> None:
 def draw_fence(stage: Stage, item: Item) -> None:
     """Draw a stretch of fence: posts, rails and bars; what shows between them is fence too."""
     seed = np.random.default_rng([round(item.height * 1000)])
-    colour = stage.palette.fences[int(seed.integers(len(stage.palette.fences)))]
+    colour = pick(stage.palette.fences, seed)
     boards = seed.random() < 0.4
     start, end = max(item.z, NEAR), item.z + item.length
     z = np.array([start, end])
@@ -151,7 +141,3 @@ def draw_fence(stage: Stage, item: Item) -> None:
         stage.canvas.paint([np.concatenate([low, high[::-1]])], shade(colour, light * 0.9))
     post = stage.pixels(item.u, np.array([0, item.height * 1.04]), np.full(2, start))
     stage.canvas.stroke(post, shade(colour, light * 0.8), 0.1 * scale)
-
-
-def _board(stage: Stage, item: Item) -> Billboard:
-    return Billboard(stage, Place(stage.street.world(item.u, 0, item.z), 0.0))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 Colour = tuple[float, float, float]
 Colours = tuple[Colour, ...]
 
@@ -190,6 +192,11 @@ NIGHT = replace(
     glass=((14, 16, 20), (22, 24, 28), (14, 16, 20), (244, 200, 126), (120, 112, 92)),
     shops=((190, 60, 60), (60, 110, 190), (220, 180, 90), (40, 60, 50)),
 )
+
+
+def pick(colours: Colours, rng: np.random.Generator) -> Colour:
+    """Draw one of several colours."""
+    return colours[int(rng.integers(len(colours)))]
 
 
 def shade(colour: Colour, factor: float) -> Colour:

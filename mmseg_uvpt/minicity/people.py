@@ -2,24 +2,22 @@
 
 import numpy as np
 
-from mmseg_uvpt.minicity.palettes import Colour, shade
+from mmseg_uvpt.minicity.palettes import Colour, pick, shade
 from mmseg_uvpt.minicity.scene import Item
-from mmseg_uvpt.minicity.stage import Billboard, Place, Stage, box, disc, limb
+from mmseg_uvpt.minicity.stage import Billboard, Parts, Place, Stage, box, disc, limb
 
-_Parts = list[tuple[np.ndarray, Colour]]
 _LEAST_WIDTH = 0.42  # of a two-wheeler seen from behind
 
 
 def draw_person(stage: Stage, item: Item) -> None:
     """Draw somebody standing or walking."""
     rng = np.random.default_rng(item.seed)
-    place = Place.on(stage.street, item.u, item.z, item.heading)
-    board = Billboard(stage, Place(place.origin, 0.0))
+    board = stage.board(item.u, item.z)
     size = rng.uniform(0.9, 1.06)
     swing = rng.uniform(0.06, 0.2) * (1 + abs(np.sin(item.heading)))
-    top, trousers = _pick(stage.palette.tops, rng), _pick(stage.palette.trousers, rng)
-    skin, hair = _pick(stage.palette.skin, rng), _pick(stage.palette.hair, rng)
-    parts: _Parts = [
+    top, trousers = pick(stage.palette.tops, rng), pick(stage.palette.trousers, rng)
+    skin, hair = pick(stage.palette.skin, rng), pick(stage.palette.hair, rng)
+    parts: Parts = [
         (limb((-0.07, 0.88), (-swing, 0.05), 0.2, 0.13), shade(trousers, 0.85)),
         (limb((0.07, 0.88), (swing, 0.05), 0.2, 0.13), trousers),
         (box(-swing - 0.08, 0, -swing + 0.12, 0.09), (36, 32, 32)),
@@ -29,13 +27,13 @@ def draw_person(stage: Stage, item: Item) -> None:
         (limb((0.2, 1.42), (0.24 + swing * 0.4, 0.9), 0.13, 0.09), shade(top, 0.9)),
     ]
     if rng.random() < 0.25:
-        bag = _pick(stage.palette.shops, rng)
+        bag = pick(stage.palette.shops, rng)
         parts.append((box(-0.16, 1.0, 0.16, 1.42), shade(bag, 0.85)))
     if rng.random() < 0.2:
         skirt = np.array([[-0.18, 0.98], [0.18, 0.98], [0.28, 0.5], [-0.28, 0.5]])
         parts.insert(5, (skirt, shade(top, 0.75)))
     parts += _head(0.0, 1.64, skin, hair)
-    _draw(stage, board, 'person', [(points * size, colour) for points, colour in parts])
+    board.draw('person', [(points * size, colour) for points, colour in parts])
 
 
 def draw_bicycle(stage: Stage, item: Item) -> None:
@@ -69,24 +67,24 @@ def _ride(
     place = Place.on(stage.street, item.u, item.z, item.heading + np.pi / 2)
     board = Billboard(stage, place, _LEAST_WIDTH)
     vehicle(stage, board, rng)
-    top, trousers = _pick(stage.palette.tops, rng), _pick(stage.palette.trousers, rng)
+    top, trousers = pick(stage.palette.tops, rng), pick(stage.palette.trousers, rng)
     shoulder = (seat[0] + 0.3, seat[1] + 0.52)
     knee = (seat[0] + 0.38, seat[1] - 0.22)
     wide = 1.0 / max(abs(board.along), 0.6)
-    parts: _Parts = [
+    parts: Parts = [
         (limb(seat, knee, 0.2, 0.16), shade(trousers, 0.9)),
         (limb(knee, pedal, 0.16, 0.12), trousers),
         (limb(seat, shoulder, 0.36 * wide, 0.42 * wide), top),
         (limb(shoulder, bar, 0.14 * wide, 0.1 * wide), shade(top, 0.85)),
     ]
-    helmet = _pick(stage.palette.shops, rng)
-    skin = _pick(stage.palette.skin, rng)
+    helmet = pick(stage.palette.shops, rng)
+    skin = pick(stage.palette.skin, rng)
     parts += _head(shoulder[0] + 0.08, shoulder[1] + 0.2, skin, helmet, wide)
-    _draw(stage, board, 'rider', parts)
+    board.draw('rider', parts)
 
 
 def _bicycle(stage: Stage, board: Billboard, rng: np.random.Generator) -> None:
-    frame = _pick(stage.palette.cycles, rng)
+    frame = pick(stage.palette.cycles, rng)
     hubs = ((-0.52, 0.34), (0.52, 0.34))
     bars = [
         [(-0.52, 0.34), (0.0, 0.3), (-0.2, 0.8), (-0.52, 0.34)],
@@ -110,8 +108,8 @@ def _bicycle(stage: Stage, board: Billboard, rng: np.random.Generator) -> None:
 
 
 def _motorcycle(stage: Stage, board: Billboard, rng: np.random.Generator) -> None:
-    paint, tyre = _pick(stage.palette.cycles, rng), stage.palette.tyre
-    parts: _Parts = [
+    paint, tyre = pick(stage.palette.cycles, rng), stage.palette.tyre
+    parts: Parts = [
         (disc(-0.65, 0.32, 0.32), tyre),
         (disc(0.68, 0.32, 0.32), tyre),
         (disc(-0.65, 0.32, 0.16), (140, 142, 146)),
@@ -128,24 +126,12 @@ def _motorcycle(stage: Stage, board: Billboard, rng: np.random.Generator) -> Non
         (np.array([(0.42, 0.8), (0.62, 0.8), (0.5, 1.12), (0.38, 1.1)]), shade(paint, 0.8)),
         (disc(-0.92, 0.74, 0.07, 8), (206, 28, 30)),
     ]
-    _draw(stage, board, 'motorcycle', parts)
+    board.draw('motorcycle', parts)
 
 
-def _head(x: float, y: float, skin: Colour, hair: Colour, wide: float = 1.0) -> _Parts:
+def _head(x: float, y: float, skin: Colour, hair: Colour, wide: float = 1.0) -> Parts:
     face, cap = disc(x, y, 0.115, 12, 1.15), disc(x, y + 0.04, 0.125, 12, 0.95)
     for outline in (face, cap):
         outline[:, 0] = x + (outline[:, 0] - x) * wide
     cap[:, 1] = np.maximum(cap[:, 1], y + 0.03)
     return [(face, skin), (cap, hair)]
-
-
-def _draw(stage: Stage, board: Billboard, label: str, parts: _Parts) -> None:
-    """Claim all parts for the label, then paint them in order."""
-    outlines = [board.pixels(points) for points, _ in parts]
-    stage.canvas.claim(label, outlines, board.depth)
-    for outline, (_, colour) in zip(outlines, parts, strict=True):
-        stage.canvas.paint([outline], colour)
-
-
-def _pick(colours: tuple, rng: np.random.Generator) -> Colour:
-    return colours[int(rng.integers(len(colours)))]

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from mmseg_uvpt.minicity.palettes import shade
+from mmseg_uvpt.minicity.palettes import pick, shade
 from mmseg_uvpt.minicity.scene import Item
-from mmseg_uvpt.minicity.stage import Billboard, Place, Stage, box, disc, limb
+from mmseg_uvpt.minicity.stage import Billboard, Stage, box, disc, limb
 
 
 def draw_tree(stage: Stage, item: Item) -> None:
     """Draw a trunk with branches and a crown of leaf clusters, lighter towards the sun."""
     rng = np.random.default_rng(item.seed)
-    board = Billboard(stage, Place(stage.street.world(item.u, 0, item.z), 0.0))
+    board = stage.board(item.u, item.z)
     height = item.height
     crown_at = height * rng.uniform(0.6, 0.68)
     thick = 0.05 * height * rng.uniform(0.7, 1.1)
@@ -28,7 +28,7 @@ def draw_tree(stage: Stage, item: Item) -> None:
 def draw_bush(stage: Stage, item: Item) -> None:
     """Draw a bush."""
     rng = np.random.default_rng(item.seed)
-    board = Billboard(stage, Place(stage.street.world(item.u, 0, item.z), 0.0))
+    board = stage.board(item.u, item.z)
     size = rng.uniform(0.8, 1.7)
     _leafy(stage, board, [], np.array([0.0, size * 0.55]), np.array([size, size * 0.5]), 9, rng)
 
@@ -36,8 +36,7 @@ def draw_bush(stage: Stage, item: Item) -> None:
 def draw_far_tree(stage: Stage, item: Item) -> None:
     """Draw a wood of the skyline."""
     rng = np.random.default_rng(item.seed)
-    foot = stage.street.world(0, 0, item.z) * (0, 1, 1) + (item.u, 0, 0)
-    board = Billboard(stage, Place(foot, 0.0))
+    board = stage.far_board(item.u, item.z)
     stems = [box(-9, -8, 9, item.height * 0.4)]
     middle, spread = np.array([0.0, item.height * 0.45]), np.array([10.0, item.height * 0.35])
     _leafy(stage, board, stems, middle, spread, 12, rng, leafy_stems=True)
@@ -50,7 +49,7 @@ def draw_hedge(stage: Stage, item: Item) -> None:
     top = item.height * (0.8 + 0.12 * rng.random(9))
     foot, crest = stage.pixels(item.u, -0.2, z), stage.pixels(item.u, top, z)
     outline = np.concatenate([foot, crest[::-1]])
-    leaves = stage.palette.leaves[int(rng.integers(len(stage.palette.leaves)))]
+    leaves = pick(stage.palette.leaves, rng)
     stage.canvas.claim('vegetation', [outline], float(z.mean()))
     stage.canvas.paint([outline], shade(leaves, 0.8))
     ridge = np.concatenate([stage.pixels(item.u, top * 0.8, z), crest[::-1]])
@@ -69,7 +68,7 @@ def _leafy(
 ) -> None:
     """Paint stems and a heap of leaf clusters: dark and large below, light and small above."""
     palette = stage.palette
-    leaves = palette.leaves[int(rng.integers(len(palette.leaves)))]
+    leaves = pick(palette.leaves, rng)
     angle, radius = rng.uniform(0, 2 * np.pi, clusters), np.sqrt(rng.random(clusters))
     centres = middle + np.stack([np.cos(angle), np.sin(angle)], -1) * radius[:, None] * spread
     sizes = spread.mean() * rng.uniform(0.38, 0.6, clusters)

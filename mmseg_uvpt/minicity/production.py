@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, read_object, write_json
+from mmseg_uvpt.files import read_bytes, read_object, write_json
 from mmseg_uvpt.minicity.looks import CITYSCAPES, GTA, SYNTHIA, Look
 from mmseg_uvpt.minicity.renderer import render
 from mmseg_uvpt.minicity.writing import WRITERS, polygon_path
@@ -173,8 +173,7 @@ def _recorded(look: Look) -> dict:
 def _whole_png(path: Path) -> bool:
     """Whether a file ends as a PNG ends."""
     try:
-        with open_regular(path) as file:
-            return file.read().endswith(_PNG_END)
+        return read_bytes(path).endswith(_PNG_END)
     except OSError:
         return False
 

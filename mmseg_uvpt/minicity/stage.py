@@ -11,6 +11,7 @@ from mmseg_uvpt.minicity.canvas import Canvas
 from mmseg_uvpt.minicity.looks import Look
 from mmseg_uvpt.minicity.palettes import Colour, Palette, shade
 
+Parts = list[tuple[np.ndarray, Colour]]
 _DETAIL = 5.0  # pixels a metre below which paint on faces would not show
 
 
@@ -40,6 +41,14 @@ class Stage:
     def pixels(self, u: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return pixel coordinates (..., 2) of street points, heights over the road in metres."""
         return self.camera.project(self.street.world(u, y, z))
+
+    def board(self, u: float, z: float) -> 'Billboard':
+        """Return a plane across the view at a place of the street."""
+        return Billboard(self, Place(self.street.world(u, 0.0, z), 0.0))
+
+    def far_board(self, x: float, z: float) -> 'Billboard':
+        """Return a plane across the view at the street's end, ``x`` metres off the middle."""
+        return Billboard(self, Place(self.street.world(0, 0, z) * (0, 1, 1) + (x, 0, 0), 0.0))
 
     def light(self, normal: np.ndarray) -> float:
         """Return the brightness of a surface: sky from above, and the sun as far as it shines."""
@@ -137,6 +146,13 @@ class Billboard:
         """Return pixels (N, 2) of plane points (N, 2)."""
         points = np.asarray(points, float)
         return self._foot + points * (self.scale * self.along, -self.scale)
+
+    def draw(self, label: str, parts: Parts) -> None:
+        """Claim polygons of plane points (N, 2) for a label, then paint them in order."""
+        outlines = [self.pixels(points) for points, _ in parts]
+        self.stage.canvas.claim(label, outlines, self.depth)
+        for outline, (_, colour) in zip(outlines, parts, strict=True):
+            self.stage.canvas.paint([outline], colour)
 
 
 def disc(x: float, y: float, radius: float, sides: int = 14, tall: float = 1.0) -> np.ndarray:

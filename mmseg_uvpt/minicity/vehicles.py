@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mmseg_uvpt.minicity.palettes import Colour, shade
+from mmseg_uvpt.minicity.palettes import Colour, pick, shade
 from mmseg_uvpt.minicity.scene import LENGTHS, Item
 from mmseg_uvpt.minicity.stage import Face, Place, Stage, disc, draw_solid
 
@@ -39,7 +39,7 @@ _OFFROADER = (
 def draw_car(stage: Stage, item: Item) -> None:
     """Draw a saloon, a hatchback or an off-roader."""
     rng = np.random.default_rng(item.seed)
-    colour = _pick(stage.palette.cars, rng)
+    colour = pick(stage.palette.cars, rng)
     if rng.random() < 0.2:
         shape, wide = _OFFROADER, 0.92
     else:
@@ -78,14 +78,14 @@ def draw_car(stage: Stage, item: Item) -> None:
 def draw_truck(stage: Stage, item: Item) -> None:
     """Draw a lorry: a box behind a cab."""
     rng = np.random.default_rng(item.seed)
-    cab, box = _pick(stage.palette.trucks, rng), _pick(stage.palette.trucks, rng)
+    cab, box = pick(stage.palette.trucks, rng), pick(stage.palette.trucks, rng)
     place = Place.on(stage.street, item.u, item.z, item.heading)
     load = _body(-3.4, 1.4, 0.75, 3.2, 1.2, box)
     load[0].details += [
         ([_cross(-0.03, 0.03, -3.4, 0.8, 3.1)], shade(box, 0.6)),
         ([_cross(s * 1.1 - 0.12, s * 1.1 + 0.12, -3.4, 0.8, 1.05) for s in (-1, 1)], _TAIL_LIGHT),
     ]
-    stripe = shade(_pick(stage.palette.shops, rng), 1.0)
+    stripe = shade(pick(stage.palette.shops, rng), 1.0)
     for face, sign in zip(load[3:5], (-1, 1), strict=True):
         face.details.append(([_along(-2.6, 0.6, 1.6, 2.3, sign * 1.2)], stripe))
     driver = _body(1.6, 3.4, 0.5, 2.6, 1.15, cab)
@@ -109,7 +109,7 @@ def draw_truck(stage: Stage, item: Item) -> None:
 def draw_bus(stage: Stage, item: Item) -> None:
     """Draw a city bus."""
     rng = np.random.default_rng(item.seed)
-    colour = _pick(stage.palette.buses, rng)
+    colour = pick(stage.palette.buses, rng)
     place = Place.on(stage.street, item.u, item.z, item.heading)
     faces = _coach(stage, LENGTHS['bus'], 0.35, 3.1, 1.25, colour, lit=(240, 150, 40))
     for face, sign in zip(faces[3:5], (-1, 1), strict=True):
@@ -261,7 +261,3 @@ def _split(window: np.ndarray, at: float, gap: float) -> tuple[np.ndarray, np.nd
         np.array([rear_low, rear_high, high - step, low - step]),
         np.array([low + step, high + step, front_high, front_low]),
     )
-
-
-def _pick(colours: tuple, rng: np.random.Generator) -> Colour:
-    return colours[int(rng.integers(len(colours)))]

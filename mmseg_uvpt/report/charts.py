@@ -87,9 +87,9 @@ def thinned(points: Sequence, most: int = 300) -> list:
     return [points[i] for i in numbers]
 
 
-def curve_rows(curves: Mapping[str, Sequence], most: int = 400) -> list[list]:
-    """Return so many rows for a table of curves, evenly spaced over each: its name and a point."""
-    each = max(5, most // max(1, len(curves)))
+def curve_rows(curves: Mapping[str, Sequence]) -> list[list]:
+    """Return some 400 rows for a table of curves, evenly spaced over each: its name and a point."""
+    each = max(5, 400 // max(1, len(curves)))
     return [[name, *point] for name, points in curves.items() for point in thinned(points, each)]
 
 

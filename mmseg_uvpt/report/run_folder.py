@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_uvpt.correction.record import COLUMNS, CURVE, EVENTS, TRUTH
+from mmseg_uvpt.correction.record import COLUMNS, CURVE, EVENTS, TRUTH, read_rows
 from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.engine.work_folder.claim import (
@@ -171,12 +171,9 @@ class RunFolder:
         if not path.is_file():
             return []
         try:
-            with open_regular(path) as file:
-                text = file.read().decode()
-            whole = text[: text.rfind('\n') + 1]  # a run that is killed leaves half a line
-            rows = csv.DictReader(whole.splitlines())
             return [
-                {column: _value(column, row[column]) for column in COLUMNS[name]} for row in rows
+                {column: _value(column, row[column]) for column in COLUMNS[name]}
+                for row in read_rows(path)
             ]
         except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             self.problems.append(f'{path} cannot be read ({first_line(error)}): {_CURE}')

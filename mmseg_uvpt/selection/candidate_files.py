@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, write_whole
+from mmseg_uvpt.files import read_bytes, write_whole
 from mmseg_uvpt.selection.committee import Candidate
 from mmseg_uvpt.selection.criteria import CRITERIA
 
@@ -112,9 +112,8 @@ class CandidateFiles:
         if not path.is_file():
             return None
         try:
-            with open_regular(path) as file:
-                text = file.read().decode().splitlines()
-            found = [_candidate(row) for row in csv.DictReader(text)]
+            text = read_bytes(path).decode()
+            found = [_candidate(row) for row in csv.DictReader(text.splitlines())]
         except (ValueError, KeyError, TypeError, csv.Error) as error:
             raise UserError(
                 f'{path} is damaged ({error!r}): move it away, then resume the run; no checkpoint '

@@ -111,28 +111,21 @@ def _values(run: Run, name: str) -> list[float] | None:
 
 
 def _by_values(name: str, values: Sequence[list | None], runs: Sequence[Run]) -> Ranking:
-    ranking = Ranking(name, [], [])
-    for of_run, run in zip(values, runs, strict=True):
-        if of_run is None:
-            continue
-        correlation = spearman(of_run, [candidate.score for candidate in run.candidates])
-        if correlation is not None:
-            ranking.correlations.append(correlation)
-        ranking.gains.append(_gain(run, int(np.argmax(of_run))))
-    return ranking
+    pairs = [(v, run) for v, run in zip(values, runs, strict=True) if v is not None]
+    found = [spearman(v, [candidate.score for candidate in run.candidates]) for v, run in pairs]
+    gains = [_gain(run, int(np.argmax(v))) for v, run in pairs]
+    return Ranking(name, [c for c in found if c is not None], gains)
 
 
 def _by_committee(runs: Sequence[Run]) -> Ranking:
     """Return what the committee was worth, which ranks adapted models only."""
-    ranking = Ranking(COMMITTEE_ROW, [], [])
+    found, gains = [], []
     for run in runs:
         vanished = [0] * len(run.candidates)  # not recorded
         ranks = -mean_ranks(run.candidates[1:], vanished[1:])
-        correlation = spearman(ranks.tolist(), [each.score for each in run.candidates[1:]])
-        if correlation is not None:
-            ranking.correlations.append(correlation)
-        ranking.gains.append(_gain(run, preferred(run.candidates, vanished)))
-    return ranking
+        found.append(spearman(ranks.tolist(), [each.score for each in run.candidates[1:]]))
+        gains.append(_gain(run, preferred(run.candidates, vanished)))
+    return Ranking(COMMITTEE_ROW, [c for c in found if c is not None], gains)
 
 
 def _gain(run: Run, chosen: int) -> float:

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, parse_json, why_unreadable
+from mmseg_uvpt.files import parse_json, read_bytes, why_unreadable
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.stages import PseudoLabelling, Scoring
 
@@ -64,8 +64,7 @@ def is_score(value: object) -> bool:
 
 def _contents(path: Path) -> bytes:
     try:
-        with open_regular(path) as file:
-            return file.read()
+        return read_bytes(path)
     except OSError as error:
         raise UserError(f'{path} {why_unreadable(path, error)}: mend that or delete it') from error
 

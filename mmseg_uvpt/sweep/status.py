@@ -111,10 +111,10 @@ def progress(log: Path) -> str:
     return ''
 
 
-def last_lines(log: Path, most: int = 3, width: int = 300) -> str:
+def last_lines(log: Path) -> str:
     """Return the end of a log without its stamps; the lines of mmengine's warnings included."""
-    lines = [_STAMP.sub('', line)[:width] for line in _lines(log)]
-    return '\n'.join(lines[-most:])
+    lines = [_STAMP.sub('', line)[:300] for line in _lines(log)]
+    return '\n'.join(lines[-3:])
 
 
 def _lines(log: Path) -> list[str]:

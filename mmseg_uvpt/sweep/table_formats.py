@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, why_unreadable, write_whole
+from mmseg_uvpt.files import read_bytes, why_unreadable, write_whole
 from mmseg_uvpt.sweep.jobs import shown
 from mmseg_uvpt.sweep.results_table import Result
 from mmseg_uvpt.sweep.scores import SIZES
@@ -186,8 +186,7 @@ def update_page(page: Path, table: str, tool: str = TOOL) -> None:
         UserError: the page has no such place, or cannot be read or written.
     """
     try:
-        with open_regular(page) as file:
-            text = file.read().decode()
+        text = read_bytes(page).decode()
     except OSError as error:
         raise UserError(f'{page} {why_unreadable(page, error)}') from error
     except ValueError as error:

@@ -26,10 +26,10 @@ from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.png_files import (
     CURE,
     SIGNATURE,
+    bytes_of,
     check_whole_png,
     png_header,
     read_colour_png,
-    read_data,
 )
 from mmseg_uvpt.datasets.files.tiff_files import TIFF_STARTS, check_tiff
 
@@ -120,7 +120,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     if _is_called_png(path):
         return read_colour_png(path)
-    data = read_data(path)
+    data = bytes_of(path)
     if data.startswith(SIGNATURE):
         return read_colour_png(path)
     head = _Head(data, path)
@@ -142,7 +142,7 @@ def image_size(path: str | Path, cure: str = CURE) -> tuple[int, int]:
     """
     if _is_called_png(path):
         return png_header(path, cure).size
-    data = read_data(path)
+    data = bytes_of(path)
     if data.startswith(SIGNATURE):
         return png_header(path, cure).size
     return _Head(data, path).size
@@ -154,7 +154,7 @@ def check_image(path: str | Path) -> None:
     Raises:
         DataError: it does not, or cannot be read.
     """
-    _Head(read_data(path), path)
+    _Head(bytes_of(path), path)
 
 
 def check_whole_image(path: str | Path) -> tuple[int, int]:

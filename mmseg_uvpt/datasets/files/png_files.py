@@ -16,7 +16,7 @@ import numpy as np
 
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.decoding import check_pixels, decode, open_head
-from mmseg_uvpt.files import open_regular, why_unreadable
+from mmseg_uvpt.files import read_bytes, why_unreadable
 
 CURE = 'Put it there again from where it came from.'
 GREY, PALETTE = 0, 3  # PNG's numbers for how colours are stored
@@ -49,7 +49,7 @@ def png_header(path: str | Path, cure: str = CURE) -> PngHeader:
     Raises:
         DataError: the file cannot be opened, is no PNG, or claims more than `decoding.MAX_PIXELS`.
     """
-    return _header(read_data(path, _HEADER.size), path, cure)
+    return _header(bytes_of(path, _HEADER.size), path, cure)
 
 
 def check_whole_png(path: str | Path) -> tuple[int, int]:
@@ -70,7 +70,7 @@ def read_whole_png(path: str | Path, cure: str = CURE) -> tuple[bytes, PngHeader
     Raises:
         DataError: see there.
     """
-    data = read_data(path)
+    data = bytes_of(path)
     header = _header(data, path, cure)
     position, names = len(SIGNATURE), set()
     while b'IEND' not in names:
@@ -177,15 +177,14 @@ def _decoded(data: bytes, flags: int, path: str | Path, cure: str) -> np.ndarray
         raise _damaged(path, error, cure) from error
 
 
-def read_data(path: str | Path, most: int = -1) -> bytes:
+def bytes_of(path: str | Path, most: int = -1) -> bytes:
     """Return the bytes of a file, not more than ``most`` where that is given.
 
     Raises:
         DataError: it cannot be read.
     """
     try:
-        with open_regular(path) as file:
-            return file.read(most)
+        return read_bytes(path, most)
     except OSError as error:
         raise DataError(f'{path} {why_unreadable(path, error)}') from error
 

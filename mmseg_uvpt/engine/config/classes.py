@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmseg_uvpt.datasets.named_classes import check_names, colours
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.class_subsets import class_subsets
+from mmseg_uvpt.nested import dict_or_empty
 
 LOADERS = ('train_dataloader', 'target_train_dataloader', 'val_dataloader', 'test_dataloader')
 _CLASSIFIER = 'decode_head.conv_seg.bias'
@@ -28,7 +29,7 @@ def name_classes(cfg: Config) -> None:
     data_sets = {
         f'{loader}.dataset': dataset
         for loader in LOADERS
-        for dataset in _data_sets(_dict(cfg.get(loader)).get('dataset'))
+        for dataset in _data_sets(dict_or_empty(cfg.get(loader)).get('dataset'))
     }
     shared = cfg.get('metainfo')
     if shared is not None:
@@ -38,9 +39,9 @@ def name_classes(cfg: Config) -> None:
                 'or without the palette'
             )
         for dataset in data_sets.values():
-            if 'classes' not in _dict(dataset.get('metainfo')):
-                dataset['metainfo'] = {**shared, **_dict(dataset.get('metainfo'))}
-    named = {n: d for n, d in data_sets.items() if 'classes' in _dict(d.get('metainfo'))}
+            if 'classes' not in dict_or_empty(dataset.get('metainfo')):
+                dataset['metainfo'] = {**shared, **dict_or_empty(dataset.get('metainfo'))}
+    named = {n: d for n, d in data_sets.items() if 'classes' in dict_or_empty(d.get('metainfo'))}
     if not named:
         return
     found = {name: meta_of(dataset) for name, dataset in named.items()}
@@ -56,11 +57,6 @@ def name_classes(cfg: Config) -> None:
         cfg.metainfo = {'classes': list(own['classes']), 'palette': own['palette']}
         require_same({'metainfo': own['classes'], **{n: m['classes'] for n, m in found.items()}})
     _follow(cfg, _class_of(named[first]).METAINFO.get('classes', ()), found[first]['classes'])
-
-
-def _dict(value: object) -> dict:
-    """Return what should be a dict; an empty one in the place of anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def _data_sets(node: object) -> Iterator[dict]:
@@ -102,7 +98,7 @@ def meta_of(dataset: object) -> dict:
         if len(palette) != len(found['classes']):
             palette = colours(len(found['classes']))
         return {'classes': tuple(found['classes']), 'palette': palette}
-    kind = _dict(dataset).get('type')
+    kind = dict_or_empty(dataset).get('type')
     raise UserError(f'{kind!r} is no data set that has classes: name them in its metainfo')
 
 
@@ -113,17 +109,18 @@ def classes_of(cfg: Config) -> tuple[str, ...]:
         UserError: it has none.
     """
     loader = next((cfg[name] for name in LOADERS if cfg.get(name)), {})
-    return meta_of(_dict(loader).get('dataset'))['classes']
+    return meta_of(dict_or_empty(loader).get('dataset'))['classes']
 
 
 def _follow(cfg: Config, own: Sequence[str], named: Sequence[str]) -> None:
     """Replace what a recipe says of a data set's own classes by the same of the named ones."""
     from mmseg_uvpt.engine.config.resolve import label_corrections
 
-    for part in (_dict(_dict(cfg.get('model')).get('decode_head')), *label_corrections(cfg)):
+    head = dict_or_empty(dict_or_empty(cfg.get('model')).get('decode_head'))
+    for part in (head, *label_corrections(cfg)):
         if part.get('num_classes') == len(own):
             part['num_classes'] = len(named)
-    checkpoints = _dict(_dict(cfg.get('default_hooks')).get('checkpoint'))
+    checkpoints = dict_or_empty(dict_or_empty(cfg.get('default_hooks')).get('checkpoint'))
     best = checkpoints.get('save_best')
     if best in _means(own) and best not in _means(named):
         checkpoints['save_best'] = 'mIoU'
@@ -139,17 +136,14 @@ def classes_in(checkpoint: Mapping) -> list[str] | None:
     Returns:
         list: None where it says nothing, or names another number than its head has.
     """
-    meta = checkpoint.get('meta')
-    meta = meta if isinstance(meta, Mapping) else {}
-    about = meta.get('dataset_meta')
-    about = about if isinstance(about, Mapping) else {}
+    meta = dict_or_empty(checkpoint.get('meta'))
+    about = dict_or_empty(meta.get('dataset_meta'))
     for names in (about.get('classes'), about.get('CLASSES'), meta.get('CLASSES')):
         try:
             check_names(names, 'meta')
         except UserError:
             continue
-        tensors = checkpoint.get('state_dict')
-        tensors = tensors if isinstance(tensors, Mapping) else {}
+        tensors = dict_or_empty(checkpoint.get('state_dict'))
         heads = {
             getattr(t, 'shape', ()) for k, t in tensors.items() if str(k).endswith(_CLASSIFIER)
         }

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterable
+from functools import reduce
 
 from mmengine.config import Config, DictAction
 from mmengine.config.config import DELETE_KEY
@@ -47,13 +48,14 @@ def merge_options(cfg: Config, options: Iterable[str]) -> dict[str, object]:
 
 def _parent(cfg: Config, key: str) -> object:
     """Return what holds the entry of a key; None if that is not there."""
-    node = cfg._cfg_dict
-    for part in key.split('.')[:-1]:
-        try:
-            node = node[int(part) if isinstance(node, list) else part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return node
+    return reduce(_entry, key.split('.')[:-1], cfg._cfg_dict)
+
+
+def _entry(node: object, part: str) -> object:
+    try:
+        return node[int(part) if isinstance(node, list) else part]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def put(cfg: Config, key: str, value: object) -> None:
@@ -121,10 +123,7 @@ def _by_numbers(cfg: Config, key: str) -> str:
                     f'of type {part}; its parts are {names}'
                 )
             parts[depth] = part = str(types.index(part))
-        try:
-            node = node[int(part) if isinstance(node, list) else part]
-        except (KeyError, IndexError, TypeError):
-            break  # nothing that exists; `_change` says what of it is wrong
+        node = _entry(node, part)  # None of nothing that exists; `_change` says what is wrong
     return '.'.join(parts)
 
 

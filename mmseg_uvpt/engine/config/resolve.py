@@ -18,6 +18,7 @@ from mmseg_uvpt.engine.scripts.options import default_work_dir
 from mmseg_uvpt.engine.training.schedule import fill_ends
 from mmseg_uvpt.errors import UserError, why_not_imported
 from mmseg_uvpt.files import why_unreadable
+from mmseg_uvpt.nested import everything_in
 from mmseg_uvpt.shipped import find_config
 
 # options of the scripts that `acceleration.accelerate` reads in ``cfg.uvpt``
@@ -242,15 +243,8 @@ def share_pseudo_labels(cfg: Config) -> None:
 
 def parts_of_type(node: object, name: str) -> list[dict]:
     """Return every dict below ``node`` whose ``type`` is ``name``."""
-    found = []
-    if isinstance(node, dict):
-        if node.get('type') == name:
-            found.append(node)
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for value in node:
-            found.extend(parts_of_type(value, name))
-    return found
+    dicts = (part for part in everything_in(node) if isinstance(part, dict))
+    return [part for part in dicts if part.get('type') == name]
 
 
 def require_data(cfg: Config, *loaders: str) -> None:

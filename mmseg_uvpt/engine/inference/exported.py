@@ -171,15 +171,15 @@ def resize_before(cfg: Config) -> dict:
     return {'scale': list(sides), 'keep_ratio': bool(resizes[0].get('keep_ratio', False))}
 
 
-def target_images(cfg: Config, number: int, loader: str = LOADER) -> Iterator[Tensor]:
-    """Yield evenly spaced images of a data loader as a file takes them: uint8 RGB (1, 3, H, W).
+def target_images(cfg: Config, number: int) -> Iterator[Tensor]:
+    """Yield evenly spaced images of `LOADER` as a file takes them: uint8 RGB (1, 3, H, W).
 
     Raises:
         UserError: there is none.
     """
     init_default_scope('mmseg')
-    dataset = DATASETS.build(cfg[loader].dataset)
+    dataset = DATASETS.build(cfg[LOADER].dataset)
     if not len(dataset):
-        raise UserError(f'the data set of {loader} has no image')
+        raise UserError(f'the data set of {LOADER} has no image')
     for i in np.linspace(0, len(dataset) - 1, min(number, len(dataset))).astype(int).tolist():
         yield torch.as_tensor(dataset[i]['inputs']).flip(0)[None].contiguous()

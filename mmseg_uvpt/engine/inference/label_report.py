@@ -19,7 +19,7 @@ from mmseg_uvpt.engine.inference.label_record import (
 )
 from mmseg_uvpt.engine.work_folder.provenance import now
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, parse_json, regular, write_json
+from mmseg_uvpt.files import parse_json, read_bytes, regular, write_json
 
 JOURNAL = 'pseudo_label_confidences.jsonl'
 
@@ -115,9 +115,7 @@ class LabelReport:
 
     def _take_up_all(self) -> None:
         for journal in self._journals():
-            with open_regular(journal) as file:
-                lines = file.read().splitlines()
-            for line in lines:
+            for line in read_bytes(journal).splitlines():
                 self._take_up(line)
 
     def _take_up(self, line: bytes) -> None:

@@ -12,8 +12,9 @@ import mmseg_uvpt.registry
 from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.config.pipelines import RESIZES
 from mmseg_uvpt.errors import UserError, first_line
-from mmseg_uvpt.files import open_regular, why_unreadable
+from mmseg_uvpt.files import read_bytes, why_unreadable
 from mmseg_uvpt.importing.mmseg_config import plain_values
+from mmseg_uvpt.nested import everything_in
 
 _NO_PART_OF_A_PREDICTION = (  # and the arguments by which mmseg reads files
     *('loss_decode', 'auxiliary_head', 'train_cfg', 'init_cfg', 'pretrained', 'anchors'),
@@ -86,8 +87,7 @@ def read_shared(path: Path) -> Config:
 
 def _values(path: Path) -> dict:
     try:
-        with open_regular(path) as file:
-            data = file.read(_MOST_BYTES + 1)
+        data = read_bytes(path, _MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ValueError(f'it is longer than {_MOST_BYTES} bytes')
         return plain_values(data.decode())
@@ -122,7 +122,7 @@ def _require_known(described: dict, path: Path) -> None:
         allowed = known.get(name) and all(map(_may_be_named, known[name]))
         if not allowed or scope not in ('', *_FOREIGN, 'mmseg_uvpt') or name in _DOWNLOADS:
             raise _unusable(path, f'{kind!r} is no part of a model that is known here')
-    for text in _within(described):
+    for text in everything_in(described):
         if isinstance(text, str) and any(mark in text for mark in '/\\:~'):
             raise _unusable(path, f'{text!r} may name a file or an address')
 
@@ -134,19 +134,11 @@ def _may_be_named(kind: type) -> bool:
 
 
 def _types_in(described: dict) -> Iterator[object]:
-    for part in _within(described):
+    for part in everything_in(described):
         if isinstance(part, dict) and 'type' in part:
             yield part['type']
         if isinstance(part, dict) and '_scope_' in part:
             yield f'{part["_scope_"]}.{part.get("type")}'
-
-
-def _within(node: object) -> Iterator[object]:
-    """Yield a description and all that is in it."""
-    yield node
-    nested = node.values() if isinstance(node, dict) else node
-    for each in nested if isinstance(node, dict | list | tuple) else ():
-        yield from _within(each)
 
 
 def _texts(values: object) -> list[str]:

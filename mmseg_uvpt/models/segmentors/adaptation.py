@@ -250,8 +250,8 @@ class AdaptedSegmentor(Segmentor):
         return torch.cat(same)
 
 
-def agreement(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
+def agreement(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the percentage of labelled pixels (B, H, W) whose largest logit is their label's."""
-    counted = labels != ignore_index
+    counted = labels != 255
     agrees = (logits.max(1).indices == labels) & counted
     return 100 * agrees.sum() / counted.sum().clamp(min=1)
