@@ -14,7 +14,6 @@ but derived: from the operations of a step of Swin-B an image (`train_step.py`, 
 consumes less.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -25,7 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from measuring import copy_bytes_per_second, made_how, seconds_on_cpu
+from measuring import copy_bytes_per_second, made_how, parser_of, seconds_on_cpu, tell
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -268,18 +267,15 @@ def loader_table(rows: list[dict], operations: float) -> str:
 
 def main() -> None:
     """Measure, print tables, write JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/data.py --frames '
-        'data/cityscapes/leftImg8bit/train/aachen --label '
+    parser = parser_of(
+        __doc__,
+        'data.py --frames data/cityscapes/leftImg8bit/train/aachen --label '
         'data/cityscapes/gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png',
     )
     parser.add_argument('--frames', type=Path, help='folder of PNGs [four of 2048 x 1024 are made]')
     parser.add_argument('--label', type=Path, help='a Cityscapes labelIds file [one is made]')
     parser.add_argument('--workers', type=int, nargs='+', default=[0, 1, 2], help='of the loader')
     parser.add_argument('--rounds', type=int, default=5, help='the median counts [%(default)s]')
-    parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
 
     init_default_scope('mmseg')
@@ -296,8 +292,7 @@ def main() -> None:
         if not args.label:
             write_png(label, made_label(34))
         how['frames'] = [f'{path.name}, {path.stat().st_size} bytes' for path in frames]
-        for name, value in how.items():
-            print(f'{name}: {value}')
+        tell(how)
         samples, throughput = [], []
         for recipe in RECIPES:
             found = measure_sample(recipe, root, args.rounds, bandwidth)

@@ -11,12 +11,10 @@ call can pass through memory once: at 3.0 TB/s on a GPU, at the speed of a
 large copy, measured in the same run, on a CPU.
 """
 
-import argparse
 import importlib
 import statistics
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -25,7 +23,9 @@ from measuring import (
     chosen_device,
     copy_bytes_per_second,
     made_how,
+    parser_of,
     seconds_on_cpu,
+    tell,
 )
 from torch import Tensor
 
@@ -318,11 +318,7 @@ def table(rows: list[dict], device: str) -> str:
 
 def main() -> None:
     """Measure, print tables, write JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/deformable_attention.py --backbone swin-b --side 512',
-    )
+    parser = parser_of(__doc__, 'deformable_attention.py --backbone swin-b --side 512')
     parser.add_argument('--backbone', choices=WIDTHS, nargs='+', default=list(WIDTHS))
     parser.add_argument(
         '--side', type=int, nargs='+', default=[256, 512, 1024], help='of the image'
@@ -335,14 +331,12 @@ def main() -> None:
         help='[float32; on a GPU bfloat16 as well]',
     )
     parser.add_argument('--rounds', type=int, default=5, help='the median counts [%(default)s]')
-    parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
     device = chosen_device(parser, args.device)
     dtypes = args.dtype or (['float32', 'bfloat16'] if device == 'cuda' else ['float32'])
 
     how = made_how(device, ways(device)[1])
-    for name, value in how.items():
-        print(f'{name}: {value}')
+    tell(how)
     rows = []
     for backbone in args.backbone:
         for side in args.side:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from measuring import operations
+from measuring import operations, parser_of
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
@@ -44,11 +44,7 @@ class Stage(NamedTuple):
 
 def main() -> None:
     """Count, then print hours for 1, 8 and 64 GPUs, and what binds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/hours.py --tflops 71 --images 720 --bank-ms 9.3',
-    )
+    parser = parser_of(__doc__, 'hours.py --tflops 71 --images 720 --bank-ms 9.3')
     parser.add_argument(
         '--tflops',
         type=float,
@@ -60,7 +56,6 @@ def main() -> None:
     parser.add_argument('--images', type=float, required=True, help='read in a second, a GPU')
     parser.add_argument('--bank-ms', type=float, required=True, help='of the label bank, a sample')
     parser.add_argument('--node-gbs', type=float, default=450, help='GB/s of a GPU within a node')
-    parser.add_argument('--json', type=Path, help='write the figures there')
     args = parser.parse_args()
     init_default_scope('mmseg')
     counted_stages = {

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import made_how, write_target
+from measuring import made_how, parser_of, tell, write_target
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPE = 'configs/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py'
@@ -161,17 +161,12 @@ def measured(watch: Watch) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/label_correction.py --rounds 1',
-    )
+    parser = parser_of(__doc__, 'label_correction.py --rounds 1')
     parser.add_argument('--model', choices=['swin-b', 'mit-b5', 'swin-nano'], default='swin-b')
     parser.add_argument('--amp', action='store_true', help='as of train.py')
     parser.add_argument('--compile', action='store_true', help='as of train.py')
     parser.add_argument('--rounds', type=int, help='the medians count [10 on a GPU, 2 on a CPU]')
     parser.add_argument('--block', type=int, help='iterations [10 on a GPU, 1 on a CPU]')
-    parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
     on_gpu = torch.cuda.is_available()
     rounds, block = args.rounds or (10 if on_gpu else 2), args.block or (10 if on_gpu else 1)
@@ -193,8 +188,7 @@ def main() -> None:
         **measured(watch),
         'waiting_for_data_s': runner.message_hub.get_scalar('train/data_time').mean(block * rounds),
     }
-    for name, value in {**how, **row}.items():
-        print(f'{name}: {value:.4g}' if isinstance(value, float) else f'{name}: {value}')
+    tell({**how, **row})
     if args.json:
         from mmseg_uvpt.files import write_json
 

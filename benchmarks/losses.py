@@ -15,15 +15,21 @@ their gradients written once, at the speed of a large copy, measured in the same
 include what the processor does to launch the work, and end when the GPU has done it.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from measuring import chosen_device, copy_bytes_per_second, made_how, seconds_on_cpu, waited
+from measuring import (
+    chosen_device,
+    copy_bytes_per_second,
+    made_how,
+    parser_of,
+    seconds_on_cpu,
+    tell,
+    waited,
+)
 from torch import Tensor
 from torch.nn import Module
 from whole_model import make_model
@@ -233,21 +239,15 @@ def table(rows: list[dict]) -> str:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/losses.py --side 512 --json losses.json',
-    )
+    parser = parser_of(__doc__, 'losses.py --side 512 --json losses.json')
     parser.add_argument('--side', type=int, default=512, help='of the image [%(default)s]')
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='[a GPU if there is one]')
     parser.add_argument('--rounds', type=int, default=5, help='the median counts [%(default)s]')
-    parser.add_argument('--json', type=Path, help='write all figures to this file')
     args = parser.parse_args()
     device = chosen_device(parser, args.device)
 
     how = made_how(device, {})
-    for name, value in how.items():
-        print(f'{name}: {value}')
+    tell(how)
     bandwidth = copy_bytes_per_second(device)
     parts = [partial(lovasz_part, kind, args.side, device) for kind in KINDS]
     rows = []

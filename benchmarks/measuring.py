@@ -26,6 +26,17 @@ import mmseg_uvpt  # noqa: F401  # before anything imports torchvision, which mm
 GPU_BYTES_PER_SECOND = 3.0e12  # of an H100's memory
 
 
+def parser_of(description: str, example: str) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark, with an option for its figures."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f'example: python benchmarks/{example}',
+    )
+    parser.add_argument('--json', type=Path, help='write all figures to this file')
+    return parser
+
+
 def chosen_device(parser: argparse.ArgumentParser, asked: str | None) -> str:
     """Return ``'cpu'`` or ``'cuda'``: what ``--device`` asks for, or a GPU if there is one."""
     device = asked or ('cuda' if torch.cuda.is_available() else 'cpu')
@@ -172,3 +183,9 @@ def made_how(device: str, absent: dict[str, str]) -> dict:
         'command': shlex.join(['python', *sys.argv]),
         'not_measured': absent,
     }
+
+
+def tell(figures: dict) -> None:
+    """Print names and values."""
+    for name, value in figures.items():
+        print(f'{name}: {value:.4g}' if isinstance(value, float) else f'{name}: {value}')

@@ -24,6 +24,7 @@ from pathlib import Path
 import soak
 import torch
 import torch.distributed as dist
+from measuring import parser_of
 
 from mmseg_uvpt.files import write_json
 
@@ -34,13 +35,8 @@ ITERATIONS = 60
 
 def main() -> None:
     """Measure the parts and the whole on the CPU; print both."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='example: python benchmarks/scaling.py --json work_dirs/scaling.json',
-    )
+    parser = parser_of(__doc__, 'scaling.py --json work_dirs/scaling.json')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/soak'))
-    parser.add_argument('--json', type=Path, help='write the figures there')
     parser.add_argument('--part', choices=['exchange'], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part:

@@ -3,13 +3,11 @@
 import argparse
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from mmseg_uvpt.arguments import from_0_to_1, positive_int, seed
-
-REPOSITORY = Path(__file__).resolve().parents[1]
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
 
 def test_numbers():

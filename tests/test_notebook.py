@@ -1,10 +1,8 @@
 """The notebook runs from its first cell to its last."""
 
-from pathlib import Path
-
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
 
 @pytest.mark.slow

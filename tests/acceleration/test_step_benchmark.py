@@ -3,12 +3,11 @@
 import argparse
 import importlib
 import json
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
 
 @pytest.fixture

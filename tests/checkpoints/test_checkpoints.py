@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,18 +11,14 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
+from runs_code import RunsCode
 
 from mmseg_uvpt.checkpoints.loading import load_file, load_initial_weights
 from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 NANO = ['swin-nano', 'mit-nano']
-
-
-class RunsCode:
-    def __reduce__(self):
-        return print, ('this must never be printed',)
 
 
 def save_released(model, path, prefix='', **extra):

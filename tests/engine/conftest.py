@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-import mmseg_uvpt.register  # noqa: F401
+import mmseg_uvpt.register
 from mmseg_uvpt.engine.scripts import pretrain
 
 BASES = Path(__file__).resolve().parents[2] / 'configs/_base_'
@@ -158,6 +158,12 @@ def finished(miniature, source_config) -> Path:
     arguments = ['--work-dir', str(folder), '--data-root', str(miniature / 'data')]
     pretrain.main([str(source_config), *arguments])
     return folder
+
+
+@pytest.fixture(scope='module')
+def model(finished):
+    """The model of the finished pretraining."""
+    return mmseg_uvpt.load(finished / 'config.py', finished / 'iter_4.pth')
 
 
 @pytest.fixture

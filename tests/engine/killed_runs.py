@@ -121,6 +121,13 @@ def wait(process: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
+def statuses_together(
+    main: Callable[[list[str]], None], arguments: list[str], **options: object
+) -> list[int]:
+    """Return the exit statuses of the processes of `fork_together`."""
+    return [wait(process) for process in fork_together(main, arguments, **options)]
+
+
 def kill_after(process: int, seconds: float) -> int:
     """Kill a process unless it ends before; return its exit status."""
     deadline = time.monotonic() + seconds
@@ -172,6 +179,18 @@ def run_with_kills(
         killed += 1
 
 
+def logged(folder: Path, key: str) -> list[dict]:
+    """Return the lines with a key of what the starts of a run logged, in their order."""
+    paths = sorted(folder.glob('*/vis_data/scalars.json'))
+    lines = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    return [line for line in lines if key in line]
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return the weights in a checkpoint."""
+    return torch.load(path, weights_only=True)['state_dict']
+
+
 def left_behind(folder: Path, iterations: int) -> dict:
     """Return all that a finished run leaves of its result: tensors, tables, bank, logged figures.
 
@@ -186,7 +205,7 @@ def left_behind(folder: Path, iterations: int) -> dict:
     files_ += folder.glob('selection.json')
     result['files'] = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(files_)}
     result['best'] = {
-        path.name: torch.load(path, weights_only=True)['state_dict']
+        path.name: tensors(path)
         for path in (*folder.glob('best_*.pth'), *folder.glob('selected.pth'))
     }
     figures = {}  # of an iteration that was repeated, the last

@@ -5,7 +5,6 @@ import re
 import runpy
 from argparse import Namespace
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +15,8 @@ from mmseg.registry import HOOKS, MODELS
 from mmseg_uvpt.engine.config.ablation_options import FULL, ablation_options, ablations
 from mmseg_uvpt.engine.config.overrides import merge_options
 from mmseg_uvpt.engine.config.resolve import read, resolve
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = REPOSITORY / 'configs/ablations/uni_uvpt'
 DEMO = str(REPOSITORY / 'configs/demo/uni-uvpt_swin-nano.py')
 FAST = ('adapters-2', 'correction-none', 'views-1')

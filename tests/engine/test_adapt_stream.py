@@ -140,6 +140,5 @@ def test_several_processes_are_refused(run_tool, data_root, capfd):
     def main(_: list[str]) -> None:
         run_tool('tent', arguments=('--data-root', data_root))
 
-    processes = killed_runs.fork_together(main, [])
-    assert [killed_runs.wait(process) for process in processes] == [1, 1]
+    assert killed_runs.statuses_together(main, []) == [1, 1]
     assert capfd.readouterr().err.count('run it in one process') == 2

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -13,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = ('pretrain.py', 'generate_pseudo_label.py', 'train.py', 'test.py')
 
 

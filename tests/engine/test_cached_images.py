@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from killed_runs import tensors
 from mmengine.config import Config
 
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, train
@@ -13,10 +14,6 @@ def cache(tmp_path):
     """Options that turn the cache on, and its folder."""
     folder = tmp_path / 'cache'
     return ['--cfg-options', f'image_cache={folder}'], folder
-
-
-def weights(folder, iterations):
-    return torch.load(folder / f'iter_{iterations}.pth', weights_only=True)['state_dict']
 
 
 def equal(a, b):
@@ -31,7 +28,7 @@ def test_pretraining(tmp_path, miniature, finished, source_config, cache):
     options, folder = cache
     arguments = ['--work-dir', str(tmp_path / 'run'), '--data-root', str(miniature / 'data')]
     pretrain.main([str(source_config), *arguments, *options])
-    assert equal(weights(tmp_path / 'run', 4), weights(finished, 4))
+    assert equal(tensors(tmp_path / 'run/iter_4.pth'), tensors(finished / 'iter_4.pth'))
     assert entries(folder) == 3 + 2  # of training, of validation
 
 
@@ -49,7 +46,7 @@ def test_a_run_goes_on_without_its_cache_by_its_record(
     (run / 'iter_4.pth').unlink()
     options = ['--cfg-options', 'uvpt.image_cache=None', f'{pipeline}.Resize.scale=(96,48)']
     pretrain.main([str(run / 'config.py'), *where, '--resume', *options])
-    assert equal(weights(run, 4), weights(finished, 4))
+    assert equal(tensors(run / 'iter_4.pth'), tensors(finished / 'iter_4.pth'))
     recorded = Config.fromfile(run / 'config.py', import_custom_modules=False)
     assert recorded.train_dataloader.dataset.pipeline[0].type == 'LoadImageChecked'
 
@@ -76,7 +73,7 @@ def test_labelling_and_adaptation(tmp_path, finished, adaptation_config, data_ro
     for name, more in (('plain', ['--cfg-options']), ('cached', options)):
         run = [str(adaptation_config), '--source-checkpoint', checkpoint, *data]
         train.main([*run, '--work-dir', str(tmp_path / name), *more, 'train_cfg.max_iters=2'])
-        found.append(weights(tmp_path / name, 2))
+        found.append(tensors(tmp_path / name / 'iter_2.pth'))
     assert equal(*found)
     assert (
         entries(folder) == 3 + 2 + 2

@@ -1,15 +1,14 @@
 """Methods without labels, and anchors, by the command that a user types."""
 
 import re
-from pathlib import Path
 
 import killed_runs
 import pytest
 import torch
 
 from mmseg_uvpt.engine.scripts import train
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 BASE = REPOSITORY / 'configs/_base_/methods.py'
 ANCHORS = """[
     dict(type='PullToSource'), dict(type='RestoreWeights'), dict(type='SourceConsistency')]"""
@@ -117,8 +116,7 @@ def test_two_processes_resume_to_the_bit(tmp_path, command, labels):
 
 
 def _in_two_processes(arguments: list[str]) -> None:
-    processes = killed_runs.fork_together(train.main, arguments)
-    assert [killed_runs.wait(process) for process in processes] == [0, 0]
+    assert killed_runs.statuses_together(train.main, arguments) == [0, 0]
 
 
 def _tensors(checkpoint: dict) -> dict[str, torch.Tensor]:

@@ -3,7 +3,6 @@
 import functools
 import re
 from argparse import Namespace
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -22,8 +21,8 @@ from mmseg_uvpt.models.losses.entropy import entropy_regulariser
 from mmseg_uvpt.models.segmentors.adaptation import Views
 from mmseg_uvpt.models.tuners.prompts import GENERATORS
 from mmseg_uvpt.ops.lovasz import lovasz_softmax
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPES = {
     'adapt': 'uni_uvpt/sss_swin-b_gta5-to-cityscapes.py',
     'source': 'pretrain/sss_swin-b_gta5.py',

@@ -9,6 +9,7 @@ import killed_runs
 import numpy as np
 import pytest
 import torch
+from killed_runs import tensors
 from torch import nn
 
 from mmseg_uvpt.engine.inference.judging import Judge
@@ -41,10 +42,6 @@ def record(work: Path) -> dict:
 
 def log(work: Path) -> str:
     return ''.join(path.read_text() for path in sorted(work.glob('*/*.log')))
-
-
-def tensors(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)['state_dict']
 
 
 def same(a: dict, b: dict) -> bool:
@@ -148,13 +145,10 @@ def test_a_run_stopped_at_a_candidate_ends_as_one_that_was_not(adapt, monkeypatc
 
 @pytest.mark.slow
 def test_two_processes_select_one(adapt):
-    arguments = []
+    def main(_: list[str]) -> None:
+        adapt('two', '--cfg-options', 'train_dataloader.batch_size=1')
 
-    def noted(name: str) -> None:
-        adapt(name, '--cfg-options', 'train_dataloader.batch_size=1')
-
-    processes = killed_runs.fork_together(lambda argv: noted('two'), arguments)
-    assert [killed_runs.wait(process) for process in processes] == [0, 0]
+    assert killed_runs.statuses_together(main, []) == [0, 0]
 
 
 @pytest.mark.slow
@@ -180,12 +174,8 @@ def test_the_score_that_counts_may_be_of_some_classes(adapt):
     found = record(work)
     assert found['metric'] == 'mIoU16'
     scores = [row['score'] for row in found['candidates']]
-    logged = [
-        json.loads(line)
-        for path in work.glob('*/vis_data/scalars.json')
-        for line in path.read_text().splitlines()
-    ]
-    assert scores[-1] == pytest.approx([x['mIoU16'] for x in logged if 'mIoU16' in x][-1], abs=1e-4)
+    logged = killed_runs.logged(work, 'mIoU16')
+    assert scores[-1] == pytest.approx(logged[-1]['mIoU16'], abs=1e-4)
 
 
 class Segmentor(nn.Module):

@@ -5,12 +5,12 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import killed_runs
 import numpy as np
 import pytest
 import torch
+from killed_runs import tensors
 
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
 from mmseg_uvpt.engine.training import run
@@ -20,12 +20,8 @@ ITERATIONS = 8
 
 
 def in_two(main, arguments: list, nodes: int = 1) -> None:
-    processes = killed_runs.fork_together(main, list(map(str, arguments)), nodes=nodes)
-    assert [killed_runs.wait(process) for process in processes] == [0, 0]
-
-
-def weights(path: Path) -> dict:
-    return torch.load(path, weights_only=True)['state_dict']
+    arguments = list(map(str, arguments))
+    assert killed_runs.statuses_together(main, arguments, nodes=nodes) == [0, 0]
 
 
 @pytest.fixture
@@ -56,8 +52,8 @@ def test_training(tmp_path, source_config, place):
     in_two(pretrain.main, [*arguments, '--work-dir', tmp_path / 'two'])
     options = [*map(str, arguments[:-1]), 'train_dataloader.batch_size=2']
     pretrain.main([*options, '--work-dir', str(tmp_path / 'one')])
-    one, two = (weights(tmp_path / folder / 'iter_4.pth') for folder in ('one', 'two'))
-    before = weights(tmp_path / 'one/iter_2.pth')
+    one, two = (tensors(tmp_path / folder / 'iter_4.pth') for folder in ('one', 'two'))
+    before = tensors(tmp_path / 'one/iter_2.pth')
     assert list(one) == list(two)
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=5e-4, msg=name)
@@ -130,7 +126,7 @@ def test_all_go_on_from_one_checkpoint(tmp_path, source_config, place, monkeypat
     monkeypatch.setattr(run.claim, 'claim', claim_too_early)
     processes = killed_runs.fork_together(pretrain.main, [*map(str, arguments), '--resume'])
     assert [killed_runs.kill_after(process, 60) for process in processes] == [0, 0]  # none waits
-    one, two = (weights(path) for path in (tmp_path / 'whole.pth', folder / 'iter_3.pth'))
+    one, two = (tensors(path) for path in (tmp_path / 'whole.pth', folder / 'iter_3.pth'))
     assert killed_runs.differences(one, two) == []
 
 

@@ -22,11 +22,6 @@ IMAGE = cv2.resize(
 )
 
 
-@pytest.fixture(scope='module')
-def model(finished):
-    return mmseg_uvpt.load(finished / 'config.py', finished / 'iter_4.pth')
-
-
 @pytest.fixture
 def shared(model, tmp_path):
     model.save_pretrained(tmp_path / 'shared')

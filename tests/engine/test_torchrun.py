@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from torch.distributed.elastic.multiprocessing import SignalException
@@ -13,8 +12,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from mmseg_uvpt.engine.training import torchrun
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import STOPPED
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 
+import killed_runs
 import pytest
 import torch
 from mmengine.config import Config
@@ -108,12 +109,6 @@ def test_a_misspelt_argument_of_checkpoints_in_a_file(source_config, data_root, 
         pretrain.main([str(config), *where])
 
 
-def losses(folder) -> list[float]:
-    (log,) = folder.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    return [line['loss'] for line in lines if 'loss' in line]
-
-
 @pytest.mark.slow
 def test_load_from(run, finished, tmp_path):
     """Weights of a finished training give the first loss that they would have had."""
@@ -127,7 +122,8 @@ def test_load_from(run, finished, tmp_path):
     for name, parameter in loaded.items():
         if name.endswith('weight') and 'bn' not in name:
             torch.testing.assert_close(kept['state_dict'][name], parameter, rtol=0, atol=0)
-    assert losses(folder)[0] != losses(finished)[0]
+    first, other = (killed_runs.logged(path, 'loss')[0]['loss'] for path in (folder, finished))
+    assert first != other
     recorded = Config.fromfile(folder / 'config.py', import_custom_modules=False)
     assert recorded.load_from == str(checkpoint)
     for path in folder.glob('*.pth'):  # as if it had ended before its first checkpoint

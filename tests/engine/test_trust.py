@@ -18,11 +18,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPERATURE = 'model.test_cfg.temperature'
 
 
-@pytest.fixture(scope='module')
-def model(finished):
-    return mmseg_uvpt.load(finished / 'config.py', finished / 'iter_4.pth')
-
-
 @pytest.fixture
 def colder(finished, tmp_path):
     """The same model, surer of itself."""

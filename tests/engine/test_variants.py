@@ -1,7 +1,6 @@
 """The paper's own variants of the label correction, each chosen by options of train.py."""
 
 import csv
-import json
 import random
 from pathlib import Path
 
@@ -79,8 +78,7 @@ def test_early_learning(adapt):
     with pytest.raises(UserError, match=r'the model is a UniUVPT'):
         adapt('hook alone', EARLY[1])
     made = adapt('both', *EARLY)
-    (log,) = made.glob('*/vis_data/scalars.json')
-    lines = [line for line in map(json.loads, log.read_text().splitlines()) if 'loss' in line]
+    lines = killed_runs.logged(made, 'loss')
     assert len(lines) == 6
     assert all(line['loss_early_learning'] < 0 < line['loss_self_training'] for line in lines)
     averages = np.fromfile(made / AVERAGES, np.float16).reshape(3, 19, 8, 16).astype(float)
@@ -91,8 +89,7 @@ def test_early_learning(adapt):
 
 
 def in_two_processes(arguments: list[str]) -> None:
-    processes = killed_runs.fork_together(train.main, arguments)
-    assert [killed_runs.wait(process) for process in processes] == [0, 0]
+    assert killed_runs.statuses_together(train.main, arguments) == [0, 0]
 
 
 @pytest.mark.slow

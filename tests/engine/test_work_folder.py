@@ -25,12 +25,7 @@ def folder(tmp_path, finished):
 
 def losses(folder) -> list[float]:
     """Return the logged losses of all starts of a run."""
-    lines = [
-        json.loads(line)
-        for file in sorted(folder.glob('*/vis_data/scalars.json'))
-        for line in file.read_text().splitlines()
-    ]
-    return [line['loss'] for line in lines if 'loss' in line]
+    return [line['loss'] for line in killed_runs.logged(folder, 'loss')]
 
 
 def contents(folder) -> dict:
@@ -144,12 +139,7 @@ def test_full_disk_keeps_older_checkpoints(run, tmp_path, monkeypatch):
 
 def evaluations(folder) -> list[int]:
     """Return the iterations at which a run was scored, in the order of its starts."""
-    lines = [
-        json.loads(line)
-        for file in sorted(folder.glob('*/vis_data/scalars.json'))
-        for line in file.read_text().splitlines()
-    ]
-    return [line['step'] for line in lines if 'mIoU19' in line]
+    return [line['step'] for line in killed_runs.logged(folder, 'mIoU19')]
 
 
 def test_resume_between_two_steps(run, tmp_path):
@@ -198,15 +188,9 @@ def test_best_checkpoint_is_the_last_that_was_better(tmp_path):
 def test_all_evaluated_checkpoints_are_kept_where_asked_for(run):
     often = ['train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1']
     folder = run('--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=-1', *often)
-    evaluated = [
-        json.loads(line)['step']
-        for file in folder.glob('*/vis_data/scalars.json')
-        for line in file.read_text().splitlines()
-        if 'mIoU19' in line
-    ]
-    assert evaluated == [1, 2, 3, 4]
+    assert evaluations(folder) == [1, 2, 3, 4]
     kept = sorted(path.name for path in folder.glob('iter_*.pth'))
-    assert kept == [f'iter_{number}.pth' for number in evaluated]
+    assert kept == [f'iter_{number}.pth' for number in (1, 2, 3, 4)]
     folder.rename(folder.with_name('all'))
     folder = run('--cfg-options', *often)  # the recipes keep two
     assert sorted(path.name for path in folder.glob('iter_*.pth')) == ['iter_3.pth', 'iter_4.pth']

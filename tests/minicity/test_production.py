@@ -3,15 +3,13 @@
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.minicity.looks import FOG, TARGETS
 from mmseg_uvpt.minicity.production import plan, produce
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
 
 def digests(root):

@@ -1,12 +1,11 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from raw_labels import write_grey, write_gta, write_rgb
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
 
 def check(root, *options):

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
+from runs_code import RunsCode
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints import reading
@@ -174,11 +175,6 @@ def test_a_damaged_header(header, tmp_path):
     save_file({'a': torch.zeros(1)}, tmp_path / 'odd.safetensors', {'uni_uvpt': header})
     with pytest.raises(UserError, match=r'odd.safetensors is damaged'):
         read_file(tmp_path / 'odd.safetensors')
-
-
-class RunsCode:
-    def __reduce__(self):
-        return print, ('this must never be printed',)
 
 
 def test_a_file_that_would_run_code(tmp_path, capsys):

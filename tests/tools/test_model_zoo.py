@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from runs_code import RunsCode
 
 from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.checkpoints.shapes import shapes_only
@@ -206,11 +207,6 @@ def test_full_size_names(shared_parity, tmp_path):
         state = {k: torch.zeros(1).expand(shape) for k, shape in shapes.items()}
         torch.save({'state_dict': state}, tmp_path / 'released.pth')
         check_contents(entry, tmp_path / 'released.pth')
-
-
-class RunsCode:
-    def __reduce__(self):
-        return print, ('this must never be printed',)
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 """The table takes the place of an earlier one, and of nothing else."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from mmseg_uvpt.commands.benchmark_table import BEGINS
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 from mmseg_uvpt.sweep.results_table import collect
 from mmseg_uvpt.sweep.table_formats import refuse_other_file, to_csv, to_json, to_markdown
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_a_table_takes_the_place_of_an_earlier_one_alone(tmp_path):

@@ -3,15 +3,14 @@
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from mmseg_uvpt.minicity.paintings import paint
+from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/demo/pretrain-gta_swin-nano.py'
 
 
