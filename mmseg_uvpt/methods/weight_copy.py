@@ -39,6 +39,13 @@ class WeightCopy(nn.Module):
         """Return the copies by the names of the model's tensors."""
         return {name.replace('/', '.'): tensor for name, tensor in self._buffers.items()}
 
+    def in_files(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the copies by their names in the model's state dict, which a tuner may change."""
+        own = model.state_dict()
+        with self.in_place_of_weights(model):
+            found = model.state_dict()
+        return {name: t for name, t in found.items() if t.data_ptr() != own[name].data_ptr()}
+
     @torch.no_grad()
     def follow(self, model: nn.Module, momentum: float) -> None:
         """Move each copy towards the model's tensor: c <- momentum c + (1 - momentum) t.
