@@ -96,7 +96,7 @@ def rank_all(runs: Sequence[Run]) -> list[Ranking]:
 
     A criterion counts in the runs in which it could be taken of every candidate.
     """
-    found = [_by_values(name, [_values(run, name) for run in runs], runs) for name in CRITERIA]
+    found = [_by_values(name, runs) for name in CRITERIA]
     judged = [run for run in runs if any(_values(run, name) for name in COMMITTEE)]
     found.append(_by_committee([run for run in judged if len(run.candidates) > 1]))
     for rule in (GUARDED, LAST, TARGET_LABELS):
@@ -110,8 +110,8 @@ def _values(run: Run, name: str) -> list[float] | None:
     return None if None in values else values
 
 
-def _by_values(name: str, values: Sequence[list | None], runs: Sequence[Run]) -> Ranking:
-    pairs = [(v, run) for v, run in zip(values, runs, strict=True) if v is not None]
+def _by_values(name: str, runs: Sequence[Run]) -> Ranking:
+    pairs = [(v, run) for run in runs if (v := _values(run, name)) is not None]
     found = [spearman(v, [candidate.score for candidate in run.candidates]) for v, run in pairs]
     gains = [_gain(run, int(np.argmax(v))) for v, run in pairs]
     return Ranking(name, [c for c in found if c is not None], gains)

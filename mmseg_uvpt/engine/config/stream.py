@@ -50,17 +50,18 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
     described = cfg.test_dataloader.dataset.to_dict()
     known = (Path(described['data_root']).name, CITYSCAPES)
     roots = [_data_set_at(root, known) for root in roots] or [described['data_root']]
+    unlabelled = [step for step in described['pipeline'] if step['type'] != LABELS]
     domains, lengths = [], []
     for root in roots:
         require_folder(root, 'data root', 'name that of each domain with --domains')
-        domain = described | {'data_root': root}
-        unlabelled = [step for step in described['pipeline'] if step['type'] != LABELS]
-        dataset = DATASETS.build(copy.deepcopy(domain | {'pipeline': unlabelled}))
+        domain = described | {'data_root': root, 'pipeline': unlabelled}
+        dataset = DATASETS.build(copy.deepcopy(domain))
         if not len(dataset):
             raise UserError(f'{root}: no image there to predict')
         labels = dataset.data_prefix.get('seg_map_path')
-        has_labels = labels and Path(labels).is_dir()  # one without is not scored
-        domains.append(copy.deepcopy(domain if has_labels else domain | {'pipeline': unlabelled}))
+        if labels and Path(labels).is_dir():  # without them it is not scored
+            domain['pipeline'] = described['pipeline']
+        domains.append(copy.deepcopy(domain))
         lengths.append(len(dataset))
     cfg.train_dataloader = {
         'batch_size': 1,
