@@ -46,10 +46,14 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # torch.save calls a full disk a RuntimeError
+        failure = error.__context__ if isinstance(error, RuntimeError) else error
+        if not isinstance(failure, OSError):
+            raise
         raise UserError(
-            f'cannot write {path}: {error.strerror or error}; nothing was overwritten'
-        ) from error
+            f'cannot write {path}: {failure.strerror or failure}; nothing was overwritten'
+        ) from failure
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)

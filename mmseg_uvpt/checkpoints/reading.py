@@ -1,6 +1,5 @@
 """Checkpoint files, read and written: `torch.save`'s and safetensors', tensors and plain values."""
 
-import io
 import json
 import pickle
 import re
@@ -208,12 +207,11 @@ def write_file(checkpoint: Mapping, path: str | Path) -> None:
         header = {key: value for key, value in checkpoint.items() if key != 'state_dict'}
         text = json.dumps({**header, 'names': list(tensors)})
         data = safetensors.torch.save(_apart(tensors), {_HEADER: text})
+        with write_whole(path) as file:
+            file.write(data)
     else:
-        buffer = io.BytesIO()  # written at once: torch calls a full disk a RuntimeError
-        torch.save({**checkpoint, 'state_dict': tensors}, buffer)
-        data = buffer.getbuffer()
-    with write_whole(path) as file:
-        file.write(data)
+        with write_whole(path) as file:
+            torch.save({**checkpoint, 'state_dict': tensors}, file)
 
 
 def _compact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

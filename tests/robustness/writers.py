@@ -31,6 +31,7 @@ from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.files import write_json, write_png, write_whole
 from mmseg_uvpt.minicity import production
+from mmseg_uvpt.selection.candidate_files import CandidateFiles
 from mmseg_uvpt.sweep import table_formats
 from mmseg_uvpt.sweep.attempt import Attempt
 
@@ -163,6 +164,8 @@ WRITERS = (
     Writer('exported checkpoint, .pth', _checkpoint('.pth')),
     Writer('exported checkpoint, .safetensors', _checkpoint('.safetensors')),
     Writer('label bank', _bank),
+    Writer('candidate of a selection', lambda f, n: CandidateFiles(f).save(
+        1, {'weight': torch.from_numpy(_noise(n))}, [])),
     Writer('pseudo label, report and journal', _labelling,
            appends=('pseudo_label_confidences.jsonl',)),
     Writer('label correction tables', _record,
