@@ -73,12 +73,14 @@ class CandidateFiles:
     def save_sums(self, iteration: int, sums: Sequence[Tensor]) -> None:
         """Keep the summed probabilities of the candidates up to one, as long as it may go on there.
 
-        That is, after the last candidate, or after the last before a checkpoint.
+        That is, after the last candidate, or after the last before a checkpoint, of which one may
+        still be written at this iteration (that of a run told to stop).
         """
         self._save(f'sums_{iteration}', list(sums))
         found = {int(path.stem.split('_')[1]): path for path in self._folder.glob('sums_*.pth')}
         checkpoints = [int(p.stem.split('_')[1]) for p in self._work_dir.glob('iter_*.pth')]
-        needed = {max((n for n in found if n < end), default=None) for end in checkpoints}
+        ends = (*checkpoints, iteration)
+        needed = {max((n for n in found if n < end), default=None) for end in ends}
         for number in found.keys() - needed - {iteration}:
             found[number].unlink()
 
@@ -134,7 +136,7 @@ class CandidateFiles:
         path = self._path(name)
         try:
             return torch.load(path, 'cpu', weights_only=True, mmap=mmap)
-        except (OSError, RuntimeError, ValueError, EOFError) as error:
+        except Exception as error:  # whatever a damaged file is taken for
             raise UserError(
                 f'{path}, of a candidate of this run, cannot be read: restore it, or move '
                 f'{self._work_dir / TABLE} away and resume the run; no checkpoint is selected at '

@@ -51,17 +51,16 @@ def read_run(path: str | Path) -> Run:
     """Read what a run recorded of its candidates.
 
     Args:
-        path: its work folder, or its record of the leaderboard.
+        path: its work folder or ``selection.json``, or its record of the leaderboard.
 
     Raises:
         UserError: there is no record, it is damaged, or no labels scored its candidates.
     """
     path = Path(path)
-    of_leaderboard = path.is_file()
-    path = path if of_leaderboard else path / RECORD
+    path = path if path.is_file() else path / RECORD
     record = read_object(path, f'name the work folder of an adaptation that ended with a {RECORD}')
     try:
-        if of_leaderboard and not (record := record.get('selection')):
+        if path.name != RECORD and not (record := record.get('selection')):
             raise UserError(f'{path} does not say what was found of its candidates: leave it out')
         candidates = [
             Candidate(row['iteration'], row['criteria'], row['score'])

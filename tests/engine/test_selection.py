@@ -83,6 +83,11 @@ def test_the_best_by_labels_is_selected(adapt, adaptation_config, data_root, tmp
     assert Path(selected).read_bytes() == before
     assert 'no checkpoint is selected when it ends' in log(work)
 
+    adapt('work', '--resume-anyway', '--cfg-options', 'train_cfg.max_iters=5')
+    assert not (work / 'selected.pth').exists()  # that was of the first four iterations
+    assert (work / 'selected_before_4.pth').read_bytes() == before
+    assert 'what a shorter one selected is selected_before_4.pth now' in log(work)
+
 
 def test_without_labels_the_source_may_be_selected(adapt, finished):
     """Where training did harm: with its weights and statistics, and a warning."""

@@ -136,8 +136,8 @@ class SelectionHook(Hook):
             self._judge = Judge(images, self._files, model.num_classes, given)
         else:
             runner.logger.warning(
-                f'the config has no {LOADER}: candidates are judged by labels alone, if there are '
-                'any'
+                f'the config has no {LOADER}, or selection.images is 0: candidates are judged by '
+                'labels alone, if there are any'
             )
         if runner.iter == 0:
             self._files.begin()
@@ -145,9 +145,12 @@ class SelectionHook(Hook):
         found = self._files.read_table(runner.iter)
         if found is None:
             self._files.remove()  # what a kill has left of them
+            former = ''
+            if runner.iter < runner.max_iters:
+                former = _set_aside(Path(runner.work_dir), runner.iter)
             runner.logger.warning(
                 f'no candidates of this run before iteration {runner.iter} are there, so no '
-                'checkpoint is selected when it ends'
+                f'checkpoint is selected when it ends{former}'
             )
             return None
         self._candidates = found
@@ -239,6 +242,13 @@ class SelectionHook(Hook):
         with write_whole(Path(runner.work_dir) / CHECKPOINT) as file:
             torch.save(checkpoint, file)
         write_json(Path(runner.work_dir) / RECORD, found.to_json())
+
+
+def _set_aside(folder: Path, iteration: int) -> str:
+    """Rename what a shorter run selected, which is not this run's, and say so."""
+    former = [folder / name for name in (RECORD, CHECKPOINT) if (folder / name).is_file()]
+    former = [path.rename(path.with_stem(f'{path.stem}_before_{iteration}')) for path in former]
+    return f'; what a shorter one selected is {former[-1].name} now' if former else ''
 
 
 def _changed(model: AdaptedSegmentor) -> dict[str, Tensor]:
