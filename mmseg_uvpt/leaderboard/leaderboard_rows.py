@@ -19,10 +19,10 @@ import numpy as np
 
 from mmseg_uvpt.demo.settings import FULL, STATISTICS
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.evaluation.bootstrap import ImageCounts, expanded_interval
+from mmseg_uvpt.evaluation.bootstrap import FEWEST, ImageCounts, expanded_interval
 from mmseg_uvpt.leaderboard.plan import place
 from mmseg_uvpt.leaderboard.run_record import BY_LABELS, LAST_ONE, SOURCE, read_record
-from mmseg_uvpt.selection.committee import GUARDED
+from mmseg_uvpt.selection.committee import GUARDED, TARGET_LABELS
 
 CHECKPOINTS = (SOURCE, LAST_ONE, GUARDED, BY_LABELS)
 BASELINES = (FULL, STATISTICS)
@@ -37,7 +37,7 @@ class Spread(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Mean difference over seeds, the bounds of its interval (None of one image), their number."""
+    """Mean difference over seeds, the bounds of its interval (None of few images), their number."""
 
     mean: float | None
     low: float | None
@@ -71,7 +71,7 @@ class Row:
 
     def scores(self, which: str) -> dict[int, float]:
         """Return mIoU by seed of one of `CHECKPOINTS`, where a run has it."""
-        found = {seed: record['mIoU'].get(which) for seed, record in self.records.items()}
+        found = {seed: _score(record, which) for seed, record in self.records.items()}
         return {seed: score for seed, score in found.items() if score is not None}
 
     def spread(self, which: str) -> Spread:
@@ -87,8 +87,10 @@ class Row:
         return Gain(min(gains, default=None), len(gains))
 
     def difference(self, which: str, baseline: 'Row | None') -> Difference:
-        """Compare a checkpoint with the last one of a baseline, over the seeds that have both."""
-        ours = self.scores(which)
+        """Compare a checkpoint with the last one of a baseline, over the seeds that kept both."""
+        # of what was chosen and not kept a score is all there is
+        scored = {seed for seed, record in self.records.items() if which in record['iteration']}
+        ours = {seed: score for seed, score in self.scores(which).items() if seed in scored}
         same = baseline is self and which == LAST_ONE
         theirs = baseline.scores(LAST_ONE) if baseline and not same else {}
         seeds = sorted(ours.keys() & theirs.keys())
@@ -96,7 +98,7 @@ class Row:
             return Difference(None, None, None, 0)
         mean = statistics.mean(ours[seed] - theirs[seed] for seed in seeds)
         images = min(len(self.sources[seed]['ground_truth_pixels']) for seed in seeds)
-        if images < 2:
+        if images < FEWEST:
             return Difference(mean, None, None, len(seeds))
         # resamples of equally many images are the same draws: in another order for each seed
         resampled = [
@@ -106,6 +108,13 @@ class Row:
             for seed in seeds
         ]
         return Difference(mean, *expanded_interval(np.mean(resampled, 0), images), len(seeds))
+
+
+def _score(record: dict, which: str) -> float | None:
+    """Return a checkpoint's score; of one that a rule chose and nobody kept, the evaluation's."""
+    rule = {GUARDED: GUARDED, BY_LABELS: TARGET_LABELS}.get(which)
+    choices = (record.get('selection') or {}).get('choices', {})
+    return record['mIoU'].get(which, choices.get(rule, {}).get('score'))
 
 
 @cache
@@ -140,11 +149,19 @@ def read_rows(folder: Path) -> list[Row]:
         raise UserError(f'{folder} holds no record of a run: python tools/leaderboard.py run')
     for (backbone, row), by_seed in records.items():
         for seed, record in by_seed.items():
-            source = sources[backbone].get(seed, {})
+            source, path = (
+                sources[backbone].get(seed, {}),
+                f'{folder}/{backbone}/{row}_seed{seed}.json',
+            )
             if record['source_weights_sha256'] != source.get('weights_sha256'):
                 raise UserError(
-                    f'{folder / backbone}/{row}_seed{seed}.json is of another source model than '
-                    f'{SOURCE}_seed{seed}.json beside it: restore the latter, or delete the former'
+                    f'{path} is of another source model than {SOURCE}_seed{seed}.json beside it: '
+                    'restore the latter, or delete the former'
+                )
+            images = len(source['ground_truth_pixels'])
+            if any(len(c['intersection']) != images for c in record['counts'].values()):
+                raise UserError(
+                    f'{path} counts other images than {SOURCE}_seed{seed}.json, which has {images}'
                 )
     rows = [Row(by_seed, sources[backbone]) for (backbone, _), by_seed in records.items()]
     return sorted(rows, key=lambda row: place(row.facts))

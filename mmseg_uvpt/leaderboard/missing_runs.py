@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmseg_uvpt.adapting.command_stages import StageFailed, run_each
+from mmseg_uvpt.adapting.command_stages import Stage, StageFailed, run_each
 from mmseg_uvpt.demo import chain
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
@@ -33,17 +33,19 @@ def make_missing_runs(
         planned: runs in their order.
         work_dir: of all of them.
         records: folder that keeps a small file of each finished run.
-        hours: after which no run is begun; 0 only says what is missing.
+        hours: after which no run is begun; 0 only says which one is next.
 
     Returns:
         int: number of runs that failed.
 
     Raises:
-        UserError: another process makes runs in the folder; a run was told to stop; or the records
-            are of other source models.
+        UserError: another process makes runs in the folder; or a run was told to stop.
     """
     missing = [run for run in planned if not path_of(records, run).is_file()]
     print(f'{len(planned) - len(missing)} of {len(planned)} runs are there', flush=True)
+    if not hours:
+        print(f'next: {_name(missing[0])}' if missing else 'all are there')
+        return 0
     try:
         lock = acquire(work_dir / 'leaderboard.lock', 0)
     except Held:
@@ -69,9 +71,9 @@ def _make_each(missing: Sequence[Settings], work_dir: Path, records: Path, hours
             continue
         try:
             _make(run, root, records)
-        except StageFailed as error:
-            if error.status == STOPPED or error.status < 0:  # somebody ended it
-                raise
+        except UserError as error:
+            if isinstance(error, StageFailed) and (error.status == STOPPED or error.status < 0):
+                raise  # somebody ended it
             failed.append(run)
             print(f'failed: {error}', flush=True)
         minutes = (time.monotonic() - begin) / 60 - spent * 60
@@ -81,14 +83,26 @@ def _make_each(missing: Sequence[Settings], work_dir: Path, records: Path, hours
 
 
 def _make(run: Settings, root: Path, records: Path) -> None:
-    if _has_source(root):  # what cannot be used is found before time is spent
-        _keep_source(run, root, records)
-    seconds = run_each(chain.stages(run, root), root, chain.stage_count(run))
-    _keep_source(run, root, records)
+    seconds = run_each(_stages(run, root, records), root, chain.stage_count(run))
     record = run_record(run, root, seconds)
     write_record(path_of(records, run), record)
     scores = ', '.join(f'{name} {score:.1f}' for name, score in record['mIoU'].items())
     print(f'mIoU: {scores}', correction_sentence(record['label_correction']), flush=True)
+
+
+def _stages(run: Settings, root: Path, records: Path) -> Iterator[Stage]:
+    """Yield the stages of a run, those that follow the source model only if it can be used."""
+    path, kept = path_of(records, run, SOURCE), False
+    if path.is_file() and not _has_source(root):
+        print(
+            f'{path} is of a source model that is not in {root}: the runs of this one are refused '
+            'unless training it gives the same weights; --records DIR keeps them elsewhere'
+        )
+    for stage in chain.stages(run, root):
+        if not kept and _has_source(root):
+            _keep_source(run, root, records)
+            kept = True
+        yield stage
 
 
 def _keep_source(run: Settings, root: Path, records: Path) -> None:

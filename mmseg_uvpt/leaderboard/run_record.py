@@ -28,6 +28,12 @@ SOURCE, LAST_ONE = 'source', 'last'
 BY_LABELS = 'by target labels'  # the best of all evaluations, which only labels can tell
 _AGAIN = 'delete the folder, and run it again'
 SOURCE_SCORE = 'source-only/score.json'
+# what a table is made of
+_OF_SOURCE = ('backbone', 'seed', 'weights_sha256', 'ground_truth_pixels', 'counts')
+_OF_RUN = (
+    *('row', 'method', 'tuner', 'variant', 'backbone', 'seed', 'source_weights_sha256', 'mIoU'),
+    *('iteration', 'parameters', 'iterations', 'seconds_per_iteration', 'counts'),
+)
 _NUMBERS = re.compile(r'\[[\d\s,.]+\]')
 
 
@@ -107,8 +113,21 @@ def write_record(path: Path, record: dict) -> None:
 
 
 def read_record(path: Path) -> dict:
-    """Read a record; see `files.read_object`."""
-    return read_object(path, 'restore it, or delete it and run it again')
+    """Read a record.
+
+    Raises:
+        UserError: it cannot be read, is not what its name says, or lacks an entry.
+    """
+    cure = 'restore it, or delete it and run it again'
+    record = read_object(path, cure)
+    is_source = path.name.startswith(f'{SOURCE}_')
+    lacks = [name for name in (_OF_SOURCE if is_source else _OF_RUN) if name not in record]
+    if lacks:
+        raise UserError(f'{path} has no {", ".join(lacks)}: {cure}')
+    name = f'{record["backbone"]}/{SOURCE if is_source else record["row"]}_seed{record["seed"]}'
+    if path.with_suffix('').parts[-2:] != tuple(name.split('/')):
+        raise UserError(f'{path} is the record of {name}: rename it')
+    return record
 
 
 def require_same_source(path: Path, root: Path) -> None:

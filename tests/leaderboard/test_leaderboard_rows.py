@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from statistics import mean, stdev
 
 import numpy as np
@@ -10,8 +11,10 @@ from made_up_records import IMAGES, confusions, miou, write_run, write_source
 from scipy.stats import norm, t
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.leaderboard import leaderboard_rows
 from mmseg_uvpt.leaderboard.leaderboard_formats import to_csv, to_latex, to_markdown
 from mmseg_uvpt.leaderboard.leaderboard_rows import read_rows, summarise
+from mmseg_uvpt.leaderboard.run_record import write_record
 
 SOURCE = {0: 0.5, 1: 0.55, 2: 0.6}
 FULL, STATISTICS = {0: 0.6, 1: 0.6, 2: 0.7}, {0: 0.58, 1: 0.52}
@@ -145,6 +148,48 @@ def test_a_run_of_another_source_model_is_refused(records):
     text = text.replace('"seed": 1', '"backbone": "swin", "seed": 1').replace('{\n ,', '{')
     (records / 'swin/source_seed1.json').write_text(text)
     with pytest.raises(UserError, match=r'_seed1.json is of another source model than'):
+        read_rows(records)
+
+
+def test_what_was_chosen_and_not_kept_has_a_score_and_no_difference(records):
+    """An evaluation scored it; nobody has its weights, of which images are counted."""
+    write_run(records, 'tent', 0, {0: SOURCE[0], 240: 0.3}, {'last': 240})
+    path = records / 'swin/tent_seed0.json'
+    record = json.loads(path.read_text())
+    choices = {'guarded': {'iteration': 80, 'score': 43.0}, 'target labels': {'score': 45.0}}
+    write_record(path, {**record, 'selection': {'candidates': [], 'choices': choices}})
+    found = entries(records, 'tent')
+    assert (found['guarded'].mean, found['by target labels'].mean) == (43.0, 45.0)
+    assert found['worst gain: guarded'] == pytest.approx((43.0 - miou(confusions(0, SOURCE[0])), 1))
+    assert found['guarded - uni-uvpt'].seeds == 0
+    assert found['last - uni-uvpt'].seeds == 1
+
+
+def test_few_images_have_no_interval(records, monkeypatch):
+    monkeypatch.setattr(leaderboard_rows, 'FEWEST', IMAGES + 1)
+    found = entries(records, 'best')['last - uni-uvpt']
+    assert found.mean is not None
+    assert found.low is found.high is None
+
+
+@pytest.mark.parametrize(
+    ('change', 'says'),
+    [
+        (lambda r: r.pop('counts'), r'tent_seed0.json has no counts: restore it'),
+        (lambda r: r.update(seed=1), r'tent_seed0.json is the record of swin/tent_seed1: rename'),
+        (
+            lambda r: r['counts']['240']['intersection'].pop(),
+            r'tent_seed0.json counts other images than source_seed0.json, which has 12',
+        ),
+    ],
+)
+def test_a_record_that_does_not_serve_is_named(records, change, says):
+    write_run(records, 'tent', 0, {0: SOURCE[0], 240: 0.3}, {'last': 240})
+    path = records / 'swin/tent_seed0.json'
+    record = json.loads(path.read_text())
+    change(record)
+    write_record(path, record)
+    with pytest.raises(UserError, match=says):
         read_rows(records)
 
 

@@ -7,17 +7,20 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from made_up_records import write_source
 
-from mmseg_uvpt.adapting.command_stages import StageFailed
+from mmseg_uvpt.adapting.command_stages import Stage, StageFailed
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.file_lock import acquire
+from mmseg_uvpt.files import write_json
 from mmseg_uvpt.leaderboard import missing_runs
 from mmseg_uvpt.leaderboard.missing_runs import make_missing_runs
 from mmseg_uvpt.leaderboard.plan import planned_runs
 from mmseg_uvpt.leaderboard.run_record import path_of, write_record
 from mmseg_uvpt.shipped import CHECKOUT
 
+REFUSED = -1000  # no exit status: what is there was made by other commands, say
 RUNS = [Settings(seed=s, method=m, backbone='swin') for s in (0, 1) for m in ('uni-uvpt', 'adabn')]
 
 
@@ -35,7 +38,7 @@ def made(monkeypatch):
         clock[0] += 3600
         done.append((run.row, run.seed))
         if status := done.failing.get((run.row, run.seed)):
-            raise StageFailed('it failed', status)
+            raise StageFailed('it failed', status) if status != REFUSED else UserError('refused')
         write_record(path_of(records, run), {})
 
     monkeypatch.setattr(missing_runs, '_make', make)
@@ -46,7 +49,7 @@ def made(monkeypatch):
 def test_what_is_missing_is_run_until_the_time_is_over(made, tmp_path, capsys):
     assert make_missing_runs(RUNS, tmp_path, tmp_path, hours=0) == 0
     assert made == []
-    assert 'next: uni-uvpt of swin, seed 0 (1 of 4, 0.00 of 0 h)' in capsys.readouterr().out
+    assert 'next: uni-uvpt of swin, seed 0\n' in capsys.readouterr().out
     make_missing_runs(RUNS, tmp_path, tmp_path, hours=1.5)  # the second one is in progress then
     assert made == [('uni-uvpt', 0), ('adabn', 0)]
     said = capsys.readouterr().out
@@ -61,7 +64,7 @@ def test_a_run_that_fails_is_passed_over(made, tmp_path):
     (tmp_path / 'swin-seed0/done').mkdir(parents=True)
     for stage in ('test_source', 'pseudo_labels'):
         (tmp_path / f'swin-seed0/done/{stage}.json').touch()
-    made.failing = {('uni-uvpt', 0): 1, ('uni-uvpt', 1): 1}
+    made.failing = {('uni-uvpt', 0): REFUSED, ('uni-uvpt', 1): 1}
     assert make_missing_runs(RUNS, tmp_path, tmp_path, hours=9) == 2
     # of seed 1 there is no source model, so nothing else is tried with it
     assert made == [('uni-uvpt', 0), ('adabn', 0), ('uni-uvpt', 1)]
@@ -82,6 +85,32 @@ def test_one_process_at_a_time(made, tmp_path):
     os.close(lock)
     make_missing_runs(RUNS, tmp_path, tmp_path, hours=1)
     assert made
+
+
+def test_a_source_model_of_others_is_refused_before_it_is_adapted(monkeypatch, tmp_path, capsys):
+    """By what there is in the end: the same streets may give the same weights here."""
+    root, records, ran = tmp_path / 'swin-seed0', tmp_path / 'records', []
+    monkeypatch.setattr(
+        missing_runs.chain,
+        'stages',
+        lambda *_: iter([Stage(n, n, ()) for n in ('test_source', 'pseudo_labels', 'adapt')]),
+    )
+
+    def run_each(stages, root, count):
+        for stage in stages:
+            ran.append(stage.name)
+            write_json(root / f'done/{stage.name}.json', {})
+        return {}
+
+    monkeypatch.setattr(missing_runs, 'run_each', run_each)
+    labels = root / 'data/cityscapes/pretrain/demo/train/pseudo_labels.json'
+    write_json(labels, {'weights_sha256': 'mine'})
+    write_source(records, 0, 0.5)  # of which another machine made a record
+    assert make_missing_runs(RUNS[:1], tmp_path, records, hours=1) == 1
+    assert ran == ['test_source', 'pseudo_labels']
+    said = capsys.readouterr().out
+    assert 'source_seed0.json is of a source model that is not in' in said
+    assert 'source_seed0.json is of another source model than that in' in said
 
 
 def test_the_plan():

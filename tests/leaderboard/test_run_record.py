@@ -141,11 +141,11 @@ def test_scores_of_older_versions_are_to_be_made_anew(root):
 
 
 def test_records_of_two_source_models_are_not_mixed(root, tmp_path):
-    path = tmp_path / 'source.json'
+    path = path_of(tmp_path, RUN, 'source')
     require_same_source(path, root)
     write_record(path, source_record(RUN, root))
     require_same_source(path, root)
     labels = root / 'data/cityscapes/pretrain/demo/train/pseudo_labels.json'
     write_json(labels, {'weights_sha256': 'bad'})
-    with pytest.raises(UserError, match=r'source.json is of another source model.*--records'):
+    with pytest.raises(UserError, match=r'source_seed3.json is of another source model.*--records'):
         require_same_source(path, root)
