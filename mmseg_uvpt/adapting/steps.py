@@ -23,7 +23,7 @@ from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD, VERDICT
 ADAPT, REPORT = 'adapt.json', 'report.html'
 WORK, SCORE, PREDICTIONS = 'adaptation', 'score.json', 'predictions'
 _PREPARED = (ADAPTATION, LIST, LABELLED_LIST, SOURCE)  # what precedes the record
-_AGAIN = 'delete it, and call uvpt adapt again'
+_AGAIN = 'call uvpt adapt again'
 _NOT_ASKED = ('out', 'dry_run')  # options that change nothing of what is made
 
 
@@ -45,8 +45,9 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     for path in (out, photographs):
         if not is_text(path):
             raise UserError(f'{path} has a name that is no UTF-8: rename it')
-    if out.is_relative_to(photographs):
-        raise UserError(f'--out {args.out} lies among the photographs: name another folder')
+    for folder in filter(None, (args.photographs, args.labelled)):
+        if out.is_relative_to(Path(folder).resolve()):
+            raise UserError(f'--out {args.out} lies in {folder}, which is read: name another')
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {args.out} is a file: name a folder')
     record = _record(args, out)
@@ -68,7 +69,9 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     method = record['plan']['method']
     total = (method == PUBLISHED) + bool(args.labelled) + 3
     done = run_each(_up_to_the_verdict(args, out, method), out, total)
-    score = read_object(out / WORK / SCORE, _AGAIN) if args.labelled else {}
+    score = {}
+    if args.labelled:
+        score = read_object(out / WORK / SCORE, f'delete {out}/done/score.json, and {_AGAIN}')
     verdict = verdict_on(_selection(out), score.get('comparison'))
     for folder in (out, out / WORK):  # beside whichever checkpoint is to be used
         write_json(folder / VERDICT, asdict(verdict))
@@ -119,7 +122,8 @@ def _after_the_verdict(
 
 
 def _selection(out: Path) -> dict:
-    return read_object(out / WORK / RECORD, _AGAIN)
+    cure = f'delete {out / WORK} and {out}/done/adaptation.json, and {_AGAIN}'
+    return read_object(out / WORK / RECORD, cure)
 
 
 def _candidate(out: Path) -> Path:
@@ -152,7 +156,7 @@ def _record(args: Namespace, out: Path) -> dict:
         if others:
             raise UserError(f'--out {out} holds other files, as {others[0]}: name a new folder')
         return {}
-    record = read_object(out / ADAPT, _AGAIN)
+    record = read_object(out / ADAPT, f'delete {out}, and {_AGAIN}')
     asked = _asked(args)
     there = record.get('asked', {})
     different = [name for name in asked if asked[name] != there.get(name)]

@@ -155,15 +155,17 @@ class Calibration:
         return ConfidenceBins.added([frame.bins for frame in self.frames])
 
     @cached_property
-    def _factor(self) -> float | None:
-        """By what logits should be divided that were divided by ``used``."""
-        logits, truth = _joined(self.frames[: len(self.frames) // 2])
-        return fitted_temperature(logits, truth) if len(truth) else None
-
-    @property
     def temperature(self) -> float | None:
         """That of the first half of the frames; None without a labelled pixel in them."""
-        return self._factor and self.used * self._factor
+        logits, truth = _joined(self.frames[: len(self.frames) // 2])
+        if not len(truth):
+            return None
+        return float(np.clip(self.used * fitted_temperature(logits, truth), *TEMPERATURES))
+
+    @property
+    def _factor(self) -> float | None:
+        """By what logits should be divided that were divided by ``used``."""
+        return self.temperature and self.temperature / self.used
 
     def second_half(self, factor: float) -> float:
         """Return the calibration error of the second half, its logits divided by ``factor``."""

@@ -164,8 +164,10 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     with pytest.raises(UserError, match=r'--hours 0\.001 do not suffice'):
         call(finished, one, '--out', out, *QUICK, '--iterations', 90, '--hours', 0.001)
     assert not (out / 'adapt.json').exists()
-    with pytest.raises(UserError, match='lies among the photographs'):
+    with pytest.raises(UserError, match=f'lies in {photographs}, which is read'):
         call(finished, photographs, '--out', photographs / 'out')
+    with pytest.raises(UserError, match=f'lies in {one}, which is read'):
+        call(finished, photographs, '--labelled', one, '--out', one / 'out')
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine/letter.txt').touch()
     with pytest.raises(UserError, match='holds other files'):

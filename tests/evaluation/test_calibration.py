@@ -99,6 +99,9 @@ def test_temperature_is_fitted_on_one_half_and_judged_on_the_other():
     assert other['ece_with_temperature'] > 0.2
     again = Calibration([frame_of(logits / 2, truth)] * 2, used=2.0)
     assert again.temperature == pytest.approx(2.5, rel=0.05)
+    hopeless = Calibration([frame_of(logits, (truth + 1) % 5)] * 2, used=15.0)
+    assert hopeless.temperature == 20  # a config is refused with more
+    assert hopeless.to_json()['ece_with_temperature'] == hopeless.second_half(20 / 15)
 
 
 def test_unlabelled_pixels_count_nowhere():
