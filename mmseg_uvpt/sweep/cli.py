@@ -205,12 +205,17 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _print_commands(statuses: dict, again: bool) -> int:
-    from mmseg_uvpt.sweep.status import State
+    from mmseg_uvpt.sweep.status import LACKING, State
 
     for job, status in statuses.items():
+        try:
+            command = shlex.join(job.command())
+        except (UserError, *LACKING) as error:
+            print(f'# {job.config}: {error}')
+            continue
         note = '' if status.state is State.READY else f'  # {status.state.value}'
         skipped = status.state in (State.RUNNING, State.QUEUED) or (
             status.state is State.DONE and not again
         )
-        print(f'{"# " if skipped else ""}{shlex.join(job.command())}{note}')
+        print(f'{"# " if skipped else ""}{command}{note}')
     return 0

@@ -14,7 +14,7 @@ from mmseg_uvpt.subcommands import as_typed
 from mmseg_uvpt.sweep.jobs import Job, shown
 from mmseg_uvpt.sweep.models import MISSING
 from mmseg_uvpt.sweep.scores import metrics_of, score_of
-from mmseg_uvpt.sweep.status import State, Status
+from mmseg_uvpt.sweep.status import LACKING, State, Status
 
 _STYLES = {
     State.MISSING: 'yellow',
@@ -56,7 +56,7 @@ def _inputs_and_result(job: Job, state: State) -> tuple[str, str, str]:
         if model and model.why and state is not State.DONE:
             origin = MISSING
         return origin, shown(job.needs) if job.needs else '-', shown(job.makes)
-    except (UserError, AttributeError, KeyError, TypeError):
+    except (UserError, *LACKING):
         return '?', '?', '?'
 
 
@@ -65,7 +65,7 @@ def score_text(job: Job) -> str:
     try:
         score = score_of(job)
         return ' / '.join(f'{score[m]:.1f}' for m in metrics_of(job.cfg) if m in score)
-    except (UserError, OSError, AttributeError, KeyError, TypeError):  # said by its status
+    except (UserError, OSError, *LACKING):  # said by its status
         return ''
 
 

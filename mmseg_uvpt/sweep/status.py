@@ -14,6 +14,7 @@ from mmseg_uvpt.files import open_regular
 from mmseg_uvpt.sweep import attempt
 from mmseg_uvpt.sweep.jobs import Job
 
+LACKING = (AttributeError, KeyError, TypeError)  # a config lacks what it must have
 _TAIL = 20_000  # bytes that are enough to find the last line of progress
 _LINES = re.compile(r'[\r\n]+')
 # mmengine's lines, and ours
@@ -52,10 +53,12 @@ def status_of(job: Job, queue: Mapping[str, str] | None = None) -> Status:
         job: of any stage.
         queue: states of Slurm's jobs by their ids, as ``squeue`` names them.
     """
-    try:
+    try:  # errors are of one job: the others go on
         return _status_of(job, queue or {})
-    except UserError as error:  # of one job: the others go on
+    except UserError as error:
         return Status(State.FAILED, str(error))
+    except LACKING as error:
+        return Status(State.MISSING, f'{job.config}: {type(error).__name__}: {error}')
 
 
 def _status_of(job: Job, queue: Mapping[str, str]) -> Status:
@@ -74,8 +77,6 @@ def _status_of(job: Job, queue: Mapping[str, str]) -> Status:
         job.require()
     except UserError as error:
         return Status(State.MISSING, str(error))
-    except (AttributeError, KeyError, TypeError) as error:  # a config that lacks what it must have
-        return Status(State.MISSING, f'{job.config}: {type(error).__name__}: {error}')
     if 'status' in last and last['status'] != STOPPED and not last.get('stopped'):
         return Status(State.FAILED, failure(last['status'], job))
     return Status(State.READY, 'to be resumed' if last else '')

@@ -280,6 +280,14 @@ def test_one_config_that_cannot_be_read(tmp_path, capsys):
     assert 'cannot be read: SyntaxError' in lines[1]
     assert 'sss_mit-b5_gta5.py' in lines[2]
 
+    (tmp_path / 'c/x/uni_uvpt/sss_swin-b_gta5-to-cityscapes.py').write_text('model = 5')
+    (tmp_path / 'c/x/uni_uvpt/sss_mit-b5_gta5-to-cityscapes.py').write_text('_base_ = "none.py"')
+    for stage in ('train', 'test', 'pseudo_label'):
+        for looking in ('--list', '--dry-run'):
+            main(stage, 'Do it.', [looking, *arguments[1:]])
+            lines = capsys.readouterr().out.splitlines()
+            assert sum('source-gta' in line for line in lines) == 4, (stage, looking, lines)
+
 
 def test_no_configs_for_a_stage(tmp_path):
     shutil.copytree(REPOSITORY / 'configs/uni_uvpt', tmp_path / 'uni_uvpt')

@@ -21,6 +21,11 @@ from mmseg_uvpt.files import why_unreadable
 from mmseg_uvpt.nested import everything_in
 from mmseg_uvpt.shipped import find_config
 
+# entries that are dicts, where they are there at all
+DICTS = (
+    *('model', 'uvpt', 'optim_wrapper', 'train_cfg', 'default_hooks', 'train_dataloader'),
+    *('target_train_dataloader', 'val_dataloader', 'test_dataloader'),
+)
 # options of the scripts that `acceleration.accelerate` reads in ``cfg.uvpt``
 FLAGS = ('plain', 'amp', 'compile', 'low_memory')
 _WITHOUT = {'val_dataloader': '; or train without evaluations: --no-validate'}
@@ -123,6 +128,9 @@ def _read(path: str | Path, import_modules: bool) -> Config:
         raise UserError(f'config {path} cannot be read: {why_not_imported(error)}') from error
     except (Exception, SystemExit) as error:  # a program: anything can happen in it
         raise UserError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
+    for name in cfg:
+        if name in DICTS and not isinstance(cfg[name], dict | None):
+            raise UserError(f'config {path}: {name} is {cfg[name]!r}, and must be a dict')
     as_written(cfg)
     uvpt_config(cfg)
     return cfg
