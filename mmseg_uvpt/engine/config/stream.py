@@ -9,10 +9,12 @@ from mmengine.registry import init_default_scope
 
 from mmseg_uvpt.engine.config.data_root import CITYSCAPES
 from mmseg_uvpt.engine.config.resolve import needs_labels, require_folder, require_parts
+from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError
 
 MOMENTUM = 0.1  # of torch's batch norms
 LABELS = 'LoadLabelChecked'
+ANEW = 'a stream cannot go on, begin it anew in another --work-dir'
 UNUSED = ('label_correction', 'selection', 'renewal')  # these look at images before their turn
 
 
@@ -30,12 +32,15 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
         reset: of `StreamHook`.
 
     Raises:
-        UserError: the method needs labels; a domain is missing or has no images.
+        UserError: the method needs labels; a domain is missing or has no images; the work folder
+            holds a run.
     """
     from mmseg.registry import DATASETS, MODELS
 
     from mmseg_uvpt.methods.adabn import AdaBN
 
+    if (Path(cfg.work_dir) / CONFIG).is_file():
+        raise UserError(f'work folder {cfg.work_dir} holds a run: {ANEW}')
     if needs_labels(cfg):
         raise UserError(
             f'{cfg.model.type} trains on pseudo labels, which a stream does not have: take a '
@@ -76,6 +81,11 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
     hook = {'type': 'StreamHook', 'domains': roots, 'reset': reset}
     hook['out_json'] = str(Path(cfg.work_dir) / 'stream.json')
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+
+
+def is_stream(cfg: Config) -> bool:
+    """Tell whether `make_stream` made a config."""
+    return any(hook['type'] == 'StreamHook' for hook in cfg.get('custom_hooks') or ())
 
 
 def _data_set_at(root: str, names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from mmseg.registry import HOOKS
 from mmseg_uvpt.acceleration.accelerate import Change
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.engine.config.resolve import pseudo_label_dir
+from mmseg_uvpt.engine.config.stream import ANEW, is_stream
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
 from mmseg_uvpt.engine.hooks.descent import DescentHook
@@ -23,7 +24,6 @@ from mmseg_uvpt.engine.hooks.resume import ExactResumeHook
 from mmseg_uvpt.engine.hooks.selection import SelectionHook
 from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
 from mmseg_uvpt.engine.hooks.status_line import StatusLineHook
-from mmseg_uvpt.engine.hooks.stream_scores import ANEW, StreamHook
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
 from mmseg_uvpt.progress import beside_log
@@ -56,7 +56,7 @@ def training_hooks(
     savers = [hook for hook in made if isinstance(hook, WholeCheckpointHook)]
     source = (cfg.get('model') or {}).get('source_checkpoint')
     descent = DescentHook(source, pseudo_label_dir(cfg)) if source else None
-    cure = [ANEW] if any(isinstance(hook, StreamHook) for hook in made) else []
+    cure = [ANEW] if is_stream(cfg) else []
     for hook in corrections:
         hook.anyway = anyway
     for hook in made:

@@ -8,13 +8,12 @@ from mmseg.registry import HOOKS
 from prettytable import PrettyTable
 
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
+from mmseg_uvpt.engine.config.stream import ANEW
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
 from mmseg_uvpt.files import write_json
 from mmseg_uvpt.model_wrappers import without_wrapper
-
-ANEW = 'a stream cannot go on, begin it anew in another --work-dir'
 
 
 @HOOKS.register_module()

@@ -12,6 +12,7 @@ from mmseg_uvpt.checkpoints.hub import OPTION, local_file
 from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.normalisation import initial_weights, normalisation_warning
 from mmseg_uvpt.engine.config.resolve import require_data, require_file, require_parts
+from mmseg_uvpt.engine.config.stream import ANEW, is_stream
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.interruption import Interruption
 from mmseg_uvpt.engine.hooks.order import training_hooks
@@ -67,7 +68,7 @@ def train(
         require_file(local_file(weights), 'ImageNet weights', WEIGHTS)
     complete(cfg)
     interruption = Interruption()
-    with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg.work_dir)):
+    with interruption.listening(), readable_failures(cfg.work_dir, lambda: _cure(cfg)):
         if not Path(cfg.work_dir).is_dir():  # a folder that cannot be used is not made either
             claim.claim(cfg, resume, anyway)
         with locked(cfg.work_dir, cfg.get('launcher', 'none'), command):
@@ -113,8 +114,10 @@ def _without_evaluations(cfg: Config) -> None:
         checkpoint.save_best = None
 
 
-def _cure(folder: str) -> str:
-    if (Path(folder) / claim.CONFIG).is_file():
+def _cure(cfg: Config) -> str:
+    if is_stream(cfg):
+        return ANEW
+    if (Path(cfg.work_dir) / claim.CONFIG).is_file():
         return 'run the same command with --resume; checkpoints written so far are whole'
     return 'run the same command again'  # there is nothing to resume yet
 
