@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from mmseg_uvpt.selection.ranking import rank_all, read_run, to_markdown
-    from mmseg_uvpt.sweep.table_formats import update_page
+    from mmseg_uvpt.sweep.table_formats import deliver
 
     runs = []
     for path in args.runs:  # a pattern may match source models, too, and earlier records
@@ -41,7 +41,4 @@ def main() -> None:
     if not runs:
         raise UserError('no run there says what was found of its candidates')
     text = to_markdown(rank_all(runs), runs)
-    if args.page:
-        update_page(args.page, text, 'tools/selection_report.py')
-    else:
-        print(text, end='')
+    deliver(text, args.page, None, (), 'tools/selection_report.py')

@@ -51,7 +51,6 @@ class LabelCorrectionRule:
         correcting: (C,) bool, the classes that are corrected now.
         thresholds: (C,) float32, confidence at which a prediction is trusted; NaN before the
             first decision of the second epoch.
-        curve_length: number of points of the curve so far.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -87,10 +86,6 @@ class LabelCorrectionRule:
         self._curve: list[np.ndarray] = []  # one (C,) float64 point a decision
         self._curve_start = np.zeros(num_classes, np.int64)  # its length at the last start
         self._queue: deque[np.ndarray] = deque(maxlen=queue_length)  # (2, C) pixels an image
-
-    @property
-    def curve_length(self) -> int:
-        return len(self._curve)
 
     @property
     def curve(self) -> np.ndarray:
@@ -161,7 +156,7 @@ class LabelCorrectionRule:
             started = [c for c in np.flatnonzero(~self.correcting).tolist() if self._is_flat(c)]
             self.correcting[started] = True
             self._started_at[started] = iteration
-            self._curve_start[started] = self.curve_length
+            self._curve_start[started] = len(self._curve)
             self.thresholds = np.asarray(thresholds, np.float32).copy()
         return Decision(point, started, stopped)
 

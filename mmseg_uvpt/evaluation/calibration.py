@@ -173,9 +173,9 @@ class Calibration:
         confidence, label = (logits / factor).softmax(1).max(1)
         return ConfidenceBins.of(confidence, label == truth).ece
 
-    def line(self, threshold: float = 0.6) -> str:
-        """Return the main figures in words; coverage at a threshold of the table."""
-        at = self.bins.coverage()[round(threshold * THRESHOLDS)]
+    def line(self) -> str:
+        """Return the main figures in words; coverage at a confidence of 0.6."""
+        at = self.bins.coverage()[round(0.6 * THRESHOLDS)]
         told = [f'expected calibration error {_percent(self.bins.ece)}']
         if self._factor:
             told.append(
@@ -184,7 +184,7 @@ class Calibration:
                 f'{_percent(self.second_half(1.0))} on the second'
             )
         told.append(
-            f'{_percent(at["coverage"])} of the pixels have a confidence of {threshold} or more, '
+            f'{_percent(at["coverage"])} of the pixels have a confidence of 0.6 or more, '
             f'{_percent(at["accuracy"])} of them are right'
         )
         return '; '.join(told)

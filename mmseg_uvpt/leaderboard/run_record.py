@@ -131,12 +131,12 @@ def read_record(path: Path) -> dict:
 
 
 def require_same_source(path: Path, root: Path) -> None:
-    """Make sure that the record of a source model, where there is one, is of the one in ``root``.
+    """Make sure that the record of a source model is of the one in ``root``.
 
     Raises:
         UserError: it is of another one, whose adaptations cannot be compared with this one's.
     """
-    if path.is_file() and read_record(path)['weights_sha256'] != _weights(root):
+    if read_record(path)['weights_sha256'] != _weights(root):
         raise UserError(
             f'{path} is of another source model than that in {root}: go on in the work folder that '
             'it was made in, or keep records of this one elsewhere with --records'

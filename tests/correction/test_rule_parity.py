@@ -58,7 +58,7 @@ def test_agrees_with_published_run(shared_parity, name: str, reload_every: int) 
                 rule.decide(it, class_quantiles(all_preds, all_probs, classes, quantile))
         np.testing.assert_array_equal(rule.correcting, fixture['classes'][it], f'iteration {it}')
         np.testing.assert_allclose(rule.thresholds, fixture['threshold'][it], rtol=1e-5)
-        assert rule.curve_length == fixture['IoU_len'][it]
+        assert len(rule.curve) == fixture['IoU_len'][it]
 
     np.testing.assert_array_equal(labels, fixture['final_labels'])
     np.testing.assert_allclose(rule.curve, fixture['iou_curve'], rtol=1e-6)

@@ -58,13 +58,8 @@ class StreamHook(Hook):
             metric.dataset_meta = dataset.metainfo
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Go back to the source model where a domain begins; predict the image, and count."""
+        """Predict the image, and count."""
         model = without_wrapper(runner.model)
-        if self.reset and runner.iter in self._ends:
-            model.load_state_dict(self._source)
-            model.begin_training()
-            runner.optim_wrapper.optimizer.state.clear()
-            runner.logger.info('a domain begins: back to the source model')
         samples = [sample.clone() for sample in data_batch['data_samples']]
         batch = {**data_batch, 'data_samples': samples}
         model.eval()
@@ -72,6 +67,18 @@ class StreamHook(Hook):
         model.train()
         if 'gt_sem_seg' in predicted[0]:
             self._metrics[bisect_right(self._ends, runner.iter)].process(batch, predicted)
+
+    def after_train_iter(self, runner, *args: object, **kwargs: object) -> None:
+        """Go back to the source model where a domain ends and another one follows.
+
+        After the iteration, so that what is put back if the next one is skipped is the source's.
+        """
+        if self.reset and runner.iter + 1 in self._ends[:-1]:
+            model = without_wrapper(runner.model)
+            model.load_state_dict(self._source)
+            model.begin_training()
+            runner.optim_wrapper.optimizer.state.clear()
+            runner.logger.info('a domain begins: back to the source model')
 
     def after_train(self, runner) -> None:
         """Log the scores of all domains, and write them."""
