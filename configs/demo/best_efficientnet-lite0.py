@@ -3,5 +3,5 @@
 _base_ = ['uni-uvpt_efficientnet-lite0.py', '../_base_/methods.py']
 
 model = dict(**_base_.best, **_base_.demo_teacher)
-train_dataloader = dict(dataset=dict(pipeline=_base_.demo_two_looks))
+train_dataloader = dict(dataset=dict(pipeline=_base_.demo_best_looks))
 default_hooks = _base_.best_hooks

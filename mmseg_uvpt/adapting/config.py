@@ -97,7 +97,7 @@ def _method(plan: Plan, folder: Path) -> tuple[dict, list[dict], dict]:
     name = 'methods' if plan.method == BEST else 'datasets/cityscapes_adaptation'
     base = Config.fromfile(shipped(f'configs/_base_/{name}.py')).to_dict()
     if plan.method == BEST:
-        crops = base['cityscapes_two_looks']
+        crops = base['best_looks']
         method, hooks = {**base['best'], 'momentum': plan.momentum}, base['best_hooks']
     else:
         crops, method = base['train_dataloader']['dataset']['pipeline'], {}

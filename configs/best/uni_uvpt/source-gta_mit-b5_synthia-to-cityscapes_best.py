@@ -7,5 +7,5 @@ _base_ = ['../../uni_uvpt/source-gta_mit-b5_synthia-to-cityscapes.py', '../../_b
 
 uvpt = dict(published=dict(adapted=dict(_delete_=True)), released_checkpoint=None)
 model = _base_.best
-train_dataloader = dict(batch_size=2, dataset=dict(pipeline=_base_.cityscapes_two_looks))
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=_base_.best_looks))
 default_hooks = dict(**_base_.best_hooks_16_classes, checkpoint=dict(save_best=None))
