@@ -35,7 +35,9 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
-            prefix=f'.{path.name}.', suffix='.part', dir=path.parent
+            prefix=f'.{path.name[-50:]}.',
+            suffix='.part',
+            dir=path.parent,  # 255 bytes at most
         )
     except OSError as error:
         raise UserError(f'cannot write {path}: {error.strerror}') from error

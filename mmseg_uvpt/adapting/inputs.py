@@ -7,41 +7,45 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmseg_uvpt.datasets.files.file_walk import paths_below
-from mmseg_uvpt.engine.sharing.pretrained import WEIGHTS
+from mmseg_uvpt.datasets.files.image_files import SUFFIXES
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.files import file_hash
 
 
 def inputs_of(args: Namespace) -> dict[str, str]:
-    """Return a hash of the model's tensors, and of names and sizes in each folder of photographs.
+    """Return hashes of the model's files, and of names and sizes in each folder of photographs.
 
     Args:
         args: of the command line.
 
     Returns:
-        dict: by the name of the argument; without what is not there (any more), which the hub has,
-            or which is not known to be one file.
+        dict: by the name of the argument; without what is not there (any more), or which the hub
+            has.
     """
-    found: dict[str, Callable[[Path], str | None]] = {
+    found: dict[str, Callable[[Path], str]] = {
         'model': _model_hash,
+        'config': file_hash,
         'photographs': _listing_hash,
         'labelled': _listing_hash,
     }
     named = {name: Path(value) for name in found if (value := getattr(args, name))}
-    hashes = {name: found[name](path) for name, path in named.items() if path.exists()}
-    return {name: value for name, value in hashes.items() if value}
+    return {name: found[name](path) for name, path in named.items() if path.exists()}
 
 
-def _model_hash(path: Path) -> str | None:
-    files = [path, path / WEIGHTS, last_checkpoint(path) if path.is_dir() else None]
-    file = next((file for file in files if file and file.is_file()), None)
-    return file and file_hash(file)
+def _model_hash(path: Path) -> str:
+    """Return the hash of a file, of the checkpoint that a work folder is read by, or of a shared
+    model: of all files in its folder."""
+    file = path if path.is_file() else last_checkpoint(path)
+    if file:
+        return file_hash(file)
+    hashes = (f'{name.name} {file_hash(name)}' for name in sorted(path.iterdir()) if name.is_file())
+    return hashlib.sha256('\n'.join(hashes).encode(errors='surrogateescape')).hexdigest()
 
 
 def _listing_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in paths_below(folder):
-        if os.path.isfile(path):
+        if path.lower().endswith(SUFFIXES) and os.path.isfile(path):
             digest.update(os.fsencode(os.path.relpath(path, folder)) + b'\0')
             digest.update(f'{os.path.getsize(path)}\n'.encode())
     return digest.hexdigest()

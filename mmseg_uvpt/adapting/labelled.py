@@ -1,5 +1,6 @@
 """A few photographs with label maps, to score with."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import NamedTuple
 
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
-from mmseg_uvpt.datasets.files.image_files import image_size, images_below, without_suffix
-from mmseg_uvpt.datasets.label_encodings import read_train_ids
+from mmseg_uvpt.datasets.files.image_files import check_whole_image, images_below, without_suffix
+from mmseg_uvpt.datasets.label_encodings import IGNORE, read_train_ids
 from mmseg_uvpt.datasets.layouts import CITYSCAPES, TRAIN_IDS
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import is_text
 from mmseg_uvpt.progress import progress
 
 LAYOUTS = (
@@ -50,31 +52,46 @@ class Labelled(NamedTuple):
             (self.root / self.images / n, self.root / self.labels / self.label_of(n))
             for n in self.names
         )
-        return {path.resolve() for pair in named for path in pair}
+        return {real(path) for pair in named for path in pair}
+
+    def is_map(self, path: Path) -> bool:
+        """Tell whether a path, links followed, is below the folder of the label maps alone."""
+        labels = real(self.root / self.labels)
+        return self.labels != self.images and path.is_relative_to(labels)
 
     def check(self, num_classes: int) -> None:
-        """Read all label maps, and the sizes of their photographs.
+        """Read all label maps and their photographs.
 
         Raises:
             UserError: one cannot be read, has other values than classes and 255, or another size
-                than its photograph.
+                than its photograph; or no map has a class.
         """
+        has_class = False
         for name in progress(self.names, 'reading label maps', 'label map'):
             image = self.root / self.images / name
             label = self.root / self.labels / self.label_of(name)
             try:
-                height, width = read_train_ids(label, num_classes).shape
-                size = image_size(image)
+                train_ids = read_train_ids(label, num_classes)
+                size = check_whole_image(image)
             except DataError as error:
-                what = re.split(r'\. (?=[A-Z])', str(error))[0]  # what follows is for data sets
+                path = next((str(p) for p in (label, image) if str(error).startswith(str(p))), '')
+                told = str(error).removeprefix(path)
+                what = path + re.split(r'\. (?=[A-Z])', told)[0]  # what follows is for data sets
                 raise UserError(
                     f'--labelled: {what}: mend it, or take it and its photograph away'
                 ) from error
+            has_class = has_class or bool((train_ids != IGNORE).any())
+            height, width = train_ids.shape
             if size != (height, width):
                 raise UserError(
                     f'--labelled: {label} has {width} x {height} pixels, its photograph '
                     f'{size[1]} x {size[0]}: put the right label map there, or take both away'
                 )
+        if not has_class:
+            raise UserError(
+                f'--labelled {self.root}: no pixel of its label maps has a class (all are '
+                f'{IGNORE}), so nothing can be scored: label some, or leave --labelled out'
+            )
 
 
 def find_labelled(root: Path) -> Labelled:
@@ -114,7 +131,23 @@ def _layouts() -> Iterator[tuple[str, str, str, str]]:
 
 def _names(folder: Path, suffix: str) -> list[str]:
     names = (path.relative_to(folder).as_posix() for path in images_below(folder)[0])
-    return [name for name in names if name.endswith(suffix) and not name.endswith(TRAIN_IDS)]
+    found = [name for name in names if name.endswith(suffix) and not name.endswith(TRAIN_IDS)]
+    if unlisted := [name for name in found if not is_listable(name)]:
+        raise UserError(
+            f'--labelled: {unlisted[0]!a} in {str(folder)!a} has a name that no list can hold: '
+            'rename it'
+        )
+    return found
+
+
+def is_listable(name: str) -> bool:
+    """Tell whether a name can stand in a line of a list, in UTF-8."""
+    return name == name.strip() and not {'\n', '\r'} & set(name) and is_text(name)
+
+
+def real(path: Path) -> Path:
+    """Return a path with all links followed; one that leads to itself stays."""
+    return Path(os.path.realpath(path))
 
 
 def file_suffixes(names: Iterable[str]) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from mmseg_uvpt.engine.sharing.pretrained import CONFIG, WEIGHTS, local_folder
 from mmseg_uvpt.engine.sharing.shared_config import read_shared
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.importing.from_mmseg import scale_of_tests
 from mmseg_uvpt.importing.from_transformers import CONFIG as TRANSFORMERS
 from mmseg_uvpt.importing.mmseg_backbones import is_staged
-from mmseg_uvpt.importing.mmseg_config import values_of
 from mmseg_uvpt.importing.read import read
 from mmseg_uvpt.importing.source_model import SourceModel
 from mmseg_uvpt.shipped import find_config, shipped
@@ -72,5 +72,5 @@ def _shared(name: str) -> SourceModel:
         classes=tuple(meta['classes']),
         palette=meta['palette'],
         not_staged=None if is_staged(backbone) else f'{backbone} is not run stage by stage',
-        scale=next((tuple(scale) for scale in values_of(dataset.pipeline, 'scale')), None),
+        scale=scale_of_tests(cfg),
     )

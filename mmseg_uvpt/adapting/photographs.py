@@ -1,7 +1,9 @@
 """What is in a folder of photographs: which can be used, and why the others are left out."""
 
+import os
+import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,19 +14,23 @@ from textwrap import shorten
 import cv2
 import numpy as np
 
+from mmseg_uvpt.adapting.labelled import Labelled, is_listable, real
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import images_below, read_image
 from mmseg_uvpt.datasets.layouts import TRAIN_IDS
 from mmseg_uvpt.datasets.parallel import run_each
+from mmseg_uvpt.engine.inference.images import CLASSES
 from mmseg_uvpt.engine.inference.sources import VIDEO_SUFFIXES
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import is_text
 from mmseg_uvpt.progress import progress
 
 MOST_ELONGATED = 8  # sides of a photograph, one to the other
 UNREADABLE = 'which cannot be read'  # why one is left out
 _SMALLEST = 32  # pixels of its shorter side
+_LONGEST = 255  # bytes of a file's name
+# names of label maps, of ours and of Cityscapes
+_LABEL_MAP = re.compile(rf'.*({re.escape(TRAIN_IDS)}|_gt(Fine|Coarse)_\w+\.png)')
 _SAME_LOOK = 4  # bits of 64 in which frames of a video that follow each other differ at most
 
 
@@ -74,18 +80,18 @@ class Survey:
             yield self.other_files
 
 
-def survey(folder: Path, processes: int, labelled: Collection[Path] = ()) -> Survey:
+def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Survey:
     """Read every photograph below a folder.
 
     Left out are those that cannot be read, that repeat another one to the pixel, those with too few
-    pixels, label maps, and those whose predictions would have the files of another's: with its name
-    but for the suffix (as a camera's two formats of one photograph) or for capitals.
+    pixels, label maps, those that are to score with or repeat one of these, those whose name cannot
+    be listed or is too long, and those whose predictions would have the files of another's: with
+    its name but for the suffix (as a camera's two formats of one photograph) or for capitals.
 
     Args:
         folder: is searched with all folders in it.
         processes: number of them.
-        labelled: resolved paths of images and label maps that are to score with, and not to be
-            trained on.
+        labelled: photographs that are to score with, and not to be trained on.
 
     Raises:
         UserError: there is no such folder, or nothing in it can be used.
@@ -94,18 +100,19 @@ def survey(folder: Path, processes: int, labelled: Collection[Path] = ()) -> Sur
         raise UserError(f'{folder} is no folder: name the one that holds the photographs')
     paths, other_files = images_below(folder)
     found = Survey(folder, other_files=other_files)
-    names = []
+    names, scoring = [], labelled.files() if labelled else set()
     for path in paths:
-        name = path.relative_to(folder).as_posix()
-        if path.resolve() in labelled or name.endswith(TRAIN_IDS):
+        name, resolved = path.relative_to(folder).as_posix(), real(path)
+        is_map = _LABEL_MAP.fullmatch(name) or (labelled and labelled.is_map(resolved))
+        if is_map or resolved in scoring:
             found.left_out['for scoring, or label maps'].append(name)
         else:
             names.append(name)
-    looks = {}
-    with closing(run_each(_Reader(folder), names, processes, _killed)) as readings:
-        for each in progress(readings, 'reading photographs', 'photograph', len(names)):
+    looks, read = {}, [*names, *map(str, sorted(scoring))]
+    with closing(run_each(_Reader(folder), read, processes, _killed)) as readings:
+        for each in progress(readings, 'reading photographs', 'photograph', len(read)):
             looks[each.name] = each
-    seen: dict[bytes, str] = {}
+    seen: dict[bytes, str] = {looks[name].pixels: name for name in read[len(names) :]}
     stems: dict[str, str] = {}
     for name in names:
         _sort_in(found, looks[name], seen, stems)
@@ -125,12 +132,14 @@ def survey(folder: Path, processes: int, labelled: Collection[Path] = ()) -> Sur
 
 def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:
     stem = str(Path(each.name).with_suffix('')).casefold()
-    predictions = (stem, f'{stem}_classes')
+    predictions = (stem, f'{stem}{CLASSES}'.removesuffix('.png'))
     other = next((stems[made] for made in predictions if made in stems), None)
     if each.problem:
         found.left_out[UNREADABLE].append(f'{each.name} ({each.problem})')
-    elif each.name != each.name.strip() or '\n' in each.name or not is_text(each.name):
+    elif not is_listable(each.name):
         found.left_out['whose name cannot be listed'].append(repr(each.name))
+    elif len(os.fsencode(Path(each.name).stem + TRAIN_IDS)) > _LONGEST:
+        found.left_out['whose name is too long for those of its results'].append(each.name)
     elif min(each.size) < _SMALLEST or max(each.size) > MOST_ELONGATED * min(each.size):
         height, width = each.size
         found.left_out['too small or too narrow'].append(f'{each.name} ({width} x {height})')

@@ -1,5 +1,6 @@
 """What precedes an adaptation: the model is read, photographs are looked at, a plan is tried."""
 
+import shutil
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,7 @@ from mmseg_uvpt.adapting.config import write_config
 from mmseg_uvpt.adapting.labelled import Labelled, find_labelled
 from mmseg_uvpt.adapting.named_model import read_model
 from mmseg_uvpt.adapting.photographs import Survey, survey
-from mmseg_uvpt.adapting.trial import Costs, duration, try_plan
+from mmseg_uvpt.adapting.trial import TRIAL, Costs, duration, try_plan
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.config_files import write_checkpoint
 from mmseg_uvpt.importing.source_model import SourceModel, build
@@ -70,9 +71,9 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
     model = build(source)
     if labelled:
         labelled.check(len(source.classes))
-    found = survey(
-        Path(args.photographs), share_of_processors(), labelled.files() if labelled else ()
-    )
+    for left in folder.glob(f'.{TRIAL}.*'):  # of a call that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    found = survey(Path(args.photographs), share_of_processors(), labelled)
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(source, model, folder / SOURCE)
     if not (labelled or norms_of_source(model)):
@@ -113,17 +114,20 @@ def _within(plan: Plan, costs: Costs, used: int, labelled: int, hours: float) ->
     """
 
     def seconds(iterations: int) -> float:
-        return sum(costs.seconds(replace(plan, iterations=iterations), used, labelled).values())
+        interval = max(1, plan.interval * iterations // plan.iterations)
+        shorter = replace(plan, iterations=iterations, interval=interval)
+        return sum(costs.seconds(shorter, used, labelled).values())
 
     spare = hours * 3600 - seconds(plan.iterations)
     if spare >= 0:
         return None
     left = plan.iterations + int(spare / costs.iteration)
-    if left < min(_LEAST_ITERATIONS, plan.iterations):
+    least = min(_LEAST_ITERATIONS, plan.iterations)
+    if left < least:
         raise UserError(
             f'--hours {hours:g} do not suffice: {plan.iterations} iterations take about '
-            f'{duration(seconds(plan.iterations))}, and {_LEAST_ITERATIONS} still '
-            f'{duration(seconds(_LEAST_ITERATIONS))}. Give it more, or smaller images (--size W H)'
+            f'{duration(seconds(plan.iterations))}, and {least} still '
+            f'{duration(seconds(least))}. Give it more, or smaller images (--size W H)'
         )
     return left
 

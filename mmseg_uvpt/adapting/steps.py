@@ -122,8 +122,7 @@ def _after_the_verdict(
 
 
 def _selection(out: Path) -> dict:
-    cure = f'delete {out / WORK} and {out}/done/adaptation.json, and {_AGAIN}'
-    return read_object(out / WORK / RECORD, cure)
+    return read_object(out / WORK / RECORD, f'delete {out}, and {_AGAIN}')
 
 
 def _candidate(out: Path) -> Path:

@@ -27,7 +27,7 @@ from mmseg_uvpt.files import size_text
 from mmseg_uvpt.free_memory import free_memory
 from mmseg_uvpt.report.run_folder import RunFolder
 
-FOLDER = 'trial'
+TRIAL = 'trial'  # in the name of its folder
 _ITERATIONS, _PHOTOGRAPHS = 3, 4
 _JUDGED, _VIEWS = 64, 16  # images of the selection; predictions of each of the source model
 
@@ -124,7 +124,7 @@ def try_plan(
     step = max(1, len(photographs) // _PHOTOGRAPHS)
     some = [*photographs[::step][:_PHOTOGRAPHS]]
     config = folder / ADAPTATION
-    with TemporaryDirectory(prefix=f'.{FOLDER}.', dir=folder) as made:
+    with TemporaryDirectory(prefix=f'.{TRIAL}.', dir=folder) as made:
         photograph, prediction = _predict(config, checkpoint, [root / name for name in some], made)
         work, log = Path(made, 'work'), Path(made, 'log')
         commands = [*_commands(plan, _config_of(some, Path(made)), checkpoint, work)]

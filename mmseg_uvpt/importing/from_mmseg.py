@@ -71,7 +71,7 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
         palette=_meta(loaded).get('palette'),
         imports=imports,
         not_staged=reason,
-        scale=_scale(cfg),
+        scale=scale_of_tests(cfg),
     )
     if len(kept) < len(tensors):
         source.left_out.append(f'{AUXILIARY} ({len(tensors) - len(kept)} tensors)')
@@ -176,7 +176,7 @@ def _notes(cfg: Config, described: dict) -> list[str]:
     return notes
 
 
-def _scale(cfg: Config) -> tuple[int, int] | None:
+def scale_of_tests(cfg: Config) -> tuple[int, int] | None:
     """Return (width, height) within which its tests resize images."""
     pipelines = [cfg.get('test_dataloader'), cfg.get('test_pipeline'), cfg.get('data')]
     pairs = values_of(pipelines, 'scale', 'img_scale')

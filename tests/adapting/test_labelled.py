@@ -59,12 +59,32 @@ def test_a_folder_without_label_maps_is_refused(tmp_path):
         (np.full((10, 10), 3, np.uint8), r'a_labelTrainIds\.png has 10 x 10 .* 96 x 64'),
         (
             np.full((64, 96), 77, np.uint8),
-            r'Ids\.png: label values \[77\] .*: mend it, or take',
+            r'a_labelTrainIds\.png: label values \[77\] .*: mend it, or take',
         ),
+        (np.full((64, 96), 255, np.uint8), 'no pixel of its label maps has a class'),
     ],
 )
 def test_label_maps_are_read_before_anything_is_done(tmp_path, label, says):
+    tmp_path = tmp_path / 'Dr. Alice'
+    tmp_path.mkdir()
     Image.fromarray(scene(0)).save(tmp_path / 'a.jpg')
     Image.fromarray(label).save(tmp_path / 'a_labelTrainIds.png')
     with pytest.raises(UserError, match=says):
         find_labelled(tmp_path).check(19)
+
+
+def test_photographs_to_score_with_are_read(tmp_path):
+    Image.fromarray(scene(0)).save(tmp_path / 'a.png')
+    whole = (tmp_path / 'a.png').read_bytes()
+    (tmp_path / 'a.png').write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(scene(1)[..., 0] // 20).save(tmp_path / 'a_labelTrainIds.png')
+    with pytest.raises(UserError, match=r'--labelled: .*a\.png'):
+        find_labelled(tmp_path).check(19)
+
+
+@pytest.mark.parametrize('name', ['caf\udce9', ' a', 'b\n'])
+def test_names_that_no_list_can_hold_are_refused(tmp_path, name):
+    Image.fromarray(scene(0)).save(tmp_path / f'{name}.png')
+    Image.fromarray(scene(1)[..., 0] // 20).save(tmp_path / f'{name}_labelTrainIds.png')
+    with pytest.raises(UserError, match='a name that no list can hold: rename it'):
+        find_labelled(tmp_path)

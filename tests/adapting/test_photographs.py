@@ -6,7 +6,8 @@ import pytest
 from nasty_folder import GOOD, make_nasty_folder, scene
 from PIL import Image
 
-from mmseg_uvpt.adapting.photographs import survey
+from mmseg_uvpt.adapting.labelled import find_labelled
+from mmseg_uvpt.adapting.photographs import UNREADABLE, survey
 from mmseg_uvpt.errors import UserError
 
 
@@ -89,9 +90,34 @@ def test_capitals_alone_make_no_other_name(tmp_path):
 
 
 def test_what_is_to_score_with_is_not_trained_on(tmp_path):
-    (tmp_path / 'few').mkdir()
-    for i, name in enumerate(('a.jpg', 'few/b.jpg', 'few/b_label.png')):
+    few = tmp_path / 'few'
+    for folder in ('images', 'labels'):
+        (few / folder).mkdir(parents=True)
+    for i, name in enumerate(('a.png', 'b.png', 'few/images/c.png')):
         Image.fromarray(scene(i)).save(tmp_path / name)
-    found = survey(tmp_path, 1, {path.resolve() for path in (tmp_path / 'few').iterdir()})
-    assert found.used == ['a.jpg']
-    assert found.left_out == {'for scoring, or label maps': ['few/b.jpg', 'few/b_label.png']}
+    maps = ('few/labels/c.png', 'few/labels/whose.png', 'x_gtFine_color.png')
+    for i, name in enumerate(maps):
+        Image.fromarray(scene(9 + i)[..., 0] // 20).save(tmp_path / name)
+    (few / 'images/b_again.png').write_bytes((tmp_path / 'b.png').read_bytes())
+    (few / 'labels/b_again.png').write_bytes((few / 'labels/c.png').read_bytes())
+    found = survey(tmp_path, 1, find_labelled(few))
+    assert found.used == ['a.png']
+    copied = f'b.png ({few / "images/b_again.png"})'
+    scoring = ['few/images/b_again.png', 'few/images/c.png', 'few/labels/b_again.png', *maps]
+    assert found.left_out == {'for scoring, or label maps': scoring, 'the same as others': [copied]}
+
+
+def test_names_that_are_too_long_for_their_results_are_left_out(tmp_path):
+    for length in (237, 238):
+        Image.fromarray(scene(length)).save(tmp_path / f'{"a" * length}.png')
+    found = survey(tmp_path, 1)
+    assert [len(name) for name in found.used] == [241]
+    assert list(found.left_out) == ['whose name is too long for those of its results']
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    Image.fromarray(scene(0)).save(tmp_path / 'a.png')
+    (tmp_path / 'loop.jpg').symlink_to('loop.jpg')
+    found = survey(tmp_path, 1)
+    assert found.used == ['a.png']
+    assert list(found.left_out) == [UNREADABLE]
