@@ -213,11 +213,13 @@ def read_train_ids(path: str | Path, num_classes: int = len(CLASSES)) -> np.ndar
     allowed = _allowed(num_classes)
     if not to_train_ids(label, allowed).all():
         wrong = [value for value in _values(label) if not allowed[value]]
+        again = 'generate_pseudo_label.py for a pseudo label'
+        if num_classes == len(CLASSES):  # others nothing converts
+            again = f'tools/convert_datasets with --force for a ground truth, {again}'
         raise DataError(
             f'{path}: label values {wrong} are outside 0..{num_classes - 1} and {IGNORE} (the data '
             f'set has {num_classes} classes). Name as many classes as the labels have (metainfo of '
-            'the config), or make the file again: tools/convert_datasets with --force for a ground '
-            'truth, generate_pseudo_label.py for a pseudo label.'
+            f'the config), or make the file again: {again}.'
         )
     return label
 

@@ -298,3 +298,16 @@ def test_check_data_knows_all_layouts(tmp_path):
 def test_unknown_layout():
     with pytest.raises(UserError, match="layout='kitti': known are gta, synthia, cityscapes, "):
         DATASETS.build({'type': 'DrivingDataset', 'layout': 'kitti', 'data_root': 'x'})
+
+
+def test_labels_of_own_classes_are_never_to_be_converted(tmp_path):
+    """That would put Cityscapes' ids in the place of what somebody drew."""
+    image, label, _ = FILES['cityscapes']
+    write_rgb(tmp_path / image, np.zeros((*SIZE, 3)))
+    write_grey(tmp_path / label.replace('labelTrainIds', 'labelIds'), np.zeros(SIZE))
+    write_grey(tmp_path / label, np.full(SIZE, 7))
+    layout = LAYOUTS['cityscapes']
+    report = next(iter(inspect(layout, tmp_path, 1, ('road', 'car'))))
+    said = report_text(layout, tmp_path, report)
+    assert 'Cure: put a label of the ids 0 to 1 and 255 there' in said
+    assert 'convert_datasets' not in said

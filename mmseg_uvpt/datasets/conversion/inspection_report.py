@@ -6,6 +6,7 @@ from pathlib import Path
 from prettytable import PrettyTable
 
 from mmseg_uvpt.datasets.conversion.inspection import SplitReport
+from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.datasets.layouts import Layout
 
 _SHOWN = 10  # examples of a kind of problem: a whole data set may have the same one
@@ -26,6 +27,12 @@ _CURES = {
     'frame that kills the process reading it': 'look at the file; check again with --nproc 1',
 }
 
+_OWN = 'put a label of the ids 0 to {most} and 255 there, or take it and its image away'
+_OF_OWN_CLASSES = {
+    'label not converted': _OWN,
+    'unusable converted label': _OWN,
+    'converted label that its raw label does not give': _OWN,
+}
 _OF_ITS_OWN = {'unusable converted label': 'unreadable image'}  # which has no raw label
 
 
@@ -52,7 +59,9 @@ def report_text(layout: Layout, root: Path, report: SplitReport) -> str:
     if report.converted:
         lines.append(str(_frequencies(report)))
     for kind, found in report.problems.items():
-        if layout.raw_suffixes:
+        if kind in _OF_OWN_CLASSES and report.classes != CLASSES:  # no converter knows them
+            cure = _OF_OWN_CLASSES[kind].format(most=len(report.classes) - 1)
+        elif layout.raw_suffixes:
             cure = _CURES[kind].format(convert=layout.convert_command(root))
         else:  # labels are as the data set has them
             cure = _CURES[_OF_ITS_OWN.get(kind, kind)]
