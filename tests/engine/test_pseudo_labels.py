@@ -251,6 +251,11 @@ def test_a_threshold(label_sharp, model, miniature):
     for other in (['--threshold', '0.3'], ['--class-quantile', '0.1']):
         with pytest.raises(UserError, match=r'labels made with --threshold 0\.2: choose another'):
             label_sharp(*other)
+    smaller = 'target_train_dataloader.dataset.pipeline.1.scale=(32,16)'
+    with pytest.raises(UserError, match='labels made with another pipeline'):
+        label_sharp('--threshold', '0.2', '--cfg-options', smaller)
+    with pytest.raises(UserError, match='labels made with another --amp'):
+        label_sharp('--threshold', '0.2', '--amp')
 
 
 def test_thresholds_of_classes(label_sharp, model, miniature, monkeypatch):

@@ -20,6 +20,8 @@ _OPTIONS = {
     'threshold': '--threshold',
     'class_quantile': '--class-quantile',
 }
+# what records of before 2026-11-30 do not say
+_NOTED = {'pipeline': 'pipeline (size of the images)', 'amp': '--amp'}
 
 
 def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -101,6 +103,9 @@ def _weights_of(record: Mapping) -> str:
 
 def made_otherwise(record: Mapping, facts: Mapping) -> str | None:
     """Return the options that labels were made with, if others than those of ``facts``."""
+    for key, what in _NOTED.items():
+        if key in record and key in facts and record[key] != facts[key]:
+            return f'another {what}'
     differing = [key for key in _OPTIONS if record.get(key) != facts.get(key)]
     if not differing:
         return None

@@ -84,6 +84,8 @@ def label_target(
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts |= facts_of(load_file(checkpoint), checkpoint)
     made = {
+        'pipeline': None if aug_test else json.loads(json.dumps(cfg[LOADER].dataset.pipeline)),
+        'amp': uvpt_config(cfg).amp,
         'tta_pipeline': json.loads(json.dumps(cfg[LOADER].dataset.pipeline)) if aug_test else None,
         'threshold': threshold,
         'class_quantile': class_quantile,
