@@ -96,8 +96,8 @@ class CheckedFiles:
         if reason := why_unreadable(self.ann_file):
             raise UserError(f'ann_file {self.ann_file} of {self.layout.title} {reason}')
         folder = self.data_prefix['img_path']
-        for line in Path(self.ann_file).read_text(errors='surrogateescape').split('\n'):
-            if stem := line.strip():
+        for line in Path(self.ann_file).read_bytes().split(b'\n'):
+            if stem := os.fsdecode(line.strip()):
                 is_whole = stem.endswith(suffixes)
                 names = [stem] if is_whole else [stem + suffix for suffix in suffixes]
                 there = (name for name in names if os.path.isfile(os.path.join(folder, name)))

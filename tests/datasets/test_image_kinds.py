@@ -15,6 +15,7 @@ from mmseg_uvpt.datasets.files.image_files import (
     images_below,
     read_image,
 )
+from mmseg_uvpt.engine.inference.sources import picture
 
 FORMATS = ('jpg', 'webp', 'tif', 'bmp', 'gif', 'ppm', 'jp2', 'png', 'avif')
 TURNED = ('jpg', 'webp', 'tif', 'avif')
@@ -79,6 +80,8 @@ def test_a_png_is_not_turned(tmp_path):
     for file in (path, other):
         assert image_size(file) == check_whole_image(file) == (40, 60)
         np.testing.assert_array_equal(rgb(file), pixels())
+    given = picture(Image.open(path)).pixels[..., ::-1]
+    np.testing.assert_array_equal(given, pixels())
 
 
 @pytest.mark.parametrize('suffix', FORMATS)
@@ -243,3 +246,15 @@ def test_jpeg_with_a_thumbnail(tmp_path):
     (tmp_path / 'c.jpg').write_bytes(data[:2] + segment + data[2:-200])
     with pytest.raises(DataError, match='its end is missing'):
         read_image(tmp_path / 'c.jpg')
+
+
+@pytest.mark.parametrize('white', [100, 4095])
+def test_a_pgm_of_another_depth_is_refused(tmp_path, white):
+    """OpenCV reads it too dark."""
+    pixels = np.full((4, 6), white, '>u2' if white > 255 else np.uint8)
+    path = tmp_path / 'a.pgm'
+    path.write_bytes(b'P5\n# of a camera\n6 4\n%d\n' % white + pixels.tobytes())
+    with pytest.raises(DataError, match=f'a.pgm has values up to {white}: save it as 8-bit RGB'):
+        read_image(path)
+    path.write_bytes(b'P5\n6 4\n255\n' + bytes(24))
+    assert read_image(path).shape == (4, 6, 3)

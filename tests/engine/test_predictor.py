@@ -282,6 +282,12 @@ def test_videos_of_one_name_and_of_odd_sides(finished, source_config, film, tmp_
     with pytest.raises(UserError, match=r'both be predicted as film\.mp4'):
         predict_images(cfg, checkpoint, both, str(tmp_path / 'out'), 'run')
     assert predict_images(cfg, checkpoint, both[1:] * 2, str(tmp_path / 'out'), 'run').frames == 3
+    latin = tmp_path / 'caf\udce9.avi'  # of which OpenCV would end the process
+    latin.write_bytes(film.read_bytes())
+    with pytest.raises(UserError, match='a name that is no UTF-8: rename it'):
+        Video(str(latin))
+    with pytest.raises(UserError, match='its name is no UTF-8'):
+        video_files.write_video(latin, [pixels(0)], Video(str(film)))
     fast = SimpleNamespace(name='fast', rate=239.9713, frames=2)
     assert video_files.write_video(tmp_path / 'fast.mp4', [pixels(0)] * 2, fast) == 2
     odd = [pixels(seed)[:47, :63] for seed in range(2)]

@@ -1,5 +1,6 @@
 """Reading images of any usual format."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,10 @@ _LIBRARIES = {
     'AVIF': 'AVIF is read with Pillow 11.3 and later: pip install -U pillow',
     'HEIF': 'HEIC is read with pillow-heif: pip install pillow-heif',
 }
+# what precedes the pixels of a PGM or PPM: sides, and the value of white, which is one of these or
+# would be taken for one
+_MOST = re.compile(rb'P[2356]' + 3 * rb'(?:\s|#[^\n]*\n)+(\d+)')
+_WHITE = (255, 65535)
 _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # of EXIF: how a camera was held
 _TURNS = {  # what turns an image upright
     2: lambda a: cv2.flip(a, 1),
@@ -244,6 +249,8 @@ class _Head:
             raise DataError(
                 f'{path} is an animation of {head.n_frames} images: save the one meant alone'
             )
+        if self.kind == 'PPM' and (most := _MOST.match(self.data)) and int(most[3]) not in _WHITE:
+            raise DataError(f'{path} has values up to {int(most[3])}: save it as 8-bit RGB')
         if head.mode == 'F':
             raise DataError(f'{path} holds floats: save it as 8-bit RGB')
         self.by_pillow = self.kind in BY_PILLOW

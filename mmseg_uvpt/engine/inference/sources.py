@@ -16,7 +16,7 @@ from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import SUFFIXES, images_below
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import why_unreadable
+from mmseg_uvpt.files import is_text, why_unreadable
 
 VIDEO_SUFFIXES = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.mts', '.wmv'),
@@ -62,6 +62,8 @@ class Video:
 
     def __init__(self, address: str | int) -> None:
         self.address = str(address)
+        if not is_text(self.address):  # OpenCV would end the process
+            raise UserError(f'video {self.address!a} has a name that is no UTF-8: rename it')
         number = int(address) if self.address.isdecimal() else None
         is_numbered = _is_numbered(self.address)
         is_file = number is None and not (is_numbered or _is_address(self.address))
@@ -179,7 +181,9 @@ def picture(source: object) -> Picture:
         if source.mode.startswith(('I', 'F')):
             raise DataError(f'an image of Pillow has mode {source.mode}: save it as 8-bit RGB')
         try:
-            pixels = np.asarray(ImageOps.exif_transpose(source).convert('RGB'))
+            # as of files: of a PNG the note of how the camera was held is not followed
+            upright = source if source.format == 'PNG' else ImageOps.exif_transpose(source)
+            pixels = np.asarray(upright.convert('RGB'))
         except Exception as error:  # it reads its file only now, which may be wrong in any way
             raise DataError(f'an image of Pillow cannot be read: {error}') from error
         return _with_pixels(Picture('an image of Pillow', np.ascontiguousarray(pixels[..., ::-1])))

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmseg_uvpt.engine.inference.sources import Video
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import is_text
 from mmseg_uvpt.progress import progress
 
 
@@ -26,6 +27,8 @@ def write_video(path: Path, frames: Iterable[np.ndarray], video: Video) -> int:
     Raises:
         UserError: the file cannot be written.
     """
+    if not is_text(path):  # OpenCV would end the process
+        raise UserError(f'cannot write {str(path)!a}: its name is no UTF-8, name another folder')
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
     writer, number, size = None, 0, None
