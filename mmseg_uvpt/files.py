@@ -35,9 +35,10 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
+            # a name has 255 bytes at most
             prefix=f'.{path.name[-50:]}.',
             suffix='.part',
-            dir=path.parent,  # 255 bytes at most
+            dir=path.parent,
         )
     except OSError as error:
         raise UserError(f'cannot write {path}: {error.strerror}') from error

@@ -149,10 +149,8 @@ def read_rows(folder: Path) -> list[Row]:
         raise UserError(f'{folder} holds no record of a run: python tools/leaderboard.py run')
     for (backbone, row), by_seed in records.items():
         for seed, record in by_seed.items():
-            source, path = (
-                sources[backbone].get(seed, {}),
-                f'{folder}/{backbone}/{row}_seed{seed}.json',
-            )
+            path = f'{folder}/{backbone}/{row}_seed{seed}.json'
+            source = sources[backbone].get(seed, {})
             if record['source_weights_sha256'] != source.get('weights_sha256'):
                 raise UserError(
                     f'{path} is of another source model than {SOURCE}_seed{seed}.json beside it: '
