@@ -27,12 +27,11 @@ _CURES = {
     'frame that kills the process reading it': 'look at the file; check again with --nproc 1',
 }
 
-_OWN = 'put a label of the ids 0 to {most} and 255 there, or take it and its image away'
-_OF_OWN_CLASSES = {
-    'label not converted': _OWN,
-    'unusable converted label': _OWN,
-    'converted label that its raw label does not give': _OWN,
-}
+# problems that a converter mends; it knows no classes but Cityscapes'
+_CONVERTED = (
+    *('label not converted', 'unusable converted label'),
+    'converted label that its raw label does not give',
+)
 _OF_ITS_OWN = {'unusable converted label': 'unreadable image'}  # which has no raw label
 
 
@@ -59,8 +58,9 @@ def report_text(layout: Layout, root: Path, report: SplitReport) -> str:
     if report.converted:
         lines.append(str(_frequencies(report)))
     for kind, found in report.problems.items():
-        if kind in _OF_OWN_CLASSES and report.classes != CLASSES:  # no converter knows them
-            cure = _OF_OWN_CLASSES[kind].format(most=len(report.classes) - 1)
+        if kind in _CONVERTED and report.classes != CLASSES:
+            ids = f'0 to {len(report.classes) - 1} and 255'
+            cure = f'put a label of the ids {ids} there, or take it and its image away'
         elif layout.raw_suffixes:
             cure = _CURES[kind].format(convert=layout.convert_command(root))
         else:  # labels are as the data set has them
