@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
-import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from mmseg_uvpt.evenly_spaced import evenly_spaced
 
 # colours that nobody draws with, and what each stands for
 INK, LINE, GOOD, BAD, SOFT = '#010101', '#010102', '#010103', '#010104', '#010105'
@@ -35,6 +36,7 @@ _SETTINGS = {
     **{'figure.facecolor': 'none', 'axes.facecolor': 'none', 'svg.hashsalt': 'mmseg_uvpt'},
 }
 WIDE = 11.0  # inches, of a chart that is as wide as the page
+POINTS = 300  # of a curve: more cannot be seen
 _number = itertools.count()
 
 
@@ -81,16 +83,12 @@ def chart(
     return Chart(_in_page(text.getvalue(), title, description), title, header, rows)
 
 
-def thinned(points: Sequence, most: int = 300) -> list:
-    """Return evenly spaced points of a curve, first and last included: more cannot be seen."""
-    numbers = np.linspace(0, len(points) - 1, min(most, len(points))).astype(int)
-    return [points[i] for i in numbers]
-
-
 def curve_rows(curves: Mapping[str, Sequence]) -> list[list]:
     """Return some 400 rows for a table of curves, evenly spaced over each: its name and a point."""
     each = max(5, 400 // max(1, len(curves)))
-    return [[name, *point] for name, points in curves.items() for point in thinned(points, each)]
+    return [
+        [name, *point] for name, points in curves.items() for point in evenly_spaced(points, each)
+    ]
 
 
 def series(number: int) -> dict[str, str]:

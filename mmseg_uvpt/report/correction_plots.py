@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 
+from mmseg_uvpt.evenly_spaced import evenly_spaced
 from mmseg_uvpt.report.charts import (
     BAD,
     GOOD,
     INK,
     LINE,
+    POINTS,
     SERIES,
     SOFT,
     WIDE,
@@ -18,7 +20,6 @@ from mmseg_uvpt.report.charts import (
     curve_rows,
     legend,
     series,
-    thinned,
 )
 from mmseg_uvpt.report.run_folder import RunFolder
 
@@ -116,10 +117,10 @@ def label_agreement(run: RunFolder) -> Chart | None:
     def draw(axes: Axes) -> None:
         for name, points in curves.items():
             if name not in corrected:
-                axes.plot(*zip(*thinned(points), strict=True), color=SOFT, lw=1)
+                axes.plot(*zip(*evenly_spaced(points, POINTS), strict=True), color=SOFT, lw=1)
         for i, name in enumerate(corrected):
             points = curves[name]
-            axes.plot(*zip(*thinned(points), strict=True), **series(i), label=name)
+            axes.plot(*zip(*evenly_spaced(points, POINTS), strict=True), **series(i), label=name)
             begun = [point for point in points if (name, point[0]) in starts]
             axes.plot(*zip(*begun, strict=True), 'o', ms=5, color=series(i)['color'], mec=INK)
         if corrected:

@@ -24,6 +24,7 @@ from mmseg_uvpt.evaluation.bootstrap import ImageCounts
 from mmseg_uvpt.evaluation.comparison import Comparison
 from mmseg_uvpt.evaluation.iou import confusion_matrix
 from mmseg_uvpt.evaluation.score import Score
+from mmseg_uvpt.evenly_spaced import evenly_spaced
 from mmseg_uvpt.files import printable
 from mmseg_uvpt.progress import progress
 from mmseg_uvpt.report.embedding import png, shrink, webp
@@ -133,7 +134,7 @@ def _predicted(cfg: Config, models: Mapping[str, str], loader: str, dataset: obj
     for name, path in models.items():
         require_file(path, f'checkpoint of the {name} model', 'put it back')
         networks[name] = accelerated_model(cfg, str(path), classes, loader)
-    numbers = np.linspace(0, len(dataset) - 1, min(PREDICTED, len(dataset))).astype(int).tolist()
+    numbers = evenly_spaced(range(len(dataset)), PREDICTED)
     frames, confusions = [], {name: [] for name in models}
     for number in progress(numbers, 'predicting frames for the report', 'frame'):
         batch = pseudo_collate([dataset[number]])

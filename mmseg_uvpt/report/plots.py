@@ -7,10 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogFormatter
 
+from mmseg_uvpt.evenly_spaced import evenly_spaced
 from mmseg_uvpt.report.charts import (
     BAD,
     GOOD,
     INK,
+    POINTS,
     SERIES,
     SOFT,
     Chart,
@@ -18,7 +20,6 @@ from mmseg_uvpt.report.charts import (
     curve_rows,
     legend,
     series,
-    thinned,
 )
 from mmseg_uvpt.report.run_folder import RunFolder
 
@@ -89,7 +90,7 @@ def loss_curves(runs: Sequence[RunFolder]) -> Chart | None:
 
     def draw(axes: Axes) -> None:
         for i, (name, points) in enumerate(curves.items()):
-            axes.plot(*zip(*thinned(points), strict=True), **series(i), label=name)
+            axes.plot(*zip(*evenly_spaced(points, POINTS), strict=True), **series(i), label=name)
         axes.set(xlabel='iteration', ylabel='loss')
         if min(y for points in curves.values() for _, y in points) > 0:
             axes.set_yscale('log')

@@ -19,6 +19,7 @@ from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.datasets.transforms import LoadLabelChecked
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evenly_spaced import evenly_spaced
 from mmseg_uvpt.model_wrappers import without_wrapper
 
 LOOKED_AT = 100  # labels of a data set that are read before a run begins
@@ -126,7 +127,10 @@ def _parts(dataset: Dataset) -> Iterator[BaseSegDataset]:
 
 def _look_at(dataset: BaseSegDataset, training: bool) -> None:
     classes = dataset.metainfo['classes']
-    paths = [dataset.get_data_info(i)['seg_map_path'] for i in _chosen(len(dataset))]
+    paths = [
+        dataset.get_data_info(i)['seg_map_path']
+        for i in evenly_spaced(range(len(dataset)), LOOKED_AT)
+    ]
     labels = (read_train_ids(path, len(classes)) for path in paths)
     known = getattr(dataset, 'never_labelled', ())
     _compare(labels, classes, f'{len(paths)} labels of {type(dataset).__name__}', training, known)
@@ -135,14 +139,9 @@ def _look_at(dataset: BaseSegDataset, training: bool) -> None:
 def _look_at_pseudo_labels(dataset: BaseSegDataset, hook: LabelCorrectionHook) -> None:
     """Do as `look_at_labels` with labels that nobody knows the maker of."""
     folder, classes = Path(hook.pseudo_label_dir), dataset.metainfo['classes']
-    frames = list_frames(dataset, folder)
-    frames = [frames[i] for i in _chosen(len(frames))]
+    frames = evenly_spaced(list_frames(dataset, folder), LOOKED_AT)
     labels = read_pseudo_labels(frames, folder, len(classes))
     _compare(labels, classes, f'{len(frames)} pseudo labels in {folder}', True)
-
-
-def _chosen(number: int) -> list[int]:
-    return np.linspace(0, number - 1, min(LOOKED_AT, number)).astype(int).tolist()
 
 
 def _compare(

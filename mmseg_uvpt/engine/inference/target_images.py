@@ -1,9 +1,8 @@
 """A few target images without labels, and what a model says of them in several views."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from itertools import product
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.registry import DATASETS
@@ -14,12 +13,24 @@ from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evenly_spaced import evenly_spaced
 from mmseg_uvpt.ops.resizing import resized
 from mmseg_uvpt.progress import progress
 
 LOADER = 'target_train_dataloader'  # of the images without labels
 SCALES = (0.75, 1.0, 1.25)
 REDUCTION = 4  # what is predicted is kept at so much less than the network's size
+
+
+def chosen_images(dataset: Sized, number: int) -> list[int]:
+    """Return the indices of evenly spaced images of `LOADER`'s data set.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not len(dataset):
+        raise UserError(f'the data set of {LOADER} has no image')
+    return evenly_spaced(range(len(dataset)), number)
 
 
 class TargetImages:
@@ -45,10 +56,7 @@ class TargetImages:
         if 'pipeline' in trained_on:  # its images may have other names, or lie elsewhere
             described = {**trained_on, 'pipeline': described.pipeline}
         dataset = DATASETS.build(through_cache(described, uvpt_config(cfg).image_cache))
-        if not len(dataset):
-            raise UserError(f'the data set of {LOADER} has no image')
-        chosen = np.linspace(0, len(dataset) - 1, min(number, len(dataset))).astype(int).tolist()
-        shown = progress(chosen, 'reading images to select by', 'image')
+        shown = progress(chosen_images(dataset, number), 'reading images to select by', 'image')
         frames = [dataset[i] for i in shown]
         self._images = [frame['inputs'] for frame in frames]
         self._samples = [frame['data_samples'] for frame in frames]
