@@ -4,7 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
+from mmseg_uvpt.engine.hooks.resume import evaluating
 from mmseg_uvpt.engine.inference.renewed_statistics import renew_statistics
 from mmseg_uvpt.engine.inference.target_images import TargetImages
 from mmseg_uvpt.model_wrappers import without_wrapper
@@ -41,12 +41,10 @@ class RenewStatisticsHook(Hook):
         if not norms_of_source(model):
             runner.logger.warning('the model has no batch norms whose statistics could be renewed')
             return
-        states, images = random_states(), TargetImages(runner.cfg, self.images)
-        number = len(images.paths)
-        model.eval()
-        renew_statistics(
-            model, lambda: progress(images.inputs(model, 1), 'new statistics', 'image', number)
-        )
-        model.train()
-        restore_random_states(states)
+        with evaluating(model):
+            images = TargetImages(runner.cfg, self.images)
+            number = len(images.paths)
+            renew_statistics(
+                model, lambda: progress(images.inputs(model, 1), 'new statistics', 'image', number)
+            )
         runner.logger.info(f'the batch norms have the statistics of {number} target images')

@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -152,6 +153,16 @@ def restore_random_states(states: dict) -> None:
     torch.set_rng_state(states['torch'].cpu())
     if 'cuda' in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states['cuda'].cpu())
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Let a model evaluate within the block; mode and random numbers are as before it, then."""
+    states, was_training = random_states(), model.training
+    model.eval()
+    yield
+    model.train(was_training)
+    restore_random_states(states)
 
 
 def refuse(what: str, differences: Iterator[str] | list[str], anyway: bool) -> None:

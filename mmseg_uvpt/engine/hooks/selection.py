@@ -13,15 +13,13 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_uvpt.acceleration.amp import autocast
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.label_bank import Box
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.engine.hooks.descent import DescentHook
-from mmseg_uvpt.engine.hooks.resume import random_states, restore_random_states
+from mmseg_uvpt.engine.hooks.resume import evaluating
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook, counting_score
 from mmseg_uvpt.engine.inference.judging import Judge
-from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json, write_whole
@@ -170,16 +168,12 @@ class SelectionHook(Hook):
             return
         self._done.add(runner.iter)
         if is_main_process():
-            states, model = random_states(), without_wrapper(runner.model)
-            was_training = model.training
-            model.eval()
-            candidate = Candidate(runner.iter)
+            model, candidate = without_wrapper(runner.model), Candidate(runner.iter)
             self._candidates.append(candidate)
-            labels = self._judge.judge(model, self._candidates) if self._judge else ()
-            self._files.save(runner.iter, _changed(model), labels)
+            with evaluating(model):
+                labels = self._judge.judge(model, self._candidates) if self._judge else ()
+                self._files.save(runner.iter, _changed(model), labels)
             self._files.write_table(self._candidates)
-            model.train(was_training)
-            restore_random_states(states)
             _tell(runner, candidate.iteration, candidate.criteria)
         barrier()
 
@@ -188,17 +182,11 @@ class SelectionHook(Hook):
         hooks: no checkpoint of it is saved as the best one, and the log has no evaluation more.
         """
         runner.logger.info(f'evaluating candidate {runner.iter}')
-        states, model = random_states(), without_wrapper(runner.model)
-        was_training = model.training
-        model.eval()
-        loop, device = runner.val_loop, model.data_preprocessor.device
-        for batch in progress(loop.dataloader, f'evaluating candidate {runner.iter}', 'batch'):
-            with autocast(loop.fp16, device):
-                outputs = [result.to_sample() for result in predict(model, [batch])]
-            loop.evaluator.process(data_samples=outputs, data_batch=batch)
-        metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
-        model.train(was_training)
-        restore_random_states(states)
+        loop, model = runner.val_loop, without_wrapper(runner.model)
+        with evaluating(model):
+            for batch in progress(loop.dataloader, f'evaluating candidate {runner.iter}', 'batch'):
+                loop.score(model, batch)
+            metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
         if self._candidates:
             self._note_score(runner, metrics)
 

@@ -9,6 +9,7 @@ from prettytable import PrettyTable
 
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.engine.config.stream import ANEW
+from mmseg_uvpt.engine.hooks.resume import evaluating
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
@@ -62,9 +63,8 @@ class StreamHook(Hook):
         model = without_wrapper(runner.model)
         samples = [sample.clone() for sample in data_batch['data_samples']]
         batch = {**data_batch, 'data_samples': samples}
-        model.eval()
-        predicted = [each.to_sample().to_dict() for each in predict(model, [batch])]
-        model.train()
+        with evaluating(model):
+            predicted = [each.to_sample().to_dict() for each in predict(model, [batch])]
         if 'gt_sem_seg' in predicted[0]:
             self._metrics[bisect_right(self._ends, runner.iter)].process(batch, predicted)
 

@@ -165,12 +165,21 @@ class _ScoringLoop:
         """Predict a batch and have it scored."""
         call_hook = self.runner.call_hook
         call_hook(f'before_{self.kind}_iter', batch_idx=idx, data_batch=data_batch)
+        outputs = self.score(without_wrapper(self.runner.model), data_batch)
+        call_hook(f'after_{self.kind}_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+
+    def score(self, model: nn.Module, data_batch: dict) -> list[SegDataSample]:
+        """Predict a batch and have it counted, without hooks; return what was predicted.
+
+        Args:
+            model: a segmentor in eval mode, without a wrapper.
+            data_batch: of this loop's loader.
+        """
         meta = getattr(self.dataloader.dataset, 'metainfo', {})
-        model = without_wrapper(self.runner.model)
         with autocast(self.fp16, model.data_preprocessor.device):
             outputs = [result.to_sample() for result in predict(model, [data_batch], meta)]
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
-        call_hook(f'after_{self.kind}_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        return outputs
 
 
 @LOOPS.register_module()
