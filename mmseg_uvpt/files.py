@@ -5,9 +5,9 @@ import hashlib
 import json
 import mmap
 import os
+import secrets
 import stat
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -32,22 +32,15 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
         UserError: the file could not be written (no space left, no permission, ...).
     """
     path = Path(path)
+    # a name has 255 bytes at most
+    temporary = path.parent / f'.{path.name[-50:]}.{secrets.token_hex(4)}.part'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            # a name has 255 bytes at most
-            prefix=f'.{path.name[-50:]}.',
-            suffix='.part',
-            dir=path.parent,
-        )
-    except OSError as error:
-        raise UserError(f'cannot write {path}: {error.strerror}') from error
-    try:
-        with os.fdopen(handle, mode, encoding=None if 'b' in mode else 'utf-8') as file:
+        encoding = None if 'b' in mode else 'utf-8'
+        with open(temporary, mode.replace('w', 'x'), encoding=encoding) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         # torch.save calls a full disk a RuntimeError
@@ -60,6 +53,16 @@ def write_whole(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, whole.
+
+    Raises:
+        UserError: the file could not be written.
+    """
+    with write_whole(path, 'w') as file:
+        file.write(text)
 
 
 def refuse_inputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], option: str) -> None:
@@ -91,34 +94,30 @@ def _identity(path: str | Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def refuse_to_replace(path: Path, inputs: Iterable[str | Path], force: bool) -> None:
+def refuse_to_replace(
+    path: Path, inputs: Iterable[str | Path], force: bool, suffixes: Sequence[str] = ()
+) -> None:
     """Make sure that a file may be written, before time is spent on its contents.
 
+    Args:
+        path: of the file.
+        inputs: files that are read.
+        force: whether it may be there already.
+        suffixes: of which its name must have one; any, if there are none.
+
     Raises:
-        UserError: it is a folder or one of the inputs; or it exists, and ``force`` is off.
+        UserError: its suffix is another one; it is a folder or one of the inputs; or it exists,
+            and ``force`` is off.
     """
+    if suffixes and path.suffix not in suffixes:
+        raise UserError(
+            f'{path}: the name of the file to write must end in {" or ".join(suffixes)}'
+        )
     if path.is_dir():
         raise UserError(f'{path} is a folder: name the file to write in it')
     refuse_inputs([path], inputs, 'OUT')
     if os.path.lexists(path) and not force:
         raise UserError(f'{path} exists: name another file, or replace it with --force')
-
-
-def _umask() -> int:
-    """Return the process's file mode mask.
-
-    The call that returns it also changes it, for all threads of the process until it is set back.
-    So the kernel is asked by a file, where it has that.
-    """
-    try:
-        for line in Path('/proc/self/status').read_text().splitlines():
-            if line.startswith('Umask:'):
-                return int(line.split()[1], 8)
-    except OSError:
-        pass
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_png(path: str | Path, array: np.ndarray, compression: int = 1) -> None:
@@ -143,9 +142,7 @@ def write_json(path: str | Path, value: object) -> None:
         UserError: the file could not be written.
         ValueError: a number is not finite, which JSON cannot say.
     """
-    with write_whole(path, 'w') as file:
-        json.dump(value, file, indent=2, allow_nan=False)
-        file.write('\n')
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
 
 
 def open_regular(path: str | Path) -> BinaryIO:
@@ -248,6 +245,11 @@ def read_object(path: str | Path, cure: str) -> dict:
     if not isinstance(found, dict):
         raise UserError(f'{path} holds a {type(found).__name__}, not an object in braces: {cure}')
     return found
+
+
+def read_object_if_there(path: str | Path, cure: str) -> dict:
+    """Do as `read_object`; empty where there is no such file. A link to nothing is an error."""
+    return read_object(path, cure) if os.path.lexists(path) else {}
 
 
 def is_text(name: str | os.PathLike) -> bool:

@@ -8,7 +8,7 @@ from mmseg_uvpt.adapting import BEST
 from mmseg_uvpt.adapting.adaptation_plan import Plan
 from mmseg_uvpt.adapting.labelled import Labelled, file_suffixes
 from mmseg_uvpt.adapting.photographs import MOST_ELONGATED, Survey
-from mmseg_uvpt.files import write_whole
+from mmseg_uvpt.files import write_text
 from mmseg_uvpt.importing.config_files import adapted_model, config_text
 from mmseg_uvpt.importing.source_model import SourceModel
 from mmseg_uvpt.shipped import shipped
@@ -39,14 +39,12 @@ def write_config(
     """
     names = {LIST: found.used, **({LABELLED_LIST: labelled.names} if labelled else {})}
     for file, lines in names.items():
-        with write_whole(folder / file, 'w') as stream:
-            stream.write(''.join(f'{line}\n' for line in lines))
+        write_text(folder / file, ''.join(f'{line}\n' for line in lines))
     entries = _entries(folder.resolve(), source, checkpoint.resolve(), plan, found, labelled)
     bases = ['datasets/cityscapes_adaptation.py', 'schedules/adapt_80k.py']
     title = f'Adaptation to the photographs in {str(found.folder)!r}, by uvpt adapt.'
     text = config_text(title, bases, entries, source, folder)
-    with write_whole(folder / ADAPTATION, 'w') as file:
-        file.write(text)
+    write_text(folder / ADAPTATION, text)
 
 
 def _entries(

@@ -20,9 +20,8 @@ from mmseg_uvpt.checkpoints.loading import (
     state_dict_of,
 )
 from mmseg_uvpt.checkpoints.names import COMPUTED, is_adapted, names_in_source
-from mmseg_uvpt.checkpoints.reading import SUFFIXES, read_file
+from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import refuse_to_replace
 from mmseg_uvpt.nested import dict_or_empty
 
 ADAPTED_FROM = 'adapted_from'  # see `engine.inference.label_record.ancestors`
@@ -165,20 +164,6 @@ def contents_sha256(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
         digest.update(_bytes(tensor).numpy())
     return digest.hexdigest()
-
-
-def check_output(path: Path, inputs: list[Path], force: bool) -> None:
-    """Make sure that a file may be written, before time is spent on its contents.
-
-    Raises:
-        UserError: its suffix is unknown, it is a folder or one of the inputs, or it exists and
-            ``force`` is off.
-    """
-    if path.suffix not in SUFFIXES:
-        raise UserError(
-            f'{path}: the name of the file to write must end in {" or ".join(SUFFIXES)}'
-        )
-    refuse_to_replace(path, inputs, force)
 
 
 def _of_source(names: Iterable[str]) -> dict[str, str | None]:

@@ -19,10 +19,10 @@ def main() -> None:
     args = parser.parse_args()
 
     from mmseg_uvpt.checkpoints.efficientnet_lite0 import packaged_file, read_packaged
-    from mmseg_uvpt.checkpoints.export import check_output
-    from mmseg_uvpt.checkpoints.reading import write_file
+    from mmseg_uvpt.checkpoints.reading import SUFFIXES, write_file
+    from mmseg_uvpt.files import refuse_to_replace
 
-    check_output(args.out, [], args.force)
+    refuse_to_replace(args.out, [], args.force, SUFFIXES)
     path = packaged_file()
     write_file({'state_dict': read_packaged(path)}, args.out)
     print(f'{args.out}: {path.name} in the names of timm')

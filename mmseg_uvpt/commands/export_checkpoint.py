@@ -62,9 +62,10 @@ def main() -> None:
     inputs = [getattr(args, given) for given in COMMANDS[args.command][0]]
 
     from mmseg_uvpt.checkpoints import export
-    from mmseg_uvpt.checkpoints.reading import write_file
+    from mmseg_uvpt.checkpoints.reading import SUFFIXES, write_file
+    from mmseg_uvpt.files import refuse_to_replace
 
-    export.check_output(args.out, inputs, args.force)
+    refuse_to_replace(args.out, inputs, args.force, SUFFIXES)
     write_file(getattr(export, args.command)(*inputs), args.out)
     for path in (*inputs, args.out):
         print(f'{"written" if path is args.out else "read":8}{_megabytes(path):>10}  {path}')

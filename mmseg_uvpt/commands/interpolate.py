@@ -39,17 +39,17 @@ def main(argv: Sequence[str]) -> None:
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
 
-    from mmseg_uvpt.checkpoints.export import check_output
     from mmseg_uvpt.checkpoints.interpolation import interpolate
     from mmseg_uvpt.checkpoints.loading import load_file
-    from mmseg_uvpt.checkpoints.reading import write_file
+    from mmseg_uvpt.checkpoints.reading import SUFFIXES, write_file
     from mmseg_uvpt.engine.config.classes import classes_in, require_same
     from mmseg_uvpt.engine.config.normalisation import is_adaptation
     from mmseg_uvpt.engine.config.resolve import resolve
     from mmseg_uvpt.errors import UserError
+    from mmseg_uvpt.files import refuse_to_replace
 
     files = [args.source, args.adapted]
-    check_output(args.out, files, args.force)
+    refuse_to_replace(args.out, files, args.force, SUFFIXES)
     cfg = resolve(args)
     if not is_adaptation(cfg):
         raise UserError(f'config {args.config} describes no adaptation: name that of {files[1]}')

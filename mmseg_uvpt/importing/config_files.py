@@ -10,7 +10,7 @@ from torch import nn
 
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import refuse_to_replace, write_whole
+from mmseg_uvpt.files import refuse_to_replace, write_text
 from mmseg_uvpt.importing.mmseg_config import plain_values
 from mmseg_uvpt.importing.source_model import SourceModel
 from mmseg_uvpt.shipped import CHECKOUT, shipped
@@ -65,8 +65,7 @@ def write(source: SourceModel, model: nn.Module, files: Files) -> None:
     }
     write_checkpoint(source, model, files.checkpoint)
     for path, text in texts.items():
-        with write_whole(path, 'w') as file:
-            file.write(text)
+        write_text(path, text)
 
 
 def write_checkpoint(source: SourceModel, model: nn.Module, path: Path) -> None:

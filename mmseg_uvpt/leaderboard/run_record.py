@@ -16,7 +16,7 @@ from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_object, write_whole
+from mmseg_uvpt.files import read_object, write_text
 from mmseg_uvpt.leaderboard.correction_record import against_truth
 from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.selection.committee import GUARDED, TARGET_LABELS
@@ -108,8 +108,7 @@ def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dic
 def write_record(path: Path, record: dict) -> None:
     """Write a record, whole, with a list of numbers a line."""
     text = json.dumps(record, indent=1, allow_nan=False)
-    with write_whole(path, 'w') as file:
-        file.write(_NUMBERS.sub(lambda found: re.sub(r'\s+', '', found[0]), text) + '\n')
+    write_text(path, _NUMBERS.sub(lambda found: re.sub(r'\s+', '', found[0]), text) + '\n')
 
 
 def read_record(path: Path) -> dict:

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import printable, size_text, write_whole
+from mmseg_uvpt.files import printable, size_text, write_text
 from mmseg_uvpt.report import confidence_plots, correction_plots, plots
 from mmseg_uvpt.report.charts import Chart
 from mmseg_uvpt.report.class_scores import ClassScores, class_scores
@@ -110,8 +110,7 @@ def write_report(
             text = _render(shown)
             break
         text = _render(shown)
-    with write_whole(out, 'w') as file:
-        file.write(text)
+    write_text(out, text)
     return out
 
 

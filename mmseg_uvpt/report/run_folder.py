@@ -1,7 +1,6 @@
 """What a work folder says of its run: files only, no model is built and no image is read."""
 
 import csv
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -21,7 +20,7 @@ from mmseg_uvpt.engine.work_folder.claim import (
     last_checkpoint,
 )
 from mmseg_uvpt.errors import UserError, first_line
-from mmseg_uvpt.files import open_regular, parse_json, read_object
+from mmseg_uvpt.files import open_regular, parse_json, read_object_if_there
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, VERDICT
 from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
 
@@ -195,10 +194,8 @@ class RunFolder:
         return self.table(TRUTH)
 
     def _object(self, path: Path) -> dict:
-        if not os.path.lexists(path):
-            return {}
         try:
-            return read_object(path, _CURE)
+            return read_object_if_there(path, _CURE)
         except UserError as error:
             self.problems.append(str(error))
             return {}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.file_lock import Held, acquire, is_held
-from mmseg_uvpt.files import read_object, regular, write_json
+from mmseg_uvpt.files import read_object_if_there, regular, write_json
 from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.models import LOCK
@@ -177,7 +177,7 @@ def record_of(folder: Path) -> dict:
         UserError: the record cannot be read.
     """
     path = folder / RECORD
-    found = read_object(path, 'delete it') if os.path.lexists(path) else {}
+    found = read_object_if_there(path, 'delete it')
     attempts = found.get('attempts', [])
     if not (
         isinstance(found.get('slurm', ''), str)

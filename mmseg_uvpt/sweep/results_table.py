@@ -15,7 +15,7 @@ from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import record_of
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_object
+from mmseg_uvpt.files import read_object, read_object_if_there
 from mmseg_uvpt.selection.committee import LAST, TARGET_LABELS
 from mmseg_uvpt.selection.conclusion import CHECKPOINT
 from mmseg_uvpt.sweep.models import (
@@ -280,19 +280,15 @@ def hardware(folder: Path) -> str | None:
     found = next(filter(os.path.lexists, paths), None)
     if not found:
         return None
-    facts = _json(found)
+    facts = read_object(found, _CURE)
     gpus = [f'{name.count(",") + 1} x {gpu}' for name, gpu in facts.items() if name[:4] == 'GPU ']
     return ', '.join(gpus) or f'{facts.get("processors", "?")} CPU cores'
 
 
 def _scores(path: Path) -> dict:
     """Return the result of a test; empty where there is none."""
-    found = _json(path)
+    found = read_object_if_there(path, _CURE)
     for name in [f'mIoU{size}' for size in SIZES]:
         if found.get(name) is not None and not is_score(found[name]):
             raise UserError(f'{path} says {name} is {found[name]!r}, no percentage: {_CURE}')
     return found
-
-
-def _json(path: Path) -> dict:
-    return read_object(path, _CURE) if os.path.lexists(path) else {}

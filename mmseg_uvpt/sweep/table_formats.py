@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_bytes, why_unreadable, write_whole
+from mmseg_uvpt.files import read_bytes, why_unreadable, write_text
 from mmseg_uvpt.sweep.jobs import shown
 from mmseg_uvpt.sweep.results_table import Result
 from mmseg_uvpt.sweep.scores import SIZES
@@ -160,8 +160,7 @@ def deliver(
         update_page(page, text, tool)
     elif out:
         refuse_other_file(out, begins)
-        with write_whole(out, 'w') as file:
-            file.write(text)
+        write_text(out, text)
     else:
         print(text, end='')
 
@@ -195,5 +194,4 @@ def update_page(page: Path, table: str, tool: str = TOOL) -> None:
     pattern = re.compile(f'({re.escape(begin)}\n).*?({re.escape(END)})', re.DOTALL)
     if not pattern.search(text):
         raise UserError(f'{page} has no place for the table: a line {begin} and a line {END}')
-    with write_whole(page, 'w') as file:
-        file.write(pattern.sub(lambda m: f'{m[1]}\n{table}\n{m[2]}', text, count=1))
+    write_text(page, pattern.sub(lambda m: f'{m[1]}\n{table}\n{m[2]}', text, count=1))

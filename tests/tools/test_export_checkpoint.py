@@ -15,11 +15,12 @@ from runs_code import RunsCode
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints import reading
-from mmseg_uvpt.checkpoints.export import check_output, contents_sha256, join, split, strip
+from mmseg_uvpt.checkpoints.export import contents_sha256, join, split, strip
 from mmseg_uvpt.checkpoints.loading import load_file, load_source_model
 from mmseg_uvpt.checkpoints.names import to_ours, to_released
-from mmseg_uvpt.checkpoints.reading import read_file, write_file
+from mmseg_uvpt.checkpoints.reading import SUFFIXES, read_file, write_file
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import refuse_to_replace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 META = {'CLASSES': ('road', 'sidewalk'), 'iter': 4, 'env_info': 'of no use', 'seed': None}
@@ -189,8 +190,8 @@ def test_what_may_be_written(tmp_path):
     there.touch()
     link.symlink_to(there)
     (tmp_path / 'folder.pth').mkdir()
-    check_output(tmp_path / 'new.safetensors', [there], force=False)
-    check_output(there, [tmp_path / 'gone.pth'], force=True)
+    refuse_to_replace(tmp_path / 'new.safetensors', [there], False, SUFFIXES)
+    refuse_to_replace(there, [tmp_path / 'gone.pth'], True, SUFFIXES)
     for out, inputs, force, message in (
         (there, [], False, 'exists: name another file, or replace it with --force'),
         (link, [there], True, 'which is read'),
@@ -198,7 +199,7 @@ def test_what_may_be_written(tmp_path):
         (tmp_path / 'new.bin', [], True, r'must end in \.pth or \.safetensors'),
     ):
         with pytest.raises(UserError, match=message):
-            check_output(out, inputs, force)
+            refuse_to_replace(out, inputs, force, SUFFIXES)
 
 
 def test_released_key_lists(shared_parity, tmp_path):

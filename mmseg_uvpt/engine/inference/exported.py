@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -30,7 +29,7 @@ from mmseg_uvpt.engine.config.resolve import (
 )
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.engine.inference.result import temperature_in
-from mmseg_uvpt.engine.inference.target_images import LOADER
+from mmseg_uvpt.engine.inference.target_images import LOADER, chosen_images
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, refuse_to_replace, size_text, write_whole
 from mmseg_uvpt.ops.resizing import resized
@@ -119,9 +118,7 @@ def _check_output(out: Path, checkpoint: str, to_int8: bool, force: bool) -> Non
     """Raise a `UserError` unless a file of that name and format can be made of the checkpoint."""
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
     suffixes = (formats.ONNX,) if to_int8 else formats.SUFFIXES
-    if out.suffix not in suffixes:
-        raise UserError(f'--out {out}: the name must end in {" or ".join(suffixes)}')
-    refuse_to_replace(out, [checkpoint], force)
+    refuse_to_replace(out, [checkpoint], force, suffixes)
     if out.suffix == formats.ONNX:
         formats.require_onnx()
 
@@ -179,7 +176,5 @@ def target_images(cfg: Config, number: int) -> Iterator[Tensor]:
     """
     init_default_scope('mmseg')
     dataset = DATASETS.build(cfg[LOADER].dataset)
-    if not len(dataset):
-        raise UserError(f'the data set of {LOADER} has no image')
-    for i in np.linspace(0, len(dataset) - 1, min(number, len(dataset))).astype(int).tolist():
+    for i in chosen_images(dataset, number):
         yield torch.as_tensor(dataset[i]['inputs']).flip(0)[None].contiguous()

@@ -12,7 +12,7 @@ from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.sharing.model_card import card_text
 from mmseg_uvpt.engine.sharing.shared_config import read_shared, shared_text
 from mmseg_uvpt.errors import UserError, first_line
-from mmseg_uvpt.files import write_whole
+from mmseg_uvpt.files import write_text
 
 WEIGHTS, CONFIG, CARD = 'model.safetensors', 'config.py', 'README.md'
 
@@ -60,8 +60,7 @@ def save_pretrained(
                 told = ancestors(stripped), [Path(path) for path in scores], licence
                 card = card_text(model, parts[WEIGHTS], *told)
             for name, content in ((CONFIG, text), (CARD, card)):
-                with write_whole(parts[name], 'w') as file:
-                    file.write(content)
+                write_text(parts[name], content)
             read_shared(parts[CONFIG])  # raises where nobody could read it
             for name, part in parts.items():
                 os.replace(part, folder / name)

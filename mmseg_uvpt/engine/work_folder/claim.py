@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmseg_uvpt.engine.config.complete import complete
 from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import open_regular, read_object, why_unreadable
+from mmseg_uvpt.files import open_regular, read_object_if_there, why_unreadable
 
 CONFIG, RECORD = 'config.py', 'run.json'
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
@@ -92,7 +92,7 @@ def record_of(folder: str | Path) -> dict:
     """
     path = Path(folder) / RECORD
     cure = 'restore the file or delete it'
-    found = read_object(path, cure) if os.path.lexists(path) else {}
+    found = read_object_if_there(path, cure)
     if not isinstance(found.get('starts', []), list):
         raise UserError(f'{path} holds no list of "starts": {cure}')
     return found

@@ -12,7 +12,7 @@ from mmseg_uvpt.acceleration.accelerate import Change
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
 from mmseg_uvpt.environment import environment, git_revision
-from mmseg_uvpt.files import file_hash, write_json, write_whole
+from mmseg_uvpt.files import file_hash, write_json, write_text
 from mmseg_uvpt.model_wrappers import without_wrapper
 
 
@@ -49,8 +49,7 @@ def write(folder: str | Path, cfg: Config, start: dict) -> None:
     folder = Path(folder)
     starts = record_of(folder).get('starts', [])
     write_json(folder / 'environment.json', environment())
-    with write_whole(folder / CONFIG, 'w') as file:
-        file.write(cfg.pretty_text)
+    write_text(folder / CONFIG, cfg.pretty_text)
     write_json(folder / RECORD, {'starts': [*starts, start]})
 
 
