@@ -1,5 +1,6 @@
 # Generalise-then-adapt: the augmentations and where their networks' weights lie (model/README.md).
-# A recipe takes these three; shorten the list of augmentations to go without some files.
+# A recipe takes `source_gta` and the collate function; shorten its list of augmentations to go
+# without some files.
 generalising_preprocessor = dict(
     type='GeneralisingPreprocessor',
     weights=dict(
@@ -27,4 +28,9 @@ generalising_loss = dict(
         *(0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023),
         *(0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507),
     ],
+)
+source_gta = dict(
+    type='SourceGtA',
+    data_preprocessor=generalising_preprocessor,
+    decode_head=dict(loss_decode=generalising_loss),
 )

@@ -16,11 +16,7 @@ uvpt = dict(
     released_checkpoint='model/pretrained_models/GtA_Swin-B_Synthia_Cityscapes_48.8_55.0.pth',
 )
 
-model = dict(
-    type='SourceGtA',
-    data_preprocessor=_base_.generalising_preprocessor,
-    decode_head=dict(loss_decode=_base_.generalising_loss),
-)
+model = _base_.source_gta
 train_dataloader = dict(
     collate_fn=_base_.augmented_collate,
     dataset=dict(pipeline=_base_.undistorted_pipeline),

@@ -6,11 +6,7 @@ _base_ = [
     '../../_base_/generalise.py',
 ]
 
-model = dict(
-    type='SourceGtA',
-    data_preprocessor=_base_.generalising_preprocessor,
-    decode_head=dict(loss_decode=_base_.generalising_loss),
-)
+model = _base_.source_gta
 train_dataloader = dict(
     collate_fn=dict(type='augmented_collate', augmentations=['fda_random']),
     dataset=dict(pipeline=_base_.undistorted_pipeline),
