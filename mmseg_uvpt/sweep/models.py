@@ -1,14 +1,20 @@
 """Which model a job starts from: the one made in the work root, or else the released one."""
 
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
-from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_checkpoint, record_of
+from mmseg_uvpt.engine.work_folder.claim import (
+    SOURCE,
+    best_checkpoint,
+    last_checkpoint,
+    option_values,
+    record_of,
+)
 from mmseg_uvpt.files import read_object, why_unreadable
+from mmseg_uvpt.nested import dict_or_empty
 from mmseg_uvpt.selection.committee import TARGET_LABELS
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
 
@@ -103,7 +109,4 @@ def is_released(path: str, released: str | None) -> bool:
 def source_of(folder: Path) -> str | None:
     """Return the source model that the adaptation in a folder began with; None if not known."""
     starts = record_of(folder).get('starts') or [{}]
-    command = starts[0].get('command') if isinstance(starts[0], dict) else None
-    words = shlex.split(command) if isinstance(command, str) else []
-    place = words.index('--source-checkpoint') + 1 if '--source-checkpoint' in words else len(words)
-    return words[place] if place < len(words) else None
+    return next(iter(option_values(dict_or_empty(starts[0]).get('command'), SOURCE)), None)

@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -12,7 +11,14 @@ from mmengine.config import Config
 from mmseg_uvpt.checkpoints.names import is_adapted
 from mmseg_uvpt.engine.config.classes import LOADERS
 from mmseg_uvpt.engine.inference.predictor import Predictor
-from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
+from mmseg_uvpt.engine.work_folder.claim import (
+    CONFIG,
+    RECORD,
+    SOURCE,
+    command_words,
+    option_values,
+    record_of,
+)
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.score import DEFINITION
 from mmseg_uvpt.files import file_hash, read_object
@@ -207,7 +213,7 @@ def _training(
 
 def _without_folders(command: str) -> str:
     """Return a command whose absolute paths end in their names: a home is nobody's business."""
-    if not (words := _words(command)):
+    if not (words := command_words(command)):
         return command
     parts = [word.rpartition('=') for word in words]
     bare = [value.strip('\'"') for *_, value in parts]  # as `overrides.option_of` may quote it
@@ -247,9 +253,7 @@ def _roots_of_source(folder: Path, record: dict) -> list[str]:
     if (asked := folder.parent / 'adapt.json').is_file():  # `uvpt adapt` copies its model
         named.append(read_object(asked, 'delete it').get('asked', {}).get('model', ''))
     for start in record.get('starts', []):
-        words = _words(start['command'])
-        named += [after for word, after in pairwise(words) if word == '--source-checkpoint']
-        named += [w.partition('=')[2] for w in words if w.startswith('--source-checkpoint=')]
+        named += option_values(start['command'], SOURCE)
     for name in map(Path, filter(None, named)):
         config = (name if name.is_dir() else name.parent) / CONFIG
         try:
@@ -260,14 +264,6 @@ def _roots_of_source(folder: Path, record: dict) -> list[str]:
         if is_of_source and name.is_absolute():
             return _roots(Config(found), LOADERS[:1])
     return []
-
-
-def _words(command: str) -> list[str]:
-    """Return the words of a command; none of what is no command."""
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return []
 
 
 def _scores_beside(folder: Path, model: Predictor) -> Iterator[tuple[Path, dict]]:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shlex
 import zipfile
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, read_object_if_there, why_unreadable
 
 CONFIG, RECORD = 'config.py', 'run.json'
+SOURCE = '--source-checkpoint'  # names the source model of an adaptation
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
 # entries that say how and where a run is executed, not what it computes; what those of uvpt do to
 # a computation stands where it is done (data roots in the data sets, amp in the optimiser's type)
@@ -96,6 +99,21 @@ def record_of(folder: str | Path) -> dict:
     if not isinstance(found.get('starts', []), list):
         raise UserError(f'{path} holds no list of "starts": {cure}')
     return found
+
+
+def command_words(command: object) -> list[str]:
+    """Return the words of a recorded command, see `record_of`; none of what is no command."""
+    try:
+        return shlex.split(command) if isinstance(command, str) else []
+    except ValueError:  # an open quote
+        return []
+
+
+def option_values(command: object, option: str) -> list[str]:
+    """Return what a recorded command gives an option, such as `SOURCE`."""
+    words = command_words(command)
+    found = [after for word, after in pairwise(words) if word == option]
+    return found + [w.partition('=')[2] for w in words if w.startswith(f'{option}=')]
 
 
 class Claim(NamedTuple):
