@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ class StageFailed(UserError):
         self.status = status
 
 
-def run_each(stages: Iterable[Stage], root: Path, count: int, first: int = 1) -> dict[str, float]:
+def run_each(stages: Iterable[Stage], root: Path, count: int, first: int = 1) -> int:
     """Run stages that are not done, each before the next is asked for.
 
     Args:
@@ -64,15 +63,15 @@ def run_each(stages: Iterable[Stage], root: Path, count: int, first: int = 1) ->
         first: number of the first one.
 
     Returns:
-        dict: seconds of each by its name.
+        int: number of the stage that would follow.
     """
-    return {
-        stage.name: run(stage, root, f'{number}/{count}')
-        for number, stage in enumerate(stages, first)
-    }
+    for stage in stages:
+        run(stage, root, f'{first}/{count}')
+        first += 1
+    return first
 
 
-def run(stage: Stage, root: Path, position: str) -> float:
+def run(stage: Stage, root: Path, position: str) -> None:
     """Run a stage unless it is done.
 
     Args:
@@ -80,9 +79,6 @@ def run(stage: Stage, root: Path, position: str) -> float:
         root: the folder of all stages; ``done/<stage>.json`` in it says that a stage is done, and
             ``logs/<stage>.log`` takes what its commands print.
         position: such as ``3/7``, for the person who waits.
-
-    Returns:
-        float: seconds the stage took, now or when it was done.
 
     Raises:
         UserError: a command failed (`StageFailed`), or what is done was done by other commands.
@@ -97,12 +93,9 @@ def run(stage: Stage, root: Path, position: str) -> float:
                 f'other commands, see {record}. Choose another folder, or delete this one.'
             )
         print(f'[{position}] {stage.title}: done before', flush=True)
-        if type(done.get('seconds')) not in (int, float):
-            raise UserError(f'{record} holds no seconds: delete it, and the stage is done again')
-        return done['seconds']
+        return
     log = root / 'logs' / f'{stage.name}.log'
     print(f'[{position}] {stage.title}' + ('' if stage.shown else f' (log: {log})'), flush=True)
-    begin = time.monotonic()
     for command in commands:
         if stage.training and (stage.training / CONFIG).is_file():
             _wait_for(stage.training)
@@ -116,9 +109,7 @@ def run(stage: Stage, root: Path, position: str) -> float:
                 'here.',
                 status,
             )
-    seconds = round(time.monotonic() - begin, 1)
-    write_json(record, {'commands': commands, 'seconds': seconds})
-    return seconds
+    write_json(record, {'commands': commands})
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
         print('\n'.join(record['told']), flush=True)
     method = record['plan']['method']
     total = (method == PUBLISHED) + bool(args.labelled) + 3
-    done = run_each(_up_to_the_verdict(args, out, method), out, total)
+    following = run_each(_up_to_the_verdict(args, out, method), out, total)
     score = {}
     if args.labelled:
         score = read_object(out / WORK / SCORE, f'delete {out}/done/score.json, and {_AGAIN}')
@@ -78,7 +78,7 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     checkpoint = _candidate(out) if verdict.adapted else out / SOURCE
     temperature = _temperature(score, verdict.adapted, out)
     after = _after_the_verdict(out, photographs, checkpoint, temperature)
-    run_each(after, out, total, len(done) + 1)
+    run_each(after, out, total, following)
     write_json(out / ADAPT, record | {'verdict': asdict(verdict), 'temperature': temperature})
     return verdict
 

@@ -83,8 +83,8 @@ def _make_each(missing: Sequence[Settings], work_dir: Path, records: Path, hours
 
 
 def _make(run: Settings, root: Path, records: Path) -> None:
-    seconds = run_each(_stages(run, root, records), root, chain.stage_count(run))
-    record = run_record(run, root, seconds)
+    run_each(_stages(run, root, records), root, chain.stage_count(run))
+    record = run_record(run, root)
     write_record(path_of(records, run), record)
     scores = ', '.join(f'{name} {score:.1f}' for name, score in record['mIoU'].items())
     print(f'mIoU: {scores}', correction_sentence(record['label_correction']), flush=True)

@@ -60,13 +60,12 @@ def source_record(settings: Settings, root: Path) -> dict:
     }
 
 
-def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dict:
+def run_record(settings: Settings, root: Path) -> dict:
     """Return what is kept of an adaptation; see `source_record`.
 
     Args:
         settings: of the run.
         root: folder of all runs with this source model.
-        seconds: of each stage.
     """
     folder = root / settings.folder
     files = RunFolder(folder, settings.row)
@@ -94,7 +93,6 @@ def run_record(settings: Settings, root: Path, seconds: dict[str, float]) -> dic
         'parameters': start.get('parameters', {}),
         'iterations': run['iterations'],
         'seconds_per_iteration': _seconds_per_iteration(files),
-        'seconds': seconds,
         **{'git': start['git'], 'finished': run['finished'], 'hardware': hardware(folder)},
         'commands': list(_commands(settings, root)),
         'selection': _selection(files),

@@ -57,7 +57,7 @@ def root(tmp_path):
 
 
 def test_what_a_run_says_is_kept(root):
-    record = run_record(RUN, root, {'adapt-head': 60.0})
+    record = run_record(RUN, root)
     assert record['row'] == 'uni-uvpt_Head'
     assert (record['method'], record['tuner']) == ('uni-uvpt', 'Head')
     assert record['mIoU'] == {'source': 20, 'last': 24, 'by target labels': 25}
@@ -79,7 +79,7 @@ def test_what_a_run_says_is_kept(root):
 def test_a_record_is_small_and_read_as_it_was_written(root, tmp_path):
     write_json(root / 'adapt-head/selection.json', selection(guarded=60, best=120, selected=60))
     write_json(root / 'adapt-head/score_selected.json', score(23.0))
-    for name, record in (('row', run_record(RUN, root, {})), ('source', source_record(RUN, root))):
+    for name, record in (('row', run_record(RUN, root)), ('source', source_record(RUN, root))):
         path = path_of(tmp_path, RUN, name)
         write_record(path, record)
         assert json.loads(path.read_text()) == record
@@ -111,7 +111,7 @@ def selection(guarded: int, best: int, selected: int) -> dict:
 def test_checkpoints_are_those_of_the_selection(root, guarded, best, selected, scores):
     write_json(root / 'adapt-head/selection.json', selection(guarded, best, selected))
     write_json(root / 'adapt-head/score_selected.json', score(23.0))
-    record = run_record(RUN, root, {})
+    record = run_record(RUN, root)
     assert record['mIoU'] == {'source': 20, 'last': 24, **scores}
     assert '0' not in record['counts']  # the source's are in its own record
 
@@ -126,7 +126,7 @@ def test_what_an_adaptation_begins_with_may_be_another_one(root, monkeypatch):
     write_json(
         root / 'self-training-head/selection.json', selection(guarded=0, best=120, selected=0)
     )
-    record = run_record(RUN.but(method='self-training'), root, {})
+    record = run_record(RUN.but(method='self-training'), root)
     assert record['row'] == 'self-training_Head'
     assert record['mIoU'] == {'source': 20, 'last': 24, 'guarded': 22, 'by target labels': 25}
     assert record['counts']['0']['union'][0][0] == 37130 + 22

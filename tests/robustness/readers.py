@@ -455,7 +455,7 @@ READERS = (
     Reader('minicity.json', 'minicity.json', _write_json('minicity.json', MINICITY),
            _claimed_city, missing='a new city'),
     Reader('stage of the demo', 'done/render.json',
-           _write_json('done/render.json', {'commands': [], 'seconds': 3}),
+           _write_json('done/render.json', {'commands': []}),
            lambda p: stages.run(STAGE, p.parents[1], '1/1'), missing='stage is run'),
     Reader('record of a build', 'uvpt_cpp.json',
            _write_json('uvpt_cpp.json', {'missing': 'no compiler'}), _build_record,
