@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mmseg_uvpt.adapting import PUBLISHED
-from mmseg_uvpt.adapting.photographs import Survey
+from mmseg_uvpt.adapting.photographs import SMALLEST, Survey
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.config_files import learning_rate
-from mmseg_uvpt.importing.source_model import SourceModel
+from mmseg_uvpt.importing.source_model import PUBLISHED_SCALE, SourceModel
 from mmseg_uvpt.processes import share_of_processors
 
-SCALE = (1024, 512)  # of the published recipes
 _PUBLISHED_ITERATIONS = 80_000
-_LEAST_ITERATIONS = 240
-_LARGEST_RATE = 1e-4  # with which _LEAST_ITERATIONS were tried
-_SMALLEST = 32  # pixels of the shorter side, where the last stage of a backbone has one
+_FEWEST_PLANNED = 240
+_LARGEST_RATE = 1e-4  # with which _FEWEST_PLANNED were tried
 _CANDIDATES = 3  # after the first iteration
 
 
@@ -110,11 +108,11 @@ def derive(source: SourceModel, found: Survey, has_gpu: bool, asked: Namespace) 
     Raises:
         UserError: the crop is larger than photographs are.
     """
-    size = tuple(asked.size or source.scale or SCALE)
+    size = tuple(asked.size or source.scale or PUBLISHED_SCALE)
     side = min(size)
-    if side < _SMALLEST:
+    if side < SMALLEST:
         raise UserError(
-            f'--size {size[0]} {size[1]}: networks want {_SMALLEST} pixels a side or more'
+            f'--size {size[0]} {size[1]}: networks want {SMALLEST} pixels a side or more'
         )
     batch_size = asked.batch_size or max(2, source.batch_size)
     looks = math.ceil(2 * found.distinct / batch_size)
@@ -123,7 +121,7 @@ def derive(source: SourceModel, found: Survey, has_gpu: bool, asked: Namespace) 
             f'--crop {asked.crop[0]} {asked.crop[1]}: photographs are seen with a shorter side of '
             f'{side} pixels, so neither can be larger; --size W H changes that'
         )
-    iterations = asked.iterations or min(_PUBLISHED_ITERATIONS, max(_LEAST_ITERATIONS, looks))
+    iterations = asked.iterations or min(_PUBLISHED_ITERATIONS, max(_FEWEST_PLANNED, looks))
     rate = learning_rate(source) * math.sqrt(_PUBLISHED_ITERATIONS / iterations)
     return Plan(
         method=asked.method,

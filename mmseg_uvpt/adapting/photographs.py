@@ -27,7 +27,7 @@ from mmseg_uvpt.progress import progress
 
 MOST_ELONGATED = 8  # sides of a photograph, one to the other
 UNREADABLE = 'which cannot be read'  # why one is left out
-_SMALLEST = 32  # pixels of its shorter side
+SMALLEST = 32  # pixels of the shorter side, where the last stage of a backbone has one
 _LONGEST = 255  # bytes of a file's name
 # names of label maps, of ours and of Cityscapes
 _LABEL_MAP = re.compile(rf'.*({re.escape(TRAIN_IDS)}|_gt(Fine|Coarse)_\w+\.png)')
@@ -140,7 +140,7 @@ def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:
         found.left_out['whose name cannot be listed'].append(repr(each.name))
     elif len(os.fsencode(Path(each.name).stem + TRAIN_IDS)) > _LONGEST:
         found.left_out['whose name is too long for those of its results'].append(each.name)
-    elif min(each.size) < _SMALLEST or max(each.size) > MOST_ELONGATED * min(each.size):
+    elif min(each.size) < SMALLEST or max(each.size) > MOST_ELONGATED * min(each.size):
         height, width = each.size
         found.left_out['too small or too narrow'].append(f'{each.name} ({width} x {height})')
     elif each.pixels in seen:

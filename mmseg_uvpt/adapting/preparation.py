@@ -23,7 +23,7 @@ from mmseg_uvpt.processes import share_of_processors
 
 SOURCE = 'source.pth'
 _FEW = 10  # photographs, of which nobody can say much without labels
-_LEAST_ITERATIONS = 30
+_FEWEST_IN_TIME = 30  # iterations that --hours may leave
 _NO_REFERENCE = (
     'of a model without batch norms nothing but labels can tell whether it became better, so the '
     'source model will be kept: --labelled DIR with ten photographs is enough to ask'
@@ -122,7 +122,7 @@ def _within(plan: Plan, costs: Costs, used: int, labelled: int, hours: float) ->
     if spare >= 0:
         return None
     left = plan.iterations + int(spare / costs.iteration)
-    least = min(_LEAST_ITERATIONS, plan.iterations)
+    least = min(_FEWEST_IN_TIME, plan.iterations)
     if left < least:
         raise UserError(
             f'--hours {hours:g} do not suffice: {plan.iterations} iterations take about '

@@ -15,6 +15,7 @@ from mmseg_uvpt.datasets.named_classes import check_names
 from mmseg_uvpt.errors import UserError, first_line
 
 SIDE = 256  # of the image that a model is tried with
+PUBLISHED_SCALE = (1024, 512)  # width, height that published recipes resize images to
 # of a preprocessor, beside its numbers: a batch is padded to its largest image
 PADDING = {'pad_val': 0, 'seg_pad_val': 255, 'size_divisor': 1}
 
@@ -95,7 +96,7 @@ class SourceModel:
             *(f'left out   {part}' for part in self.left_out),
             *(f'note       {note}' for note in self.notes),
         ]
-        if self.scale not in (None, (1024, 512)):
+        if self.scale not in (None, PUBLISHED_SCALE):
             width, height = self.scale
             lines.append(
                 f'note       its own tests resize images to {width} x {height}, those here to '

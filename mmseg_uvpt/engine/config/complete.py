@@ -3,7 +3,7 @@
 from mmengine.config import Config
 
 # mmengine's hooks of every run, by its names and in its order; two of them are this project's
-_HOOKS = {
+HOOKS = {
     'runtime_info': 'DeferredRuntimeInfoHook',
     'timer': 'IterTimerHook',
     'sampler_seed': 'DistSamplerSeedHook',
@@ -22,7 +22,7 @@ def complete(cfg: Config) -> None:
     Hooks that every run has; an optimiser that skips what is not finite; a loop with seeded
     batches; data loaders without arguments that torch refuses.
     """
-    cfg.default_hooks = {n: {'type': kind} for n, kind in _HOOKS.items()} | {
+    cfg.default_hooks = {n: {'type': kind} for n, kind in HOOKS.items()} | {
         **(cfg.get('default_hooks') or {})
     }
     for part, kinds, default in (

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_uvpt.augmentation.prerequisites import FILES
 from mmseg_uvpt.engine.config.classes import LOADERS
+from mmseg_uvpt.engine.config.complete import HOOKS
 from mmseg_uvpt.engine.config.uvpt import KEYS
 from mmseg_uvpt.engine.inference.loop import InferenceTestLoop, InferenceValLoop
 from mmseg_uvpt.engine.training.optimizer import GROUPS, PARAMWISE
@@ -52,7 +53,6 @@ _PLAIN: dict[str, set[str] | Callable] = {
     'data_preprocessor.weights': {part for parts in FILES.values() for part in parts},
     'uvpt': set(KEYS),
 }
-_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
 _MMENGINE_PARAMWISE = {
     *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
     *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate'),
@@ -83,7 +83,7 @@ def arguments_of(node: dict, parts: Sequence[str]) -> tuple[set[str], bool]:
 
 def _plain(key: str) -> tuple[set[str], bool]:
     if key == 'default_hooks':
-        return {*_HOOKS, 'label_correction', 'selection'}, True
+        return {*HOOKS, 'label_correction', 'selection'}, True
     if key == 'optim_wrapper.paramwise_cfg':
         return {*_MMENGINE_PARAMWISE, *PARAMWISE}, False
     for end, what in _PLAIN.items():

@@ -12,13 +12,14 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_uvpt.datasets.files.image_files import read_image
+from mmseg_uvpt.datasets.label_encodings import IGNORE
 from mmseg_uvpt.engine.inference.logits_to_labels import largest_channel, resized_probability
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.calibration import TEMPERATURES
 from mmseg_uvpt.files import write_whole
 from mmseg_uvpt.ops.resizing import resized
 
-UNSURE = 255  # instead of a class
+UNSURE = IGNORE  # instead of a class
 
 
 @dataclass(frozen=True, eq=False, repr=False)
