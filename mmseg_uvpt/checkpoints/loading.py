@@ -36,7 +36,7 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
     """Read a whole checkpoint without running any code that it may hold.
 
     Args:
-        path: a ``.pth`` or a ``.safetensors`` file (`checkpoint_files.read_file`).
+        path: a ``.pth`` or a ``.safetensors`` file (`reading.read_file`).
         map_location: as in `torch.load`.
 
     Returns:
@@ -45,7 +45,7 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
 
     Raises:
         UserError: the file is missing, damaged, no checkpoint, would run code, or holds only
-            what `exported.split` leaves of an adapted model.
+            what `export.split` leaves of an adapted model.
     """
     checkpoint = read_file(path, map_location)
     if is_split(checkpoint):
@@ -67,7 +67,7 @@ def load_file(path: str | Path, map_location: str | None = 'cpu') -> dict:
 
 
 def is_split(checkpoint: Mapping) -> bool:
-    """Tell whether a checkpoint is what `exported.split` leaves of an adapted model."""
+    """Tell whether a checkpoint is what `export.split` leaves of an adapted model."""
     return isinstance(checkpoint.get(SPLIT), Mapping)
 
 

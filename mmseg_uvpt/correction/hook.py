@@ -45,7 +45,8 @@ class LabelCorrectionHook(Hook):
         quantile: of a class's confidences, above which its predictions are trusted; 0..1.
         num_classes: number of classes; None for that of the data set.
         foreign_labels: whether the pseudo labels need not be the source model's own. It changes
-            nothing here: who starts a training compares them before (`engine.label_record`).
+            nothing here: who starts a training compares them before
+            (`engine.inference.label_record`).
         truth_dir: folder of the true labels of the training images, to say at the beginning, at
             each evaluation and at the end how right those of the bank are. They are never trained
             on.

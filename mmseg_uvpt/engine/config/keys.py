@@ -2,7 +2,7 @@
 
 mmengine merges whatever it is given into a config, so that a misspelt key has no effect and nobody
 says so. Here the names are those that mmengine, mmseg and this project read: at the top a list,
-below it the arguments of what is built (`config_arguments`).
+below it the arguments of what is built (`known_arguments.arguments_of`).
 """
 
 from collections.abc import Iterable, Iterator

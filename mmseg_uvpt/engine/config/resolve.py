@@ -35,7 +35,7 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
     """Read the config that a script's arguments name and apply ``--cfg-options``, ``--data-root``.
 
     Args:
-        args: has ``config`` and the options of `cli.add_config_options`.
+        args: has ``config`` and the options of `options.add_config_options`.
         import_modules: whether to import what the config names in ``custom_imports``; who only
             looks at it saves the seconds that torch takes, and is told of no option that nothing
             reads.
@@ -71,7 +71,7 @@ def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
 
 
 def resolve_run(args: argparse.Namespace) -> Config:
-    """Do as `resolve`, and apply the options of `cli.add_runner_options`.
+    """Do as `resolve`, and apply the options of `options.add_runner_options`.
 
     Returns:
         Config: with ``work_dir``, ``launcher`` and the seed as asked for.
