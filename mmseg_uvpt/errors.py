@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from textwrap import shorten
 
+from mmseg_uvpt.shipped import find_config
 from mmseg_uvpt.subcommands import as_typed
 
 # exit status of a training that was told to stop and can be resumed (EX_TEMPFAIL of sysexits.h)
@@ -64,7 +65,7 @@ def readable(main: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             if isinstance(error, OSError) and error.filename is not None:
                 raise  # which `run_cli` names
-            config = next((text for text in argv if text.endswith('.py')), 'given')
+            config = next((text for text in argv if find_config(text).suffix == '.py'), 'given')
             after = argv[argv.index('--cfg-options') + 1 :] if '--cfg-options' in argv else []
             options = ' '.join(itertools.takewhile(lambda text: not text.startswith('-'), after))
             mend = f', or what --cfg-options sets: {options}' if options else ''

@@ -303,17 +303,21 @@ def fit_imagenet_weights(backbone: nn.Module, path: str | Path) -> dict[str, Ten
     return _checked(required, held, what)
 
 
-def load_initial_weights(model: nn.Module) -> None:
+def load_initial_weights(model: nn.Module, imagenet: bool = True) -> None:
     """Load what a training of a segmentor begins with, after it was initialised at random.
 
     That is the ImageNet file that the staged backbone's ``init_cfg`` names, and the source model
     that an adapted segmentor's ``source_checkpoint`` names.
 
+    Args:
+        model: a segmentor.
+        imagenet: whether the first is loaded; a run that goes on has no use for it.
+
     Raises:
         UserError: a file is missing or does not fit.
     """
     for module in model.modules():
-        if isinstance(module, StagedBackbone) and module.init_cfg:
+        if imagenet and isinstance(module, StagedBackbone) and module.init_cfg:
             load_imagenet_weights(module, module.init_cfg['checkpoint'])
     if source := getattr(model, 'source_checkpoint', None):
         load_source_model(model, source)

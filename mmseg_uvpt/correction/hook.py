@@ -182,7 +182,8 @@ class LabelCorrectionHook(Hook):
         if not confidences.sum().isfinite():  # faster than to ask each one
             raise UserError(
                 f'the network gives no finite numbers after iteration {runner.iter}: training '
-                'has diverged. Resume from the last checkpoint with a lower learning rate.'
+                'has diverged. Go on from the last checkpoint with a lower learning rate: '
+                '--resume-anyway --cfg-options optim_wrapper.optimizer.lr=...'
             )
         confidences = confidences.to(torch.float16).numpy()
         predictions = predictions.numpy()

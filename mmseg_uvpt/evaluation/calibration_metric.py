@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
 from mmseg_uvpt.evaluation.calibration import Calibration, FrameCalibration
+from mmseg_uvpt.evaluation.iou_metric import GATHERED
 
 
 @METRICS.register_module()
@@ -23,7 +24,7 @@ class CalibrationMetric(BaseMetric):
     """
 
     def __init__(self, temperature: float = 1.0, ignore_index: int = 255, **kwargs) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{**GATHERED, **kwargs})
         self.temperature, self.ignore_index = temperature, ignore_index
         self.calibration: Calibration | None = None
 

@@ -14,6 +14,10 @@ from mmseg_uvpt.evaluation.iou import confusion_matrix
 from mmseg_uvpt.evaluation.score import Score
 from mmseg_uvpt.files import write_json
 
+# Results of several processes pass from one to the other: mmengine's default is a folder in the
+# current one, which machines need not share.
+GATHERED = {'collect_device': 'gpu'}
+
 
 @METRICS.register_module()
 class DomainIoUMetric(BaseMetric):
@@ -35,7 +39,7 @@ class DomainIoUMetric(BaseMetric):
     """
 
     def __init__(self, out_json: str | None = None, ignore_index: int = 255, **kwargs) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{**GATHERED, **kwargs})
         self.out_json = out_json
         self.ignore_index = ignore_index
         self.score: Score | None = None

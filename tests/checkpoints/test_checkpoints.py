@@ -232,6 +232,7 @@ def test_an_imagenet_file_of_another_model_is_refused(build, tmp_path):
         UserError, match=r'ImageNet file .*mit\.pth does not fit.*missing.*unexpected'
     ):
         load_initial_weights(model)
+    load_initial_weights(model, imagenet=False)  # of a run that goes on
 
 
 @pytest.mark.slow

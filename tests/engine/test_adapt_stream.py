@@ -105,7 +105,8 @@ def test_domains_of_another_data_set(run_tool, tmp_path):
             assert cv2.imwrite(str(path), pixels.astype(np.uint8))
     more = """)
 driving = dict(type='DrivingDataset', layout='acdc', data_root='data/acdc', data_prefix=None)
-test_dataloader = dict(dataset=dict(**driving, split='val')"""
+steps = [dict(type='LoadImageChecked'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+test_dataloader = dict(dataset=dict(**driving, split='val', pipeline=steps)"""
     arguments = ('--domains', tmp_path / 'all', roots[1])
     assert list(run_tool('tent', more, arguments)) == list(map(str, roots))
     shutil.rmtree(roots[1] / 'gt')

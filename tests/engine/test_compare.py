@@ -100,6 +100,18 @@ def test_source_and_adapted_are_scored_on_the_same_images(compare, options, tmp_
     assert [Config.fromfile(path).model.type for path in ran] == ['UniUVPT', 'SourceSegmentor']
 
 
+@pytest.mark.usefixtures('frames')
+def test_the_score_is_the_first_that_checkpoints_are_kept_by(compare, tmp_path):
+    """And a file that the config names is of the adapted model, not of the source."""
+    out = tmp_path / 'metric.json'
+    result = compare(
+        *('--cfg-options', 'default_hooks.checkpoint.save_best=[mIoU13,aAcc]'),
+        f'test_evaluator.out_json={out}',
+    )
+    assert 'mIoU13' in result['comparison']['sentence']
+    assert json.loads(out.read_text())['mIoU19'] == result['mIoU19']
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from killed_runs import tensors
+from mmengine.registry import LOOPS
+from mmengine.runner import ValLoop
 from torch import nn
 
 from mmseg_uvpt.engine.inference.judging import Judge
@@ -87,6 +89,12 @@ def test_the_best_by_labels_is_selected(adapt, adaptation_config, data_root, tmp
     assert not (work / 'selected.pth').exists()  # that was of the first four iterations
     assert (work / 'selected_before_4.pth').read_bytes() == before
     assert 'what a shorter one selected is selected_before_4.pth now' in log(work)
+
+
+def test_candidates_are_scored_in_whatever_loop_there_is(adapt, monkeypatch, tmp_path):
+    monkeypatch.setitem(LOOPS.module_dict, 'OwnLoop', type('OwnLoop', (ValLoop,), {}))
+    work = adapt('work', '--cfg-options', 'val_cfg.type=OwnLoop', 'train_cfg.max_iters=2')
+    assert [row['iteration'] for row in record(work)['candidates'] if row['score'] > 0] == [0, 2]
 
 
 def test_without_labels_the_source_may_be_selected(adapt, finished):

@@ -60,13 +60,17 @@ def test_training(tmp_path, source_config, place):
     assert sum(not torch.equal(before[name], tensor) for name, tensor in one.items()) > len(one) / 2
 
 
-def test_scores(tmp_path, source_config, finished, place):
+def test_scores(tmp_path, source_config, finished, place, monkeypatch):
+    """What is counted passes from process to process, not through the current folder."""
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
     arguments = [str(source_config), str(finished / 'iter_4.pth'), *place, '--out']
     in_two(test.main, [*arguments, tmp_path / 'two.json', '--work-dir', tmp_path / 'two'])
     test.main([*arguments, str(tmp_path / 'one.json'), '--work-dir', str(tmp_path / 'one')])
     one, two = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('one', 'two'))
     for key in ('frames', 'intersection', 'union', 'mIoU'):
         assert one[key] == two[key]
+    assert not list((tmp_path / 'here').iterdir())
 
 
 def test_pseudo_labels(tmp_path, adaptation_config, finished, place):

@@ -50,6 +50,17 @@ def test_epochs_are_refused_at_the_beginning(source_config, data_root, tmp_path,
         pretrain.main([str(config), *where, *more])
 
 
+def test_a_schedule_of_epochs_is_refused(source_config, data_root, tmp_path):
+    """It would never move."""
+    config = tmp_path / 'epochs.py'
+    config.write_text(
+        f'_base_ = {str(source_config)!r}\nparam_scheduler = [dict(type="PolyLR", end=4)]\n'
+    )
+    where = ['--data-root', str(data_root), '--work-dir', str(tmp_path / 'run')]
+    with pytest.raises(UserError, match=r'PolyLR goes by epochs, .* give it by_epoch=False'):
+        pretrain.main([str(config), *where])
+
+
 @pytest.mark.parametrize(
     ('given', 'best'),
     [
@@ -92,6 +103,8 @@ def test_default_hooks_left_out(source_config, data_root, tmp_path, more):
         ('by_epoch=True', 'by_epoch: trainings go by iterations'),
         ('out_dir=elsewhere', "out_dir='elsewhere': checkpoints lie in the --work-dir"),
         ('filename_tmpl=step_{}.pth', r"filename_tmpl='step_{}\.pth': checkpoints are named iter_"),
+        ('save_optimizer=False', 'save_optimizer, save_param_scheduler: without these no run goes'),
+        ('save_param_scheduler=False', 'without these no run goes on as it was'),
     ],
 )
 def test_checkpoints_that_resume_would_not_find_are_refused(run, option, message):

@@ -16,6 +16,7 @@ from mmengine.optim import OptimWrapper
 from mmseg_uvpt.engine.hooks import resume
 from mmseg_uvpt.engine.hooks.interruption import Interruption, InterruptionHook, Stopped
 from mmseg_uvpt.engine.hooks.skipped_iterations import FiniteOptimWrapper
+from mmseg_uvpt.engine.training import distributed
 
 
 def in_two_processes(tmp_path, function) -> None:
@@ -89,3 +90,15 @@ def test_random_states_and_gradients_of_all_are_kept(tmp_path):
         assert torch.rand(()) == number
 
     in_two_processes(tmp_path, check)
+
+
+def test_how_long_they_wait_for_each_other(monkeypatch):
+    waits = []
+    wait = lambda *_, timeout: waits.append(timeout)  # noqa: E731
+    monkeypatch.setattr(distributed.dist, 'init_process_group', wait)
+    monkeypatch.setenv('RANK', '0')
+    monkeypatch.setattr(distributed, 'die_with', lambda _: None)
+    monkeypatch.setattr(distributed.atexit, 'register', lambda _: None)
+    distributed.join('pytorch')
+    distributed.join('pytorch', 60)
+    assert [wait.total_seconds() for wait in waits] == [1800, 60]

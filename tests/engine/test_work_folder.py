@@ -10,10 +10,12 @@ import time
 import killed_runs
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeFileBackend
+from mmseg_uvpt.engine.scripts import test
 from mmseg_uvpt.engine.work_folder import lock
-from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, record_of
+from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_whole_checkpoint, record_of
 from mmseg_uvpt.errors import UserError
 
 
@@ -264,6 +266,54 @@ def test_another_config_anyway(run, folder):
     assert 'train_dataloader.batch_size is 2 there, 1 here' in text
     checkpoint = torch.load(folder / 'iter_4.pth', weights_only=True)
     assert checkpoint['exact_resume']['samples'] == 2 * 2 + 2 * 1
+
+
+def test_another_schedule_anyway(run, folder):
+    """It has the learning rates of a run that was as long from its beginning; the rest goes on."""
+    longer = ['--cfg-options', 'train_cfg.max_iters=6', 'optim_wrapper.optimizer.lr=0.0005']
+    with pytest.raises(UserError, match=r'type: another optimiser cannot go on'):
+        run('--resume-anyway', '--cfg-options', 'optim_wrapper.optimizer.type=Adam')
+    run('--resume-anyway', *longer)
+    followed = folder.rename(folder.with_name('followed'))
+    one, two = (torch.load(f / 'iter_6.pth', weights_only=True) for f in (followed, run(*longer)))
+    for made in (one, two):
+        for group in made['optimizer']['param_groups']:
+            del group['params']
+    assert one['optimizer']['param_groups'] == two['optimizer']['param_groups']
+    assert one['param_schedulers'] == two['param_schedulers']
+    rates = [line['lr'] for line in killed_runs.logged(followed, 'loss')]
+    assert rates[4:] == [line['lr'] for line in killed_runs.logged(folder, 'loss')][4:]
+    assert rates[4] > 0
+
+
+def test_damage_of_any_kind_is_noticed(tmp_path):
+    path = tmp_path / 'iter_1.pth'
+    torch.save({'state_dict': {'weight': torch.arange(4)}}, path)
+    whole, noticed = path.read_bytes(), 0
+    assert last_whole_checkpoint(tmp_path) == (path, [])
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        try:
+            last_whole_checkpoint(tmp_path)  # some bytes mean nothing
+        except UserError:
+            noticed += 1
+    assert noticed > len(whole) / 3
+
+
+def test_a_copy_of_a_run_is_where_it_lies(tmp_path, finished, miniature):
+    copy = shutil.copytree(finished, tmp_path / 'copy')
+    before = contents(finished)
+    test.main([str(copy / 'config.py'), str(copy / 'iter_4.pth')])
+    assert (copy / 'test_copy_iter_4.json').is_file()
+    assert contents(finished) == before
+
+
+def test_a_run_without_a_seed_gets_one(run, finished):
+    """Else it could not go on as it began."""
+    folder = run('--cfg-options', 'randomness.seed=None')
+    assert losses(folder) == losses(finished)
+    recorded = Config.fromfile(folder / 'config.py', import_custom_modules=False)
+    assert recorded.randomness.seed == 0
 
 
 def test_checkpoint_of_an_older_version(run, folder):

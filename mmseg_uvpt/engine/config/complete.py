@@ -20,8 +20,12 @@ def complete(cfg: Config) -> None:
     """State all classes that a run builds, in place; a complete config stays as it is.
 
     Hooks that every run has; an optimiser that skips what is not finite; a loop with seeded
-    batches; data loaders without arguments that torch refuses.
+    batches; data loaders without arguments that torch refuses; a seed, without which no run could
+    go on as it began.
     """
+    randomness = cfg.setdefault('randomness', {})
+    if randomness.get('seed') is None:
+        randomness.seed = 0
     cfg.default_hooks = {n: {'type': kind} for n, kind in HOOKS.items()} | {
         **(cfg.get('default_hooks') or {})
     }

@@ -14,8 +14,8 @@ from mmseg_uvpt.engine.config.normalisation import fill_normalisation
 from mmseg_uvpt.engine.config.overrides import leave_out, merge_options, put
 from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.engine.config.uvpt import translate_options, uvpt_config
-from mmseg_uvpt.engine.scripts.options import default_work_dir
 from mmseg_uvpt.engine.training.schedule import fill_ends
+from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD
 from mmseg_uvpt.errors import UserError, why_not_imported
 from mmseg_uvpt.files import why_unreadable
 from mmseg_uvpt.nested import everything_in
@@ -81,13 +81,24 @@ def resolve_run(args: argparse.Namespace) -> Config:
     """
     cfg = resolve(args)
     require_parts(cfg, 'model')
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default_work_dir(args.config)
+    cfg.work_dir = args.work_dir or _own_folder(cfg) or cfg.get('work_dir') or _default_folder(cfg)
     cfg.launcher = args.launcher or launcher()
     if args.seed is not None:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return cfg
+
+
+def _own_folder(cfg: Config) -> str | None:
+    """Return where a run's own config lies, which may have been moved or copied."""
+    path = Path(cfg.filename)
+    is_recorded = path.name == CONFIG and (path.parent / RECORD).is_file()
+    return str(path.parent) if is_recorded else None
+
+
+def _default_folder(cfg: Config) -> str:
+    return str(Path('work_dirs') / Path(cfg.filename).stem)
 
 
 def launcher() -> str:
@@ -155,7 +166,9 @@ def score_that_counts(cfg: Config) -> str | None:
     """Return the score by which candidates are judged, or else the best checkpoint is kept."""
     hooks = cfg.get('default_hooks') or {}
     selection, checkpoint = (hooks.get(name) or {} for name in ('selection', 'checkpoint'))
-    return selection.get('score') or checkpoint.get('save_best')
+    best = checkpoint.get('save_best')
+    first = best[0] if isinstance(best, list | tuple) and best else best  # as mmengine has it
+    return selection.get('score') or (None if first == 'auto' else first)
 
 
 def reads_pseudo_labels(cfg: Config) -> bool:

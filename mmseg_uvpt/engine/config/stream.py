@@ -8,12 +8,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmseg_uvpt.engine.config.data_root import CITYSCAPES
+from mmseg_uvpt.engine.config.pipelines import without_labels
 from mmseg_uvpt.engine.config.resolve import needs_labels, require_folder, require_parts
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError
 
 MOMENTUM = 0.1  # of torch's batch norms
-LABELS = 'LoadLabelChecked'
 ANEW = 'a stream cannot go on, begin it anew in another --work-dir'
 UNUSED = ('label_correction', 'selection', 'renewal')  # these look at images before their turn
 
@@ -55,7 +55,7 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
     described = cfg.test_dataloader.dataset.to_dict()
     known = (Path(described['data_root']).name, CITYSCAPES)
     roots = [_data_set_at(root, known) for root in roots] or [described['data_root']]
-    unlabelled = [step for step in described['pipeline'] if step['type'] != LABELS]
+    unlabelled = without_labels(described['pipeline'])
     domains, lengths = [], []
     for root in roots:
         require_folder(root, 'data root', 'name that of each domain with --domains')

@@ -20,6 +20,7 @@ from mmseg_uvpt.engine.hooks.descent import DescentHook
 from mmseg_uvpt.engine.hooks.resume import evaluating
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook, counting_score
 from mmseg_uvpt.engine.inference.judging import Judge
+from mmseg_uvpt.engine.inference.loop import score_batch
 from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json, write_whole
@@ -185,7 +186,7 @@ class SelectionHook(Hook):
         loop, model = runner.val_loop, without_wrapper(runner.model)
         with evaluating(model):
             for batch in progress(loop.dataloader, f'evaluating candidate {runner.iter}', 'batch'):
-                loop.score(model, batch)
+                score_batch(loop, model, batch)
             metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
         if self._candidates:
             self._note_score(runner, metrics)

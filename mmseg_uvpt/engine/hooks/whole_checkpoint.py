@@ -56,10 +56,12 @@ class WholeCheckpointHook(CheckpointHook):
         by_epoch: not possible: trainings go by iterations.
         out_dir: not possible: a run goes on from the checkpoints in its work folder.
         filename_tmpl: not possible, but for mmengine's ``iter_{}.pth``, which `claim` looks for.
+        save_optimizer: not possible to leave out: a run goes on as it was.
+        save_param_scheduler: likewise.
         **kwargs: as `CheckpointHook` takes them; ``backend_args`` is given by this class.
 
     Raises:
-        ValueError: ``by_epoch``, ``out_dir`` or ``filename_tmpl`` is set.
+        ValueError: what is not possible is set.
         TypeError: there is no argument of that name.
     """
 
@@ -72,6 +74,8 @@ class WholeCheckpointHook(CheckpointHook):
         by_epoch: bool = False,
         out_dir: str | Path | None = None,
         filename_tmpl: str | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
         **kwargs,
     ):
         if by_epoch:
@@ -82,6 +86,10 @@ class WholeCheckpointHook(CheckpointHook):
             raise ValueError(
                 f'filename_tmpl={filename_tmpl!r}: checkpoints are named iter_<N>.pth, by which '
                 '--resume finds them'
+            )
+        if not (save_optimizer and save_param_scheduler):
+            raise ValueError(
+                'save_optimizer, save_param_scheduler: without these no run goes on as it was'
             )
         super().__init__(by_epoch=False, backend_args={'backend': 'whole_file'}, **kwargs)
         if self.args:  # mmengine would hand them on when the first checkpoint is written
@@ -105,7 +113,8 @@ class WholeCheckpointHook(CheckpointHook):
             means = [name for name in names if 'IoU.' not in name]
             raise UserError(
                 f'default_hooks.checkpoint.save_best is {min(missing)!r}, but an evaluation gives '
-                f'{", ".join(means)} and the IoU.<class> of each class: name one of these, or None'
+                f'{", ".join(means)} and the IoU.<class> of each class that its labels have: name '
+                'one of these, or None'
             )
 
     def before_train(self, runner) -> None:

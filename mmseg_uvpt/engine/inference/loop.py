@@ -152,6 +152,21 @@ def _by_windows(
     return total.div_(count)
 
 
+def score_batch(loop: ValLoop | TestLoop, model: nn.Module, batch: dict) -> list[SegDataSample]:
+    """Predict a batch and have it counted, without hooks; return what was predicted.
+
+    Args:
+        loop: whose loader the batch is of.
+        model: a segmentor in eval mode, without a wrapper.
+        batch: of images and what is known of them.
+    """
+    meta = getattr(loop.dataloader.dataset, 'metainfo', {})
+    with autocast(loop.fp16, model.data_preprocessor.device):
+        outputs = [result.to_sample() for result in predict(model, [batch], meta)]
+    loop.evaluator.process(data_samples=outputs, data_batch=batch)
+    return outputs
+
+
 class _ScoringLoop:
     """Has `predict` where mmengine's loops have the model's own prediction.
 
@@ -165,21 +180,8 @@ class _ScoringLoop:
         """Predict a batch and have it scored."""
         call_hook = self.runner.call_hook
         call_hook(f'before_{self.kind}_iter', batch_idx=idx, data_batch=data_batch)
-        outputs = self.score(without_wrapper(self.runner.model), data_batch)
+        outputs = score_batch(self, without_wrapper(self.runner.model), data_batch)
         call_hook(f'after_{self.kind}_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
-
-    def score(self, model: nn.Module, data_batch: dict) -> list[SegDataSample]:
-        """Predict a batch and have it counted, without hooks; return what was predicted.
-
-        Args:
-            model: a segmentor in eval mode, without a wrapper.
-            data_batch: of this loop's loader.
-        """
-        meta = getattr(self.dataloader.dataset, 'metainfo', {})
-        with autocast(self.fp16, model.data_preprocessor.device):
-            outputs = [result.to_sample() for result in predict(model, [data_batch], meta)]
-        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
-        return outputs
 
 
 @LOOPS.register_module()

@@ -1,7 +1,6 @@
 """Command line options that the scripts share. Only argparse is imported: ``--help`` is instant."""
 
 import argparse
-from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser, key_and_value, positive_int, seed
 from mmseg_uvpt.engine.scripts.published import NOTE
@@ -45,7 +44,11 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 def add_runner_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the scripts that have a work folder."""
-    parser.add_argument('--work-dir', metavar='DIR', help='default: work_dirs/<config name>')
+    parser.add_argument(
+        '--work-dir',
+        metavar='DIR',
+        help="default: work_dirs/<config name>; the folder of a run's own config.py",
+    )
     parser.add_argument('--seed', type=seed, metavar='N', help="random seed (the config's: 0)")
     parser.add_argument(
         '--launcher',
@@ -105,8 +108,3 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         help='run the network as one graph: on a GPU a CUDA graph, recorded in seconds; elsewhere '
         'by torch.compile, for at most two minutes (uvpt.compile_limit=SECONDS)',
     )
-
-
-def default_work_dir(config: str) -> str:
-    """Return the work folder of a config that names none."""
-    return str(Path('work_dirs') / Path(config).stem)

@@ -16,13 +16,17 @@ from mmseg_uvpt.engine.training import sync_batch_norm
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.processes import die_with
 
-_TIMEOUT = datetime.timedelta(minutes=30)  # an evaluation by one process may take as long
+TIMEOUT = 1800  # seconds: an evaluation by one process may take as long
 
 
-def join(launcher: str) -> None:
+def join(launcher: str, timeout: int = TIMEOUT) -> None:
     """Join the process group that torchrun describes; one process joins none.
 
     Other launchers are left to mmengine.
+
+    Args:
+        launcher: as ``--launcher`` names it.
+        timeout: seconds that processes wait for each other.
 
     Raises:
         UserError: this process was not started by torchrun; or another launcher finds no GPU.
@@ -42,7 +46,8 @@ def join(launcher: str) -> None:
     die_with(os.getppid())  # torchrun, which takes nobody along if it is killed itself
     if with_gpus:
         torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
-    dist.init_process_group('nccl' if with_gpus else 'gloo', timeout=_TIMEOUT)
+    limit = datetime.timedelta(seconds=timeout)
+    dist.init_process_group('nccl' if with_gpus else 'gloo', timeout=limit)
     # threads of a group that is left to the interpreter's end may abort the process
     atexit.register(_leave)
 

@@ -77,6 +77,7 @@ def train(
             changes: list[Change] = []
             hooks = training_hooks(cfg, command, interruption, changes, claimed.checkpoint, anyway)
             runner = build_runner(_of_start(cfg, resume, claimed.checkpoint), hooks)
+            runner.follows_config = claimed.follows_config
             changes += accelerate_as_config_says(runner.model, said, cfg)
             runner.logger.info(table(changes))
             for warning in filter(None, (normalisation_warning(cfg), *claimed.warnings)):

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ class ProjectRunner(Runner):
         **kwargs: as mmengine's takes them.
     """
 
+    follows_config = False  # what `Claim` says of a run that goes on
+
     def __init__(self, hooks: Sequence[Hook] | None = None, **kwargs) -> None:
         self._given = hooks
         super().__init__(**kwargs)
@@ -57,7 +60,8 @@ class ProjectRunner(Runner):
         mmengine finds loggers and folders by that name, to the second; the next run of the same
         second would write to those of the first.
         """
-        distributed.join(self._launcher)
+        described = env_cfg.get('dist_cfg') or {}
+        distributed.join(self._launcher, described.get('timeout', distributed.TIMEOUT))
         super().setup_env(env_cfg)
         earlier = _BEGUN[self._timestamp]
         _BEGUN[self._timestamp] += 1
@@ -87,7 +91,8 @@ class ProjectRunner(Runner):
     def _init_model_weights(self) -> None:
         """Initialise the model, then load what its training begins with."""
         super()._init_model_weights()
-        load_initial_weights(without_wrapper(self.model))
+        goes_on = self._resume and self._load_from is not None
+        load_initial_weights(without_wrapper(self.model), imagenet=not goes_on)
 
     def load_or_resume(self) -> None:
         """Resume from the checkpoint that `claim` chose, which is one of this work folder.
@@ -104,6 +109,27 @@ class ProjectRunner(Runner):
             own = Path(self._load_from).resolve().parent == Path(self.work_dir).resolve()
             self._resume = self._resume and own
             super().load_or_resume()
+
+    def resume(self, *args, **kwargs) -> None:
+        """Resume as mmengine does, with the config's optimiser and schedule if it has new ones.
+
+        mmengine takes all numbers of both from the checkpoint. Here the schedule is stepped anew
+        from the first iteration, so that a longer training, say, has the learning rates that it
+        would have had from its beginning.
+        """
+        groups = [{**group} for group in self.optim_wrapper.param_groups]
+        states = [copy.deepcopy(each.state_dict()) for each in self.param_schedulers or ()]
+        super().resume(*args, **kwargs)
+        if not self.follows_config:
+            return
+        for group, said in zip(self.optim_wrapper.param_groups, groups, strict=True):
+            group.update(said, params=group['params'])
+        for each, state in zip(self.param_schedulers or (), states, strict=True):
+            each.load_state_dict(state)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # of steps before the optimiser's
+            for each in [*(self.param_schedulers or ())] * self.iter:
+                each.step()
 
     def end_workers(self) -> None:
         """End the workers of the loaders of training, evaluation and test."""

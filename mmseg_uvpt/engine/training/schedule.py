@@ -30,10 +30,10 @@ def fill_ends(cfg: Config) -> None:
 
 
 def check_loop(cfg: Config) -> None:
-    """Make sure that a training is one of iterations, of at least one.
+    """Make sure that a training and its schedule go by iterations, of which there is one.
 
     Raises:
-        UserError: names the entry of ``train_cfg`` that is wrong.
+        UserError: names the entry that is wrong.
     """
     from mmengine.runner import IterBasedTrainLoop
     from mmseg.registry import LOOPS
@@ -55,3 +55,9 @@ def check_loop(cfg: Config) -> None:
             raise UserError(f'train_cfg.{name}={number!r}: must be a whole number above 0')
     if 'max_iters' not in loop:
         raise UserError('train_cfg.max_iters is missing: how many iterations are to be trained')
+    for part in schedulers(cfg):
+        if part.get('by_epoch', True) and not part.get('convert_to_iter_based'):
+            raise UserError(
+                f'param_scheduler: {part["type"]} goes by epochs, of which a training by '
+                'iterations has none: give it by_epoch=False'
+            )

@@ -18,6 +18,8 @@ from mmseg_uvpt.files import open_regular, read_object_if_there, why_unreadable
 
 CONFIG, RECORD = 'config.py', 'run.json'
 SOURCE = '--source-checkpoint'  # names the source model of an adaptation
+_OPTIMIZER = 'optim_wrapper.optimizer.type'
+_SCHEDULE = ('optim_wrapper.', 'param_scheduler')
 _ITERATION = re.compile(r'iter_(\d+)\.pth$')
 # entries that say how and where a run is executed, not what it computes; what those of uvpt do to
 # a computation stands where it is done (data roots in the data sets, amp in the optimiser's type)
@@ -65,7 +67,7 @@ def _is_whole(path: Path) -> bool:
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError):
+    except Exception:  # damage can make any of zipfile's parts fail
         return False
 
 
@@ -123,10 +125,13 @@ class Claim(NamedTuple):
         checkpoint: to continue from; None for a run from the beginning, which is also what
             resuming a run means that ended before its first checkpoint, or before it began.
         warnings: sentences for the log.
+        follows_config: whether optimiser and schedule of the config are others than the run had,
+            and the run goes on by them.
     """
 
     checkpoint: Path | None
     warnings: list[str]
+    follows_config: bool = False
 
 
 def claim(cfg: Config, resume: bool, anyway: bool = False) -> Claim:
@@ -156,7 +161,7 @@ def claim(cfg: Config, resume: bool, anyway: bool = False) -> Claim:
             raise UserError(f'nothing to resume: there is no {folder}; start it without --resume')
         # a run that is stopped before its first iteration has not said what it is
         return Claim(None, [f'{folder} holds no run yet: one begins'] if resume else [])
-    warnings = _compare(folder, stored, cfg, anyway)
+    warnings, follows_config = _compare(folder, stored, cfg, anyway)
     if not resume:
         reached = f'up to {checkpoint.name}' if checkpoint else 'that has no checkpoint yet'
         raise UserError(
@@ -167,10 +172,10 @@ def claim(cfg: Config, resume: bool, anyway: bool = False) -> Claim:
     warnings += [
         f'{path} is damaged: the run goes on from {checkpoint.name} instead' for path in damaged
     ]
-    return Claim(checkpoint, warnings)
+    return Claim(checkpoint, warnings, follows_config)
 
 
-def _compare(folder: Path, stored: Path, cfg: Config, anyway: bool) -> list[str]:
+def _compare(folder: Path, stored: Path, cfg: Config, anyway: bool) -> tuple[list[str], bool]:
     reason = why_unreadable(stored)
     try:
         there = None if reason else _recorded(stored)
@@ -181,9 +186,15 @@ def _compare(folder: Path, stored: Path, cfg: Config, anyway: bool) -> list[str]
             f'{stored}, which says what run work folder {folder} holds, {reason}: restore the '
             'file, or choose another --work-dir'
         )
-    lines = list(differences(there, cfg))
+    lines, changed = list(differences(there, cfg)), {k for k, *_ in changed_entries(there, cfg)}
+    if _OPTIMIZER in changed and anyway:
+        raise UserError(
+            f'{_OPTIMIZER}: another optimiser cannot go on with what that of the run kept; choose '
+            'another --work-dir'
+        )
     if lines and anyway:
-        return [f'the config differs from that of the run: {line}' for line in lines]
+        warnings = [f'the config differs from that of the run: {line}' for line in lines]
+        return warnings, any(key.startswith(_SCHEDULE) for key in changed)
     if lines:
         more = f'; and {len(lines) - 4} more' if len(lines) > 4 else ''
         raise UserError(
@@ -191,7 +202,7 @@ def _compare(folder: Path, stored: Path, cfg: Config, anyway: bool) -> list[str]
             'Choose another --work-dir, give the same config and options as that run, or go on '
             'with it all the same by --resume-anyway'
         )
-    return []
+    return [], False
 
 
 def _recorded(path: Path) -> Config:
