@@ -87,8 +87,12 @@ def main() -> int:
             raise UserError(f'--rows {" ".join(unknown)}: there are {", ".join(rows)}')
         planned = [run for run in planned if run.row in args.rows]
 
-    from mmseg_uvpt.leaderboard.missing_runs import make_missing_runs  # takes seconds
+    from mmseg_uvpt.leaderboard.missing_runs import (
+        compute_alike,
+        make_missing_runs,
+    )  # takes seconds
 
+    compute_alike()
     return int(make_missing_runs(planned, args.work_dir.resolve(), records, args.hours) > 0)
 
 

@@ -20,6 +20,26 @@ from mmseg_uvpt.leaderboard.run_record import (
     write_record,
 )
 
+_CPU = Path('/proc/cpuinfo')
+_WITHOUT_AVX512 = {
+    **{'ATEN_CPU_CAPABILITY': 'avx2', 'ONEDNN_MAX_CPU_ISA': 'AVX2'},
+    **{'MKL_ENABLE_INSTRUCTIONS': 'AVX2', 'OPENBLAS_CORETYPE': 'ZEN'},
+    **{'NPY_DISABLE_CPU_FEATURES': 'X86_V4 AVX512_ICL', 'OPENCV_CPU_DISABLE': 'AVX512-SKX'},
+}
+
+
+def compute_alike() -> None:
+    """Have what this process starts compute by one thread, and without AVX-512.
+
+    A source model that is trained on another machine then has the same weights to the bit, and its
+    runs can go on there. A variable of the environment that is set already stays.
+    """
+    wanted = {'OMP_NUM_THREADS': '1'}
+    if _CPU.is_file() and 'avx512f' in _CPU.read_text():
+        wanted |= _WITHOUT_AVX512
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+
 
 def make_missing_runs(
     planned: Sequence[Settings], work_dir: Path, records: Path, hours: float

@@ -112,6 +112,19 @@ def test_a_source_model_of_others_is_refused_before_it_is_adapted(monkeypatch, t
     assert 'source_seed0.json is of another source model than that in' in said
 
 
+@pytest.mark.parametrize('flags', ['avx2', 'avx2 avx512f'])
+def test_machines_with_and_without_avx512_compute_alike(monkeypatch, tmp_path, flags):
+    """What is set already stays."""
+    cpu, environment = tmp_path / 'cpuinfo', {'OPENBLAS_CORETYPE': 'HASWELL'}
+    cpu.write_text(f'flags : fpu {flags}\n')
+    monkeypatch.setattr(missing_runs, '_CPU', cpu)
+    monkeypatch.setattr(os, 'environ', environment)
+    missing_runs.compute_alike()
+    assert environment['OMP_NUM_THREADS'] == '1'
+    assert environment['OPENBLAS_CORETYPE'] == 'HASWELL'
+    assert ('ATEN_CPU_CAPABILITY' in environment) == ('avx512f' in flags)
+
+
 def test_the_plan():
     runs = planned_runs((0, 4), ('efficientnet-lite0', 'swin'), iterations=3)
     rows = list(dict.fromkeys(run.row for run in runs))
