@@ -162,7 +162,7 @@ def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[s
     expected = model.state_dict()
     adapted = is_adapted(expected)
     leave_one_out = any(name.startswith(LEAVE_ONE_OUT) for name in expected)
-    ours = to_ours(dict(state_dict), adapted, leave_one_out)
+    ours = to_ours(dict(state_dict), adapted, expected)
     if leave_one_out and not any(name.startswith(LEAVE_ONE_OUT) for name in ours):
         raise UserError(
             f'{what} holds no leave-one-out heads ({LEAVE_ONE_OUT}0 to 5), and the config '

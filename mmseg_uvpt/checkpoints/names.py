@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-_STAGED = 'backbone.staged.'
+_STAGED, _ADAPTERS = 'backbone.staged.', 'backbone.adapters.'
 # Beginnings of names, released and ours, {} a number. The first that fits counts; one that ends
 # without a dot is a whole name.
 _BEGINNINGS = [
@@ -33,8 +33,8 @@ _BEGINNINGS = [
 ]
 
 # in released files but without effect on any prediction; a model of source-GtA holds the first kind
-LEAVE_ONE_OUT = 'decode_head_aug'
-UNUSED = (LEAVE_ONE_OUT, 'auxiliary_head.')
+LEAVE_ONE_OUT, AUXILIARY = 'decode_head_aug', 'auxiliary_head.'
+UNUSED = (LEAVE_ONE_OUT, AUXILIARY)
 # computed when the model is built
 COMPUTED = re.compile(r'.*\.relative_position_index$|.*\.num_batches_tracked$')
 
@@ -108,7 +108,7 @@ def _to_our_names(names: Iterable[str]) -> list[str]:
 
 
 def to_ours(
-    state_dict: dict[str, Tensor], prompted: bool, leave_one_out: bool = False
+    state_dict: dict[str, Tensor], prompted: bool, held: Iterable[str] = ()
 ) -> dict[str, Tensor]:
     """Translate a released or own state dict to the names of our models.
 
@@ -116,12 +116,13 @@ def to_ours(
         state_dict: names to tensors; a ``module.`` prefix is taken off, own names stay as they are.
         prompted: whether the model has prompts (its staged backbone is then at
             ``backbone.staged``).
-        leave_one_out: whether the model holds the heads of generalise-then-adapt.
+        held: names of the model's own state dict. Of `UNUSED` all is left out that it has none of.
 
     Returns:
         dict: our names to the same tensors, without what no model of ours holds.
     """
-    unused = UNUSED[1:] if leave_one_out else UNUSED
+    held = tuple(held)
+    unused = tuple(part for part in UNUSED if not any(name.startswith(part) for name in held))
     plain = {name.removeprefix('module.'): tensor for name, tensor in state_dict.items()}
     plain = {name: tensor for name, tensor in plain.items() if not name.startswith(unused)}
     names = _to_our_names(plain) if prompted else plain
@@ -139,7 +140,8 @@ def _merged(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state_dict.items():
         offsets = name.replace(_LOGITS, _OFFSETS)
         logits = name.replace(_OFFSETS, _LOGITS)
-        both = offsets != logits and offsets in state_dict and logits in state_dict
+        ours = name.startswith(_ADAPTERS) and offsets != logits
+        both = ours and offsets in state_dict and logits in state_dict
         if both and _belong_together(state_dict[offsets], state_dict[logits]):
             pairs = state_dict[offsets].unflatten(0, (-1, 2))
             threes = torch.cat([pairs, state_dict[logits].unsqueeze(1)], dim=1)
@@ -159,7 +161,8 @@ def _split(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """Undo `_merged`."""
     split = {}
     for name, tensor in state_dict.items():
-        if _MERGED in name and tensor.ndim and tensor.shape[0] and tensor.shape[0] % 3 == 0:
+        ours = name.startswith(_ADAPTERS) and _MERGED in name
+        if ours and tensor.ndim and tensor.shape[0] and tensor.shape[0] % 3 == 0:
             threes = tensor.unflatten(0, (-1, 3))
             split[name.replace(_MERGED, _OFFSETS)] = threes[:, :2].flatten(0, 1)
             split[name.replace(_MERGED, _LOGITS)] = threes[:, 2]

@@ -28,7 +28,8 @@ class AdaBN(AdaptedSegmentor):
         **kwargs: of `AdaptedSegmentor`.
 
     Raises:
-        ValueError: these parts have no batch norms; ``parts`` is neither of the two.
+        ValueError: these parts have no batch norms; ``parts`` is neither of the two; ``momentum``
+            is no share; ``keep_statistics`` is set.
     """
 
     needs_labels = False
@@ -41,6 +42,10 @@ class AdaBN(AdaptedSegmentor):
         **kwargs,
     ):
         super().__init__(tuner=tuner or {'type': 'Statistics'}, **kwargs)
+        if self.keep_statistics:
+            raise ValueError('keep_statistics=True: AdaBN renews them')
+        if momentum is not None and not 0 < momentum <= 1:
+            raise ValueError(f'momentum={momentum!r}: must be None or in 0..1')
         if parts not in PARTS:
             raise ValueError(f'parts={parts!r}: must be one of {", ".join(PARTS)}')
         self._norms_of = norms_of_head if parts == 'head' else norms_of_source

@@ -30,6 +30,11 @@ class InformationMaximisation(AdaptedSegmentor):
 
     def __init__(self, tuner: dict | None = None, **kwargs):
         super().__init__(tuner=tuner or {'type': 'All'}, **kwargs)
+        if not hasattr(self.decode_head, 'conv_seg'):
+            raise ValueError(
+                f'{type(self.decode_head).__name__} has no conv_seg, the classifier that stays the '
+                "source model's"
+            )
         self.decode_head.conv_seg.requires_grad_(False)
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from mmseg_uvpt.methods.masking import mask_patches
 from mmseg_uvpt.methods.self_training import cross_entropy
 from mmseg_uvpt.methods.weight_copy import WeightCopy
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Batch, Views, agreement
+from mmseg_uvpt.models.tuners.tuner import require_whole
 from mmseg_uvpt.ops.resizing import resized
 
 LABELS = ('confidence', 'class_quantile', 'soft')
@@ -68,6 +69,7 @@ class MeanTeacher(AdaptedSegmentor):
         for name, share in {**given, 'mask_ratio': mask_ratio}.items():
             if not 0 <= share <= 1:
                 raise ValueError(f'{name}={share!r}: must be in 0..1')
+        require_whole(mask_patch=mask_patch)
         self.momentum, self.labels, self.quantile, self.mix = momentum, labels, quantile, mix
         self.teacher_flips = teacher_flips
         self.mask_patch, self.mask_ratio = mask_patch, mask_ratio
@@ -114,7 +116,7 @@ class MeanTeacher(AdaptedSegmentor):
     def _probabilities(self, images: Tensor) -> Tensor:
         """Return (B, C, H, W), resized as in a prediction: what pseudo labels are made of."""
         logits = AdaptedSegmentor.run_view(self, images, 1).logits
-        return resized(logits, images.shape[2:], align_corners=False).softmax(1)
+        return resized(logits, images.shape[2:], self.align_corners).softmax(1)
 
     def loss_by_views(self, views: Views) -> dict[str, Tensor]:
         """Compute the cross entropy of the views and of the masked one, and ``acc_seg``."""

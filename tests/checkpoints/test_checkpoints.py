@@ -55,6 +55,21 @@ def test_released_files_load(name, kind, prefix, build, tmp_path):
     assert_same(model.state_dict(), saved.state_dict())
 
 
+def test_parts_of_a_head_of_ones_own_stay_as_they_are_called(build):
+    """An auxiliary head, and layers with names that released prompts have, too."""
+    auxiliary = {'type': 'FCNHead', 'in_channels': 32, 'channels': 8, 'num_classes': 19}
+    changes = {'auxiliary_head': {**auxiliary, 'in_index': 2}}
+    models = [build('swin-nano_source', changes) for _ in range(2)]
+    for model in models:
+        model.decode_head.sampling_offsets = torch.nn.Linear(8, 8)
+        model.decode_head.attention_weights = torch.nn.Linear(8, 4)
+    saved = randomised(models[0])
+    models[1].load_state_dict(saved.state_dict())
+    assert_same(models[1].state_dict(), saved.state_dict())
+    with pytest.raises(ValueError, match='auxiliary_head: no method has a loss for it'):
+        build('swin-nano_uni-uvpt', changes)
+
+
 @pytest.mark.parametrize('name', NANO)
 def test_own_files_load_and_stay_the_same(name, build, tmp_path):
     saved = randomised(build(f'{name}_uni-uvpt'))

@@ -12,6 +12,7 @@ from mmseg_uvpt.methods.class_mix import class_mix
 from mmseg_uvpt.methods.masking import mask_patches
 from mmseg_uvpt.methods.self_training import cross_entropy
 from mmseg_uvpt.methods.weight_copy import WeightCopy, trained
+from mmseg_uvpt.ops.resizing import resized
 
 SMALL = dict(view_scales=(1.0,))
 STATISTICS = dict(_delete_=True, type='Statistics')
@@ -213,7 +214,10 @@ def test_what_is_no_number_does_not_stay_in_the_shares(build):
     assert model._weights_of_classes(probabilities).isfinite().all()
 
 
-@pytest.mark.parametrize('wrong', [{'momentum': 2}, {'labels': 'none'}, {'quantile': -1}])
+@pytest.mark.parametrize(
+    'wrong',
+    [{'momentum': 2}, {'labels': 'none'}, {'quantile': -1}, {'mask_patch': 0}, {'mask_patch': 6.5}],
+)
 def test_arguments_of_the_mean_teacher_that_are_out_of_range(build, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', **wrong})
@@ -259,6 +263,38 @@ def test_adabn_of_the_whole_model(build, labelled):
         build('efficientnet-lite0_source', {**changes, 'parts': 'head'})
     with pytest.raises(ValueError, match="parts='neck': must be one of head, model"):
         build('efficientnet-lite0_source', {**changes, 'parts': 'neck'})
+    for wrong in ({'keep_statistics': True}, {'momentum': 5.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            build('efficientnet-lite0_source', {**changes, **wrong})
+
+
+@pytest.mark.parametrize('floor', [-0.1, 0.999, 80])
+def test_a_floor_that_no_mixture_reaches(build, floor):
+    with pytest.raises(ValueError, match=f'confidence_floor={floor}'):
+        build('mit-nano_uni-uvpt', {'confidence_floor': floor})
+
+
+def test_a_head_without_a_classifier_to_keep(build):
+    head = {'type': 'SegmenterMaskTransformerHead', 'num_layers': 1, 'num_heads': 2}
+    head |= {'embed_dims': 8, 'in_channels': 8, 'channels': 8, 'num_classes': 19}
+    changes = {'type': 'InformationMaximisation', 'decode_head': {'_delete_': True, **head}}
+    with pytest.raises(ValueError, match='SegmenterMaskTransformerHead has no conv_seg'):
+        build('mit-nano_uni-uvpt', changes)
+
+
+@pytest.mark.parametrize('align', [False, True])
+def test_the_correction_is_given_what_would_be_predicted(build, align):
+    """Also by a head whose logits are resized corner on corner."""
+    changes = {'decode_head.align_corners': align, 'decode_head.dropout_ratio': 0, **SMALL}
+    model = build('mit-nano_uni-uvpt', changes).eval()
+    nn.init.normal_(model.decode_head.conv_seg.weight)
+    images = torch.randn(1, 3, 40, 56)
+    with torch.no_grad():
+        logits = model.run_view(images, 1).logits
+        given = model.predict_for_correction([logits] * len(model.scale_weights), (40, 56))
+        expected = resized(logits, (40, 56), align).argmax(1)
+    assert torch.equal(given.label.long(), expected)
+    assert align == model.align_corners
 
 
 def test_statistics_are_kept_or_follow(build, labelled):

@@ -62,7 +62,7 @@ class DAFormerHead(BaseDecodeHead):
         """Return logits (B, num_classes, h_0, w_0) from maps (B, in_channels[i], h_i, w_i)."""
         maps = self._transform_inputs(inputs)
         embedded = [
-            resized(embed(x), maps[0].shape[2:], align_corners=False)
+            resized(embed(x), maps[0].shape[2:], self.align_corners)
             for embed, x in zip(self.embed_layers, maps, strict=True)
         ]
         return self.cls_seg(self.fuse_layer(embedded))

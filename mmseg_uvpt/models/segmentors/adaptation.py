@@ -94,8 +94,8 @@ class AdaptedSegmentor(Segmentor):
         **kwargs: of mmseg's `EncoderDecoder`.
 
     Raises:
-        ValueError: the tuner does not fit the backbone; the head has a single class; a view has no
-            size.
+        ValueError: the tuner does not fit the backbone; the head has a single class; there is an
+            auxiliary head, which no method has a loss for; a view has no size.
     """
 
     uses_features = False
@@ -122,6 +122,8 @@ class AdaptedSegmentor(Segmentor):
         super().__init__(
             backbone={'type': 'Prompts', **(tuner or {}), 'staged': backbone}, **kwargs
         )
+        if self.with_auxiliary_head:
+            raise ValueError('auxiliary_head: no method has a loss for it, leave it out (None)')
         if self.num_classes < 2:
             raise ValueError(f'{self.num_classes} class: of a single one nothing is uncertain')
         self.source_checkpoint = source_checkpoint
@@ -229,7 +231,7 @@ class AdaptedSegmentor(Segmentor):
     @torch.no_grad()
     def predict_for_correction(self, logits: Sequence[Tensor], size: Sequence[int]) -> Prediction:
         """Mix the views at the labels' size (height, width), resized as at test time."""
-        views = [resized(x, size, align_corners=False).float().softmax(1) for x in logits]
+        views = [resized(x, size, self.align_corners).float().softmax(1) for x in logits]
         confidence, label = mix(views, self.scale_weights).max(1)
         return Prediction(label.to(torch.uint8), confidence)
 

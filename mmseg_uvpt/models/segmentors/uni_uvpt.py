@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_uvpt.models.losses.consistency import mix, prediction_consistency, prompt_consistency
+from mmseg_uvpt.models.losses.consistency import (
+    FLOOR,
+    mix,
+    prediction_consistency,
+    prompt_consistency,
+)
 from mmseg_uvpt.models.losses.entropy import entropy_regulariser
 from mmseg_uvpt.models.losses.lovasz import LovaszSoftmax
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Views, agreement
@@ -23,6 +28,9 @@ class UniUVPT(AdaptedSegmentor):
         lovasz_bins: of `LovaszSoftmax`; None for the exact loss.
         view_scales: sizes of the views; the first one is trained on the labels.
         **kwargs: of `AdaptedSegmentor`.
+
+    Raises:
+        ValueError: ``confidence_floor`` is one that no mixture reaches.
     """
 
     def __init__(
@@ -36,6 +44,11 @@ class UniUVPT(AdaptedSegmentor):
         **kwargs,
     ):
         super().__init__(view_scales=view_scales, **kwargs)
+        if not 0 <= confidence_floor < 1 - FLOOR:
+            raise ValueError(
+                f'confidence_floor={confidence_floor!r}: must be in 0..{1 - FLOOR}, above which no '
+                'mixture is'
+            )
         self.entropy_weight = entropy_weight
         self.prediction_weight = prediction_weight
         self.prompt_weight = prompt_weight
