@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmseg_uvpt.importing.tensor_names import differences, renamed
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
+from mmseg_uvpt.models.backbones.swin import FIXED
 
 Tensors = dict[str, Tensor]
 # arguments that say how a backbone is trained or initialised, not what it computes
@@ -80,15 +81,7 @@ def _require(kind: str, given: Mapping, **wanted: object) -> None:
 
 def _swin(given: dict, tensors: Tensors) -> tuple[dict, Tensors]:
     given = _with_defaults(SwinTransformer, given)
-    _require(
-        'SwinTransformer',
-        given,
-        in_channels=3,
-        patch_size=4,
-        strides=(4, 2, 2, 2),
-        out_indices=(0, 1, 2, 3),
-        use_abs_pos_embed=False,
-    )
+    _require('SwinTransformer', given, **FIXED)
     changed = ('embed_dims', 'depths', 'num_heads', 'drop_path_rate', 'window_size', 'mlp_ratio')
     more = ('qkv_bias', 'qk_scale', 'patch_norm', 'norm_cfg', 'act_cfg')
     defaults = inspect.signature(SwinTransformer).parameters

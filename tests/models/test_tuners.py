@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
-from backbone_configs import OURS, PLAIN
+from backbone_configs import NANO, OURS, PLAIN, WIDTHS, WINDOWS
 from small_models import PROMPTS, SIZE, assert_same_step, make, step
+from timm.layers import SimpleNorm2d
 from torch import nn
 
 from mmseg_uvpt.acceleration.accelerate import accelerate
@@ -13,6 +14,7 @@ from mmseg_uvpt.checkpoints.export import join, split
 from mmseg_uvpt.checkpoints.loading import load_file, load_source_model
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.tuners.version_0_1 import as_written_now
 
 VIT = dict(PLAIN, model='vit_tiny_patch16_224', img_size=64)
@@ -272,3 +274,49 @@ def test_what_cannot_be_prompted_says_what_can_be_done():
         make(OURS['mit'], dict(PROMPTS, generator='none'))
     with pytest.raises(ValueError, match=r'interactors=5: must be None or 1\.\.4'):
         make(OURS['mit'], dict(PROMPTS, interactors=5))
+
+
+@pytest.mark.parametrize(
+    ('tuner', 'name'),
+    [
+        *(('Prompts', 'points'), ('Rein', 'tokens'), ('Rein', 'rank')),
+        ('AdaptFormer', 'hidden'),
+    ],
+)
+@pytest.mark.parametrize('number', [0, 2.0])
+def test_numbers_of_tuners_that_cannot_be(tuner, name, number):
+    with pytest.raises(ValueError, match=f'{name}={number}: must be a whole number above 0'):
+        make(OURS['mit'], {'type': tuner, name: number})
+
+
+@pytest.mark.parametrize(
+    'staged',
+    [
+        dict(
+            type='TimmSwin', model='swin_tiny_patch4_window7_224', patch_size=2, **WINDOWS, **NANO
+        ),
+        dict(type='TimmConvNeXt', model='convnext_atto', output_stride=16, dims=WIDTHS, **NANO),
+    ],
+)
+def test_prompts_follow_the_strides_that_a_backbone_has(staged, monkeypatch):
+    """The pyramid is 2, 1 and 0.5 times the map of a stage."""
+    seen = []
+    adapt = PromptAdapter.forward
+
+    def forward(self, tokens, size, pyramid, *args, **kwargs):
+        seen.append((size, [tuple(level.shape[2:]) for level in pyramid]))
+        return adapt(self, tokens, size, pyramid, *args, **kwargs)
+
+    monkeypatch.setattr(PromptAdapter, 'forward', forward)
+    make(staged).backbone(torch.randn(1, 3, *SIZE))
+    for (height, width), levels in seen:
+        expected = [(2 * height, 2 * width), (height, width), (height // 2, width // 2)]
+        assert levels == expected
+
+
+def test_norms_of_all_kinds_are_tuned():
+    staged = dict(type='TimmConvNeXt', model='convnext_zepto_rms', dims=WIDTHS, **NANO)
+    model = make(staged, dict(type='Norm'))
+    norms = [m for m in model.backbone.staged.modules() if isinstance(m, SimpleNorm2d)]
+    assert len(norms) > 4
+    assert all(norm.weight.requires_grad for norm in norms)

@@ -61,7 +61,10 @@ class StagedBackbone(BaseModule):
         """Return the feature map (B, widths[stage], height, width), and what `enter` receives."""
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the feature map of each stage for an image (B, 3, H, W) of any size."""
+        """Return the feature map of each stage for an image (B, 3, H, W).
+
+        It may have any size that the layers take: ConvNeXt and PVT want 32 pixels a side.
+        """
         features, x = [], padded(image, self.patch)
         for stage in range(len(self.widths)):
             tokens, size = self.enter(stage, x)

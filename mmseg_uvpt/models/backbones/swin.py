@@ -58,6 +58,13 @@ class CornerPadding(AdaptivePadding):
         return F.pad(x, (0, columns, 0, rows))
 
 
+# arguments of mmseg's that have no other value here
+FIXED = {
+    **{'in_channels': 3, 'patch_size': 4, 'strides': (4, 2, 2, 2)},
+    **{'out_indices': (0, 1, 2, 3), 'use_abs_pos_embed': False},
+}
+
+
 @MODELS.register_module()
 class StagedSwin(StagedBackbone, SwinTransformer):
     """Swin Transformer, stage by stage; the parameter names are mmseg's.
@@ -67,7 +74,10 @@ class StagedSwin(StagedBackbone, SwinTransformer):
         depths: blocks a stage.
         num_heads: attention heads a stage.
         drop_path_rate: stochastic depth of the last block, rising linearly from 0.
-        **kwargs: passed to `mmseg.models.backbones.SwinTransformer`.
+        **kwargs: passed to `mmseg.models.backbones.SwinTransformer`, but for those of `FIXED`.
+
+    Raises:
+        ValueError: an argument of `FIXED` has another value.
     """
 
     classifier_parts = ('head.', 'norm.')
@@ -80,6 +90,9 @@ class StagedSwin(StagedBackbone, SwinTransformer):
         drop_path_rate: float = 0.3,
         **kwargs,
     ):
+        for name, value in FIXED.items():
+            if kwargs.get(name, value) != value:
+                raise ValueError(f'{name}={kwargs[name]!r}: StagedSwin has {value!r}')
         sizes = {'embed_dims': embed_dims, 'depths': depths, 'num_heads': num_heads}
         super().__init__(**sizes, drop_path_rate=drop_path_rate, **kwargs)
         self.widths = tuple(self.num_features)

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.tuners.tuner import Tuner
+from mmseg_uvpt.models.tuners.tuner import Tuner, require_whole
 
 
 class Bottleneck(nn.Module):
@@ -52,6 +52,7 @@ class AdaptFormer(Tuner):
     """
 
     def __init__(self, staged: dict, hidden: int = 64, scale: float = 0.1):
+        require_whole(hidden=hidden)
         super().__init__(staged)
         self.bottlenecks = nn.ModuleList()
         for stage in range(len(self.staged.widths)):

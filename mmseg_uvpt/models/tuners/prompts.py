@@ -13,7 +13,7 @@ from mmseg_uvpt.models.prompts import ablations
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
 from mmseg_uvpt.models.prompts.generator import STRIDES, PromptGenerator
 from mmseg_uvpt.models.prompts.interactor import LEVELS
-from mmseg_uvpt.models.tuners.tuner import Tuner
+from mmseg_uvpt.models.tuners.tuner import Tuner, require_whole
 from mmseg_uvpt.ops.resizing import padded, resized
 from mmseg_uvpt.ops.tokens import Size, map_view
 
@@ -59,6 +59,7 @@ class Prompts(Tuner):
         interactors: int | None = None,
         tune: str = 'prompts',
     ):
+        require_whole(points=points)
         super().__init__(staged)
         _require('generator', generator, GENERATORS)
         _require('tune', tune, TUNED)

@@ -6,7 +6,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_uvpt.models.tuners.tuner import Tuner
+from mmseg_uvpt.models.tuners.tuner import Tuner, require_whole
 
 DEVIATION = 0.02  # of the numbers of a token at the start
 
@@ -67,6 +67,7 @@ class Rein(Tuner):
     """
 
     def __init__(self, staged: dict, tokens: int = 100, rank: int = 16):
+        require_whole(tokens=tokens, rank=rank)
         super().__init__(staged)
         stages = [list(self.staged.layers(stage)) for stage in range(len(self.staged.widths))]
         self.refinements = nn.ModuleList(

@@ -2,13 +2,26 @@
 
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
+from timm import layers
 from torch import Tensor, nn
 
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.ops.resizing import padded
 from mmseg_uvpt.ops.tokens import map_view
 
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+_OF_TIMM = ('RmsNorm', 'RmsNorm2d', 'SimpleNorm', 'SimpleNorm2d')
+NORMS = (
+    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase),
+    # timm's, of which older releases have fewer
+    *(getattr(layers, name) for name in _OF_TIMM if hasattr(layers, name)),
+)
+
+
+def require_whole(**given: int) -> None:
+    """Raise a ValueError unless all arguments, by their names, are whole numbers above 0."""
+    for name, number in given.items():
+        if type(number) is not int or number < 1:
+            raise ValueError(f'{name}={number!r}: must be a whole number above 0')
 
 
 class Tuner(BaseModule):
@@ -42,7 +55,7 @@ class Tuner(BaseModule):
         self.staged.requires_grad_(False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the feature map of each stage for images (B, 3, H, W) of any size."""
+        """Return the feature map of each stage for images (B, 3, H, W)."""
         return self.features_and_prompts(image)[0]
 
     def features_and_prompts(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

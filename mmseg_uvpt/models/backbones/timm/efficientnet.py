@@ -12,6 +12,7 @@ from mmseg_uvpt.ops.tokens import Size, as_map, as_tokens
 # of timm's groups of blocks: the one that each stage is entered by, and the one that follows it at
 # the same stride
 ENTRY, AFTER = (1, 2, 3, 5), (None, None, 4, 6)
+GROUPS = 7
 
 
 @MODELS.register_module()
@@ -28,6 +29,13 @@ class TimmEfficientNet(TimmBackbone):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.strides = self.strides[1:]  # the first group makes no feature map
+        if len(self.net.blocks) != GROUPS or self.strides != (4, 8, 16, 32):
+            raise ValueError(
+                f'{args[0] if args else kwargs["model"]} has {len(self.net.blocks)} groups of '
+                f'blocks, at strides {self.strides}: those that fit have {GROUPS}, at 4 to 32, as '
+                'efficientnet_lite0'
+            )
         self.widths = tuple(self.net.blocks[group][0].conv_pwl.out_channels for group in ENTRY)
 
     def enter(self, stage: int, x: Tensor) -> tuple[Tensor, Size]:

@@ -52,6 +52,7 @@ class TimmBackbone(StagedBackbone):
         self.classifier_parts = tuple(f'net.{part}.' for part in self.classifier)
         self.drop_path_rate = drop_path_rate
         self.widths = tuple(stage['num_chs'] for stage in self.net.feature_info)
+        self.strides = tuple(stage['reduction'] for stage in self.net.feature_info)
 
     def from_file(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Do as timm itself with a file, then put its names below ``net``.
