@@ -62,9 +62,12 @@ class DepthwiseOfTokens(DepthwiseConv):
 
 
 def is_depthwise(layer: nn.Conv2d) -> bool:
-    """Tell whether a convolution is depthwise, of stride 1, and pads with zeros."""
+    """Tell whether a convolution is depthwise, of stride 1, and keeps the size by zeros."""
     depthwise = layer.groups == layer.in_channels == layer.out_channels
-    return depthwise and layer.stride == (1, 1) and pads_zeros(layer)
+    if not (depthwise and layer.stride == (1, 1) and pads_zeros(layer)):
+        return False
+    sides = zip(layer.kernel_size, layer.dilation, layer.padding, strict=True)
+    return all(2 * padding == dilation * (side - 1) for side, dilation, padding in sides)
 
 
 def pads_zeros(layer: nn.Conv2d) -> bool:
@@ -74,10 +77,7 @@ def pads_zeros(layer: nn.Conv2d) -> bool:
 
 def runs_shifted(layer: nn.Conv2d, x: Tensor) -> bool:
     """Tell whether a convolution is to be computed by `shifted`: in kernels compiled for a GPU."""
-    if not (x.is_cuda and torch.compiler.is_compiling() and is_depthwise(layer)):
-        return False
-    sides = zip(layer.kernel_size, layer.dilation, layer.padding, strict=True)
-    return all(2 * padding == dilation * (side - 1) for side, dilation, padding in sides)
+    return x.is_cuda and torch.compiler.is_compiling() and is_depthwise(layer)
 
 
 def shifted(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_uvpt.acceleration.depthwise import Depthwise, runs_shifted, shifted
+from mmseg_uvpt.acceleration.depthwise import Depthwise, is_depthwise, runs_shifted, shifted
 
 
 @pytest.mark.parametrize('dilation', [6, 18])
@@ -31,6 +31,12 @@ def test_dilated_depthwise_convolutions(dilation, threads):
     assert torch.equal(found, expected)  # to the bit, as passes in float32 promise
     assert autocast.dtype == torch.bfloat16
     torch.testing.assert_close(autocast.float(), half, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize(('kernel', 'padding'), [(3, 3), (2, 3), (3, 1)])
+def test_those_that_change_the_size_of_maps_stay_as_they_are(kernel, padding):
+    conv = nn.Conv2d(8, 8, kernel, padding=padding, dilation=2, groups=8, bias=False)
+    assert not is_depthwise(conv)
 
 
 @pytest.mark.parametrize(
