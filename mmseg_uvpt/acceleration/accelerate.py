@@ -107,8 +107,8 @@ def accelerate(
 
 def autocast_forward(model: nn.Module) -> list[Change]:
     """Have a segmentor compute in half precision where autocast does so."""
-    dtype = half_type()
-    device = next(model.parameters()).device.type
+    device = next(model.parameters()).device
+    dtype, device = half_type(device), device.type
     model.forward = functools.partial(_under_autocast, model.forward, device, dtype)
     return [Change('float32', f'autocast to {str(dtype).removeprefix("torch.")}', 1)]
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from mmseg_uvpt.acceleration import accelerate as accelerate_module
 from mmseg_uvpt.acceleration.accelerate import accelerate, table
+from mmseg_uvpt.acceleration.amp import half_type
 from mmseg_uvpt.engine.config.uvpt import UvptConfig
 from mmseg_uvpt.models.backbones.mit import Block
 from mmseg_uvpt.ops import backends
@@ -98,3 +99,10 @@ def test_plain_says_which_flags_it_overrides(build, monkeypatch):
             == []
         )
     assert said[0] == '--plain: uvpt.compile and uvpt.low_memory without effect'
+
+
+def test_a_gpu_of_old_says_nothing_of_the_processor(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (7, 5))
+    assert half_type('cpu') == torch.bfloat16
+    assert half_type('cuda:0') == torch.float16

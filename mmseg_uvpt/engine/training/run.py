@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from mmseg_uvpt.acceleration.accelerate import Change, accelerate_as_config_says, table
 from mmseg_uvpt.acceleration.amp import half_type
@@ -125,7 +126,7 @@ def _cure(cfg: Config) -> str:
 
 def set_mixed_precision(cfg: Config) -> None:
     """Choose bfloat16, or float16 with a loss scale on GPUs that lack it."""
-    if half_type() == torch.float16:
+    if half_type(get_device()) == torch.float16:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
     else:
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
