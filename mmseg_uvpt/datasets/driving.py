@@ -1,5 +1,7 @@
 """Any data set of the table of layouts, as source or target."""
 
+import os
+
 from mmseg.registry import DATASETS
 
 from mmseg_uvpt.datasets.cityscapes import CheckedCityscapesDataset
@@ -47,4 +49,4 @@ class DrivingDataset(CheckedCityscapesDataset):
         super().__init__(data_root=data_root, data_prefix=data_prefix, **(suffixes | kwargs))
 
     def _has(self, path: str) -> bool:
-        return self.layout.has(self.split, path.removeprefix(str(self.data_root)))
+        return self.layout.has(self.split, os.path.relpath(path, self.data_root))

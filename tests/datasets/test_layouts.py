@@ -253,6 +253,20 @@ def test_images_of_idd_may_be_of_another_format(tmp_path):
     assert report.left_out == 'Set img_suffix of the data set to _leftImg8bit.jpg'
 
 
+@pytest.mark.parametrize('written', ['train/acdc', './train/acdc', 'train//acdc'])
+def test_splits_stay_apart_however_the_root_is_written(tmp_path, monkeypatch, written):
+    """One of its folders is called like a split."""
+    monkeypatch.chdir(tmp_path)
+    for split in ('train', 'val'):
+        name = f'fog/{split}/GP01/GP01_frame_000001'
+        write_rgb(tmp_path / f'train/acdc/rgb_anon/{name}_rgb_anon.png', np.zeros((*SIZE, 3)))
+        write_grey(tmp_path / f'train/acdc/gt/{name}_gt_labelTrainIds.png', np.zeros(SIZE))
+    described = dict(type='DrivingDataset', layout='acdc', data_root=written, split='train')
+    dataset = DATASETS.build(described)
+    assert len(dataset) == 1
+    assert '/train/GP01/' in dataset.get_data_info(0)['img_path']
+
+
 def test_twins_among_photographs_are_both_read(tmp_path):
     folder = tmp_path / 'leftImg8bit/train'
     write_rgb(folder / 'IMG_1.png', np.zeros((*SIZE, 3)))

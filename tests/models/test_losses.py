@@ -54,6 +54,12 @@ def some_predictions(dtype):
     return probabilities, labels
 
 
+def test_labels_of_any_type_give_the_same_lovasz():
+    probabilities, labels = some_predictions(torch.float32)
+    found = [LovaszSoftmax()(probabilities, labels.to(kind)) for kind in (torch.uint8, torch.int64)]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_lovasz_against_loops(dtype):
     """The CPU's float32 has an implementation of its own; float64 takes the GPU's."""

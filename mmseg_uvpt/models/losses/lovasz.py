@@ -30,7 +30,7 @@ class LovaszSoftmax(nn.Module):
             return lovasz_softmax(probabilities, labels, self.ignore_index, self.bins)
         counted = labels.flatten() != self.ignore_index
         rows = probabilities.transpose(0, 1).flatten(1)[:, counted]  # (C, N)
-        labels = labels.flatten()[counted]  # (N,)
+        labels = labels.flatten()[counted].long()  # (N,); of uint8 an index would be a mask
         losses = []
         for number in labels.unique():
             foreground = (labels == number).to(rows)
