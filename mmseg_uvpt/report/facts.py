@@ -1,7 +1,6 @@
 """Where, when and how long a run ran, and of what it was made."""
 
 import statistics
-from datetime import datetime
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.report.run_folder import RunFolder
@@ -31,18 +30,10 @@ def facts_of(run: RunFolder) -> dict[str, object]:
 
 
 def _hours(run: RunFolder) -> float | None:
-    """Return how long a training took: of one start by its record, of several by their files."""
-    if run.place != run.folder or not run.record:
-        return None
     try:
-        starts, finished = run.record['starts'], run.record.get('finished')
-        if len(starts) > 1 and not finished:
-            return hours_of(run.folder, run.record)
-        began, ended = (datetime.fromisoformat(x) for x in (starts[0]['started'], finished))
-        hours = (ended - began).total_seconds() / 3600
-        # files may have been copied since, and tests may have written others
-        return min(hours, hours_of(run.folder, run.record)) if len(starts) > 1 else hours
-    except (UserError, LookupError, TypeError, ValueError):  # not finished, or damaged
+        is_training = run.place == run.folder and run.record
+        return hours_of(run.folder, run.record) if is_training else None
+    except UserError:  # run.json is damaged
         return None
 
 

@@ -63,6 +63,7 @@ class Run:
     source: dict[int, float | None] = field(default_factory=dict)
     adapted: dict[int, float | None] = field(default_factory=dict)
     checkpoint: str | None = None
+    is_compared_alike: bool = True  # by the same kind of test, and with the source it was made of
     iterations: int | None = None
     hours: float | None = None
     hardware: str | None = None
@@ -81,7 +82,7 @@ class Run:
         """Return adapted minus source-only mIoU, where the one was made of the other."""
         scores = self.source.get(size), self.adapted.get(size)
         made_of = OWN if self.adapted_model == OWN else RELEASED
-        fits = self.source_model == made_of
+        fits = self.source_model == made_of and self.is_compared_alike
         return scores[1] - scores[0] if fits and None not in scores else None
 
     def is_like(self, other: 'Run') -> bool:
@@ -233,6 +234,7 @@ def _run(
         source=_by_size(source),
         adapted=_by_size(adapted),
         checkpoint=adapted.get('checkpoint'),
+        is_compared_alike=_is_alike(source, adapted, made_of),
         iterations=iterations if finished else None,
         hours=hours_of(training, record) if finished else None,
         hardware=hardware(training) or hardware(test),
@@ -246,20 +248,40 @@ def _origin(checkpoint: str | None, released: str | None) -> str | None:
     return RELEASED if is_released(checkpoint, released) else OWN
 
 
+def _is_alike(source: dict, adapted: dict, made_of: str | None) -> bool:
+    """Tell whether the difference of two tests is what an adaptation gained."""
+    scored = source.get('checkpoint')
+    other = made_of and scored and Path(made_of).name != Path(scored).name
+    return not other and all(source.get(k) == adapted.get(k) for k in ('aug_test', 'amp', 'frames'))
+
+
 def _by_size(scores: dict) -> dict[int, float]:
     named = {size: scores.get(f'mIoU{size}') for size in SIZES}
     return {size: score for size, score in named.items() if score is not None}
 
 
-def hours_of(folder: Path, record: dict) -> float:
-    """Return how long the starts of a run took together: each until it last wrote something.
+def hours_of(folder: Path, record: dict) -> float | None:
+    """Return how long a training took; None where its one start has not finished.
 
-    The names of their folders are times of the machine that ran them.
+    Of one start its record says so. Several took what they did together, each until it last wrote
+    something, but no longer than from the first one to the end: files may have been copied since,
+    and tests may have written others. The names of their folders are times of the machine that ran
+    them.
+
+    Raises:
+        UserError: the record does not say when.
     """
     try:
-        zone = datetime.fromisoformat(record['starts'][0]['started']).tzinfo
+        starts, finished = record['starts'], record.get('finished')
+        began = datetime.fromisoformat(starts[0]['started'])
+        ended = datetime.fromisoformat(finished) if finished else None
+        whole = (ended - began).total_seconds() if ended else float('inf')
     except (LookupError, TypeError, ValueError) as error:
-        raise UserError(f'{folder}: run.json does not say when the run started, {_CURE}') from error
+        raise UserError(
+            f'{folder}: run.json does not say when the run began and ended, {_CURE}'
+        ) from error
+    if len(starts) == 1:
+        return whole / 3600 if ended else None
     seconds = 0.0
     for start in folder.iterdir():
         if start.is_dir() and _START.fullmatch(start.name):
@@ -267,10 +289,10 @@ def hours_of(folder: Path, record: dict) -> float:
                 begin = datetime.strptime(start.name[:15], '%Y%m%d_%H%M%S')
             except ValueError:  # digits that are no time: a folder of others
                 continue
-            begin = begin.replace(tzinfo=zone).timestamp()
+            begin = begin.replace(tzinfo=began.tzinfo).timestamp()
             ends = [path.stat().st_mtime for path in start.rglob('*') if path.is_file()]
             seconds += max(0.0, max(ends, default=begin) - begin)
-    return seconds / 3600
+    return min(seconds, whole) / 3600
 
 
 def hardware(folder: Path) -> str | None:

@@ -7,7 +7,8 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import parse_json, read_bytes, why_unreadable
+from mmseg_uvpt.files import parse_json, read_bytes, read_object, why_unreadable
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.stages import PseudoLabelling, Scoring
 
@@ -17,12 +18,17 @@ SIZES = (19, 16, 13)  # of the class sets that are averaged over
 def score_of(job: Job) -> dict[str, float]:
     """Return mIoU in percent by the name of the metric; empty where there is no score yet.
 
-    Of a training it is that of its best evaluation so far.
+    Of a training it is that of the checkpoint that it makes: the one that its recipe chose without
+    labels, where it did, else its best evaluation so far.
     """
     if isinstance(job, PseudoLabelling):
         return {}
     if isinstance(job, Scoring):
         return _means(_read(_contents(job.makes))) if job.done() else {}
+    if job.makes.name == CHECKPOINT:
+        found = read_object(job.folder / RECORD, 'delete it')
+        scores = {each['iteration']: each['score'] for each in found['candidates']}
+        return _means({found['metric']: scores[found['selected']]})
     metric = metrics_of(job.cfg)[0]
     found = [means for means in evaluations(job.folder) if metric in means]
     return max(found, key=lambda means: means[metric], default={})

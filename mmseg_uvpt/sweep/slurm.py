@@ -29,6 +29,7 @@ from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.status import State, Status, status_of
 
 _STEP = 5  # seconds between two looks at the queue
+_SILENCE = 600  # seconds that Slurm may not answer, while jobs are watched
 _ASKED = 3  # times that Slurm is asked for a job that was ended, a second apart
 _WARNING = 120  # seconds before its limit that a job is told to stop
 _PATIENCE = 60  # of them that a script has to end by itself
@@ -155,7 +156,8 @@ def run(
         UserError: submitit or Slurm is missing, or Slurm refuses the jobs.
         KeyboardInterrupt: as asked for; the jobs stay in Slurm.
     """
-    statuses = _statuses(jobs)
+    queue = queue_of(jobs)
+    statuses = {job: status_of(job, queue) for job in jobs}
     ready = [j for j in jobs if statuses[j].state in (State.READY, State.FAILED)]
     for job in jobs:
         if job in again and statuses[job].state is State.DONE:
@@ -164,9 +166,18 @@ def run(
             ready.append(job)
     if ready:
         submit(ready, options)
+    heard = time.monotonic()
     try:
         while True:
-            statuses = _statuses(jobs)
+            try:
+                queue = queue_of(jobs)
+            except UserError:  # a busy Slurm may answer again
+                if time.monotonic() - heard > _SILENCE:
+                    raise
+                time.sleep(_STEP)
+                continue
+            heard = time.monotonic()
+            statuses = {job: status_of(job, queue) for job in jobs}
             screen.update(statuses)
             if not any(s.state in (State.QUEUED, State.RUNNING) for s in statuses.values()):
                 return statuses
@@ -175,11 +186,6 @@ def run(
         ids = sorted({_number_of(job) for job in jobs} - {None})
         screen.say(f'the jobs go on in Slurm; to end them: scancel {" ".join(ids)}')
         raise
-
-
-def _statuses(jobs: Sequence[Job]) -> dict[Job, Status]:
-    queue = queue_of(jobs)
-    return {job: status_of(job, queue) for job in jobs}
 
 
 def submit(jobs: Sequence[Job], options: Options, cluster: str = 'slurm') -> list:

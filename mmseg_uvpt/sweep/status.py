@@ -3,12 +3,14 @@
 Both are read from the job's folder alone, so any launcher can tell.
 """
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from mmseg_uvpt.engine.work_folder.claim import command_words
 from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.files import open_regular
 from mmseg_uvpt.sweep import attempt
@@ -91,7 +93,7 @@ def failure(status: int, job: Job) -> str:
 
 
 def _out_of_date(job: Job) -> str:
-    """Say so if a finished job would now start from another model, or from a newer one."""
+    """Say so if a finished job would now start from another or a newer model, or otherwise."""
     newest = job.newest
     if newest and not newest.why and newest.path.name != job.needs.name:
         return f'{newest.path} is there now: run it again with --again'
@@ -99,7 +101,25 @@ def _out_of_date(job: Job) -> str:
         newer = job.needs and job.needs.stat().st_mtime > job.makes.stat().st_mtime
     except OSError:
         return ''
-    return f'{job.needs.name} is newer: run it again with --again' if newer else ''
+    if newer:
+        return f'{job.needs.name} is newer: run it again with --again'
+    ran = _arguments(command_words(attempt.last_of(attempt.record_of(job.folder)).get('command')))
+    asked = _arguments(job.command())
+    same = not ran or (len(ran) == len(asked) and all(map(_is_same, ran, asked)))
+    return '' if same else 'it was run with other arguments: run it again with --again'
+
+
+def _arguments(command: Sequence[str]) -> list[str]:
+    """Return a script and its arguments, whatever runs it and whether it goes on or not."""
+    script = next((i for i, word in enumerate(command) if word.endswith('.py')), 0)
+    return [word for word in command[script:] if word != '--resume']
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Tell whether two words of commands mean the same: a path may be written in many ways."""
+    if one == other or Path(one).name != Path(other).name:
+        return one == other
+    return not (os.path.exists(one) and os.path.exists(other)) or os.path.samefile(one, other)
 
 
 def progress(log: Path) -> str:

@@ -166,10 +166,10 @@ def deliver(
 
 
 def refuse_other_file(path: Path, begins: tuple[bytes, ...]) -> None:
-    """Raise a `UserError` where a table would replace anything but an earlier one."""
+    """Raise a `UserError` where something would replace a file that does not begin like it."""
     if os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins)):
         raise UserError(
-            f'{path} exists, is no table of results and would be overwritten: name another file'
+            f'{path} exists, was not made here and would be overwritten: name another file'
         )
 
 

@@ -12,6 +12,7 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.cli import main
 from mmseg_uvpt.sweep.jobs import Settings
 from mmseg_uvpt.sweep.rows import find_rows
+from mmseg_uvpt.sweep.scores import score_of
 from mmseg_uvpt.sweep.stages import STAGES, list_jobs
 from mmseg_uvpt.sweep.status import State, status_of
 
@@ -157,6 +158,31 @@ def test_a_score_of_another_checkpoint_is_none(tmp_path):
     assert not job.done()
     job.makes.write_text(json.dumps({'checkpoint': str(job.needs), 'mIoU19': 50.0}))
     assert job.done()
+
+
+def test_a_finished_job_that_would_run_otherwise_now_says_so(tmp_path, monkeypatch):
+    job = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], data_root=str(tmp_path / 'one'))[0]
+    job.folder.mkdir(parents=True)
+    job.makes.write_text(json.dumps({'checkpoint': str(job.needs), 'mIoU19': 50.0}))
+    command = ['/elsewhere/python', *job.command()[1:]]
+    record = {'attempts': [{'command': shlex.join(command), 'status': 0}]}
+    (job.folder / 'job.json').write_text(json.dumps(record))
+    assert status_of(job) == (State.DONE, '')
+    for changes in ({'data_root': str(tmp_path / 'two')}, {'extra': ['--aug-test']}):
+        asked = {'data_root': str(tmp_path / 'one')} | changes
+        other = jobs_of('test', tmp_path, ['sss_swin-b_gta5'], **asked)[0]
+        assert status_of(other).note == 'it was run with other arguments: run it again with --again'
+
+
+def test_the_score_of_a_training_is_that_of_what_it_makes(tmp_path):
+    """Its recipe chose it without labels, though another scored better."""
+    job = jobs_of('train', tmp_path, ['sss_swin-b_gta5'])[0]
+    job.folder.mkdir(parents=True)
+    (job.folder / 'selected.pth').touch()
+    candidates = [{'iteration': i, 'score': score} for i, score in ((0, 40.0), (8, 42.0))]
+    record = {'asked': 'guarded', 'selected': 0, 'metric': 'mIoU19', 'candidates': candidates}
+    (job.folder / 'selection.json').write_text(json.dumps(record))
+    assert score_of(job) == {'mIoU19': 40.0}
 
 
 def test_a_begun_training_is_resumed(tmp_path):

@@ -45,7 +45,8 @@ def work_root(tmp_path) -> Path:
         write(folder / f'test_source/{GTA}/score.json', scores(SOURCE[seed]))
         write(folder / f'test/{GTA}/score.json', scores(ADAPTED[seed], f'best{seed}.pth'))
         training = folder / f'train/{GTA}'
-        write(training / 'run.json', {'starts': [START], 'finished': 'then', 'iterations': 80000})
+        starts, end = [START] * (seed + 1), f'2026-01-0{seed + 1}T16:00:05+00:00'
+        write(training / 'run.json', {'starts': starts, 'finished': end, 'iterations': 80000})
         write(training / 'environment.json', {'processors': '16', 'GPU 0,1': 'NVIDIA H100'})
         for start, hours in (('20260101_100000', 6), ('20260102_100000', 2))[: seed + 1]:
             log = training / start / 'vis_data/scalars.json'
@@ -85,6 +86,28 @@ def test_means_and_deviations_over_seeds(work_root, place, classes):
     assert found['iterations'] == [80000]
     assert found['hours'] == pytest.approx((6 + 8) / 2)
     assert found['hardware'] == ['2 x NVIDIA H100']
+
+
+def test_a_copy_says_the_same_hours(work_root):
+    """Files have other times then, which the seed that had several starts is told by."""
+    for path in work_root.rglob('*'):
+        if path.is_file():
+            os.utime(path)
+    hours = [run.hours for run in collect(CONFIGS, [work_root])[0].runs]
+    assert hours == pytest.approx([6, 30])  # between the first start and the end
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value'), [('aug_test', True), ('frames', 7), ('checkpoint', 'other.pth')]
+)
+def test_scores_of_two_kinds_have_no_difference(work_root, entry, value):
+    path = work_root / f'seed0/test_source/{GTA}/score.json'
+    write(path, json.loads(path.read_text()) | {entry: value})
+    run = work_root / f'seed0/train/{GTA}/run.json'
+    start = START | {'command': 'python train.py c.py --source-checkpoint=/gone/model.pth'}
+    write(run, json.loads(run.read_text()) | {'starts': [start]})
+    gains = [run.gain(19) for run in collect(CONFIGS, [work_root])[0].runs]
+    assert gains == [None, pytest.approx(7)]
 
 
 def test_published_figures_stand_beside(work_root):

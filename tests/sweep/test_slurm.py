@@ -116,6 +116,29 @@ def test_a_slurm_that_does_not_answer_at_once_is_asked_again(monkeypatch):
     assert not slurm._still_running('7')
 
 
+def test_a_watch_outlives_a_slurm_that_is_silent_for_a_while(monkeypatch, tmp_path, capsys):
+    (job,) = fake_jobs(tmp_path, DONE)
+    job.folder.mkdir(parents=True)
+    asked = [False, True, True, False]  # how often it is silent
+
+    def queue(_):
+        if asked.pop(0):
+            raise UserError('Slurm does not answer')
+        if not asked:
+            job.makes.write_text('{"mIoU19": 50.0}')
+        return {}
+
+    monkeypatch.setattr(slurm, 'queue_of', queue)
+    monkeypatch.setattr(slurm, 'submit', lambda *_: None)
+    monkeypatch.setattr(slurm.time, 'sleep', lambda _: None)
+    assert run([job])[job].state is State.DONE
+    asked[:] = [False, True]
+    job.makes.unlink()
+    monkeypatch.setattr(slurm, '_SILENCE', -1)
+    with pytest.raises(UserError, match='does not answer'):
+        run([job])
+
+
 @pytest.mark.slow
 def test_a_job_at_its_time_limit_goes_on(cluster, tmp_path):
     (job,) = submit(RESUMING, tmp_path=tmp_path)
