@@ -100,7 +100,7 @@ def _out_of_date(job: Job) -> str:
     try:
         newer = job.needs and job.needs.stat().st_mtime > job.makes.stat().st_mtime
     except OSError:
-        return ''
+        newer = False
     if newer:
         return f'{job.needs.name} is newer: run it again with --again'
     ran = _arguments(command_words(attempt.last_of(attempt.record_of(job.folder)).get('command')))

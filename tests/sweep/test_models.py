@@ -54,7 +54,7 @@ def finish(folder: str, name: str, command: str = '') -> None:
     touch(Path(folder, ROW, name))
     touch(Path(folder, ROW, 'config.py'))
     start = {'command': command, 'started': '2026-01-01T10:00:05+00:00'}
-    record = {'starts': [start], 'finished': '2026', 'iterations': 8}
+    record = {'starts': [start], 'finished': '2026-01-01T11:00:05+00:00', 'iterations': 8}
     touch(Path(folder, ROW, 'run.json'), json.dumps(record))
 
 
