@@ -63,8 +63,8 @@ def readable(main: Callable[..., None]) -> Callable[..., None]:
         except UserError:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.filename is not None:
-                raise  # which `run_cli` names
+            if isinstance(error, OSError) and is_named(error):
+                raise
             config = next((text for text in argv if find_config(text).suffix == '.py'), 'given')
             after = argv[argv.index('--cfg-options') + 1 :] if '--cfg-options' in argv else []
             options = ' '.join(itertools.takewhile(lambda text: not text.startswith('-'), after))
@@ -77,6 +77,11 @@ def readable(main: Callable[..., None]) -> Callable[..., None]:
             ) from error
 
     return run
+
+
+def is_named(error: OSError) -> bool:
+    """Tell whether `run_cli` has a sentence for an error."""
+    return error.filename is not None or error.errno in (errno.ENOSPC, errno.EPIPE)
 
 
 def run_cli(main: Callable[[], int | None]) -> None:
@@ -97,7 +102,7 @@ def run_cli(main: Callable[[], int | None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
+        if not is_named(error):
             raise
         what = f'cannot use {error.filename}' if error.filename else 'cannot write'
         print(f'error: {what}: {error.strerror}', file=sys.stderr)

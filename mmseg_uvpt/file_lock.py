@@ -30,7 +30,7 @@ def acquire(path: str | Path, patience: float) -> int:
 
     Raises:
         Held: another process holds it.
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or its file system has no locks.
     """
     path = Path(path)
     try:
@@ -48,10 +48,17 @@ def acquire(path: str | Path, patience: float) -> int:
                 os.close(file)
                 raise Held(path) from None
             time.sleep(_STEP)
+        except OSError as error:
+            os.close(file)
+            raise _no_locks(path, error) from error
 
 
 def is_held(path: str | Path) -> bool:
-    """Tell whether some process, here or on another machine, holds the lock of a file."""
+    """Tell whether some process, here or on another machine, holds the lock of a file.
+
+    Raises:
+        UserError: its file system has no locks.
+    """
     try:
         file = regular(path, os.O_RDONLY)
     except OSError:  # none, or one that is not ours to look at
@@ -61,5 +68,14 @@ def is_held(path: str | Path) -> bool:
         return False
     except BlockingIOError:
         return True
+    except OSError as error:
+        raise _no_locks(path, error) from error
     finally:
         os.close(file)
+
+
+def _no_locks(path: str | Path, error: OSError) -> UserError:
+    return UserError(
+        f'{path} lies where files cannot be locked ({error.strerror}), and nothing else keeps two '
+        'processes apart: name a folder on another file system'
+    )
