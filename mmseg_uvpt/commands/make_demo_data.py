@@ -1,11 +1,11 @@
 """Render MiniCity: a small world in two looks, in the raw formats of the real data sets."""
 
 import argparse
-import os
 from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser, positive_int, seed
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.processes import share_of_processors
 
 EXAMPLE = """\
 quick start:
@@ -55,12 +55,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--nproc',
         type=positive_int,
-        default=os.cpu_count(),
+        default=share_of_processors(),
         metavar='N',
         help='processes (default: all)',
     )
     parser.add_argument(
-        '--force', action='store_true', help='delete the city that is there and render anew'
+        '--force', action='store_true', help='replace the city, or the sheet, that is there'
     )
     parser.add_argument(
         '--preview', metavar='FILE', help='write a contact sheet (PNG) instead of a data root'
@@ -75,11 +75,12 @@ def main() -> None:
 
     target = TARGETS[args.look]
     if args.preview:
-        from mmseg_uvpt.files import write_png
+        from mmseg_uvpt.files import refuse_to_replace, write_png
         from mmseg_uvpt.minicity.contact_sheet import contact_sheet
 
         if Path(args.preview).suffix.lower() != '.png':
             raise UserError(f'--preview {args.preview}: the sheet is a PNG, name it *.png')
+        refuse_to_replace(Path(args.preview), [], args.force)
         write_png(args.preview, contact_sheet(args.seed, target=target))
         print(f'{args.preview}: the same streets in three looks, with labels')
         return

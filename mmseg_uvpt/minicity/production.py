@@ -151,8 +151,10 @@ def _claim(
                 'another folder, or add --force to delete it with all that was made from it'
             )
         if force:
-            for name in SETS:
-                shutil.rmtree(root / name, ignore_errors=True)
+            for name in filter(os.path.lexists, (root / name for name in SETS)):
+                if name.is_symlink():
+                    raise UserError(f'{name} is a link: delete it and what it leads to, then again')
+                shutil.rmtree(name)
     write_json(marker, wanted)
 
 

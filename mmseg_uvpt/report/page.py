@@ -20,9 +20,11 @@ from mmseg_uvpt.report.facts import facts_of
 from mmseg_uvpt.report.frames import Frames, predict_frames
 from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.report.verdict import HEADINGS, NOTE, Statement, statements
+from mmseg_uvpt.sweep.table_formats import refuse_other_file
 
 LIMIT = 5_000_000  # bytes of a page
 PAGE = 'report.html'
+_BEGIN = b'<!doctype html>'
 
 
 @dataclass
@@ -92,7 +94,8 @@ def write_report(
         Path: the page.
 
     Raises:
-        UserError: a folder is none of a run; or the page cannot be written.
+        UserError: a folder is none of a run; or the page cannot be written, or would replace a file
+            that is no page.
     """
     folders = _named([Path(folder) for folder in dict.fromkeys(work_dirs)])
     for run in folders:
@@ -101,8 +104,10 @@ def write_report(
                 f'{run.folder} is no work folder: it holds no run.json, no selection.json and no '
                 'result of a test'
             )
+    out = Path(out or folders[0].folder / PAGE)
+    refuse_other_file(out, (_BEGIN,))
     reports = [_report(run, folders, predict) for run in folders]
-    out, shown = Path(out or folders[0].folder / PAGE), _shown(reports)
+    shown = _shown(reports)
     text = _render(shown)
     while len(text.encode()) > LIMIT:
         if not _shorten(reports):

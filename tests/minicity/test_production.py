@@ -1,6 +1,7 @@
 """The folder of MiniCity and its command."""
 
 import hashlib
+import json
 import subprocess
 import sys
 
@@ -91,6 +92,26 @@ def test_another_city_is_refused_unless_forced(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_linked_city_is_not_taken_for_the_new_one(tmp_path):
+    """Its frames would count as done."""
+    root, elsewhere = tmp_path / 'city', tmp_path / 'elsewhere'
+    produce(root, 1, 1, seed=0, nproc=1, force=False)
+    (root / 'cityscapes').rename(elsewhere)
+    (root / 'cityscapes').symlink_to(elsewhere)
+    with pytest.raises(UserError, match=r'cityscapes is a link: delete it'):
+        produce(root, 1, 1, seed=1, nproc=1, force=True)
+    assert json.loads((root / 'minicity.json').read_text())['seed'] == 0
+
+
+def test_a_sheet_replaces_nothing(tmp_path):
+    photograph = tmp_path / 'mine.png'
+    photograph.write_bytes(b'mine')
+    command = [sys.executable, 'tools/make_demo_data.py', '--preview', str(photograph)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert 'mine.png exists: name another file, or replace it with --force' in done.stderr
+    assert photograph.read_bytes() == b'mine'
+
+
 def test_more_frames_are_added_to_a_city(city, tmp_path):
     produce(tmp_path, 1, 1, seed=6, nproc=1, force=False)
     assert produce(tmp_path, 2, 1, seed=6, nproc=1, force=False) == (3, 4)

@@ -144,6 +144,15 @@ def test_a_curve_is_of_the_score_that_counts(work_folder):
     assert 'mIoU16 by the labels in the course of training' in text
 
 
+def test_a_page_replaces_pages_alone(work_folder, tmp_path):
+    other, folder = tmp_path / 'notes.md', work_folder()
+    other.write_text('mine')
+    with pytest.raises(UserError, match=r'notes\.md exists, was not made here'):
+        page.write_report([folder], other, predict=False)
+    made = page.write_report([folder], predict=False)
+    assert page.write_report([folder], predict=False) == made
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(UserError, match=f'{tmp_path} is no work folder'):
         page.write_report([tmp_path])

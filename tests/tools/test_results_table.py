@@ -20,5 +20,5 @@ def test_a_table_takes_the_place_of_an_earlier_one_alone(tmp_path):
         file.write_text(form(results))
         refuse(file)
     file.write_text('mine')
-    with pytest.raises(UserError, match='table exists, is no table of results'):
+    with pytest.raises(UserError, match='table exists, was not made here'):
         refuse(file)
