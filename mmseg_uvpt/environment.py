@@ -45,7 +45,7 @@ def environment() -> dict[str, str]:
     found = {
         'host': platform.node(),
         'platform': platform.platform(),
-        'processors': str(os.cpu_count()),
+        'processors': str(len(os.sched_getaffinity(0))),
         'mmseg_uvpt': mmseg_uvpt.__version__,
     }
     for package in _PACKAGES:

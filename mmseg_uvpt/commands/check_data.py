@@ -4,11 +4,11 @@ Takes the root of a data set, a folder that holds several, or any folder of phot
 `uvpt adapt` takes it. Ends with status 1 if it finds a problem, and says what mends it.
 """
 
-import os
 from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser, positive_int
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.processes import share_of_processors
 
 NAMES = (  # keys of LAYOUTS, which are imported after --help
     *('gta', 'synthia', 'cityscapes', 'urbansyn', 'acdc', 'dark_zurich'),
@@ -27,7 +27,7 @@ def main() -> int:
     )
     parser.add_argument('--dataset', choices=NAMES, help='which data set root is [by its folders]')
     parser.add_argument(
-        '--nproc', type=positive_int, default=os.cpu_count() or 1, help='processes [%(default)s]'
+        '--nproc', type=positive_int, default=share_of_processors(), help='processes [%(default)s]'
     )
     parser.add_argument(
         '--config', help='whose classes the labels have; without one those of Cityscapes'

@@ -1,10 +1,10 @@
 """The command line that all converters share."""
 
-import os
 import sys
 from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser, positive_int
+from mmseg_uvpt.processes import share_of_processors
 
 
 def main(name: str, about: str) -> int:
@@ -23,7 +23,7 @@ def main(name: str, about: str) -> int:
     )
     parser.add_argument('root', type=Path, help='root of the data set; data/README.md shows trees')
     parser.add_argument(
-        '--nproc', type=positive_int, default=os.cpu_count() or 1, help='processes [%(default)s]'
+        '--nproc', type=positive_int, default=share_of_processors(), help='processes [%(default)s]'
     )
     parser.add_argument('--force', action='store_true', help='convert also what is done')
     arguments = parser.parse_args()
