@@ -14,6 +14,8 @@ class BuildWithData(build_py):
     """Copies below ``mmseg_uvpt/_data`` what errors and commands name."""
 
     def run(self) -> None:
+        if not self.editable_mode:  # files of an earlier build may be none of the project's today
+            shutil.rmtree(Path(self.build_lib, 'mmseg_uvpt'), ignore_errors=True)
         super().run()
         if self.editable_mode:  # an editable installation reads them where they are
             return

@@ -1,5 +1,6 @@
 """Where the files lie that come with the package and are no code."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -22,17 +23,18 @@ def find_config(name: str | Path) -> Path:
     ``configs/`` and ``.py`` may be left away: ``uni_uvpt/sss_swin-b_gta5-to-cityscapes``. Where
     there is none, the name is returned as it is.
     """
-    path = Path(name)
-    if path.exists() or path.is_absolute():
-        return path
-    inside = path if path.parts[:1] == ('configs',) else 'configs' / path
-    for suffix in ('', '.py'):
-        if (found := shipped(f'{inside}{suffix}')).is_file():
-            return found
-    return path
+    return _found(name, ('', '.py'), Path.is_file)
 
 
 def find_configs(name: str | Path) -> Path:
     """Return the folder of configs of a name, as `find_config` does for a file."""
+    return _found(name, ('',), Path.is_dir)
+
+
+def _found(name: str | Path, suffixes: Sequence[str], is_one: Callable[[Path], bool]) -> Path:
     path = Path(name)
-    return path if path.exists() or path.is_absolute() else shipped(str(name))
+    if path.exists() or path.is_absolute():
+        return path
+    inside = path if path.parts[:1] == ('configs',) else 'configs' / path
+    places = [shipped(f'{inside}{suffix}') for suffix in suffixes]
+    return next(filter(is_one, places), path)

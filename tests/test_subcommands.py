@@ -142,6 +142,8 @@ def test_a_config_that_is_nowhere_keeps_its_name():
 def test_shipped_folders_of_configs_are_found_by_name(tmp_path, monkeypatch):
     """As the pages that a wheel carries name them, whatever folder it is used in."""
     monkeypatch.chdir(tmp_path)
-    assert find_configs('configs/targets/acdc').is_dir()
+    assert find_configs('configs/targets/acdc') == find_configs('targets/acdc')
+    assert find_configs('targets/acdc').is_dir()
+    assert find_configs('targets/typo') == Path('targets/typo')
     (tmp_path / 'configs').mkdir()
     assert find_configs('configs') == Path('configs')
