@@ -1,5 +1,5 @@
 // Sizes as the operators receive them, and the checks that keep a kernel inside its tensors.
-// Python checks first and with more words (functional.py); these serve whoever calls torch.ops.
+// Python checks first and with more words (deformable.py); these serve whoever calls torch.ops.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -5,7 +5,7 @@
 
 namespace uvpt {
 
-// What the CUDA kernels take; functional.py sends the rest through plain PyTorch.
+// What the CUDA kernels take; deformable.py sends the rest through plain PyTorch.
 constexpr int CUDA_MAX_CHANNELS = 128;  // of a head
 constexpr int CUDA_MAX_SAMPLES = 32;    // levels times points
 
