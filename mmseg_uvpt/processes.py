@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
 _LIBC = ctypes.CDLL(None)
@@ -31,6 +31,17 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
 def share_of_processors() -> int:
     """Return the processors a process may use, divided among those that torchrun started here."""
     return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+
+
+@contextmanager
+def handling(numbers: Iterable[int], handler: Callable) -> Iterator[None]:
+    """Have signals handled so within the block, and as before after it."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def run_apart(run: Callable[[], str | None], seconds: float) -> None:

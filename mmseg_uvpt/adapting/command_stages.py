@@ -18,7 +18,7 @@ from mmseg_uvpt.engine.work_folder.lock import LOCK
 from mmseg_uvpt.errors import STOPPED, STOPPING, UserError
 from mmseg_uvpt.file_lock import Held, acquire
 from mmseg_uvpt.files import read_object, write_json
-from mmseg_uvpt.processes import die_with
+from mmseg_uvpt.processes import die_with, handling
 from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
 from mmseg_uvpt.subcommands import module_arguments, typed_command
 
@@ -177,9 +177,5 @@ def _handed_on(process: subprocess.Popen) -> Iterator[list[int]]:
         told.append(number)
         process.send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, hand_on) for number in (*STOPPING, signal.SIGINT)}
-    try:
+    with handling((*STOPPING, signal.SIGINT), hand_on):
         yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

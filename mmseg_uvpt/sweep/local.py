@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.processes import share_of_processors
 from mmseg_uvpt.sweep.attempt import AlreadyDone, Attempt, Busy, set_aside, stop_all
 from mmseg_uvpt.sweep.display import Screen
 from mmseg_uvpt.sweep.jobs import Job
@@ -41,12 +42,8 @@ def places(gpus: Sequence[str], gpus_per_job: int, jobs_per_gpu: int) -> list[di
         groups = [gpus[i : i + gpus_per_job] for i in range(0, len(gpus), gpus_per_job)]
         whole = [','.join(group) for group in groups if len(group) == gpus_per_job]
         return [{'CUDA_VISIBLE_DEVICES': group} for _ in range(jobs_per_gpu) for group in whole]
-    threads = os.environ.get('OMP_NUM_THREADS') or max(1, _processors() // jobs_per_gpu)
+    threads = os.environ.get('OMP_NUM_THREADS') or max(1, share_of_processors() // jobs_per_gpu)
     return [{'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': str(threads)}] * jobs_per_gpu
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 class LocalQueue:

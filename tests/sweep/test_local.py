@@ -65,7 +65,7 @@ def test_places(gpus, a_job, a_gpu, expected):
 
 def test_jobs_on_processors_share_them(monkeypatch):
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-    monkeypatch.setattr('mmseg_uvpt.sweep.local._processors', lambda: 6)
+    monkeypatch.setattr('mmseg_uvpt.sweep.local.share_of_processors', lambda: 6)
     assert [place['OMP_NUM_THREADS'] for place in places([], 1, 2)] == ['3', '3']
     monkeypatch.setenv('OMP_NUM_THREADS', '5')
     assert places([], 1, 2)[0]['OMP_NUM_THREADS'] == '5'

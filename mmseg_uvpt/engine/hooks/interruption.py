@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmseg_uvpt.datasets import loader_workers
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.errors import STOPPED, STOPPING
+from mmseg_uvpt.processes import handling
 
 
 class Stopped(SystemExit):
@@ -46,12 +47,8 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._receive) for number in STOPPING}
-        try:
+        with handling(STOPPING, self._receive):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class InterruptionHook(Hook):

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -64,7 +63,14 @@ class ExactResumeHook(Hook):
                 'result will not be exactly that of a run that was never stopped'
             )
             return
-        refuse('this is not the run that wrote the checkpoint', self._changes(runner), self.anyway)
+        if changes := '; '.join(self._changes(runner)):
+            text = f'this is not the run that wrote the checkpoint: {changes}'
+            if not self.anyway:
+                raise UserError(
+                    f'{text}. Give what that run had, choose another --work-dir, or go on all the '
+                    'same with --resume-anyway'
+                )
+            runner.logger.warning(f'{text}; going on as asked for by --resume-anyway')
         self._begin = runner.iter, self._loaded['samples']
         sampler = runner.train_dataloader.sampler
         if isinstance(sampler, PlacedSampler):
@@ -163,24 +169,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     yield
     model.train(was_training)
     restore_random_states(states)
-
-
-def refuse(what: str, differences: Iterator[str] | list[str], anyway: bool) -> None:
-    """Log differences if a run shall go on in spite of them.
-
-    Raises:
-        UserError: there are some, and ``anyway`` is not set.
-    """
-    lines = list(differences)
-    if not lines:
-        return
-    text = f'{what}: {"; ".join(lines)}'
-    if not anyway:
-        raise UserError(
-            f'{text}. Give what that run had, choose another --work-dir, or go on all the same '
-            'with --resume-anyway'
-        )
-    MMLogger.get_current_instance().warning(f'{text}; going on as asked for by --resume-anyway')
 
 
 def fingerprint(dataset: Dataset) -> dict:
