@@ -90,7 +90,7 @@ def score_share(rank: int, folder: str, frames: list, queue) -> None:
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2
     )
-    metric = DomainIoUMetric(collect_dir=f'{folder}/collect')
+    metric = DomainIoUMetric()
     metric.dataset_meta = dict(classes=CLASSES)
     # As mmengine's sampler does, the second process is padded with a frame already seen.
     for prediction, truth in (frames + frames[:1])[rank::2]:

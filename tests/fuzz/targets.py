@@ -185,8 +185,8 @@ def _translate(checkpoint: dict) -> None:
     with contextlib.suppress(UserError):
         state = state_dict_of(checkpoint)
         for prompted in (False, True):
-            for leave_one_out in (False, True):
-                ours = to_ours(dict(state), prompted, leave_one_out)
+            for held in ((), tuple(state)):
+                ours = to_ours(dict(state), prompted, held)
                 to_released(ours)
                 is_adapted(ours)
         names_in_source(state)

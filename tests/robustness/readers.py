@@ -273,7 +273,7 @@ def _write_json(name: str, value: object) -> Callable[[Path], object]:
 ROW = Row('row', 'SSS', 'Swin-B', 'GTA', Path('row.py'), None)
 TRAINED = {
     'starts': [{'seed': 0, 'started': '2026-01-01T10:00:00+00:00'}],
-    'finished': 'yes',
+    'finished': '2026-01-01T16:00:00+00:00',
     'iterations': 4,
 }
 SCORE = {'mIoU19': 41.5, 'mIoU16': 40.0, 'mIoU13': 50.0, 'checkpoint': 'iter_4.pth'}
@@ -456,7 +456,8 @@ READERS = (
            _claimed_city, missing='a new city'),
     Reader('stage of the demo', 'done/render.json',
            _write_json('done/render.json', {'commands': []}),
-           lambda p: stages.run(STAGE, p.parents[1], '1/1'), missing='stage is run'),
+           lambda p: stages.run(STAGE, p.parents[1], '1/1') or 'done before',
+           missing='stage is run'),
     Reader('record of a build', 'uvpt_cpp.json',
            _write_json('uvpt_cpp.json', {'missing': 'no compiler'}), _build_record,
            rule='as if not built', missing='as if not built'),

@@ -23,9 +23,8 @@ def complete(cfg: Config) -> None:
     batches; data loaders without arguments that torch refuses; a seed, without which no run could
     go on as it began.
     """
-    randomness = cfg.setdefault('randomness', {})
-    if randomness.get('seed') is None:
-        randomness.seed = 0
+    if (cfg.get('randomness') or {}).get('seed') is None:
+        cfg.merge_from_dict({'randomness.seed': 0})
     cfg.default_hooks = {n: {'type': kind} for n, kind in HOOKS.items()} | {
         **(cfg.get('default_hooks') or {})
     }
