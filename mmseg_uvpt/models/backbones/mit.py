@@ -189,6 +189,11 @@ class StagedMiT(StagedBackbone):
     def layers(self, stage: int) -> Iterable[nn.Module]:
         return getattr(self, f'block{stage + 1}')
 
+    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
+        for block in self.layers(stage):
+            tokens = block(tokens, size)
+        return tokens
+
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         # unlike in Swin, the next stage embeds the map as it is after this norm
         feature = as_map(getattr(self, f'norm{stage + 1}')(tokens), size)

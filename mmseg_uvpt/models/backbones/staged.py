@@ -50,11 +50,9 @@ class StagedBackbone(BaseModule):
         """
         raise NotImplementedError(f'{type(self).__name__} does not say which layers a stage has')
 
+    @abstractmethod
     def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
         """Run the blocks of a stage on its tokens; the shape stays the same."""
-        for block in self.layers(stage):
-            tokens = block(tokens, size)
-        return tokens
 
     @abstractmethod
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Any]:

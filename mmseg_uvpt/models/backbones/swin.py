@@ -127,6 +127,11 @@ class StagedSwin(StagedBackbone, SwinTransformer):
     def layers(self, stage: int) -> Iterable[nn.Module]:
         return self.stages[stage].blocks
 
+    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
+        for block in self.layers(stage):
+            tokens = block(tokens, size)
+        return tokens
+
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, tuple[Tensor, Size]]:
         # the next stage merges the tokens as they are before this norm
         normalised = getattr(self, f'norm{stage}')(tokens)

@@ -23,6 +23,11 @@ class TimmPVT(TimmBackbone):
     def layers(self, stage: int) -> Iterable[nn.Module]:
         return self.net.stages[stage].blocks
 
+    def blocks(self, stage: int, tokens: Tensor, size: Size) -> Tensor:
+        for block in self.layers(stage):
+            tokens = block(tokens, size)
+        return tokens
+
     def output(self, stage: int, tokens: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         feature = as_map(self.net.stages[stage].norm(tokens), size)
         return feature, feature
