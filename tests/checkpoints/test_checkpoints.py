@@ -13,6 +13,7 @@ from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
 from runs_code import RunsCode
 
+from mmseg_uvpt.checkpoints.interpolation import _between
 from mmseg_uvpt.checkpoints.loading import load_file, load_initial_weights
 from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.errors import UserError
@@ -270,3 +271,13 @@ def test_the_readme_shows_code_that_runs(build, tmp_path):
     environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
     done = subprocess.run(run, capture_output=True, text=True, cwd=REPOSITORY, env=environment)
     assert done.stdout.strip().endswith('(1, 45, 77)'), done.stderr
+
+
+def test_what_lies_between_two_models():
+    """Weights do; whole numbers, and what a tuner began with by chance, are the adapted model's."""
+    zero, one = torch.zeros(3), torch.ones(3)
+    start, again = {'a': zero, 'backbone.prompt': zero}, {'a': zero, 'backbone.prompt': one}
+    assert _between('a', one, start, again, 0.25).tolist() == [0.25] * 3
+    assert _between('backbone.prompt', one, start, again, 0.25) is one
+    count = torch.tensor(7)
+    assert _between('n', count, {'n': torch.tensor(1)}, {'n': torch.tensor(1)}, 0.25) is count

@@ -46,6 +46,13 @@ def bank(tmp_path: Path, labels) -> LabelBank:
     return LabelBank.create(tmp_path / 'bank', IDENTITY, SIZES, labels)
 
 
+def test_labels_that_are_no_classes_are_refused(tmp_path, labels) -> None:
+    """The loss would fail on them much later."""
+    labels[1][3, 4] = 5  # of five classes
+    with pytest.raises(UserError, match='a value that is no class, in frame 1'):
+        LabelBank.create(tmp_path / 'bank', IDENTITY, SIZES, labels)
+
+
 def test_survives_closing(bank: LabelBank, labels) -> None:
     """Frames of different sizes do not run into each other, within a run and after it."""
     rng = np.random.default_rng(1)

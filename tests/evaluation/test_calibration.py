@@ -12,6 +12,7 @@ from mmseg_uvpt.evaluation.calibration import (
     FrameCalibration,
     fitted_temperature,
 )
+from mmseg_uvpt.evaluation.calibration_metric import CalibrationMetric
 
 
 def slow_ece(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
@@ -111,3 +112,19 @@ def test_unlabelled_pixels_count_nowhere():
     alone = frame_of(logits[:500], truth[:500], 50)
     np.testing.assert_allclose(frame_of(logits, half).bins.sums, alone.bins.sums)
     torch.testing.assert_close(frame_of(logits, half).truth, alone.truth)
+
+
+def test_the_line_says_how_many_are_sure_and_how_many_of_them_right():
+    """Of ten pixels five have a confidence of 0.7, of which four are right."""
+    sure, unsure = torch.tensor([0.7, 0.3]).log(), torch.tensor([0.55, 0.45]).log()
+    logits = torch.stack([sure] * 5 + [unsure] * 5, 1).view(2, 1, 10)
+    truth = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1, 1]])
+    found = Calibration([FrameCalibration.of(logits, truth, 255)], 1.0)
+    line = '50.0 % of the pixels have a confidence of 0.6 or more, 80.0 % of them are right'
+    assert line in found.line()
+    error = 0.5 * abs(0.7 - 0.8) + 0.5 * abs(0.55 - 0.0)
+    metric = CalibrationMetric()
+    samples = {'gt_sem_seg': {'data': truth[None]}, 'full_logits': lambda: logits}
+    metric.process({}, [samples])
+    assert metric.evaluate(1) == {'ECE': pytest.approx(100 * error)}
+    assert CalibrationMetric(0.5).temperature == 0.5

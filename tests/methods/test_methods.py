@@ -12,6 +12,8 @@ from mmseg_uvpt.methods.class_mix import class_mix
 from mmseg_uvpt.methods.masking import mask_patches
 from mmseg_uvpt.methods.self_training import cross_entropy
 from mmseg_uvpt.methods.weight_copy import WeightCopy, trained
+from mmseg_uvpt.models.losses.entropy import entropy_regulariser
+from mmseg_uvpt.models.segmentors.adaptation import Batch, Views
 from mmseg_uvpt.ops.resizing import resized
 
 SMALL = dict(view_scales=(1.0,))
@@ -178,6 +180,128 @@ def test_the_student_learns_what_the_teacher_sees(build, labelled):
     losses['loss_teacher'].backward()
     assert model.decode_head.conv_seg.weight.grad.any()
     assert not any(t.requires_grad for t in model.teacher.tensors().values())
+
+
+def taught(build, monkeypatch, **changes):
+    """Return a mean teacher whose teacher is as sure of a class as the class's number says."""
+    model = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', 'mask_ratio': 0, **SMALL, **changes})
+    model.begin_training()
+    classes = torch.randint(3, (2, 16, 16), generator=torch.Generator().manual_seed(0))
+    sure = 0.5 + 0.1 * classes
+    others = ((1 - sure) / 18).unsqueeze(1).expand(-1, 19, -1, -1).clone()
+    probabilities = others.scatter(1, classes[:, None], sure[:, None])
+    monkeypatch.setattr(model, 'ask_teacher', lambda _: probabilities)
+    return model, probabilities, classes
+
+
+@pytest.mark.parametrize('labels', ['confidence', 'soft', 'class_quantile'])
+@pytest.mark.parametrize('mix', [False, True])
+def test_what_a_student_is_given_to_learn(build, monkeypatch, labels, mix):
+    """Where images are mixed, labels and weights of their pixels go with them."""
+    model, _, classes = taught(build, monkeypatch, labels=labels, mix=mix)
+    images = classes[:, None].expand(-1, 3, -1, -1).float()
+    given = model.prepare(Batch(images, None, None))
+    shown = given.images[:, 0].long()
+    assert torch.equal(shown, classes) != mix
+    if labels == 'soft':
+        assert torch.equal(given.labels.argmax(1), shown)
+        assert torch.equal(given.labels.max(1).values, 0.5 + 0.1 * shown)
+        assert given.weights.unique().tolist() == [1]
+    else:
+        assert torch.equal(given.labels, shown)
+        weights = torch.ones(2, 16, 16) if labels == 'class_quantile' else 0.5 + 0.1 * shown
+        torch.testing.assert_close(given.weights, weights)
+
+
+def test_rare_classes_count_more_in_a_balanced_mean_teacher(build, monkeypatch):
+    model, probabilities, classes = taught(build, monkeypatch, labels='soft', balance=1, mix=False)
+    shares = probabilities.mean((0, 2, 3))
+    expected = (1 / shares / 19).clamp(max=10)[classes]
+    given = model.prepare(Batch(torch.zeros(2, 3, 16, 16), None, None))
+    torch.testing.assert_close(given.weights, expected)
+
+
+def test_a_new_training_of_a_mean_teacher_begins_anew(build):
+    model = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', **SMALL})
+    model.thresholds.fill_(0.5)
+    model.shares.fill_(0.5)
+    model.begin_training()
+    assert not model.thresholds.any()
+    assert not model.shares.any()
+
+
+def views_of(model, sizes=((8, 8),) * 3):
+    """Return views with random logits and prompts, which no network made."""
+    draw = torch.Generator().manual_seed(0)
+    logits = [3 * torch.randn(2, 19, 8, 8, generator=draw) for _ in sizes]
+    prompts = [tuple(torch.randn(2, 4, *size, generator=draw) for size in sizes)] * 2
+    labels = torch.randint(19, (2, 8, 8), generator=draw)
+    weights = torch.rand(2, 8, 8, generator=draw)
+    images = torch.randn(2, 3, 8, 8, generator=draw)
+    scale_weights = torch.tensor([0.5, -0.2, 0.1])[: len(sizes)]
+    return Views(0, images, None, labels, weights, logits, [], prompts, scale_weights)
+
+
+@pytest.mark.parametrize('method', ['SelfTraining', 'MeanTeacher'])
+def test_views_count_alike(build, method):
+    changes = {} if method == 'SelfTraining' else {'mask_ratio': 0}
+    model = build('mit-nano_uni-uvpt', {'type': method, **changes})
+    views = views_of(model)
+    (loss,) = (x for n, x in model.loss_by_views(views).items() if n.startswith('loss'))
+    each = [cross_entropy(x, views.labels, views.weights) for x in views.logits]
+    torch.testing.assert_close(loss, torch.stack(each).mean())
+
+
+def test_the_student_also_learns_from_what_is_masked(build):
+    """All of it: then it sees black images."""
+    model = build('mit-nano_uni-uvpt', {'type': 'MeanTeacher', 'mask_ratio': 1.0, **SMALL}).eval()
+    nn.init.normal_(model.decode_head.conv_seg.weight)
+    views = views_of(model, sizes=((8, 8),))
+    logits = model.run_view(torch.zeros(2, 3, 8, 8), 1).logits
+    expected = cross_entropy(resized(logits, (8, 8), True), views.labels, views.weights)
+    torch.testing.assert_close(model.loss_by_views(views)['loss_masked'], expected)
+
+
+def test_parts_of_the_loss_of_uni_uvpt_have_the_weights_that_are_asked_for(build):
+    def losses(**changes):
+        plain = {'entropy_weight': 0.0, 'prediction_weight': 1.0, 'prompt_weight': 1.0}
+        model = build('mit-nano_uni-uvpt', plain | changes)
+        return model.loss_by_views(views_of(model))
+
+    plain = losses()
+    probabilities = [x.softmax(1) for x in views_of(None).logits]
+    entropy = entropy_regulariser(probabilities[0], probabilities[0].log())
+    added = losses(entropy_weight=0.5)['loss_self_training'] - plain['loss_self_training']
+    torch.testing.assert_close(added, 0.5 * entropy)
+    for weight, name in (('prediction', 'prediction'), ('prompt', 'prompt')):
+        doubled = losses(**{f'{weight}_weight': 2.0})
+        names = [n for n in plain if n.startswith(f'loss_{name}_consistency')]
+        assert names
+        for n in names:
+            torch.testing.assert_close(doubled[n], 2 * plain[n])
+    low, high = (losses(confidence_floor=x)['loss_prediction_consistency'] for x in (0.1, 0.4))
+    assert low > high > 0
+
+
+def test_views_are_resized_corner_on_corner(build, monkeypatch):
+    model = build('mit-nano_uni-uvpt', {}).eval()
+    seen, run = [], model.backbone.features_and_prompts
+    monkeypatch.setattr(
+        model.backbone, 'features_and_prompts', lambda x: (seen.append(x), run(x))[1]
+    )
+    images = torch.randn(1, 3, 32, 48)
+    model.run_view(images, 0.5)
+    expected = nn.functional.interpolate(images, (16, 24), mode='bilinear', align_corners=True)
+    torch.testing.assert_close(seen[0], expected)
+
+
+def test_statistics_that_move_begin_at_those_of_the_source(build):
+    changes = {'type': 'AdaBN', 'tuner': STATISTICS, 'momentum': 0.1, **SMALL}
+    model = build('mit-nano_uni-uvpt', changes)
+    norm = next(m for m in model.decode_head.modules() if isinstance(m, nn.BatchNorm2d))
+    norm.running_mean.fill_(3)
+    model.begin_training()
+    assert norm.running_mean.unique().tolist() == [3]
 
 
 def test_thresholds_of_classes_follow_their_quantiles(build):

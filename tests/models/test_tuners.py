@@ -15,6 +15,7 @@ from mmseg_uvpt.checkpoints.loading import load_file, load_source_model
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.prompts.adapter import PromptAdapter
+from mmseg_uvpt.models.tuners.rein import Refinement
 from mmseg_uvpt.models.tuners.version_0_1 import as_written_now
 
 VIT = dict(PLAIN, model='vit_tiny_patch16_224', img_size=64)
@@ -320,3 +321,36 @@ def test_norms_of_all_kinds_are_tuned():
     norms = [m for m in model.backbone.staged.modules() if isinstance(m, SimpleNorm2d)]
     assert len(norms) > 4
     assert all(norm.weight.requires_grad for norm in norms)
+
+
+def test_a_refinement_is_that_of_the_paper():
+    """Rein (CVPR 2024), equations 3 to 6, feature by feature."""
+    torch.manual_seed(0)
+    refinement = Refinement(2, 8, 5, 3)
+    nn.init.normal_(refinement.of_features.weight)
+    features = torch.randn(2, 7, 8)
+    tokens = refinement.left[1] @ refinement.right[1]
+    for image in range(2):
+        for feature in range(7):
+            f = features[image, feature]
+            likeness = torch.exp(tokens @ f / 8**0.5)
+            likeness = likeness / likeness.sum()
+            mixed = sum(likeness[i] * refinement.of_tokens(tokens[i]) for i in range(1, 5))
+            expected = f + refinement.of_features(f + mixed)
+            found = refinement.refined(features, 1)[image, feature]
+            torch.testing.assert_close(found, expected)
+
+
+def test_the_matrices_of_lora_count_by_alpha():
+    pytest.importorskip('peft')
+    model = make(OURS['mit'], dict(type='LoRA', rank=4, alpha=12))
+    scales = {m.scaling['default'] for m in model.modules() if hasattr(m, 'lora_A')}
+    assert scales == {12 / 4}
+
+
+def test_a_single_scale_trains_what_it_uses(batch):
+    model = make(OURS['mit'], dict(PROMPTS, generator='single_scale'))
+    model.loss(*batch)['loss_self_training'].backward()
+    trained = {n for n, p in model.backbone.generator.named_parameters() if p.requires_grad}
+    used = {n for n, p in model.backbone.generator.named_parameters() if p.grad is not None}
+    assert trained == used

@@ -117,6 +117,17 @@ def test_a_class_that_vanishes_counts_against_a_candidate(labels):
     assert 'where person vanished' in held.reason
 
 
+def test_the_guard_goes_by_the_reference_that_says_least(labels):
+    reference, with_errors = labels
+    source, other = with_errors(0.3, 1), with_errors(0.1, 2)
+    pixels, better = evidence(reference, source, other)
+    worse = evidence(source, source, other)[1]
+    for name in GUARDS:
+        guards = better | {name: worse[name]}
+        found = choose_guarded(candidates(1, 2), pixels, guards, CLASSES)
+        assert (found.index, f'its {name} lies above' in found.reason) == (0, True)
+
+
 def test_without_anything_to_guard_by_the_source_is_chosen(labels):
     reference, with_errors = labels
     pixels, _ = evidence(reference, with_errors(0.3, 1), with_errors(0.1, 2))
