@@ -169,7 +169,11 @@ def test_truth_of_the_training_images(make_runner, target: Path) -> None:
     first, last = (m for m in messages if 'labels' in m and 'mended' in m)
     assert re.search(r'after 0 iterations: .* (\S+) -> \1, 0 pixels mended, 0 spoilt$', first)
     assert 'label bank after 1 iterations: mIoU of the labels' in last
-    next((target / 'truth').glob('*/*.png')).unlink()
+    path = next((target / 'truth').glob('*/*.png'))
+    Image.fromarray(np.asarray(Image.open(path))[:-1]).save(path)
+    with pytest.raises(UserError, match='is of another size than its image'):
+        make_runner('other', 1, truth_dir=str(target / 'truth')).train()
+    path.unlink()
     with pytest.raises(UserError, match=r'truth_dir .*: 1 of 5 labels are missing, the first is'):
         make_runner('none', 1, truth_dir=str(target / 'truth')).train()
     assert not (target / 'none/label_bank').exists()

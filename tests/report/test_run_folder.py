@@ -64,3 +64,18 @@ def test_classes_are_those_of_the_tests_of_both_models(work_folder, tmp_path):
     expected = Comparison(source, adapted, 2).to_json()
     assert found.basis.startswith('chosen.json: 3 frames')
     assert found.rows == {**expected['IoU'], 'mIoU2': expected['mIoU2']}
+
+
+@pytest.mark.parametrize('other', ['augmented', 'images', 'nothing'])
+def test_tests_of_two_kinds_are_not_compared(work_folder, tmp_path, other):
+    """A source model that was scored otherwise, or on other images, is no baseline."""
+    source, adapted = score_of([60, 70, 80]), score_of([90, 80, 95])
+    if other == 'images':
+        source = Score(CLASSES, ImageCounts.of(2 * np.array([[[60, 40], [40, 60]]] * 3)))
+    folder = work_folder(score_json=result(tmp_path / 'run/iter_2.pth', adapted))
+    (folder / 'selected.pth').touch()
+    tested = RunFolder(tmp_path, 'other')
+    changes = {'aug_test': True} if other == 'augmented' else {}
+    tested.scores = {'score.json': result('source.pth', source) | changes}
+    found = class_scores(RunFolder(folder, 'run'), [tested], None)
+    assert found.is_single == (other != 'nothing')
