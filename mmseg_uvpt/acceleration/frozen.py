@@ -40,7 +40,10 @@ class _CachesCasts(nn.Module):
         return {**self.__dict__, '_casts': None}
 
     def cast(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias in a type; casts them only if they changed since."""
+        """Return weight and bias in a type; casts them only if they changed since.
+
+        What is written through ``.data`` is no change that torch counts, and is not noticed.
+        """
         if torch.compiler.is_compiling() and self._casts is not None:  # see `cache_cast_weights`
             return self._casts[1:]
         own = [p for p in (self.weight, self.bias) if p is not None]
