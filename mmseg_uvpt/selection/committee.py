@@ -119,7 +119,8 @@ def choose_guarded(
     preferred is above the source's (paired bootstrap over images, 95 %) is above 0. Each class that
     vanished lowers the bound by 100 / C, as much as an IoU that falls from 100 to 0 takes from a
     mean over C classes. Without the `INDEPENDENT` reference the source is chosen: the ensemble is
-    made of the candidates, of which one alone is the source model.
+    made of the candidates, of which one alone is the source model. Before it is, what agrees most
+    with that reference is asked in the same way.
 
     Args:
         candidates: the source model first.
@@ -128,23 +129,29 @@ def choose_guarded(
         classes: names of the classes.
     """
     vanished = [vanished_classes(of_candidate, pixels[0]) for of_candidate in pixels]
-    numbers = [len(each) for each in vanished]
     if len(candidates) == 1:
         return Choice(0, 'there is no other candidate')
-    best = preferred(candidates, numbers)
-    what = f'the committee prefers iteration {candidates[best].iteration}'
-    lost = vanished[best]
-    if lost:
-        what += f', where {", ".join(classes[i] for i in lost)} vanished'
-    bounds = {}
-    for name, counts in guards.items():
-        interval = mean_iou_difference_interval(counts[best], counts[0])
-        if interval is not None:
-            bounds[name] = 100 * (interval.low - len(lost) / len(classes))
-    if INDEPENDENT not in bounds:
-        return Choice(0, f'{what}, and nothing can tell whether it is above the source model')
-    worst = min(bounds, key=bounds.get)
-    told = f'its {worst} lies above that of the source model by {bounds[worst]:+.2f} at least'
-    if bounds[worst] > 0:
-        return Choice(best, f'{what}, and {told}')
-    return Choice(0, f'{what}, but {told}, which is not above 0')
+    best = preferred(candidates, [len(each) for each in vanished])
+    asked = {best: f'the committee prefers iteration {candidates[best].iteration}'}
+    if closest := choose_by(candidates[1:], INDEPENDENT):
+        place = 1 + closest.index
+        told = f'iteration {candidates[place].iteration} has the largest {INDEPENDENT}'
+        asked.setdefault(place, told)
+    reasons = []
+    for place, what in asked.items():
+        lost = vanished[place]
+        if lost:
+            what += f', where {", ".join(classes[i] for i in lost)} vanished'
+        bounds = {}
+        for name, counts in guards.items():
+            interval = mean_iou_difference_interval(counts[place], counts[0])
+            if interval is not None:
+                bounds[name] = 100 * (interval.low - len(lost) / len(classes))
+        if INDEPENDENT not in bounds:
+            return Choice(0, f'{what}, and nothing can tell whether it is above the source model')
+        worst = min(bounds, key=bounds.get)
+        told = f'its {worst} lies above that of the source model by {bounds[worst]:+.2f} at least'
+        if bounds[worst] > 0:
+            return Choice(place, '; '.join([*reasons, f'{what}, and {told}']))
+        reasons.append(f'{what}, but {told}, which is not above 0')
+    return Choice(0, '; '.join(reasons))

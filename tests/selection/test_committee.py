@@ -128,6 +128,22 @@ def test_the_guard_goes_by_the_reference_that_says_least(labels):
         assert (found.index, f'its {name} lies above' in found.reason) == (0, True)
 
 
+def test_where_the_preferred_one_fails_the_closest_to_the_independent_reference_is_asked(labels):
+    """Of a run that was better at its beginning; and the source stays where that one fails, too."""
+    reference, with_errors = labels
+    source, early, late = with_errors(0.3, 1), with_errors(0.1, 2), with_errors(0.5, 3)
+    three = candidates(1, 2, 3)
+    for candidate, agreement in zip(three, (70, 90, 50), strict=True):
+        candidate.criteria[INDEPENDENT] = agreement
+    found = choose_guarded(three, *evidence(reference, source, early, late), CLASSES)
+    assert found.index == 1
+    assert 'the committee prefers iteration 200, but its ' in found.reason
+    assert f'; iteration 100 has the largest {INDEPENDENT}, and its ' in found.reason
+    found = choose_guarded(three, *evidence(reference, source, with_errors(0.4, 2), late), CLASSES)
+    assert found.index == 0
+    assert found.reason.count('which is not above 0') == 2
+
+
 def test_without_anything_to_guard_by_the_source_is_chosen(labels):
     reference, with_errors = labels
     pixels, _ = evidence(reference, with_errors(0.3, 1), with_errors(0.1, 2))
