@@ -54,8 +54,10 @@ def test_signal_to_the_group(arguments, tmp_path, number):
     process = started(arguments, 3)
     os.killpg(process, number)
     assert killed_runs.wait(process) == STOPPED
-    with contextlib.suppress(ProcessLookupError):  # nothing is left of the session
-        os.killpg(process, 0)
+    with contextlib.suppress(ProcessLookupError):  # nothing is left of the session, in a moment
+        for _ in range(200):
+            os.killpg(process, 0)
+            time.sleep(0.05)
         pytest.fail('a worker has outlived the training')
     checkpoint = last_checkpoint(tmp_path / 'run')
     assert checkpoint.name == f'iter_{iterations(tmp_path / "run")}.pth'
