@@ -42,7 +42,7 @@ def make_runner(folder: Path, args: argparse.Namespace, iterations: int):
 
     from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
     from mmseg_uvpt.engine.config.complete import complete, use_cache
-    from mmseg_uvpt.engine.config.resolve import share_pseudo_labels
+    from mmseg_uvpt.engine.config.training_labels import share_pseudo_labels
     from mmseg_uvpt.engine.config.uvpt import uvpt_config
     from mmseg_uvpt.engine.training import run
     from mmseg_uvpt.engine.training.runner import build_runner

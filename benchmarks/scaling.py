@@ -137,8 +137,8 @@ def exchange_parts() -> dict[str, float]:
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.correction.batch import Crop, gather, scatter
     from mmseg_uvpt.correction.label_bank import Box, Kept
-    from mmseg_uvpt.engine.config.resolve import parts_of_type
     from mmseg_uvpt.engine.training import distributed, sync_batch_norm
+    from mmseg_uvpt.nested import parts_of_type
 
     distributed.join('pytorch')
     init_default_scope('mmseg')

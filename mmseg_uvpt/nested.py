@@ -14,3 +14,9 @@ def everything_in(node: object) -> Iterator[object]:
 def dict_or_empty(value: object) -> dict:
     """Return what should be a dict; an empty one in the place of anything else."""
     return value if isinstance(value, Mapping) else {}
+
+
+def parts_of_type(node: object, name: str) -> list[dict]:
+    """Return every dict below ``node`` whose ``type`` is ``name``."""
+    dicts = (part for part in everything_in(node) if isinstance(part, dict))
+    return [part for part in dicts if part.get('type') == name]

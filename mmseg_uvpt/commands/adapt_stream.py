@@ -41,7 +41,8 @@ def main(argv: Sequence[str]) -> None:
     options.add_plain_option(parser)
     args = parser.parse_args(argv)
 
-    from mmseg_uvpt.engine.config.resolve import require_file, resolve_run
+    from mmseg_uvpt.engine.config.required import require_file
+    from mmseg_uvpt.engine.config.resolve import resolve_run
     from mmseg_uvpt.engine.config.stream import make_stream
     from mmseg_uvpt.engine.training.run import train
 

@@ -15,7 +15,8 @@ from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
 from mmseg_uvpt.engine.config.ablation_options import ablation_options
 from mmseg_uvpt.engine.config.overrides import option_of
-from mmseg_uvpt.engine.config.resolve import label_corrections, read, reads_pseudo_labels
+from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.config.training_labels import label_corrections, reads_pseudo_labels
 from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_checkpoint
 from mmseg_uvpt.files import read_object
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD

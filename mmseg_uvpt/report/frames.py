@@ -14,7 +14,8 @@ from mmseg.registry import DATASETS
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.files.image_files import read_image
 from mmseg_uvpt.engine.config.classes import meta_of
-from mmseg_uvpt.engine.config.resolve import read, require_data, require_file
+from mmseg_uvpt.engine.config.required import require_data, require_file
+from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.result import Result

@@ -7,7 +7,8 @@ from pathlib import Path
 from mmseg_uvpt.checkpoints.hub import is_hub_name, require_findable
 from mmseg_uvpt.engine.config.normalisation import initial_weights
 from mmseg_uvpt.engine.config.overrides import option_of
-from mmseg_uvpt.engine.config.resolve import reads_pseudo_labels, require_data, require_file
+from mmseg_uvpt.engine.config.required import require_data, require_file
+from mmseg_uvpt.engine.config.training_labels import reads_pseudo_labels
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError

@@ -23,12 +23,13 @@ from mmseg_uvpt.commands import export_model
 from mmseg_uvpt.deployment import comparison_with_eager, formats
 from mmseg_uvpt.deployment.comparison_with_eager import difference, differences, require_same
 from mmseg_uvpt.deployment.exported_network import ExportedNetwork, eager_logits
-from mmseg_uvpt.engine.config.resolve import parts_of_type, read
+from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference import exported as exporting
 from mmseg_uvpt.engine.inference.exported import resize_before
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.nested import parts_of_type
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = [(64, 96), (71, 136), (167, 65), (94, 95)]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_uvpt.engine.config.resolve import require_file, resolve
+from mmseg_uvpt.engine.config.required import require_file
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.errors import UserError
 
 DEMO = 'configs/demo/uni-uvpt_swin-nano.py'

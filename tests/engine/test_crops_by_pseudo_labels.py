@@ -9,7 +9,8 @@ from mmengine.runner import Runner
 
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.seeded_batches import seed_batches
-from mmseg_uvpt.engine.config.resolve import resolve, share_pseudo_labels
+from mmseg_uvpt.engine.config.resolve import resolve
+from mmseg_uvpt.engine.config.training_labels import share_pseudo_labels
 from mmseg_uvpt.engine.scripts import train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png

@@ -12,8 +12,9 @@ from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, init_default_scope
 from mmseg.registry import MODELS
 
 from mmseg_uvpt.augmentation.augmentations import AUGMENTATIONS
-from mmseg_uvpt.engine.config.resolve import parts_of_type, resolve
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
+from mmseg_uvpt.nested import parts_of_type
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 FOUNDATION = sorted((CONFIGS / 'foundation/pretrain').glob('*_gta5.py'))

@@ -8,7 +8,8 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from mmseg_uvpt.datasets.layouts import LAYOUTS
-from mmseg_uvpt.engine.config.resolve import parts_of_type, resolve
+from mmseg_uvpt.engine.config.resolve import resolve
+from mmseg_uvpt.nested import parts_of_type
 from mmseg_uvpt.sweep.cli import main
 from mmseg_uvpt.sweep.jobs import Settings
 from mmseg_uvpt.sweep.rows import find_rows

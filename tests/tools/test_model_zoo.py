@@ -25,8 +25,8 @@ from mmseg_uvpt.checkpoints.zoo import (
     select,
     to_markdown,
 )
-from mmseg_uvpt.engine.config.resolve import parts_of_type
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.nested import parts_of_type
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = read_zoo()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mmengine.config import Config
 
 from mmseg_uvpt.datasets.named_classes import check_names, colours
+from mmseg_uvpt.engine.config.training_labels import label_corrections
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.class_subsets import class_subsets
 from mmseg_uvpt.nested import dict_or_empty
@@ -114,8 +115,6 @@ def classes_of(cfg: Config) -> tuple[str, ...]:
 
 def _follow(cfg: Config, own: Sequence[str], named: Sequence[str]) -> None:
     """Replace what a recipe says of a data set's own classes by the same of the named ones."""
-    from mmseg_uvpt.engine.config.resolve import label_corrections
-
     head = dict_or_empty(dict_or_empty(cfg.get('model')).get('decode_head'))
     for part in (head, *label_corrections(cfg)):
         if part.get('num_classes') == len(own):

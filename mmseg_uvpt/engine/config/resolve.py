@@ -13,12 +13,12 @@ from mmseg_uvpt.engine.config.keys import check_names, check_options, check_type
 from mmseg_uvpt.engine.config.normalisation import fill_normalisation
 from mmseg_uvpt.engine.config.overrides import leave_out, merge_options, put
 from mmseg_uvpt.engine.config.recorded import as_written
+from mmseg_uvpt.engine.config.required import require_parts
 from mmseg_uvpt.engine.config.uvpt import translate_options, uvpt_config
 from mmseg_uvpt.engine.training.schedule import fill_ends
 from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD
 from mmseg_uvpt.errors import UserError, why_not_imported
 from mmseg_uvpt.files import why_unreadable
-from mmseg_uvpt.nested import everything_in
 from mmseg_uvpt.shipped import find_config
 
 # entries that are dicts, where they are there at all
@@ -28,7 +28,6 @@ DICTS = (
 )
 # options of the scripts that `acceleration.accelerate` reads in ``cfg.uvpt``
 FLAGS = ('plain', 'amp', 'compile', 'low_memory')
-_WITHOUT = {'val_dataloader': '; or train without evaluations: --no-validate'}
 
 
 def resolve(args: argparse.Namespace, import_modules: bool = True) -> Config:
@@ -147,21 +146,6 @@ def _read(path: str | Path, import_modules: bool) -> Config:
     return cfg
 
 
-def label_corrections(cfg: Config) -> list[dict]:
-    """Return the hooks of a config that correct labels: `LabelCorrectionHook` or a class of it."""
-    from mmseg.registry import HOOKS
-
-    from mmseg_uvpt.correction.hook import LabelCorrectionHook
-
-    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
-    kinds = [HOOKS.get(hook['type']) if isinstance(hook, dict) else None for hook in hooks]
-    return [
-        hook
-        for hook, kind in zip(hooks, kinds, strict=True)
-        if isinstance(kind, type) and issubclass(kind, LabelCorrectionHook)
-    ]
-
-
 def score_that_counts(cfg: Config) -> str | None:
     """Return the score by which candidates are judged, or else the best checkpoint is kept."""
     hooks = cfg.get('default_hooks') or {}
@@ -169,141 +153,3 @@ def score_that_counts(cfg: Config) -> str | None:
     best = checkpoint.get('save_best')
     first = best[0] if isinstance(best, list | tuple) and best else best  # as mmengine has it
     return selection.get('score') or (None if first == 'auto' else first)
-
-
-def reads_pseudo_labels(cfg: Config) -> bool:
-    """Tell whether an adaptation reads pseudo labels; without importing its classes."""
-    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
-    begins_a_bank = any('pseudo_label_dir' in hook for hook in hooks if isinstance(hook, dict))
-    pipeline = cfg.train_dataloader.dataset.get('pipeline')
-    return begins_a_bank or bool(parts_of_type(pipeline, 'LoadPseudoLabel'))
-
-
-def needs_labels(cfg: Config) -> bool:
-    """Tell whether the method of an adaptation trains on labels."""
-    from mmseg.registry import MODELS
-
-    kind = cfg.model.type
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    return getattr(kind, 'needs_labels', True)
-
-
-def check_labels_of_method(cfg: Config) -> None:
-    """Make sure that what an adaptation does with labels is what its method needs.
-
-    Raises:
-        UserError: its method needs labels and nothing loads them, or the other way round.
-    """
-    kind = cfg.model.type if isinstance(cfg.model.type, str) else cfg.model.type.__name__
-    if needs_labels(cfg):
-        if not reads_pseudo_labels(cfg):
-            raise UserError(
-                f'{kind} trains on pseudo labels, and nothing loads them: put '
-                "dict(type='LoadPseudoLabel') behind LoadImageChecked in train_dataloader's "
-                'pipeline'
-            )
-    elif label_corrections(cfg):
-        raise UserError(
-            f'{kind} trains without labels, so none can be corrected: say '
-            'default_hooks=dict(label_correction=None) in its config'
-        )
-    elif reads_pseudo_labels(cfg):
-        raise UserError(
-            f"{kind} trains without labels: take LoadPseudoLabel out of train_dataloader's pipeline"
-        )
-
-
-def pseudo_label_dir(cfg: Config) -> str | None:
-    """Return the folder of the pseudo labels of an adaptation; None: its method needs none.
-
-    The label correction names it, for there the label bank begins. Without one the training set
-    does, whose labels then stay as they are.
-
-    Raises:
-        UserError: nothing names it.
-    """
-    if hooks := label_corrections(cfg):
-        return hooks[0]['pseudo_label_dir']
-    if not reads_pseudo_labels(cfg):
-        return None
-    folder = cfg.train_dataloader.dataset.get('pseudo_label_dir')
-    if not folder:
-        raise UserError(
-            'without a label correction nothing names the pseudo labels: name their folder with '
-            '--pseudo-label-dir DIR'
-        )
-    return folder
-
-
-def set_pseudo_label_dir(cfg: Config, folder: str) -> None:
-    """Name the folder of the pseudo labels where `pseudo_label_dir` looks, in place.
-
-    Raises:
-        UserError: nothing reads them.
-    """
-    if not reads_pseudo_labels(cfg):
-        raise UserError(
-            f'{cfg.model.type} trains without pseudo labels: leave out --pseudo-label-dir'
-        )
-    for described in label_corrections(cfg) or [cfg.train_dataloader.dataset]:
-        described['pseudo_label_dir'] = folder
-
-
-def share_pseudo_labels(cfg: Config) -> None:
-    """Have the training set load the pseudo labels that the label bank begins with, in place.
-
-    Without a label correction they are what is trained on. What is added here is recorded with the
-    run. A training pipeline without `LoadPseudoLabel` needs nothing.
-    """
-    dataset = cfg.train_dataloader.dataset
-    for transform in parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
-        dataset['pseudo_label_dir'] = pseudo_label_dir(cfg)
-        if not label_corrections(cfg):
-            transform['trained_on'] = True
-
-
-def parts_of_type(node: object, name: str) -> list[dict]:
-    """Return every dict below ``node`` whose ``type`` is ``name``."""
-    dicts = (part for part in everything_in(node) if isinstance(part, dict))
-    return [part for part in dicts if part.get('type') == name]
-
-
-def require_data(cfg: Config, *loaders: str) -> None:
-    """Make sure that the data roots of the named dataloaders exist.
-
-    Raises:
-        UserError: one does not; or the config has no such dataloader.
-    """
-    require_parts(cfg, *loaders)
-    for loader in loaders:
-        dataset = cfg[loader].dataset
-        root = dataset.get('data_root')
-        if root and not Path(root).is_dir():
-            raise UserError(
-                f'data root {root} of {dataset.type} ({loader}) does not exist: put or link the '
-                'data set there (data/README.md), or name with --data-root the folder that holds '
-                'all data sets, or that of Cityscapes, beside which '
-                f'the others lie{_WITHOUT.get(loader, "")}'
-            )
-
-
-def require_parts(cfg: Config, *names: str) -> None:
-    """Raise a `UserError` unless the named entries of a config are there, as dicts."""
-    for name in names:
-        if not isinstance(cfg.get(name), dict):
-            raise UserError(
-                f'config {cfg.filename} has no {name}, which this script needs '
-                f'(it is {cfg.get(name)!r})'
-            )
-
-
-def require_file(path: str | Path | None, what: str, cure: str) -> None:
-    """Raise a `UserError` unless ``path`` is a file."""
-    if reason := why_unreadable(path) if path else 'does not exist':
-        raise UserError(f'{what} {path} {reason}: {cure}')
-
-
-def require_folder(path: str | Path | None, what: str, cure: str) -> None:
-    """Raise a `UserError` unless ``path`` is a folder."""
-    if not path or not Path(path).is_dir():
-        raise UserError(f'{what} {path} does not exist: {cure}')

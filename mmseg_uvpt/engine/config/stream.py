@@ -9,7 +9,8 @@ from mmengine.registry import init_default_scope
 
 from mmseg_uvpt.engine.config.data_root import CITYSCAPES
 from mmseg_uvpt.engine.config.pipelines import without_labels
-from mmseg_uvpt.engine.config.resolve import needs_labels, require_folder, require_parts
+from mmseg_uvpt.engine.config.required import require_folder, require_parts
+from mmseg_uvpt.engine.config.training_labels import needs_labels
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError
 

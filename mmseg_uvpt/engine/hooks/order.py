@@ -10,8 +10,8 @@ from mmseg.registry import HOOKS
 
 from mmseg_uvpt.acceleration.accelerate import Change
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
-from mmseg_uvpt.engine.config.resolve import pseudo_label_dir
 from mmseg_uvpt.engine.config.stream import ANEW, is_stream
+from mmseg_uvpt.engine.config.training_labels import pseudo_label_dir
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.class_counts import ClassCountHook
 from mmseg_uvpt.engine.hooks.descent import DescentHook

@@ -8,7 +8,8 @@ from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import is_adapted
 from mmseg_uvpt.engine.config.classes import classes_in, meta_of, require_same
 from mmseg_uvpt.engine.config.normalisation import is_adaptation
-from mmseg_uvpt.engine.config.resolve import require_file, score_that_counts
+from mmseg_uvpt.engine.config.required import require_file
+from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.engine.inference.model import source_model, source_within
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.comparison import Comparison

@@ -21,17 +21,13 @@ from mmseg_uvpt.deployment.exported_network import ExportedNetwork, eager_logits
 from mmseg_uvpt.deployment.metadata import metadata_of
 from mmseg_uvpt.engine.config.classes import classes_in, meta_of
 from mmseg_uvpt.engine.config.classes import require_same as require_classes
-from mmseg_uvpt.engine.config.resolve import (
-    parts_of_type,
-    require_data,
-    require_file,
-    require_parts,
-)
+from mmseg_uvpt.engine.config.required import require_data, require_file, require_parts
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.engine.inference.target_images import LOADER, chosen_images
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, refuse_to_replace, size_text, write_whole
+from mmseg_uvpt.nested import parts_of_type
 from mmseg_uvpt.ops.resizing import resized
 
 SMALLEST = (64, 64)  # that ONNX files are compared at; backbones halve a side five times

@@ -18,7 +18,7 @@ import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.files.image_files import naming
 from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.config.pipelines import without_resizing
-from mmseg_uvpt.engine.config.resolve import require_file
+from mmseg_uvpt.engine.config.required import require_file
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.result import Result, temperature_in

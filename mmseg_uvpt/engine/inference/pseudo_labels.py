@@ -25,7 +25,8 @@ from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.image_files import image_size
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.label_encodings import read_train_ids
-from mmseg_uvpt.engine.config.resolve import launcher, require_data, require_file
+from mmseg_uvpt.engine.config.required import require_data, require_file
+from mmseg_uvpt.engine.config.resolve import launcher
 from mmseg_uvpt.engine.config.tta import use_tta_pipeline
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.inference.confidence_counts import ConfidenceCounts

@@ -13,7 +13,7 @@ from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says, table
 from mmseg_uvpt.datasets.loader_workers import inference_loader
 from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.pipelines import without_labels
-from mmseg_uvpt.engine.config.resolve import require_data, require_file
+from mmseg_uvpt.engine.config.required import require_data, require_file
 from mmseg_uvpt.engine.config.tta import use_tta_pipeline
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.order import test_hooks

@@ -32,7 +32,8 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from mmseg_uvpt.engine.config.normalisation import is_adaptation
-    from mmseg_uvpt.engine.config.resolve import label_corrections, resolve_run
+    from mmseg_uvpt.engine.config.resolve import resolve_run
+    from mmseg_uvpt.engine.config.training_labels import label_corrections
 
     cfg = resolve_run(args)
     if is_adaptation(cfg) or label_corrections(cfg):

@@ -61,12 +61,12 @@ def main(argv: Sequence[str]) -> None:
     options.add_training_options(parser)
     args = parser.parse_args(argv)
 
-    from mmseg_uvpt.engine.config.resolve import (
+    from mmseg_uvpt.engine.config.required import require_file
+    from mmseg_uvpt.engine.config.resolve import resolve_run
+    from mmseg_uvpt.engine.config.training_labels import (
         check_labels_of_method,
         label_corrections,
         pseudo_label_dir,
-        require_file,
-        resolve_run,
         set_pseudo_label_dir,
         share_pseudo_labels,
     )
@@ -112,7 +112,8 @@ def _require_labels(cfg, folder: str, args: argparse.Namespace, stated: str | No
     A run that is resumed has them in its bank, and they were looked at when it began.
     """
     from mmseg_uvpt.engine.config.classes import meta_of
-    from mmseg_uvpt.engine.config.resolve import label_corrections, require_data, require_folder
+    from mmseg_uvpt.engine.config.required import require_data, require_folder
+    from mmseg_uvpt.engine.config.training_labels import label_corrections
     from mmseg_uvpt.engine.inference.label_record import folder_of, require_labels_of
     from mmseg_uvpt.engine.work_folder.claim import CONFIG
 

@@ -12,7 +12,7 @@ from mmseg_uvpt.acceleration.amp import half_type
 from mmseg_uvpt.checkpoints.hub import OPTION, local_file
 from mmseg_uvpt.engine.config.complete import complete, use_cache
 from mmseg_uvpt.engine.config.normalisation import initial_weights, normalisation_warning
-from mmseg_uvpt.engine.config.resolve import require_data, require_file, require_parts
+from mmseg_uvpt.engine.config.required import require_data, require_file, require_parts
 from mmseg_uvpt.engine.config.stream import ANEW, is_stream
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.hooks.interruption import Interruption

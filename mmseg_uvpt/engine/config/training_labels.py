@@ -1,0 +1,112 @@
+"""Which labels an adaptation trains on: whether it needs any, and where pseudo labels lie."""
+
+from mmengine.config import Config
+
+from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.nested import parts_of_type
+
+
+def label_corrections(cfg: Config) -> list[dict]:
+    """Return the hooks of a config that correct labels: `LabelCorrectionHook` or a class of it."""
+    from mmseg.registry import HOOKS
+
+    from mmseg_uvpt.correction.hook import LabelCorrectionHook
+
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    kinds = [HOOKS.get(hook['type']) if isinstance(hook, dict) else None for hook in hooks]
+    return [
+        hook
+        for hook, kind in zip(hooks, kinds, strict=True)
+        if isinstance(kind, type) and issubclass(kind, LabelCorrectionHook)
+    ]
+
+
+def reads_pseudo_labels(cfg: Config) -> bool:
+    """Tell whether an adaptation reads pseudo labels; without importing its classes."""
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
+    begins_a_bank = any('pseudo_label_dir' in hook for hook in hooks if isinstance(hook, dict))
+    pipeline = cfg.train_dataloader.dataset.get('pipeline')
+    return begins_a_bank or bool(parts_of_type(pipeline, 'LoadPseudoLabel'))
+
+
+def needs_labels(cfg: Config) -> bool:
+    """Tell whether the method of an adaptation trains on labels."""
+    from mmseg.registry import MODELS
+
+    kind = cfg.model.type
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return getattr(kind, 'needs_labels', True)
+
+
+def check_labels_of_method(cfg: Config) -> None:
+    """Make sure that what an adaptation does with labels is what its method needs.
+
+    Raises:
+        UserError: its method needs labels and nothing loads them, or the other way round.
+    """
+    kind = cfg.model.type if isinstance(cfg.model.type, str) else cfg.model.type.__name__
+    if needs_labels(cfg):
+        if not reads_pseudo_labels(cfg):
+            raise UserError(
+                f'{kind} trains on pseudo labels, and nothing loads them: put '
+                "dict(type='LoadPseudoLabel') behind LoadImageChecked in train_dataloader's "
+                'pipeline'
+            )
+    elif label_corrections(cfg):
+        raise UserError(
+            f'{kind} trains without labels, so none can be corrected: say '
+            'default_hooks=dict(label_correction=None) in its config'
+        )
+    elif reads_pseudo_labels(cfg):
+        raise UserError(
+            f"{kind} trains without labels: take LoadPseudoLabel out of train_dataloader's pipeline"
+        )
+
+
+def pseudo_label_dir(cfg: Config) -> str | None:
+    """Return the folder of the pseudo labels of an adaptation; None: its method needs none.
+
+    The label correction names it, for there the label bank begins. Without one the training set
+    does, whose labels then stay as they are.
+
+    Raises:
+        UserError: nothing names it.
+    """
+    if hooks := label_corrections(cfg):
+        return hooks[0]['pseudo_label_dir']
+    if not reads_pseudo_labels(cfg):
+        return None
+    folder = cfg.train_dataloader.dataset.get('pseudo_label_dir')
+    if not folder:
+        raise UserError(
+            'without a label correction nothing names the pseudo labels: name their folder with '
+            '--pseudo-label-dir DIR'
+        )
+    return folder
+
+
+def set_pseudo_label_dir(cfg: Config, folder: str) -> None:
+    """Name the folder of the pseudo labels where `pseudo_label_dir` looks, in place.
+
+    Raises:
+        UserError: nothing reads them.
+    """
+    if not reads_pseudo_labels(cfg):
+        raise UserError(
+            f'{cfg.model.type} trains without pseudo labels: leave out --pseudo-label-dir'
+        )
+    for described in label_corrections(cfg) or [cfg.train_dataloader.dataset]:
+        described['pseudo_label_dir'] = folder
+
+
+def share_pseudo_labels(cfg: Config) -> None:
+    """Have the training set load the pseudo labels that the label bank begins with, in place.
+
+    Without a label correction they are what is trained on. What is added here is recorded with the
+    run. A training pipeline without `LoadPseudoLabel` needs nothing.
+    """
+    dataset = cfg.train_dataloader.dataset
+    for transform in parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+        dataset['pseudo_label_dir'] = pseudo_label_dir(cfg)
+        if not label_corrections(cfg):
+            transform['trained_on'] = True
