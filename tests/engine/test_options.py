@@ -170,8 +170,11 @@ def _weight(built: Built, which: str) -> float:
         mixture = mix(probabilities, views.scale_weights)
         plain = prediction_consistency(probabilities, logs, mixture, views.labels)
         return losses['loss_prediction_consistency'] / plain
-    plain = losses['loss_self_training'] - lovasz_softmax(probabilities[0], views.labels)
-    return plain / entropy_regulariser(probabilities[0], logs[0])
+    entropy = entropy_regulariser(probabilities[0], logs[0])
+    lovasz = lovasz_softmax(probabilities[0], views.labels)
+    if which == 'self_training':
+        return losses['loss_self_training'] / (lovasz + built.model.entropy_weight * entropy)
+    return (losses['loss_self_training'] - lovasz) / entropy
 
 
 def _floor(built: Built) -> float:
@@ -224,6 +227,7 @@ FOUND = {
     'model.tuner.points': lambda b: b.attention().points,
     'model.tuner.generator_channels': lambda b: b.model.backbone.generator.stem[0].out_channels,
     'model.tuner.add_level_embedding': lambda b: b.model.backbone.level_embedding.requires_grad,
+    'model.self_training_weight': lambda b: _weight(b, 'self_training'),
     'model.entropy_weight': lambda b: _weight(b, 'entropy'),
     'model.prediction_weight': lambda b: _weight(b, 'prediction'),
     'model.prompt_weight': lambda b: _weight(b, 'prompt'),

@@ -273,9 +273,9 @@ def test_parts_of_the_loss_of_uni_uvpt_have_the_weights_that_are_asked_for(build
     entropy = entropy_regulariser(probabilities[0], probabilities[0].log())
     added = losses(entropy_weight=0.5)['loss_self_training'] - plain['loss_self_training']
     torch.testing.assert_close(added, 0.5 * entropy)
-    for weight, name in (('prediction', 'prediction'), ('prompt', 'prompt')):
-        doubled = losses(**{f'{weight}_weight': 2.0})
-        names = [n for n in plain if n.startswith(f'loss_{name}_consistency')]
+    for name in ('self_training', 'prediction', 'prompt'):
+        doubled = losses(**{f'{name}_weight': 2.0})
+        names = [n for n in plain if n.startswith(f'loss_{name}')]
         assert names
         for n in names:
             torch.testing.assert_close(doubled[n], 2 * plain[n])

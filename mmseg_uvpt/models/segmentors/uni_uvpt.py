@@ -21,7 +21,8 @@ class UniUVPT(AdaptedSegmentor):
     """A frozen source model with prompts, tuned on its own pseudo labels.
 
     Args:
-        entropy_weight: of the entropy regulariser within the self-training loss.
+        self_training_weight: of the self-training loss.
+        entropy_weight: of the entropy regulariser within it.
         prediction_weight: of the prediction consistency.
         prompt_weight: of the prompt consistency of each stage.
         confidence_floor: of the mixture, from which its pixels count in the prediction consistency.
@@ -35,6 +36,7 @@ class UniUVPT(AdaptedSegmentor):
 
     def __init__(
         self,
+        self_training_weight: float = 1.0,
         entropy_weight: float = 5e-3,
         prediction_weight: float = 1.0,
         prompt_weight: float = 1e-3,
@@ -49,6 +51,7 @@ class UniUVPT(AdaptedSegmentor):
                 f'confidence_floor={confidence_floor!r}: must be in 0..{1 - FLOOR}, above which no '
                 'mixture is'
             )
+        self.self_training_weight = self_training_weight
         self.entropy_weight = entropy_weight
         self.prediction_weight = prediction_weight
         self.prompt_weight = prompt_weight
@@ -60,12 +63,13 @@ class UniUVPT(AdaptedSegmentor):
         log_probabilities = [x.log_softmax(1) for x in views.logits]
         probabilities = [x.exp() for x in log_probabilities]
         mixture = mix(probabilities, views.scale_weights)
+        lovasz = self.lovasz(probabilities[0], views.labels)
         entropy = entropy_regulariser(probabilities[0], log_probabilities[0])
         given = (probabilities, log_probabilities, mixture, views.labels)
         consistency = prediction_consistency(*given, confidence_floor=self.confidence_floor)
         losses = {
-            'loss_self_training': self.lovasz(probabilities[0], views.labels)
-            + self.entropy_weight * entropy,
+            'loss_self_training': self.self_training_weight
+            * (lovasz + self.entropy_weight * entropy),
             'loss_prediction_consistency': self.prediction_weight * consistency,
             'acc_seg': agreement(views.logits[0].detach(), views.labels),
         }
