@@ -1,38 +1,47 @@
 """What a label correction gained, by the truth that MiniCity has of its training images."""
 
-import numpy as np
+from statistics import mean
 
 from mmseg_uvpt.report.run_folder import RunFolder
 
+_OF_CLASS = ('iou', 'mended', 'spoilt', 'still_wrong')
 
-def against_truth(run: RunFolder) -> dict[str, float]:
-    """Return how right the labels were in the beginning and at the end, mIoU in percent.
 
-    Empty where none were corrected.
+def against_truth(run: RunFolder) -> dict:
+    """Return how right the labels were over time; empty where none were corrected.
+
+    Returns:
+        dict: ``iterations`` with ``labels_miou`` (percent), ``mended`` and ``spoilt`` (pixels) of
+            each; and the same, with ``iou``, of each class in ``classes``, counted by the class
+            that pixels became.
     """
-    rows = run.truth
-    if not rows:  # of a method that corrects no labels
+    if not run.truth:  # of a method that corrects no labels
         return {}
-    first, last = (
-        [row for row in rows if row['iterations'] == rows[i]['iterations']] for i in (0, -1)
-    )
-    means = (
-        100 * float(np.mean([row['iou'] for row in some if row['iou'] is not None]))
-        for some in (first, last)
-    )
+    classes = {}
+    for row in run.truth:
+        of_class = classes.setdefault(row['class'], {name: [] for name in _OF_CLASS})
+        for name, values in of_class.items():
+            values.append(row[name])
+    ious = zip(*(of_class['iou'] for of_class in classes.values()), strict=True)
     return {
-        **dict(zip(('labels_miou_before', 'labels_miou_after'), means, strict=True)),
-        **{kind: sum(row[kind] for row in last) for kind in ('mended', 'spoilt')},
+        'iterations': list(dict.fromkeys(row['iterations'] for row in run.truth)),
+        'labels_miou': [100 * mean(iou for iou in some if iou is not None) for some in ious],
+        **{
+            kind: [sum(each) for each in zip(*(c[kind] for c in classes.values()), strict=True)]
+            for kind in ('mended', 'spoilt')
+        },
+        'classes': classes,
     }
 
 
-def correction_sentence(found: dict[str, float]) -> str:
+def correction_sentence(found: dict) -> str:
     """Say what `against_truth` found; nothing where no labels were corrected."""
     if not found:
         return ''
-    spoils = ': it spoils more than it mends' if found['spoilt'] > found['mended'] else ''
+    mended, spoilt = (found[kind][-1] for kind in ('mended', 'spoilt'))
+    before, after = (found['labels_miou'][i] for i in (0, -1))
+    spoils = ': it spoils more than it mends' if spoilt > mended else ''
     return (
         'The label correction, against the truth that no training sees: labels '
-        f'{found["labels_miou_before"]:.1f} -> {found["labels_miou_after"]:.1f} mIoU, '
-        f'{found["mended"]} pixels mended and {found["spoilt"]} spoilt{spoils}'
+        f'{before:.1f} -> {after:.1f} mIoU, {mended} pixels mended and {spoilt} spoilt{spoils}'
     )

@@ -16,10 +16,14 @@ def test_first_and_last_state_are_compared(tmp_path):
     )
     found = against_truth(RunFolder(tmp_path, 'run'))
     assert found == {
-        'labels_miou_before': pytest.approx(40),
-        'labels_miou_after': pytest.approx(36),
-        **{'mended': 10, 'spoilt': 13},
+        **{'iterations': [0, 30], 'labels_miou': [pytest.approx(40), pytest.approx(36)]},
+        **{'mended': [0, 10], 'spoilt': [0, 13]},
+        'classes': {
+            'road': {'iou': [0.5, 0.52], 'mended': [0, 9], 'spoilt': [0, 1], 'still_wrong': [0, 0]},
+            'sky': {'iou': [0.3, 0.2], 'mended': [0, 1], 'spoilt': [0, 12], 'still_wrong': [0, 0]},
+            'car': {'iou': [None, None], 'mended': [0, 0], 'spoilt': [0, 0], 'still_wrong': [0, 0]},
+        },
     }
     said = correction_sentence(found)
     assert '40.0 -> 36.0 mIoU, 10 pixels mended and 13 spoilt: it spoils more' in said
-    assert 'spoils' not in correction_sentence({**found, 'mended': 13})
+    assert 'spoils' not in correction_sentence({**found, 'mended': [0, 13]})
