@@ -34,11 +34,16 @@ def test_revision_of_a_checkout(tmp_path):
     assert environment.git_revision(tmp_path) == {'commit': None, 'dirty': None}
     git = ('git', '-C', str(tmp_path), '-c', 'user.name=n', '-c', 'user.email=e')
     subprocess.run([*git, 'init', '-q'], check=True)
-    (tmp_path / 'file').write_text('as committed')
-    subprocess.run([*git, 'add', 'file'], check=True)
+    record = tmp_path / 'docs/record.json'
+    record.parent.mkdir()
+    for file in (tmp_path / 'file', record):
+        file.write_text('as committed')
+        subprocess.run([*git, 'add', str(file)], check=True)
     subprocess.run([*git, 'commit', '-qm', 'a commit'], check=True)
     found = environment.git_revision(tmp_path)
     assert len(found['commit']) == 40
     assert not found['dirty']
+    record.write_text('of a run')
+    assert not environment.git_revision(tmp_path)['dirty']
     (tmp_path / 'file').write_text('changed')
     assert environment.git_revision(tmp_path)['dirty']
