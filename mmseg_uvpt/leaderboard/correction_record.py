@@ -4,7 +4,7 @@ from statistics import mean
 
 from mmseg_uvpt.report.run_folder import RunFolder
 
-_OF_CLASS = ('iou', 'mended', 'spoilt', 'still_wrong')
+_CHANGED = ('mended', 'spoilt', 'still_wrong')  # pixels
 
 
 def against_truth(run: RunFolder) -> dict:
@@ -12,14 +12,13 @@ def against_truth(run: RunFolder) -> dict:
 
     Returns:
         dict: ``iterations`` with ``labels_miou`` (percent), ``mended`` and ``spoilt`` (pixels) of
-            each; and the same, with ``iou``, of each class in ``classes``, counted by the class
-            that pixels became.
+            each; and in ``classes`` the same, with ``iou``, of each class that pixels became.
     """
     if not run.truth:  # of a method that corrects no labels
         return {}
     classes = {}
     for row in run.truth:
-        of_class = classes.setdefault(row['class'], {name: [] for name in _OF_CLASS})
+        of_class = classes.setdefault(row['class'], {name: [] for name in ('iou', *_CHANGED)})
         for name, values in of_class.items():
             values.append(row[name])
     ious = zip(*(of_class['iou'] for of_class in classes.values()), strict=True)
@@ -30,7 +29,11 @@ def against_truth(run: RunFolder) -> dict:
             kind: [sum(each) for each in zip(*(c[kind] for c in classes.values()), strict=True)]
             for kind in ('mended', 'spoilt')
         },
-        'classes': classes,
+        'classes': {
+            name: of_class
+            for name, of_class in classes.items()
+            if any(any(of_class[kind]) for kind in _CHANGED)
+        },
     }
 
 

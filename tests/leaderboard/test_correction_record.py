@@ -21,7 +21,6 @@ def test_first_and_last_state_are_compared(tmp_path):
         'classes': {
             'road': {'iou': [0.5, 0.52], 'mended': [0, 9], 'spoilt': [0, 1], 'still_wrong': [0, 0]},
             'sky': {'iou': [0.3, 0.2], 'mended': [0, 1], 'spoilt': [0, 12], 'still_wrong': [0, 0]},
-            'car': {'iou': [None, None], 'mended': [0, 0], 'spoilt': [0, 0], 'still_wrong': [0, 0]},
         },
     }
     said = correction_sentence(found)
