@@ -22,7 +22,8 @@ _PACKAGES = (
 def git_revision(repository: Path = CHECKOUT) -> dict[str, str | bool | None]:
     """Return the ``commit`` checked out and whether files differ from it (``dirty``).
 
-    Those in ``docs/`` do not count: they run nothing, and runs write their records there. Both are None where the package is no git checkout, or git is not installed.
+    Those in ``docs/`` do not count: they run nothing, and runs write their records there. Both
+    are None where the package is no git checkout, or git is not installed.
     """
     if INSTALLED:  # a repository around it would be somebody else's
         return {'commit': None, 'dirty': None}
