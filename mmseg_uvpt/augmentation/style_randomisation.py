@@ -13,9 +13,8 @@ from torch import Tensor, nn
 EMBEDDING = 100  # numbers that describe a style
 
 
-def _convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    pad = convolution.kernel_size[0] // 2
-    return convolution(F.pad(x, (pad,) * 4, mode='reflect'))
+def _convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode='reflect')
 
 
 def _restyle(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -26,24 +25,24 @@ def _restyle(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
 class _Encode(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int):
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride)
+        self.conv = _convolution(inputs, outputs, kernel, stride)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return F.relu(F.instance_norm(_convolve(self.conv, x)))
+        return F.relu(F.instance_norm(self.conv(x)))
 
 
 class _Residual(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3)
-        self.conv2 = nn.Conv2d(channels, channels, 3)
+        self.conv1 = _convolution(channels, channels)
+        self.conv2 = _convolution(channels, channels)
         for number in (1, 2):
             setattr(self, f'fc_beta{number}', nn.Linear(EMBEDDING, channels))
             setattr(self, f'fc_gamma{number}', nn.Linear(EMBEDDING, channels))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        y = _restyle(_convolve(self.conv1, x), self.fc_gamma1(style), self.fc_beta1(style))
-        y = _convolve(self.conv2, F.relu(y))
+        y = _restyle(self.conv1(x), self.fc_gamma1(style), self.fc_beta1(style))
+        y = self.conv2(F.relu(y))
         return x + _restyle(y, self.fc_gamma2(style), self.fc_beta2(style))
 
 
@@ -51,14 +50,14 @@ class _Decode(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, last: bool = False):
         super().__init__()
         self.last = last
-        self.conv = nn.Conv2d(inputs, outputs, kernel)
+        self.conv = _convolution(inputs, outputs, kernel)
         self.fc_beta = nn.Linear(EMBEDDING, outputs)
         self.fc_gamma = nn.Linear(EMBEDDING, outputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         if not self.last:
             x = F.interpolate(x, scale_factor=2.0, mode='nearest')
-        x = _restyle(_convolve(self.conv, x), self.fc_gamma(style), self.fc_beta(style))
+        x = _restyle(self.conv(x), self.fc_gamma(style), self.fc_beta(style))
         return x.sigmoid() if self.last else F.relu(x)
 
 
