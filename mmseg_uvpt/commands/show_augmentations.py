@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser, seed
+from mmseg_uvpt.engine.scripts.options import add_config_options
 from mmseg_uvpt.errors import readable
 
 EXAMPLE = """\
@@ -24,12 +25,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument('config', help='of a pretraining with augmentations')
     parser.add_argument('image', type=Path, help='any image that OpenCV reads')
     parser.add_argument('out', type=Path, help='the PNG to write')
-    parser.add_argument('--data-root', metavar='DIR', help='holds the folder of style images')
     parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
     parser.add_argument('--seed', type=seed, default=0, help='default: 0')
-    parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE', default=[], help='change the config'
-    )
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 
