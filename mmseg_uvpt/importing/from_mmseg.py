@@ -16,6 +16,7 @@ from mmseg_uvpt.importing.source_model import PADDING, SourceModel, names_of_cla
 from mmseg_uvpt.importing.tensor_names import without
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 from mmseg_uvpt.nested import dict_or_empty
+from mmseg_uvpt.registry import is_a
 
 AUXILIARY = 'auxiliary_head'
 SEGMENTORS = ('EncoderDecoder', 'SourceSegmentor', 'SourceGtA')
@@ -103,8 +104,8 @@ def _model(cfg: Config, where: str) -> dict:
 
 def _adapts(model: Mapping) -> bool:
     """Tell whether a segmentor is one of ours that adapts a source model."""
-    found = MODELS.get(str(model.get('type')).rpartition('.')[2])
-    return isinstance(found, type) and issubclass(found, AdaptedSegmentor)
+    name = str(model.get('type')).rpartition('.')[2]
+    return is_a(MODELS, {'type': name}, AdaptedSegmentor)
 
 
 def _staged(described: dict, tensors: dict[str, Tensor]) -> tuple[dict, dict[str, Tensor]]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from mmseg_uvpt.importing.tensor_names import differences, renamed
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.models.backbones.swin import FIXED
+from mmseg_uvpt.registry import is_a
 
 Tensors = dict[str, Tensor]
 # arguments that say how a backbone is trained or initialised, not what it computes
@@ -55,8 +56,7 @@ def staged(described: Mapping, tensors: Tensors) -> tuple[dict, Tensors]:
 
 def is_staged(kind: str) -> bool:
     """Tell whether a backbone, by the name of its class, can be run stage by stage as it is."""
-    found = MODELS.get(kind)
-    return isinstance(found, type) and issubclass(found, StagedBackbone)
+    return is_a(MODELS, {'type': kind}, StagedBackbone)
 
 
 def backbone_as_it_is(described: Mapping) -> dict:

@@ -77,8 +77,9 @@ def _class_of(dataset: Mapping) -> type | None:
     """Return the class of a data set that has classes; None of anything else."""
     from mmseg.registry import DATASETS
 
-    kind = dataset.get('type')
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    from mmseg_uvpt.registry import class_of
+
+    kind = class_of(DATASETS, dataset)
     return kind if hasattr(kind, 'get_label_map') else None
 
 

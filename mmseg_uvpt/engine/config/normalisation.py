@@ -71,10 +71,9 @@ def _described(cfg: Config) -> dict[str, list[float]]:
     from mmseg.registry import MODELS
 
     from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone, description
+    from mmseg_uvpt.registry import is_a
 
-    kind = _backbone(cfg).get('type')
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(kind, type) and issubclass(kind, TimmBackbone)):
+    if not is_a(MODELS, _backbone(cfg), TimmBackbone):
         return {}
     try:
         described = description(_weights(cfg))

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
+from mmseg_uvpt.registry import is_a
+
 RESIZES = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
 
 
 def without_labels(steps: list) -> list:
     """Return a pipeline without what loads labels."""
-    return _without(_loads_labels, steps)
+    return _without(lambda step: is_a(TRANSFORMS, step, LoadAnnotations), steps)
 
 
 def without_resizing(steps: list) -> list:
@@ -31,9 +33,3 @@ def _without(is_left_out: Callable[[dict], bool], steps: list) -> list:
             step = {**step, 'transforms': _without(is_left_out, step['transforms'])}
         found.append(step)
     return found
-
-
-def _loads_labels(step: dict) -> bool:
-    kind = step['type']
-    kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(kind, type) and issubclass(kind, LoadAnnotations)

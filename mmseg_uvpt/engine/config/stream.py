@@ -39,6 +39,7 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
     from mmseg.registry import DATASETS, MODELS
 
     from mmseg_uvpt.methods.adabn import AdaBN
+    from mmseg_uvpt.registry import is_a
 
     if (Path(cfg.work_dir) / CONFIG).is_file():
         raise UserError(f'work folder {cfg.work_dir} holds a run: {ANEW}')
@@ -47,9 +48,7 @@ def make_stream(cfg: Config, roots: Sequence[str] = (), reset: bool = False) -> 
             f'{cfg.model.type} trains on pseudo labels, which a stream does not have: take a '
             'config of another method (docs/methods.md)'
         )
-    kind = cfg.model.type
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    if issubclass(kind, AdaBN) and cfg.model.get('momentum') is None:
+    if is_a(MODELS, cfg.model, AdaBN) and cfg.model.get('momentum') is None:
         cfg.model.momentum = MOMENTUM
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     require_parts(cfg, 'test_dataloader')

@@ -11,14 +11,10 @@ def label_corrections(cfg: Config) -> list[dict]:
     from mmseg.registry import HOOKS
 
     from mmseg_uvpt.correction.hook import LabelCorrectionHook
+    from mmseg_uvpt.registry import is_a
 
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
-    kinds = [HOOKS.get(hook['type']) if isinstance(hook, dict) else None for hook in hooks]
-    return [
-        hook
-        for hook, kind in zip(hooks, kinds, strict=True)
-        if isinstance(kind, type) and issubclass(kind, LabelCorrectionHook)
-    ]
+    return [hook for hook in hooks if is_a(HOOKS, hook, LabelCorrectionHook)]
 
 
 def reads_pseudo_labels(cfg: Config) -> bool:
@@ -33,9 +29,9 @@ def needs_labels(cfg: Config) -> bool:
     """Tell whether the method of an adaptation trains on labels."""
     from mmseg.registry import MODELS
 
-    kind = cfg.model.type
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    return getattr(kind, 'needs_labels', True)
+    from mmseg_uvpt.registry import class_of
+
+    return getattr(class_of(MODELS, cfg.model), 'needs_labels', True)
 
 
 def check_labels_of_method(cfg: Config) -> None:

@@ -15,6 +15,7 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.comparison import Comparison
 from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
 from mmseg_uvpt.evaluation.score import Score
+from mmseg_uvpt.registry import is_a
 
 
 def describe_source(cfg: Config, source: str) -> None:
@@ -34,7 +35,7 @@ def describe_source(cfg: Config, source: str) -> None:
             'that the checkpoint was adapted with'
         )
     used = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    if not any(issubclass(METRICS.get(metric.type), DomainIoUMetric) for metric in used):
+    if not any(is_a(METRICS, metric, DomainIoUMetric) for metric in used):
         raise UserError('--compare needs test_evaluator.type=DomainIoUMetric')
     require_file(source, '--compare:', 'give the source model, --source-checkpoint of the training')
     loaded = load_file(source)

@@ -19,6 +19,7 @@ from mmseg_uvpt.engine.hooks.class_counts import of_model
 from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 from mmseg_uvpt.ops.backends import check_forced
+from mmseg_uvpt.registry import is_a
 
 _SHARED = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'train_cfg', 'test_cfg')
 
@@ -77,9 +78,7 @@ def _build(cfg: Config, loaded: Mapping, checkpoint: str) -> nn.Module:
     init_default_scope('mmseg')
     state_dict = state_dict_of(loaded, checkpoint)
     described = cfg.model
-    kind = MODELS.get(described.get('type') or '')
-    adapts = isinstance(kind, type) and issubclass(kind, AdaptedSegmentor)
-    if adapts and not is_adapted(state_dict):
+    if is_a(MODELS, described, AdaptedSegmentor) and not is_adapted(state_dict):
         described = source_within(described)
     model = MODELS.build(described)
     model.load_state_dict(fit(model, state_dict, f'checkpoint {checkpoint}'), strict=False)

@@ -1,21 +1,15 @@
 """How long a training takes: one number, by which the schedule goes as well."""
 
-from collections.abc import Iterator
-
 from mmengine.config import Config
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.nested import everything_in
 
 
-def schedulers(cfg: Config) -> Iterator[dict]:
-    """Yield the parts of a config's ``param_scheduler``, in whatever form mmengine takes them."""
-    waiting = [cfg.get('param_scheduler')]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict) and 'type' in node:
-            yield node
-        elif isinstance(node, dict | list | tuple):
-            waiting.extend(node.values() if isinstance(node, dict) else node)
+def schedulers(cfg: Config) -> list[dict]:
+    """Return the parts of a config's ``param_scheduler``, in whatever form mmengine takes them."""
+    parts = everything_in(cfg.get('param_scheduler'))
+    return [part for part in parts if isinstance(part, dict) and 'type' in part]
 
 
 def fill_ends(cfg: Config) -> None:
@@ -38,8 +32,10 @@ def check_loop(cfg: Config) -> None:
     from mmengine.runner import IterBasedTrainLoop
     from mmseg.registry import LOOPS
 
+    from mmseg_uvpt.registry import class_of
+
     loop = cfg.train_cfg
-    kind = LOOPS.get(loop.type) if isinstance(loop.get('type'), str) else loop.get('type')
+    kind = class_of(LOOPS, loop)
     by_epoch = (
         loop.get('by_epoch', True) if kind is None else not issubclass(kind, IterBasedTrainLoop)
     )
