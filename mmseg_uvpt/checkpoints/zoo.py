@@ -11,11 +11,13 @@ from typing import NamedTuple
 from prettytable import PrettyTable
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import file_hash, read_json, why_unreadable
+from mmseg_uvpt.files import file_hash, read_object
 from mmseg_uvpt.progress import progress
 from mmseg_uvpt.shipped import shipped
+from mmseg_uvpt.tables import markdown
 
 ZOO = shipped('model/zoo.json')
+_HEAD = ('file, below `model/`', 'what', 'mIoU', 'config', 'size, sha256', 'origin')
 STAGES = {
     'imagenet': 'ImageNet weights, for `pretrain.py`',
     'style': 'Style networks, for `pretrain.py` with source-GtA',
@@ -104,16 +106,8 @@ def read_zoo(path: str | Path = ZOO) -> list[ZooFile]:
     Raises:
         UserError: it is missing or no JSON, or an entry is wrong; names file, entry and value.
     """
-    try:
-        contents = read_json(path)
-    except OSError as error:
-        raise UserError(
-            f'{path} {why_unreadable(path, error)}. It is part of the repository: '
-            'git checkout -- model/zoo.json'
-        ) from error
-    except ValueError as error:  # neither JSON nor, before that, UTF-8
-        raise UserError(f'{path} is no JSON: {error}') from error
-    entries = contents.get('files') if isinstance(contents, dict) else None
+    cure = 'it is part of the repository: git checkout -- model/zoo.json'
+    entries = read_object(path, cure).get('files')
     if not isinstance(entries, list):
         raise UserError(f'{path} must hold {{"files": [...]}}, an entry a file')
     files: dict[str, ZooFile] = {}
@@ -262,17 +256,14 @@ def to_markdown(files: list[ZooFile]) -> str:
     for stage, title in STAGES.items():
         entries = [entry for entry in files if entry.stage == stage]
         if entries:
-            head = '| file, below `model/` | what | mIoU | config | size, sha256 | origin |'
-            blocks.append(
-                '\n'.join([f'### {title}', '', head, '|---' * 6 + '|', *map(_row, entries)])
-            )
-    return '\n\n'.join(blocks)
+            blocks.append(f'### {title}\n\n{markdown(_HEAD, [_row(entry) for entry in entries])}')
+    return '\n'.join(blocks).rstrip('\n')
 
 
-def _row(entry: ZooFile) -> str:
+def _row(entry: ZooFile) -> tuple[str, ...]:
     digits = entry.sha256 or (entry.sha256_prefix and f'{entry.sha256_prefix}...')
     size = f'{entry.size / 1e6:,.1f} MB' if entry.size else 'unknown'
-    cells = (
+    return (
         f'`{entry.file}`',
         entry.what,
         entry.score_text,
@@ -280,4 +271,3 @@ def _row(entry: ZooFile) -> str:
         f'{size}, `{digits}`' if digits else 'unknown' if not entry.size else f'{size}, unknown',
         f'[{"/".join(entry.link.split("/")[2:4])}]({entry.link})',
     )
-    return f'| {" | ".join(cells)} |'

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from mmseg_uvpt.arguments import ScriptParser
-from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.shipped import find_configs, shipped
+from mmseg_uvpt.tables import add_target, check_target, deliver
 
 BEGINS = (
     b'| pretraining, backbone, source',
@@ -38,22 +38,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--format', choices=['markdown', 'csv', 'json'], default='markdown', help='of the output'
     )
-    target = parser.add_mutually_exclusive_group()
-    target.add_argument('--out', type=Path, metavar='FILE', help='default: the console')
-    target.add_argument(
-        '--page', type=Path, metavar='FILE', help='a page with a marked place for the table'
-    )
+    add_target(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     """Collect and write."""
     args = parse_arguments()
-    if args.page and args.format != 'markdown':
-        raise UserError(f'--page takes a Markdown table, not --format {args.format}')
+    check_target(args)
 
     from mmseg_uvpt.sweep import results_table, table_formats
 
     to_text = getattr(table_formats, f'to_{args.format}')
     text = to_text(results_table.collect(args.config_root, args.work_roots))
-    table_formats.deliver(text, args.page, args.out, BEGINS)
+    deliver(text, args.page, args.out, BEGINS, 'tools/results_table.py')

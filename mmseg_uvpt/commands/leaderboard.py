@@ -7,6 +7,7 @@ from mmseg_uvpt.arguments import ScriptParser, positive_int, seed
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.leaderboard.plan import BACKBONES, SEEDS, planned_runs
 from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
+from mmseg_uvpt.tables import add_target, check_target, deliver
 
 RECORDS = (Path() if INSTALLED else CHECKOUT) / 'docs/results/minicity'
 # how such tables begin
@@ -55,11 +56,7 @@ def parse_arguments() -> argparse.Namespace:
     quick.add_argument('--iterations', type=positive_int, metavar='N', help='of each training')
     table = commands.add_parser('table', help='make the table of all records')
     table.add_argument('--format', choices=['markdown', 'csv', 'latex'], default='markdown')
-    target = table.add_mutually_exclusive_group()
-    target.add_argument('--out', type=Path, metavar='FILE', help='default: the console')
-    target.add_argument(
-        '--page', type=Path, metavar='FILE', help='a page with a marked place for the table'
-    )
+    add_target(table)
     for command in (run, table):
         command.add_argument(
             '--records', type=Path, metavar='DIR', help='default: docs/results/minicity'
@@ -97,12 +94,10 @@ def main() -> int:
 
 
 def _make_table(args: argparse.Namespace, records: Path) -> None:
-    if args.page and args.format != 'markdown':
-        raise UserError(f'--page takes a Markdown table, not --format {args.format}')
+    check_target(args)
 
     from mmseg_uvpt.leaderboard import leaderboard_formats
     from mmseg_uvpt.leaderboard.leaderboard_rows import read_rows
-    from mmseg_uvpt.sweep.table_formats import deliver
 
     text = getattr(leaderboard_formats, f'to_{args.format}')(read_rows(records))
     deliver(text, args.page, args.out, BEGINS, 'tools/leaderboard.py')

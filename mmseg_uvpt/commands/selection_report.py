@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from mmseg_uvpt.selection.ranking import rank_all, read_run, to_markdown
-    from mmseg_uvpt.sweep.table_formats import deliver
+    from mmseg_uvpt.tables import deliver
 
     runs = []
     for path in args.runs:  # a pattern may match source models, too, and earlier records

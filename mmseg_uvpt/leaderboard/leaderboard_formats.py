@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mmseg_uvpt.leaderboard.leaderboard_rows import Difference, Gain, Row, Spread, summarise
-from mmseg_uvpt.sweep.table_formats import markdown, number, records_to_csv
+from mmseg_uvpt.tables import markdown, number, records_to_csv
 
 _LATEX = {'%': r'\%', '&': r'\&', '_': r'\_', '±': r'$\pm$'}
 

@@ -20,7 +20,7 @@ from mmseg_uvpt.report.facts import facts_of
 from mmseg_uvpt.report.frames import Frames, predict_frames
 from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.report.verdict import HEADINGS, NOTE, Statement, statements
-from mmseg_uvpt.sweep.table_formats import refuse_other_file
+from mmseg_uvpt.tables import refuse_other_file
 
 LIMIT = 5_000_000  # bytes of a page
 PAGE = 'report.html'

@@ -22,6 +22,7 @@ from mmseg_uvpt.selection.committee import (
 )
 from mmseg_uvpt.selection.conclusion import RECORD
 from mmseg_uvpt.selection.criteria import CRITERIA
+from mmseg_uvpt.tables import markdown
 
 COMMITTEE_ROW = 'committee'
 
@@ -135,24 +136,18 @@ def to_markdown(rankings: Sequence[Ranking], runs: Sequence[Run]) -> str:
     """Return a table, a row a criterion or rule, and a line that explains it."""
     numbers = [len(run.candidates) for run in runs]
     best = [choose_by(run.candidates, TARGET_LABELS).index for run in runs]
-    lines = [
-        '| chosen by | Spearman, mean (lowest) | runs | mean gain over the source | worst | below '
-        'the source |',
-        '|---|---|---|---|---|---|',
-    ]
+    head = ('chosen by', 'Spearman, mean (lowest)', 'runs', 'mean gain over the source', 'worst')
+    lines = []
     for name, correlations, gains in rankings:
         below = sum(gain < 0 for gain in gains)
         correlation = '-'
         if correlations:
             correlation = f'{np.mean(correlations):+.2f} ({min(correlations):+.2f})'
-        lines.append(
-            f'| {name} | {correlation} | {len(gains)} | {np.mean(gains):+.2f} | {min(gains):+.2f} '
-            f'| {below} of {len(gains)} |'
-        )
-    lines += [
-        '',
-        f'{len(runs)} runs of {min(numbers)} to {max(numbers)} candidates, the source model among '
-        f'them, which is the best by the labels in {best.count(0)}. Spearman: rank correlation of '
-        "criterion and mIoU over a run's candidates. Gains are in points of mIoU by the labels.",
-    ]
-    return '\n'.join(lines) + '\n'
+        figures = (f'{np.mean(gains):+.2f}', f'{min(gains):+.2f}', f'{below} of {len(gains)}')
+        lines.append([name, correlation, str(len(gains)), *figures])
+    return markdown([*head, 'below the source'], lines) + (
+        f'\n{len(runs)} runs of {min(numbers)} to {max(numbers)} candidates, the source model '
+        f'among them, which is the best by the labels in {best.count(0)}. Spearman: rank '
+        "correlation of criterion and mIoU over a run's candidates. Gains are in points of mIoU by "
+        'the labels.\n'
+    )

@@ -1,22 +1,14 @@
-"""The results as Markdown, as JSON and as CSV; and the table's place in a page."""
+"""The results as Markdown, as JSON and as CSV."""
 
-import csv
-import io
 import json
-import os
-import re
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
-from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_bytes, why_unreadable, write_text
 from mmseg_uvpt.sweep.jobs import shown
 from mmseg_uvpt.sweep.results_table import Result
 from mmseg_uvpt.sweep.scores import SIZES
+from mmseg_uvpt.tables import markdown, number, records_to_csv
 
-TOOL = 'tools/results_table.py'
-BEGIN, END = f'<!-- made by {TOOL} -->', '<!-- end of what it made -->'
 _MODELS, _FIGURES = ('source_model', 'adapted_model'), ('source', 'adapted', 'gain')
 
 
@@ -55,18 +47,6 @@ def to_csv(results: Sequence[Result]) -> str:
     return records_to_csv(to_records(results))
 
 
-def records_to_csv(records: Sequence[dict]) -> str:
-    """Return flat records of the same keys as CSV; see `to_csv`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, records[0])
-    writer.writeheader()
-    for record in records:
-        writer.writerow(
-            {k: '; '.join(map(str, v)) if isinstance(v, list) else v for k, v in record.items()}
-        )
-    return text.getvalue()
-
-
 def to_markdown(results: Sequence[Result]) -> str:
     """Return the table: what was published, and what was measured beside it if anything was."""
     measured = any(result.runs for result in results)
@@ -88,12 +68,6 @@ def to_markdown(results: Sequence[Result]) -> str:
             variant = [result.row.variant] if has_variants else []
             lines.append([result.row.source_model, *variant, str(size), *known, *more])
     return markdown(head, lines)
-
-
-def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    shown = [f'| {" | ".join(cells)} |' for cells in (head, *lines)]
-    return '\n'.join([shown[0], '|---' * len(head) + '|', *shown[1:]]) + '\n'
 
 
 def _has_variants(results: Sequence[Result]) -> bool:
@@ -134,64 +108,3 @@ def _over_seeds(values: list[float], seeds: int, sign: str = '') -> str:
     mean = number(statistics.mean(values), sign)
     spread = '' if len(values) == 1 else f' ± {statistics.stdev(values):.1f}'
     return mean + spread + ('' if len(values) == seeds else f' (n={len(values)})')
-
-
-def number(value: float | None, sign: str = '') -> str:
-    """Return a value with one decimal; nothing for None."""
-    return '' if value is None else f'{round(value, 1) + 0.0:{sign}.1f}'  # 0.0, not -0.0
-
-
-def deliver(
-    text: str, page: Path | None, out: Path | None, begins: tuple[bytes, ...], tool: str = TOOL
-) -> None:
-    """Put a table where a tool was asked to: into a page, into a file, or on the console.
-
-    Args:
-        text: the table.
-        page: as for `update_page`, with ``tool``; None for no page.
-        out: file that takes it; None for none.
-        begins: how such tables begin, of which alone the file may be one already.
-        tool: see `update_page`.
-
-    Raises:
-        UserError: the file holds something else; or see `update_page`.
-    """
-    if page:
-        update_page(page, text, tool)
-    elif out:
-        refuse_other_file(out, begins)
-        write_text(out, text)
-    else:
-        print(text, end='')
-
-
-def refuse_other_file(path: Path, begins: tuple[bytes, ...]) -> None:
-    """Raise a `UserError` where something would replace a file that does not begin like it."""
-    if os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins)):
-        raise UserError(
-            f'{path} exists, was not made here and would be overwritten: name another file'
-        )
-
-
-def update_page(page: Path, table: str, tool: str = TOOL) -> None:
-    """Put a table into a page, between the two comments that mark its place.
-
-    Args:
-        page: Markdown file.
-        table: that takes the place of what is there.
-        tool: that the first comment names, since a page may have several tables.
-
-    Raises:
-        UserError: the page has no such place, or cannot be read or written.
-    """
-    try:
-        text = read_bytes(page).decode()
-    except OSError as error:
-        raise UserError(f'{page} {why_unreadable(page, error)}') from error
-    except ValueError as error:
-        raise UserError(f'{page} is no text in UTF-8: {error}') from error
-    begin = BEGIN.replace(TOOL, tool)
-    pattern = re.compile(f'({re.escape(begin)}\n).*?({re.escape(END)})', re.DOTALL)
-    if not pattern.search(text):
-        raise UserError(f'{page} has no place for the table: a line {begin} and a line {END}')
-    write_text(page, pattern.sub(lambda m: f'{m[1]}\n{table}\n{m[2]}', text, count=1))

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from mmseg_uvpt import tables
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.correction.label_bank import LabelBank
 from mmseg_uvpt.correction.record import CorrectionRecord
@@ -32,10 +33,9 @@ from mmseg_uvpt.engine.work_folder.failures import readable_failures
 from mmseg_uvpt.files import write_json, write_png, write_whole
 from mmseg_uvpt.minicity import production
 from mmseg_uvpt.selection.candidate_files import CandidateFiles
-from mmseg_uvpt.sweep import table_formats
 from mmseg_uvpt.sweep.attempt import Attempt
 
-PAGE = f'# Page\n\n{table_formats.BEGIN}\n{table_formats.END}\n\n{"The rest of it. " * 20}\n'
+PAGE = f'# Page\n\n{tables.BEGIN.format("x.py")}\n{tables.END}\n\n{"The rest of it. " * 20}\n'
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _table(folder: Path, number: int) -> None:
     page = folder / 'README.md'
     if not page.exists():
         page.write_text(PAGE)
-    table_formats.update_page(page, f'| {number} |\n')
+    tables.update_page(page, f'| {number} |\n', 'x.py')
 
 
 def _file(name: str, data: Callable[[int], bytes]) -> Callable[[Path, int], None]:

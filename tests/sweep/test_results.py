@@ -15,7 +15,10 @@ import pytest
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep.results_table import Run, collect
-from mmseg_uvpt.sweep.table_formats import BEGIN, END, to_csv, to_json, to_markdown, update_page
+from mmseg_uvpt.sweep.table_formats import to_csv, to_json, to_markdown
+from mmseg_uvpt.tables import END, update_page
+
+BEGIN = '<!-- made by tools/results_table.py -->'
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / 'configs'
@@ -257,7 +260,7 @@ def test_page_without_a_place(tmp_path):
     page = tmp_path / 'page.md'
     page.write_text('nothing here')
     with pytest.raises(UserError, match=r'page\.md has no place for the table'):
-        update_page(page, '| a |\n')
+        update_page(page, '| a |\n', 'tools/results_table.py')
     page.write_text(f'before\n{BEGIN}\nold\n{END}\nafter\n')
-    update_page(page, '| a |\n')
+    update_page(page, '| a |\n', 'tools/results_table.py')
     assert page.read_text() == f'before\n{BEGIN}\n\n| a |\n\n{END}\nafter\n'

@@ -115,9 +115,9 @@ def test_a_wrong_list_is_named(tmp_path):
         read_zoo(path)
     lacking = {name: value for name, value in ENTRY.items() if name != 'link'}
     for text, message in (
-        (b'{"files": [', r'is no JSON: .*line 1'),
-        (b'\xff', 'is no JSON'),
-        (b'[]', 'must hold {"files"'),
+        (b'{"files": [', r'cannot be read \(.*line 1'),
+        (b'\xff', 'cannot be read'),
+        (b'[]', 'holds a list'),
         (b'{"files": [3]}', 'entry 1: 3 is no object'),
         (json.dumps({'files': [lacking]}).encode(), r"entry 1 \(a/b\.pth\): missing 1 .*'link'"),
         (json.dumps({'files': [ENTRY, ENTRY]}).encode(), r'lists a/b\.pth twice'),

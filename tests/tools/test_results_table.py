@@ -8,7 +8,8 @@ from mmseg_uvpt.commands.benchmark_table import BEGINS
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 from mmseg_uvpt.sweep.results_table import collect
-from mmseg_uvpt.sweep.table_formats import refuse_other_file, to_csv, to_json, to_markdown
+from mmseg_uvpt.sweep.table_formats import to_csv, to_json, to_markdown
+from mmseg_uvpt.tables import refuse_other_file
 
 
 def test_a_table_takes_the_place_of_an_earlier_one_alone(tmp_path):

@@ -26,6 +26,7 @@ from mmseg_uvpt.importing.mmseg_config import plain_values
 from mmseg_uvpt.models.backbones.mit import StagedMiT
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, VERDICT
 from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
+from mmseg_uvpt.tables import markdown
 
 _TERMS = {  # where those of a data set stand, by the folder that the recipes expect it in
     'gta': ('GTA', 'https://download.visinf.tu-darmstadt.de/data/from_games/'),
@@ -132,10 +133,8 @@ def _quoted(roots: Sequence[str]) -> str:
 def _scores(found: Sequence[tuple[Path, dict]]) -> str:
     if not found:
         return f'None is recorded. `{_COMMAND}` makes one.'
-    lines = [
-        '| file | images | predicted | mIoU | 95 % of resamples | classes counted |',
-        '|---|---|---|---|---|---|',
-    ]
+    head = ('file', 'images', 'predicted', 'mIoU', '95 % of resamples', 'classes counted')
+    lines = []
     for path, score in found:
         for name, counted in score['classes_of_mean'].items():
             if score[name] is None:
@@ -144,16 +143,16 @@ def _scores(found: Sequence[tuple[Path, dict]]) -> str:
             told = f'{bounds[0]:.1f} to {bounds[1]:.1f}' if bounds else ''
             cells = (
                 path.name.replace('|', '_'),
-                score['frames'],
+                str(score['frames']),
                 _how(score),
                 f'{score[name]:.2f}',
                 told,
-                len(counted),
+                str(len(counted)),
             )
-            lines.append(f'| {" | ".join(map(str, cells))} |')
+            lines.append(cells)
     classes = found[0][1]['IoU']
     told = ', '.join(f'{c} {"-" if v is None else f"{v:.1f}"}' for c, v in classes.items())
-    return '\n'.join([*lines, '', f'IoU of the first one: {told}.', '', DEFINITION])
+    return f'{markdown(head, lines)}\nIoU of the first one: {told}.\n\n{DEFINITION}'
 
 
 def _how(score: dict) -> str:
