@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -297,6 +298,21 @@ def release(file: np.memmap) -> None:
     an epoch. What was written stays in the system's page cache and reaches the disk.
     """
     file.base.madvise(mmap.MADV_DONTNEED)
+
+
+def empty_part(folder: Path) -> Path:
+    """Return where a folder is made before it takes its place; what is there is removed."""
+    part = folder.with_name(f'.{folder.name}.part')
+    shutil.rmtree(part, ignore_errors=True)
+    return part
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder at once, if it is there: who is killed here leaves none, or all of it."""
+    part = empty_part(folder)
+    if folder.exists():
+        os.rename(folder, part)
+        empty_part(folder)
 
 
 def size_text(size: int) -> str:

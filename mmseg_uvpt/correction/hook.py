@@ -16,12 +16,13 @@ from torch import nn
 from mmseg_uvpt.acceleration.async_copies import HostCopy
 from mmseg_uvpt.correction.bank_source import BankSource
 from mmseg_uvpt.correction.batch import Crop, gather, joint_batch, read_crops, scatter
-from mmseg_uvpt.correction.label_bank import Kept, LabelBank, remove
+from mmseg_uvpt.correction.label_bank import Kept, LabelBank
 from mmseg_uvpt.correction.record import CorrectionRecord
 from mmseg_uvpt.correction.rule import LabelCorrectionRule
 from mmseg_uvpt.correction.truth import Truth
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import remove_folder
 from mmseg_uvpt.model_wrappers import without_wrapper
 
 BANK = 'label_bank'  # folder in the work folder
@@ -240,7 +241,7 @@ class LabelCorrectionHook(Hook):
                     f'{folder} holds labels that an earlier run has trained with and may have '
                     'corrected. Go on with that run by --resume, or choose another --work-dir.'
                 )
-            remove(folder)
+            remove_folder(folder)
         self.bank = source.make_bank(folder)
         self.record.begin()
         runner.logger.info(f'label bank: {len(self.bank)} frames in {folder}')

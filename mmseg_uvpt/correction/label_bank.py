@@ -25,6 +25,7 @@ from mmseg_uvpt.datasets.label_encodings import IGNORE
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import (
     allocate,
+    empty_part,
     open_mapped,
     read_json,
     release,
@@ -131,7 +132,7 @@ class LabelBank:
             UserError: it cannot be written; nothing is left behind.
         """
         layout = BankLayout(frame_sizes, identity.crop_size)
-        part = _empty_part(folder)
+        part = empty_part(folder)
         try:
             part.mkdir(parents=True)
             for name, size in layout.file_bytes.items():
@@ -260,19 +261,6 @@ class LabelBank:
     def _release_kept(self) -> None:
         for name in (PREDICTIONS, CONFIDENCES):
             release(self._files[name])
-
-
-def remove(folder: Path) -> None:
-    """Remove a bank at once: a run that is killed here leaves none, or all of it."""
-    os.rename(folder, _empty_part(folder))
-    _empty_part(folder)
-
-
-def _empty_part(folder: Path) -> Path:
-    """Return where a bank is made before it takes its place; what is there is removed."""
-    part = folder.with_name(f'.{folder.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    return part
 
 
 def _fill(part: Path, layout: BankLayout, labels: Iterable[np.ndarray]) -> None:

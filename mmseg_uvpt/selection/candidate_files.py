@@ -7,8 +7,6 @@ to it. ``candidates.csv`` beside that folder has a row a candidate, and stays.
 
 import csv
 import math
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_bytes, write_whole
+from mmseg_uvpt.files import read_bytes, remove_folder, write_whole
 from mmseg_uvpt.selection.committee import Candidate
 from mmseg_uvpt.selection.criteria import CRITERIA
 
@@ -43,12 +41,8 @@ class CandidateFiles:
         (self._work_dir / TABLE).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the folder at once: a run that is killed here leaves none, or all of it."""
-        part = self._folder.with_name(f'.{FOLDER}.part')
-        shutil.rmtree(part, ignore_errors=True)
-        if self._folder.exists():
-            os.rename(self._folder, part)
-            shutil.rmtree(part, ignore_errors=True)
+        """Remove the folder, see `remove_folder`."""
+        remove_folder(self._folder)
 
     def save_references(self, references: Mapping[str, Any]) -> None:
         """Keep what is computed once, by candidate 0."""
