@@ -1,5 +1,6 @@
 """``generate_pseudo_label.py``: label the target train images with a source model."""
 
+import argparse
 from collections.abc import Sequence
 
 from mmseg_uvpt.arguments import share
@@ -23,6 +24,24 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         UserError: see `pseudo_labels.label_target`.
     """
+    args = _parse(argv)
+
+    from mmseg_uvpt.engine.config.resolve import resolve
+
+    cfg = resolve(args)
+    if args.batch_size:
+        cfg.merge_from_dict({'target_train_dataloader.batch_size': args.batch_size})
+    # takes seconds, which a wrong argument does not cost
+    from mmseg_uvpt.engine.inference.pseudo_labels import label_target
+
+    command = typed_command('generate_pseudo_label.py', argv)
+    label_target(
+        *(cfg, args.checkpoint, args.pseudo_label_dir, command, args.force),
+        *(args.aug_test, args.threshold, args.class_quantile),
+    )
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     published.refuse(argv, 'generate_pseudo_label.py')
     parser = options.make_parser(
         'Write <city>/<frame>_gtFine_labelTrainIds.png for every target train image: the class '
@@ -64,18 +83,4 @@ def main(argv: Sequence[str]) -> None:
     )
     options.add_inference_options(parser)
     options.add_config_options(parser)
-    args = parser.parse_args(argv)
-
-    from mmseg_uvpt.engine.config.resolve import resolve
-
-    cfg = resolve(args)
-    if args.batch_size:
-        cfg.merge_from_dict({'target_train_dataloader.batch_size': args.batch_size})
-    # takes seconds, which a wrong argument does not cost
-    from mmseg_uvpt.engine.inference.pseudo_labels import label_target
-
-    command = typed_command('generate_pseudo_label.py', argv)
-    label_target(
-        *(cfg, args.checkpoint, args.pseudo_label_dir, command, args.force),
-        *(args.aug_test, args.threshold, args.class_quantile),
-    )
+    return parser.parse_args(argv)

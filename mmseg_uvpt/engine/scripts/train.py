@@ -24,6 +24,38 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         UserError: see `training.train`; or the source checkpoint or the pseudo labels are missing.
     """
+    args = _parse(argv)
+
+    from mmseg_uvpt.engine.config.resolve import resolve_run
+    from mmseg_uvpt.engine.config.training_labels import (
+        check_labels_of_method,
+        label_corrections,
+        pseudo_label_dir,
+        set_pseudo_label_dir,
+        share_pseudo_labels,
+    )
+
+    cfg = resolve_run(args)
+    stated = _name_source(cfg, args)
+    check_labels_of_method(cfg)
+    if args.pseudo_label_dir:
+        set_pseudo_label_dir(cfg, args.pseudo_label_dir)
+    for hook in label_corrections(cfg):
+        if args.foreign_labels:
+            hook['foreign_labels'] = True
+    if folder := pseudo_label_dir(cfg):
+        _require_labels(cfg, folder, args, stated)
+    share_pseudo_labels(cfg)
+    # seconds, which a wrong argument does not cost
+    from mmseg_uvpt.engine.training.run import train
+    from mmseg_uvpt.report.after_run import report_after
+
+    command = typed_command('train.py', argv)
+    train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)
+    report_after(cfg)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     published.refuse(argv, 'train.py')
     parser = options.make_parser(
         'Adapt a source model to unlabelled target images; evaluate it on the target.',
@@ -59,19 +91,17 @@ def main(argv: Sequence[str]) -> None:
     options.add_config_options(parser)
     options.add_runner_options(parser)
     options.add_training_options(parser)
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
 
+
+def _name_source(cfg, args: argparse.Namespace) -> str | None:
+    """Name the source model's checkpoint in a config, make sure that it is there.
+
+    Returns:
+        str | None: what the config stated.
+    """
     from mmseg_uvpt.engine.config.required import require_file
-    from mmseg_uvpt.engine.config.resolve import resolve_run
-    from mmseg_uvpt.engine.config.training_labels import (
-        check_labels_of_method,
-        label_corrections,
-        pseudo_label_dir,
-        set_pseudo_label_dir,
-        share_pseudo_labels,
-    )
 
-    cfg = resolve_run(args)
     stated = cfg.get('model', {}).get('source_checkpoint')
     if 'source_checkpoint' not in cfg.get('model', {}) or 'train_dataloader' not in cfg:
         raise UserError(
@@ -88,22 +118,7 @@ def main(argv: Sequence[str]) -> None:
         'get it (model/README.md) or make it with pretrain.py, and name it with '
         '--source-checkpoint FILE',
     )
-    check_labels_of_method(cfg)
-    if args.pseudo_label_dir:
-        set_pseudo_label_dir(cfg, args.pseudo_label_dir)
-    for hook in label_corrections(cfg):
-        if args.foreign_labels:
-            hook['foreign_labels'] = True
-    if folder := pseudo_label_dir(cfg):
-        _require_labels(cfg, folder, args, stated)
-    share_pseudo_labels(cfg)
-    # seconds, which a wrong argument does not cost
-    from mmseg_uvpt.engine.training.run import train
-    from mmseg_uvpt.report.after_run import report_after
-
-    command = typed_command('train.py', argv)
-    train(cfg, command, args.resume, args.resume_anyway, not args.no_validate)
-    report_after(cfg)
+    return stated
 
 
 def _require_labels(cfg, folder: str, args: argparse.Namespace, stated: str | None) -> None:
