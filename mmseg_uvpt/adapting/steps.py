@@ -18,7 +18,7 @@ from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import is_text, read_object, write_json
-from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD, VERDICT
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, VERDICT
 
 ADAPT, REPORT = 'adapt.json', 'report.html'
 WORK, SCORE, PREDICTIONS = 'adaptation', 'score.json', 'predictions'
@@ -122,7 +122,7 @@ def _after_the_verdict(
 
 
 def _selection(out: Path) -> dict:
-    return read_object(out / WORK / RECORD, f'delete {out}, and {_AGAIN}')
+    return read_object(out / WORK / SELECTION, f'delete {out}, and {_AGAIN}')
 
 
 def _candidate(out: Path) -> Path:

@@ -19,7 +19,7 @@ from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.config.training_labels import label_corrections, reads_pseudo_labels
 from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_checkpoint
 from mmseg_uvpt.files import read_object
-from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
 from mmseg_uvpt.shipped import shipped
 
 ADAPTED = 'adapted'  # folder of what the demo ends with
@@ -199,7 +199,7 @@ def chosen_iterations(folder: Path) -> dict[str, int]:
 
     ``'selected'`` is the one that was kept. Empty where candidates were not judged.
     """
-    path = folder / RECORD
+    path = folder / SELECTION
     if not path.is_file():
         return {}
     found = read_object(path, 'delete the work folder, and run it again')

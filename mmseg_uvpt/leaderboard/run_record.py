@@ -14,7 +14,7 @@ from pathlib import Path
 from mmseg_uvpt.demo.chain import chosen_iterations, scores, stages
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.engine.config.resolve import read
-from mmseg_uvpt.engine.work_folder.claim import record_of
+from mmseg_uvpt.engine.work_folder.claim import run_record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_text
 from mmseg_uvpt.leaderboard.correction_record import against_truth
@@ -70,7 +70,7 @@ def run_record(settings: Settings, root: Path) -> dict:
     folder = root / settings.folder
     files = RunFolder(folder, settings.row)
     found = {i: _score(path) for i, (_, path) in scores(folder).items()}
-    source, run = _score(root / SOURCE_SCORE), record_of(folder)
+    source, run = _score(root / SOURCE_SCORE), run_record_of(folder)
     start = run['starts'][-1]
     counts = {str(i): _counts(score['of_each_frame']) for i, score in found.items()}
     if settings.former:

@@ -15,16 +15,15 @@ from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.engine.work_folder.claim import (
     CONFIG,
-    RECORD,
+    ENVIRONMENT,
+    RUN,
     best_checkpoint,
     last_checkpoint,
 )
 from mmseg_uvpt.errors import UserError, first_line
 from mmseg_uvpt.files import open_regular, parse_json, read_object_if_there
-from mmseg_uvpt.selection.conclusion import CHECKPOINT, VERDICT
-from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, VERDICT
 
-ENVIRONMENT = 'environment.json'
 _CURE = 'restore it, or delete it'
 
 
@@ -80,7 +79,7 @@ class RunFolder:
     @cached_property
     def record(self) -> dict:
         """What ``run.json`` says."""
-        return self._object(self.place / RECORD)
+        return self._object(self.place / RUN)
 
     @cached_property
     def start(self) -> dict:

@@ -19,7 +19,7 @@ from mmseg_uvpt.selection.committee import (
 )
 from mmseg_uvpt.selection.criteria import CRITERIA
 
-CHECKPOINT, RECORD = 'selected.pth', 'selection.json'
+CHECKPOINT, SELECTION = 'selected.pth', 'selection.json'
 VERDICT = 'verdict.json'  # of `uvpt adapt` on what was chosen
 
 

@@ -20,7 +20,7 @@ from mmseg_uvpt.selection.committee import (
     mean_ranks,
     preferred,
 )
-from mmseg_uvpt.selection.conclusion import RECORD
+from mmseg_uvpt.selection.conclusion import SELECTION
 from mmseg_uvpt.selection.criteria import CRITERIA
 from mmseg_uvpt.tables import markdown
 
@@ -58,10 +58,12 @@ def read_run(path: str | Path) -> Run:
         UserError: there is no record, it is damaged, or no labels scored its candidates.
     """
     path = Path(path)
-    path = path if path.is_file() else path / RECORD
-    record = read_object(path, f'name the work folder of an adaptation that ended with a {RECORD}')
+    path = path if path.is_file() else path / SELECTION
+    record = read_object(
+        path, f'name the work folder of an adaptation that ended with a {SELECTION}'
+    )
     try:
-        if path.name != RECORD and not (record := record.get('selection')):
+        if path.name != SELECTION and not (record := record.get('selection')):
             raise UserError(f'{path} does not say what was found of its candidates: leave it out')
         candidates = [
             Candidate(row['iteration'], row['criteria'], row['score'])

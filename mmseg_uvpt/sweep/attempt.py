@@ -22,7 +22,7 @@ from mmseg_uvpt.processes import die_with
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.models import LOCK
 
-RECORD, LOG = 'job.json', 'job.log'
+JOB, LOG = 'job.json', 'job.log'
 _PATIENCE = 0.5  # seconds, since another process that only looks holds a lock for a moment
 
 
@@ -60,7 +60,7 @@ class Attempt:
             if job.done():  # only who holds the lock can tell
                 raise AlreadyDone
             command = job.command()
-            record = record_of(job.folder)
+            record = job_record_of(job.folder)
             facts = {
                 'id': self._id,
                 'command': shlex.join(command),
@@ -69,7 +69,7 @@ class Attempt:
                 'started': _now(),
             }
             attempts = [*record.get('attempts', []), facts]
-            write_json(job.folder / RECORD, {**record, 'attempts': attempts})
+            write_json(job.folder / JOB, {**record, 'attempts': attempts})
             self._process = _spawn(command, environment or {}, job.folder / LOG, lock)
         finally:
             os.close(lock)  # the script has its own by now
@@ -81,11 +81,11 @@ class Attempt:
             self._ended = True
             end = {'ended': _now(), 'status': status, 'stopped': self._stopped}
             with contextlib.suppress(UserError):  # a lost record must not stop other jobs
-                record = record_of(self.job.folder)  # another launcher may have gone on by now
+                record = job_record_of(self.job.folder)  # another launcher may have gone on by now
                 for facts in record.get('attempts', []):
                     if facts.get('id') == self._id:
                         facts |= end
-                        write_json(self.job.folder / RECORD, record)
+                        write_json(self.job.folder / JOB, record)
         return status
 
     def wait(self) -> int:
@@ -170,13 +170,13 @@ def is_running(folder: Path) -> bool:
     return is_held(folder / LOCK)
 
 
-def record_of(folder: Path) -> dict:
+def job_record_of(folder: Path) -> dict:
     """Return what is recorded of a job: its ``attempts`` and, in Slurm, its ``slurm`` id.
 
     Raises:
         UserError: the record cannot be read.
     """
-    path = folder / RECORD
+    path = folder / JOB
     found = read_object_if_there(path, 'delete it')
     attempts = found.get('attempts', [])
     if not (

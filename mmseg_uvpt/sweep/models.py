@@ -11,12 +11,12 @@ from mmseg_uvpt.engine.work_folder.claim import (
     best_checkpoint,
     last_checkpoint,
     option_values,
-    record_of,
+    run_record_of,
 )
 from mmseg_uvpt.files import read_object, why_unreadable
 from mmseg_uvpt.nested import dict_or_empty
 from mmseg_uvpt.selection.committee import TARGET_LABELS
-from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
 
 OWN, RELEASED, MISSING = 'own', 'released', 'missing input'
 LOCK = 'job.lock'  # all that looking at a job may leave in its folder
@@ -74,7 +74,7 @@ def made_in(folder: Path) -> Path:
 
     Its choice without labels, where its recipe asks for one; else its best, if it looked for that.
     """
-    record, chosen = folder / RECORD, folder / CHECKPOINT
+    record, chosen = folder / SELECTION, folder / CHECKPOINT
     is_there = record.is_file() and chosen.is_file()
     if is_there and read_object(record, 'delete it').get('asked', TARGET_LABELS) != TARGET_LABELS:
         return chosen
@@ -87,7 +87,7 @@ def is_finished(folder: Path) -> bool:
     Raises:
         UserError: its record cannot be read.
     """
-    return 'finished' in record_of(folder)
+    return 'finished' in run_record_of(folder)
 
 
 def is_begun(folder: Path) -> bool:
@@ -108,5 +108,5 @@ def is_released(path: str, released: str | None) -> bool:
 
 def source_of(folder: Path) -> str | None:
     """Return the source model that the adaptation in a folder began with; None if not known."""
-    starts = record_of(folder).get('starts') or [{}]
+    starts = run_record_of(folder).get('starts') or [{}]
     return next(iter(option_values(dict_or_empty(starts[0]).get('command'), SOURCE)), None)

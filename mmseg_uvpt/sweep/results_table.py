@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
-from mmseg_uvpt.engine.work_folder.claim import record_of
+from mmseg_uvpt.engine.work_folder.claim import ENVIRONMENT, run_record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, read_object_if_there
 from mmseg_uvpt.selection.committee import LAST, TARGET_LABELS
@@ -209,9 +209,9 @@ def _run(
     source = _scores(folder / 'test_source' / row.name_on_target / 'score.json')
     training, test = folder / 'train' / row.adapted_name, folder / 'test' / row.adapted_name
     adapted = _scores(test / 'score.json')
-    record = record_of(training)
+    record = run_record_of(training)
     pretraining = folder / 'pretrain' / row.name
-    unfinished = is_begun(pretraining) and 'finished' not in record_of(pretraining)
+    unfinished = is_begun(pretraining) and 'finished' not in run_record_of(pretraining)
     if not (source or adapted or is_begun(training) or unfinished):
         return None
     finished, iterations = 'finished' in record, record.get('iterations')
@@ -298,7 +298,7 @@ def hours_of(folder: Path, record: dict) -> float | None:
 def hardware(folder: Path) -> str | None:
     """Return the GPUs of a run, or its processors, as its ``environment.json`` says."""
     folders = [folder, *sorted(folder.glob('*'))]
-    paths = (start / 'environment.json' for start in folders)
+    paths = (start / ENVIRONMENT for start in folders)
     found = next(filter(os.path.lexists, paths), None)
     if not found:
         return None

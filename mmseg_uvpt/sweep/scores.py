@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import parse_json, read_bytes, read_object, why_unreadable
-from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.stages import PseudoLabelling, Scoring
 
@@ -26,7 +26,7 @@ def score_of(job: Job) -> dict[str, float]:
     if isinstance(job, Scoring):
         return _means(_read(_contents(job.makes))) if job.done() else {}
     if job.makes.name == CHECKPOINT:
-        found = read_object(job.folder / RECORD, 'delete it')
+        found = read_object(job.folder / SELECTION, 'delete it')
         scores = {each['iteration']: each['score'] for each in found['candidates']}
         return _means({found['metric']: scores[found['selected']]})
     metric = metrics_of(job.cfg)[0]

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.files import write_json
 from mmseg_uvpt.sweep.attempt import (
-    RECORD,
+    JOB,
     AlreadyDone,
     Attempt,
     Busy,
     is_running,
-    record_of,
+    job_record_of,
     set_aside,
 )
 from mmseg_uvpt.sweep.display import Screen
@@ -216,7 +216,7 @@ def submit(jobs: Sequence[Job], options: Options, cluster: str = 'slurm') -> lis
     except (RuntimeError, OSError, submitit.core.utils.FailedJobError) as error:
         raise UserError(f'Slurm takes no jobs: {_reason(error)}') from error
     for job, entry in zip(jobs, submitted, strict=True):
-        write_json(job.folder / RECORD, {**record_of(job.folder), 'slurm': entry.job_id})
+        write_json(job.folder / JOB, {**job_record_of(job.folder), 'slurm': entry.job_id})
     return submitted
 
 
@@ -250,7 +250,7 @@ def queue_of(jobs: Sequence[Job], or_unknown: bool = False) -> dict[str, str]:
             return dict.fromkeys(sent.values(), 'not known, Slurm does not answer here')
         reason = (getattr(error, 'stderr', '') or str(error)).strip()
         first = next(iter(sent))
-        record = first.folder / RECORD
+        record = first.folder / JOB
         raise UserError(
             f'{first.name} was submitted to Slurm, which does not answer: {reason}. Call this '
             f'where squeue works or, if that Slurm is gone for good, delete {record}'
@@ -261,6 +261,6 @@ def queue_of(jobs: Sequence[Job], or_unknown: bool = False) -> dict[str, str]:
 def _number_of(job: Job) -> str | None:
     """Return the id under which Slurm knows a job; None also if its record is damaged."""
     try:
-        return record_of(job.folder).get('slurm')
+        return job_record_of(job.folder).get('slurm')
     except UserError:
         return None

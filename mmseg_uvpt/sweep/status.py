@@ -64,7 +64,7 @@ def status_of(job: Job, queue: Mapping[str, str] | None = None) -> Status:
 
 
 def _status_of(job: Job, queue: Mapping[str, str]) -> Status:
-    record = attempt.record_of(job.folder)
+    record = attempt.job_record_of(job.folder)
     last = attempt.last_of(record)
     in_slurm = queue.get(record.get('slurm'))
     if attempt.is_running(job.folder):
@@ -103,7 +103,9 @@ def _out_of_date(job: Job) -> str:
         newer = False
     if newer:
         return f'{job.needs.name} is newer: run it again with --again'
-    ran = _arguments(command_words(attempt.last_of(attempt.record_of(job.folder)).get('command')))
+    ran = _arguments(
+        command_words(attempt.last_of(attempt.job_record_of(job.folder)).get('command'))
+    )
     asked = _arguments(job.command())
     same = not ran or (len(ran) == len(asked) and all(map(_is_same, ran, asked)))
     return '' if same else 'it was run with other arguments: run it again with --again'

@@ -12,7 +12,7 @@ import pytest
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
 from mmseg_uvpt.engine.scripts import test
-from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder
+from mmseg_uvpt.engine.work_folder.outputs import PREDICTIONS, claim_folder
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import refuse_to_replace
 
@@ -91,14 +91,14 @@ def test_the_same_command_again(predict, photos, tmp_path):
     first = state(photos)
     assert predict(photos, out=out) == 2
     second = state(photos)
-    record = str(out / RECORD)
+    record = str(out / PREDICTIONS)
     assert first.keys() == second.keys()
     assert all(first[name] == second[name] for name in first if name != record)
     ends = ('.png', CLASSES)
     names = sorted(f'{name}{end}' for name in ('a', 'town/b') for end in ends)
     assert json.loads(second[record])['files'] == names
     assert predict(photos / 'town/b.jpg', out=out) == 1  # more of the same model
-    noted = json.loads((out / RECORD).read_text())['files']
+    noted = json.loads((out / PREDICTIONS).read_text())['files']
     assert noted == sorted([*names, *(f'b{end}' for end in ends)])
     shutil.rmtree(out)
     out.mkdir()  # as version 0.1 left it, which noted no files
@@ -106,7 +106,7 @@ def test_the_same_command_again(predict, photos, tmp_path):
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(first[str(out / name)])
     old = {key: value for key, value in json.loads(second[record]).items() if key != 'files'}
-    (out / RECORD).write_text(json.dumps(old))
+    (out / PREDICTIONS).write_text(json.dumps(old))
     assert predict(photos / 'a.png', out=out) == 1
 
 
@@ -116,10 +116,10 @@ def test_files_of_others_stay(predict, photos, tmp_path, finished):
     (out / 'a.png').write_text('mine')
     with pytest.raises(UserError, match=r'holds .*out/a\.png, which no earlier run wrote'):
         predict(photos, out=out)
-    (out / RECORD).write_text('{"mine": 1}')
+    (out / PREDICTIONS).write_text('{"mine": 1}')
     with pytest.raises(UserError, match=r'predictions\.json is no record of predictions made'):
         predict(photos, out=out)
-    assert state(out) == {str(out / 'a.png'): b'mine', str(out / RECORD): b'{"mine": 1}'}
+    assert state(out) == {str(out / 'a.png'): b'mine', str(out / PREDICTIONS): b'{"mine": 1}'}
     shutil.rmtree(out)
     predict(photos, out=out)
     before = state(out)

@@ -15,7 +15,11 @@ from mmengine.config import Config
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeFileBackend
 from mmseg_uvpt.engine.scripts import test
 from mmseg_uvpt.engine.work_folder import lock
-from mmseg_uvpt.engine.work_folder.claim import best_checkpoint, last_whole_checkpoint, record_of
+from mmseg_uvpt.engine.work_folder.claim import (
+    best_checkpoint,
+    last_whole_checkpoint,
+    run_record_of,
+)
 from mmseg_uvpt.errors import UserError
 
 
@@ -160,13 +164,13 @@ def test_resume_between_two_steps(run, tmp_path):
 
 def test_evaluation_that_was_missed_is_made_up_for(run, folder, finished):
     assert 'finished' in json.loads((finished / 'run.json').read_text())
-    record = record_of(folder)
+    record = run_record_of(folder)
     del record['finished']  # as if stopped after the last checkpoint and before its evaluation
     (folder / 'run.json').write_text(json.dumps(record))
     before = evaluations(folder)
     run('--resume')
     assert evaluations(folder) == [*before, 4]
-    assert record_of(folder)['finished']
+    assert run_record_of(folder)['finished']
 
 
 def test_evaluation_that_was_missed_by_dynamic_intervals(run):

@@ -12,7 +12,7 @@ import pytest
 from fakes import DONE, fake_jobs
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.sweep.attempt import Attempt, Busy, is_running, last_of, record_of, stop_all
+from mmseg_uvpt.sweep.attempt import Attempt, Busy, is_running, job_record_of, last_of, stop_all
 
 SLEEP = 'import time; time.sleep(60)'
 # a script that starts another process, which would outlive it
@@ -49,7 +49,7 @@ def test_record_and_log(tmp_path):
     attempt = Attempt(job, {'SEEN': 'yes'}, 'GPU 3')
     assert attempt.wait() == 0
     assert job.done()
-    facts = last_of(record_of(job.folder))
+    facts = last_of(job_record_of(job.folder))
     assert facts['status'] == 0
     assert facts['where'] == 'GPU 3'
     assert facts['started'] <= facts['ended']
@@ -60,7 +60,7 @@ def test_variables_reach_the_script_and_each_attempt_is_recorded(tmp_path):
     (job,) = fake_jobs(tmp_path, "import os, sys; print(os.environ['SEEN']); sys.exit(3)")
     for _ in range(2):
         assert Attempt(job, {'SEEN': 'this'}).wait() == 3
-    assert [a['status'] for a in record_of(job.folder)['attempts']] == [3, 3]
+    assert [a['status'] for a in job_record_of(job.folder)['attempts']] == [3, 3]
     assert (job.folder / 'job.log').read_text().count('\nthis\n') == 2
 
 
@@ -73,8 +73,8 @@ def test_a_job_runs_once(tmp_path):
         Attempt(job)
     stop_all([attempt], 10)
     assert not is_running(job.folder)
-    assert len(record_of(job.folder)['attempts']) == 1
-    assert last_of(record_of(job.folder))['status'] == -signal.SIGTERM
+    assert len(job_record_of(job.folder)['attempts']) == 1
+    assert last_of(job_record_of(job.folder))['status'] == -signal.SIGTERM
 
 
 def test_all_that_a_script_started_ends_with_it(tmp_path):
@@ -114,7 +114,7 @@ def test_a_killed_launcher_takes_its_script_with_it(tmp_path):
         launcher.kill()
         launcher.wait()
     wait_for(lambda: not is_running(job.folder))
-    assert 'status' not in last_of(record_of(job.folder))  # nobody was there to see its end
+    assert 'status' not in last_of(job_record_of(job.folder))  # nobody was there to see its end
 
 
 def test_folder_that_cannot_be_written(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmseg_uvpt.errors import STOPPED
-from mmseg_uvpt.sweep.attempt import is_running, record_of
+from mmseg_uvpt.sweep.attempt import is_running, job_record_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # the launchers in their order
@@ -108,7 +108,7 @@ def test_the_whole_sweep_survives_sigkill(launch, rows, count, again):
         found = folders(root, stage)
         assert len(found) == count
         for folder in found:
-            attempts = record_of(folder)['attempts']
+            attempts = job_record_of(folder)['attempts']
             assert attempts[-1].get('status', 0) == 0, folder  # none: nobody saw its end
             assert len(attempts) == 1 or stage == 'pretrain'
     starts = [
@@ -218,6 +218,6 @@ def test_ctrl_c_ends_the_jobs_and_says_so(launch, tmp_path):
     assert process.returncode == 130
     assert output.splitlines()[-1] == 'interrupted'
     assert not is_running(folder)
-    last = record_of(folder)['attempts'][-1]
+    last = job_record_of(folder)['attempts'][-1]
     assert last['stopped']
     assert last['status'] in (-signal.SIGTERM, STOPPED)  # before training began, or in it

@@ -13,7 +13,7 @@ from rich.console import Console
 from test_attempt import SLEEP, alive, wait_for
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.sweep.attempt import Attempt, is_running, last_of, record_of, stop_all
+from mmseg_uvpt.sweep.attempt import Attempt, is_running, job_record_of, last_of, stop_all
 from mmseg_uvpt.sweep.display import Screen
 from mmseg_uvpt.sweep.local import LocalQueue, places
 from mmseg_uvpt.sweep.status import State, status_of
@@ -174,7 +174,7 @@ def test_what_the_launcher_stopped_is_to_be_resumed(tmp_path):
     (job,) = fake_jobs(tmp_path, SLEEP)
     attempt = Attempt(job)
     stop_all([attempt], 10)
-    assert last_of(record_of(job.folder))['stopped']
+    assert last_of(job_record_of(job.folder))['stopped']
     assert status_of(job) == (State.READY, 'to be resumed')
 
 
@@ -201,7 +201,7 @@ def test_a_job_of_another_launcher_is_waited_for_and_taken_over(tmp_path):
     statuses = run(jobs)
     other.wait()
     assert states(statuses) == ['done', 'done']
-    assert last_of(record_of(jobs[0].folder))['where'] == 'CPU'
+    assert last_of(job_record_of(jobs[0].folder))['where'] == 'CPU'
 
 
 def test_interrupted_queue_ends_its_own_scripts_and_no_others(tmp_path, monkeypatch):
@@ -216,7 +216,7 @@ def test_interrupted_queue_ends_its_own_scripts_and_no_others(tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         run(jobs, CPU * 2)
     assert [is_running(job.folder) for job in jobs] == [False] * 3
-    assert [last_of(record_of(job.folder)).get('status') for job in jobs] == [-15, -15, None]
+    assert [last_of(job_record_of(job.folder)).get('status') for job in jobs] == [-15, -15, None]
     assert is_running(stranger.job.folder)
     stranger.signal(9)
     stranger.wait()

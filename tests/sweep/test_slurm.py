@@ -16,7 +16,7 @@ from test_attempt import wait_for
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.sweep import slurm
-from mmseg_uvpt.sweep.attempt import is_running, last_of, record_of
+from mmseg_uvpt.sweep.attempt import is_running, job_record_of, last_of
 from mmseg_uvpt.sweep.display import Screen
 from mmseg_uvpt.sweep.status import State, status_of
 
@@ -80,7 +80,7 @@ def test_an_array_of_jobs(cluster, tmp_path):
     statuses = run(jobs)
     assert [status.state.value for status in statuses.values()] == ['done', 'failed', 'done']
     assert statuses[jobs[1]].note.endswith('error: no luck')
-    ids = [record_of(job.folder)['slurm'] for job in jobs]
+    ids = [job_record_of(job.folder)['slurm'] for job in jobs]
     assert [re.fullmatch(r'(\d+)_\d', i)[1] for i in ids] == [ids[0].split('_')[0]] * 3
     assert (jobs[0].folder / 'gpus').read_text() == ''  # jobs on processors see no GPU
     before = [(job.folder / 'job.json').read_bytes() for job in jobs]
@@ -96,7 +96,7 @@ def test_a_preempted_job_goes_back_into_the_queue_and_is_resumed(cluster, tmp_pa
     subprocess.run(urgent, check=True, capture_output=True)
     wait_for(lambda: not is_running(job.folder), 60)
     assert run([job])[job].state is State.DONE
-    attempts = record_of(job.folder)['attempts']
+    attempts = job_record_of(job.folder)['attempts']
     assert [attempt['status'] for attempt in attempts] == [-signal.SIGTERM, 0]
     assert attempts[0]['where'] == attempts[1]['where']  # the same job of Slurm
 
@@ -144,26 +144,26 @@ def test_a_job_at_its_time_limit_goes_on(cluster, tmp_path):
     (job,) = submit(RESUMING, tmp_path=tmp_path)
     wait_for((job.folder / 'checkpoint').exists)
     # what Slurm sends some time before the limit
-    subprocess.run(['scancel', '--signal=USR2', record_of(job.folder)['slurm']], check=True)
+    subprocess.run(['scancel', '--signal=USR2', job_record_of(job.folder)['slurm']], check=True)
     assert run([job])[job].state is State.DONE
-    assert [a.get('status') for a in record_of(job.folder)['attempts']] == [None, 0]
+    assert [a.get('status') for a in job_record_of(job.folder)['attempts']] == [None, 0]
 
 
 @pytest.mark.slow
 def test_a_launcher_that_is_called_again_submits_nothing_twice(cluster, tmp_path):
     (job,) = submit(f'import time; time.sleep(3)\n{DONE}', tmp_path=tmp_path)
-    sent = record_of(job.folder)['slurm']
+    sent = job_record_of(job.folder)['slurm']
     assert status_of(job, slurm.queue_of([job])).state is State.RUNNING
     assert run([job])[job].state is State.DONE
-    assert record_of(job.folder)['slurm'] == sent
-    assert len(record_of(job.folder)['attempts']) == 1
+    assert job_record_of(job.folder)['slurm'] == sent
+    assert len(job_record_of(job.folder)['attempts']) == 1
 
 
 @pytest.mark.slow
 def test_a_cancelled_job_is_given_up(cluster, tmp_path):
     (job,) = submit(RESUMING, tmp_path=tmp_path)
     wait_for((job.folder / 'checkpoint').exists)
-    subprocess.run(['scancel', record_of(job.folder)['slurm']], check=True)
+    subprocess.run(['scancel', job_record_of(job.folder)['slurm']], check=True)
     wait_for(lambda: not slurm.queue_of([job]), 60)
     time.sleep(1)
     assert slurm.queue_of([job]) == {}
@@ -182,7 +182,7 @@ def test_ctrl_c_leaves_the_jobs_to_slurm(cluster, tmp_path, monkeypatch, capsys)
         patch.setattr(Screen, 'update', interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(jobs)
-    number = record_of(jobs[0].folder)['slurm']
+    number = job_record_of(jobs[0].folder)['slurm']
     assert f'to end them: scancel {number}' in capsys.readouterr().out
     assert run(jobs)[jobs[0]].state is State.DONE
 
@@ -223,8 +223,8 @@ def test_submitit_alone_stops_a_job_and_goes_on(tmp_path):
     (entry,) = slurm.submit([job], OPTIONS, cluster='local')
     checkpoint = job.folder / 'checkpoint'
     wait_for(lambda: checkpoint.exists() and checkpoint.read_text())
-    assert last_of(record_of(job.folder))['where'] == f'Slurm job {entry.job_id}'
+    assert last_of(job_record_of(job.folder))['where'] == f'Slurm job {entry.job_id}'
     os.kill(int(checkpoint.read_text()), signal.SIGUSR2)  # what waits for the script
     assert entry.result() == 0
     assert job.done()
-    assert [a.get('status') for a in record_of(job.folder)['attempts']] == [None, 0]
+    assert [a.get('status') for a in job_record_of(job.folder)['attempts']] == [None, 0]

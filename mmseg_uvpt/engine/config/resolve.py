@@ -16,7 +16,7 @@ from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.engine.config.required import require_parts
 from mmseg_uvpt.engine.config.uvpt import translate_options, uvpt_config
 from mmseg_uvpt.engine.training.schedule import fill_ends
-from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD
+from mmseg_uvpt.engine.work_folder.claim import CONFIG, RUN
 from mmseg_uvpt.errors import UserError, why_not_imported
 from mmseg_uvpt.files import why_unreadable
 from mmseg_uvpt.shipped import find_config
@@ -92,7 +92,7 @@ def resolve_run(args: argparse.Namespace) -> Config:
 def _own_folder(cfg: Config) -> str | None:
     """Return where a run's own config lies, which may have been moved or copied."""
     path = Path(cfg.filename)
-    is_recorded = path.name == CONFIG and (path.parent / RECORD).is_file()
+    is_recorded = path.name == CONFIG and (path.parent / RUN).is_file()
     return str(path.parent) if is_recorded else None
 
 

@@ -29,7 +29,7 @@ from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 from mmseg_uvpt.progress import progress
 from mmseg_uvpt.selection.candidate_files import CandidateFiles
 from mmseg_uvpt.selection.committee import RULES, TARGET_LABELS, Candidate
-from mmseg_uvpt.selection.conclusion import CHECKPOINT, RECORD, Conclusion, conclude
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, Conclusion, conclude
 
 
 @HOOKS.register_module()
@@ -230,12 +230,12 @@ class SelectionHook(Hook):
             self.descent.before_save_checkpoint(runner, checkpoint)
         with write_whole(Path(runner.work_dir) / CHECKPOINT) as file:
             torch.save(checkpoint, file)
-        write_json(Path(runner.work_dir) / RECORD, found.to_json())
+        write_json(Path(runner.work_dir) / SELECTION, found.to_json())
 
 
 def _set_aside(folder: Path, iteration: int) -> str:
     """Rename what a shorter run selected, which is not this run's, and say so."""
-    former = [folder / name for name in (RECORD, CHECKPOINT) if (folder / name).is_file()]
+    former = [folder / name for name in (SELECTION, CHECKPOINT) if (folder / name).is_file()]
     former = [path.rename(path.with_stem(f'{path.stem}_before_{iteration}')) for path in former]
     return f'; what a shorter one selected is {former[-1].name} now' if former else ''
 

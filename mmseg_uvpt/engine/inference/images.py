@@ -17,7 +17,7 @@ from mmseg_uvpt.engine.inference.video_files import write_video
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
-from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder, written_files
+from mmseg_uvpt.engine.work_folder.outputs import PREDICTIONS, claim_folder, written_files
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, why_unreadable, write_json, write_png
 from mmseg_uvpt.progress import progress
@@ -93,7 +93,9 @@ def predict_images(
             file = f'{video.name}{VIDEO}'
             found = abstention.apply(predictor.results(video, batch_size), repeat(file))
             frames += write_video(Path(out, file), (r.overlay(opacity) for r in found), video)
-    write_json(Path(out) / RECORD, {**facts, **abstention.facts(), 'finished': provenance.now()})
+    write_json(
+        Path(out) / PREDICTIONS, {**facts, **abstention.facts(), 'finished': provenance.now()}
+    )
     return Written(len(images), frames, abstention.kept)
 
 

@@ -12,7 +12,7 @@ from mmseg_uvpt.datasets.label_encodings import CLASSES, TRAIN_ID_TO_CITYSCAPES
 from mmseg_uvpt.datasets.layouts import LAYOUTS
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
-from mmseg_uvpt.engine.work_folder.outputs import RECORD, claim_folder
+from mmseg_uvpt.engine.work_folder.outputs import PREDICTIONS, claim_folder
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json, write_png
 
@@ -81,7 +81,7 @@ class PredictionFilesHook(Hook):
         """
         self._writers.close()
         if is_main_process():
-            write_json(self.folder / RECORD, {**self.facts, 'finished': provenance.now()})
+            write_json(self.folder / PREDICTIONS, {**self.facts, 'finished': provenance.now()})
 
 
 class SubmissionHook(PredictionFilesHook):

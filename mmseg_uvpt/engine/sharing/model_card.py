@@ -13,19 +13,19 @@ from mmseg_uvpt.engine.config.classes import LOADERS
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.work_folder.claim import (
     CONFIG,
-    RECORD,
+    ENVIRONMENT,
+    RUN,
     SOURCE,
     command_words,
     option_values,
-    record_of,
+    run_record_of,
 )
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.score import DEFINITION
 from mmseg_uvpt.files import file_hash, read_object
 from mmseg_uvpt.importing.mmseg_config import plain_values
 from mmseg_uvpt.models.backbones.mit import StagedMiT
-from mmseg_uvpt.selection.conclusion import CHECKPOINT, VERDICT
-from mmseg_uvpt.selection.conclusion import RECORD as SELECTION
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, VERDICT
 from mmseg_uvpt.tables import markdown
 
 _TERMS = {  # where those of a data set stand, by the folder that the recipes expect it in
@@ -72,7 +72,7 @@ def card_text(
     if licence is not None and not re.fullmatch(r'[\w.-]+', str(licence)):
         raise UserError(f"licence={licence!r}: give the hub's name of one, such as apache-2.0")
     folder = Path(model.checkpoint).resolve().parent
-    record = record_of(folder)
+    record = run_record_of(folder)
     is_adapted_model = bool(adapted_from) or is_adapted(model.model.state_dict())
     found = [_score(path, model) for path in scores] or list(_scores_beside(folder, model))
     roots = _roots(model.cfg)
@@ -186,7 +186,7 @@ def _training(
 ) -> str:
     starts = record.get('starts')
     if not starts:
-        return f'Unknown: no {RECORD} beside the checkpoint says it.'
+        return f'Unknown: no {RUN} beside the checkpoint says it.'
     commands = (_without_folders(start['command']).replace('\n', ' ') for start in starts)
     lines = [*(f'    {command}' for command in commands), '']
     if is_adapted_model:
@@ -203,7 +203,7 @@ def _training(
     if parameters := last.get('parameters'):
         facts.append(f'{parameters["trainable"]:,} of {parameters["total"]:,} parameters trained')
     lines.append(', '.join(facts) + '.')
-    machine = folder / 'environment.json'
+    machine = folder / ENVIRONMENT
     if machine.is_file():
         known = read_object(machine, 'delete it')
         lines.append(', '.join(f'{key}: {known[key]}' for key in _MACHINE if key in known) + '.')

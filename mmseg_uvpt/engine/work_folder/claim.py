@@ -16,7 +16,7 @@ from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, read_object_if_there, why_unreadable
 
-CONFIG, RECORD = 'config.py', 'run.json'
+CONFIG, RUN, ENVIRONMENT = 'config.py', 'run.json', 'environment.json'
 SOURCE = '--source-checkpoint'  # names the source model of an adaptation
 _OPTIMIZER = 'optim_wrapper.optimizer.type'
 _SCHEDULE = ('optim_wrapper.', 'param_scheduler')
@@ -89,13 +89,13 @@ def _by_iteration(paths: Iterable[Path]) -> list[Path]:
     return [found[number] for number in sorted(found, reverse=True)]
 
 
-def record_of(folder: str | Path) -> dict:
+def run_record_of(folder: str | Path) -> dict:
     """Return what ``run.json`` of a work folder says; empty if it is not there.
 
     Raises:
         UserError: it cannot be read.
     """
-    path = Path(folder) / RECORD
+    path = Path(folder) / RUN
     cure = 'restore the file or delete it'
     found = read_object_if_there(path, cure)
     if not isinstance(found.get('starts', []), list):
@@ -104,7 +104,7 @@ def record_of(folder: str | Path) -> dict:
 
 
 def command_words(command: object) -> list[str]:
-    """Return the words of a recorded command, see `record_of`; none of what is no command."""
+    """Return the words of a recorded command, see `run_record_of`; none of what is no command."""
     try:
         return shlex.split(command) if isinstance(command, str) else []
     except ValueError:  # an open quote

@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, refuse_inputs, write_json
 
-RECORD = 'predictions.json'  # lists the files of a folder, and says what made them
+PREDICTIONS = 'predictions.json'  # lists the files of a folder, and says what made them
 _BY = 'checkpoint_sha256'
 
 
@@ -48,9 +48,9 @@ def claim_folder(
             f'{option} {folder} holds predictions of another checkpoint, '
             f'{record.get("checkpoint")}: choose another folder'
         )
-    refuse_inputs((folder / name for name in (*files, RECORD)), inputs, option)
+    refuse_inputs((folder / name for name in (*files, PREDICTIONS)), inputs, option)
     spelled: dict[str, str] = {}
-    for name in (RECORD, *files):  # some file systems know no capitals
+    for name in (PREDICTIONS, *files):  # some file systems know no capitals
         if first := spelled.get(name.casefold()):
             raise UserError(
                 f'{option} {folder}: {first} and {name} would be one file where capitals do not '
@@ -62,17 +62,18 @@ def claim_folder(
     for name in sorted(strangers):
         if os.path.lexists(folder / name):
             raise UserError(
-                f'{option} {folder} holds {folder / name}, which no earlier run wrote ({RECORD} '
-                'there does not list it) and which would be overwritten: choose another folder'
+                f'{option} {folder} holds {folder / name}, which no earlier run wrote '
+                f'({PREDICTIONS} there does not list it) and which would be '
+                'overwritten: choose another folder'
             )
     facts = {**facts, 'files': sorted({*files, *listed})}
     if is_main_process():
-        write_json(folder / RECORD, {**facts, 'finished': None})
+        write_json(folder / PREDICTIONS, {**facts, 'finished': None})
     return facts
 
 
 def _record(folder: Path, option: str) -> dict:
-    path = folder / RECORD
+    path = folder / PREDICTIONS
     if not os.path.lexists(path):
         return {}
     cure = f'choose another folder for {option}' if option else 'choose another folder'

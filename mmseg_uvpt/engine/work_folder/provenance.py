@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 
 from mmseg_uvpt.acceleration.accelerate import Change
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
-from mmseg_uvpt.engine.work_folder.claim import CONFIG, RECORD, record_of
+from mmseg_uvpt.engine.work_folder.claim import CONFIG, ENVIRONMENT, RUN, run_record_of
 from mmseg_uvpt.environment import environment, git_revision
 from mmseg_uvpt.files import file_hash, write_json, write_text
 from mmseg_uvpt.model_wrappers import without_wrapper
@@ -47,10 +47,10 @@ def write(folder: str | Path, cfg: Config, start: dict) -> None:
         UserError: a file cannot be written.
     """
     folder = Path(folder)
-    starts = record_of(folder).get('starts', [])
-    write_json(folder / 'environment.json', environment())
+    starts = run_record_of(folder).get('starts', [])
+    write_json(folder / ENVIRONMENT, environment())
     write_text(folder / CONFIG, cfg.pretty_text)
-    write_json(folder / RECORD, {'starts': [*starts, start]})
+    write_json(folder / RUN, {'starts': [*starts, start]})
 
 
 class ProvenanceHook(Hook):
@@ -87,9 +87,9 @@ class ProvenanceHook(Hook):
     @master_only
     def after_train(self, runner) -> None:
         """Note that the run is finished: its last evaluation has been made."""
-        record = record_of(runner.work_dir)
+        record = run_record_of(runner.work_dir)
         write_json(
-            Path(runner.work_dir) / RECORD, {**record, 'finished': now(), 'iterations': runner.iter}
+            Path(runner.work_dir) / RUN, {**record, 'finished': now(), 'iterations': runner.iter}
         )
 
 
