@@ -11,6 +11,7 @@ from mmseg_uvpt.correction.identity import BankIdentity
 from mmseg_uvpt.correction.label_bank import LabelBank
 from mmseg_uvpt.correction.pseudo_label_files import check_frames, list_frames, read_pseudo_labels
 from mmseg_uvpt.datasets.image_cache import all_transforms
+from mmseg_uvpt.datasets.moved_pixels import check_label_place
 from mmseg_uvpt.datasets.transforms import LoadPseudoLabel
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.progress import progress
@@ -47,6 +48,7 @@ class BankSource:
                 f'label correction needs one cropping transform in the training pipeline, found '
                 f"{len(crops)}: use dict(type='CropWithBox', crop_size=(512, 512))"
             )
+        check_label_place(dataset.pipeline.transforms)
         if any(isinstance(t, LoadPseudoLabel) for t in transforms):
             self._check_same_labels(dataset)
         elif getattr(crops[0], 'cat_max_ratio', 1) < 1:

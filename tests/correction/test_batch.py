@@ -106,3 +106,12 @@ def test_frame_of_another_size_than_in_the_bank_is_refused(make_runner) -> None:
     crop.transform = shrink_first
     with pytest.raises(UserError, match=r'frame \d is .* in training and .* in the label bank'):
         runner.train()
+
+
+def test_a_flip_before_the_crop_is_refused(make_runner, target) -> None:
+    """The box would be that of a mirrored frame."""
+    dataset = make_runner('run', 1).train_dataloader.dataset
+    steps = dataset.pipeline.transforms
+    steps[2:4] = reversed(steps[2:4])
+    with pytest.raises(UserError, match=r'in this order, and the pipeline has RandomFlip, CropW'):
+        BankSource(dataset, target / 'pseudo', 4)

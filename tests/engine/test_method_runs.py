@@ -167,6 +167,7 @@ def test_anchors_pull_once_a_step(build):
     parameters = [p for p in model.parameters() if p.requires_grad]
     wrapper = OptimWrapper(torch.optim.SGD(parameters, lr=0.1), accumulative_counts=3)
     runner = SimpleNamespace(model=model, iter=0, optim_wrapper=wrapper, logger=None)
+    runner.train_dataloader = SimpleNamespace(dataset=None)
     hook, steps = MethodHook(), []
     hook.before_train(runner)
     hook.before_train_epoch(runner)

@@ -1,12 +1,14 @@
 """Methods without labels, and anchors, by the command that a user types."""
 
 import re
+from pathlib import Path
 
 import killed_runs
 import pytest
 import torch
 
 from mmseg_uvpt.engine.scripts import train
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.shipped import CHECKOUT as REPOSITORY
 
 BASE = REPOSITORY / 'configs/_base_/methods.py'
@@ -124,3 +126,15 @@ def _tensors(checkpoint: dict) -> dict[str, torch.Tensor]:
     method = checkpoint['method']
     trained = {f'trained.{name}': tensor for name, tensor in method['trained'].items()}
     return checkpoint['state_dict'] | trained | method['state']
+
+
+def test_an_image_that_is_kept_before_it_is_flipped_is_refused(command):
+    arguments = command('_base_.mean_teacher', '()')
+    config = Path(arguments[0])
+    text = config.read_text().replace("dict(type='RandomFlip', prob=0.5),", '')
+    moved = (
+        "*_base_.demo_two_looks[4:6], dict(type='RandomFlip', prob=1.0), _base_.demo_two_looks[-1]"
+    )
+    config.write_text(text.replace('*_base_.demo_two_looks[4:]', moved))
+    with pytest.raises(UserError, match='RandomFlip behind KeepUnaugmented'):
+        train.main(arguments)

@@ -2,7 +2,10 @@
 
 import torch
 from mmengine.hooks import Hook
+from mmseg.datasets import BaseSegDataset
 
+from mmseg_uvpt.datasets.moved_pixels import check_kept_image
+from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 
@@ -25,11 +28,18 @@ class MethodHook(Hook):
         self._saved = checkpoint.get(KEY)
 
     def before_train(self, runner) -> None:
-        """Put the method where the run being resumed was."""
+        """Put the method where the run being resumed was.
+
+        Raises:
+            UserError: what it is shown of an image before augmentation would lie elsewhere.
+        """
         model = without_wrapper(runner.model)
         if not isinstance(model, AdaptedSegmentor):
             return
         self._model = model
+        dataset = data_set_of(runner.train_dataloader)
+        if isinstance(dataset, BaseSegDataset):
+            check_kept_image(dataset.pipeline.transforms)
         if self._saved and self._saved.get('parts', _parts(model)) != _parts(model):
             self._saved = None  # of another method, or with other anchors
         if runner.iter and self._saved:

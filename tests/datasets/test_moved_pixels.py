@@ -1,0 +1,54 @@
+"""Where a pipeline may move pixels."""
+
+import mmseg.datasets  # noqa: F401
+import pytest
+from mmseg.registry import TRANSFORMS
+
+import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.datasets.moved_pixels import check_kept_image, check_label_place
+from mmseg_uvpt.errors import UserError
+
+RESIZE = {'type': 'Resize', 'scale': (64, 32), 'keep_ratio': True}
+CROP = {'type': 'CropWithBox', 'crop_size': (16, 16)}
+FLIP = {'type': 'RandomFlip', 'prob': 0.5}
+ROTATE = {'type': 'RandomRotate', 'prob': 0.5, 'degree': 10}
+COLOUR, KEEP = {'type': 'PhotoMetricDistortion'}, {'type': 'KeepUnaugmented'}
+
+
+def within(*transforms: dict) -> dict:
+    return {'type': 'RandomApply', 'transforms': list(transforms), 'prob': 0.5}
+
+
+def built(*steps: dict) -> list:
+    return [TRANSFORMS.build(dict(step)) for step in steps]
+
+
+@pytest.mark.parametrize(
+    'steps',
+    [(CROP,), (RESIZE, CROP, FLIP), (RESIZE, COLOUR, CROP, COLOUR, FLIP, within(COLOUR))],
+)
+def test_labels_that_lie_on_their_images(steps):
+    check_label_place(built(*steps))
+
+
+@pytest.mark.parametrize(
+    ('steps', 'told'),
+    [
+        ((RESIZE, FLIP, CROP), 'has RandomFlip, CropWithBox'),
+        ((FLIP, RESIZE, CROP), 'has RandomFlip, CropWithBox'),
+        ((RESIZE, CROP, FLIP, FLIP), 'has CropWithBox, RandomFlip, RandomFlip'),
+        ((RESIZE, CROP, FLIP, ROTATE), 'has CropWithBox, RandomFlip, RandomRotate'),
+        ((RESIZE, CROP, within(COLOUR, ROTATE)), 'has CropWithBox, RandomRotate'),
+    ],
+)
+def test_labels_that_would_lie_elsewhere(steps, told):
+    with pytest.raises(UserError, match=told):
+        check_label_place(built(*steps))
+
+
+def test_images_that_are_kept():
+    check_kept_image(built(RESIZE, CROP, FLIP, KEEP, COLOUR))
+    check_kept_image(built(RESIZE, CROP, FLIP, COLOUR))
+    for moved in (FLIP, CROP, within(ROTATE)):
+        with pytest.raises(UserError, match=r'has Random|has CropWithBox behind KeepUnaugmented'):
+            check_kept_image(built(RESIZE, KEEP, COLOUR, moved))
