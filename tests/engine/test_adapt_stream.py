@@ -7,11 +7,15 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import killed_runs
 import numpy as np
 import pytest
+import torch
+from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.hooks.stream_scores import StreamHook
@@ -143,3 +147,15 @@ def test_several_processes_are_refused(run_tool, data_root, capfd):
 
     assert killed_runs.statuses_together(main, []) == [1, 1]
     assert capfd.readouterr().err.count('run it in one process') == 2
+
+
+def test_a_domain_begins_without_the_gradients_of_the_former_one():
+    model = torch.nn.Linear(1, 1)
+    model.begin_training = lambda: None
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1), accumulative_counts=3)
+    wrapper.update_params(model(torch.ones(1)).sum())
+    hook = StreamHook(['a', 'b'], 'stream.json', reset=True)
+    hook._ends, hook._source = [1, 2], model.state_dict()
+    runner = SimpleNamespace(iter=0, model=model, optim_wrapper=wrapper, logger=MMLogger('stream'))
+    hook.after_train_iter(runner)
+    assert not any(p.grad is not None and p.grad.any() for p in model.parameters())

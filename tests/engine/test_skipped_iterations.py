@@ -143,3 +143,19 @@ def test_a_bad_gradient_counts_once_where_losses_are_gathered():
         wrapper.update_params(loss())  # the second is 0 with an infinite gradient
         known.append(wrapper.finite_gradient and bool(wrapper.finite_gradient.wait()[0]))
     assert known == [None, False, None, True]
+
+
+def test_iterations_that_only_add_a_gradient_do_not_end_a_row(run, spoil, spoil_gradient):
+    added = 'optim_wrapper.accumulative_counts=2'
+    spoil_gradient(1, 3)
+    with pytest.raises(UserError, match=r'the gradient of 2 iterations in a row'):
+        run('--cfg-options', added, 'max_skipped_in_a_row=2')
+
+
+def test_a_loss_that_spoils_a_step_is_blamed_alone(run, spoil):
+    spoil(0)
+    folder = run('--cfg-options', 'optim_wrapper.accumulative_counts=2')
+    log = next(folder.glob('*/*.log')).read_text()
+    assert re.findall(r'iteration \d skipped.*?its \w+', log) == [
+        'iteration 0 skipped, 1 so far: its loss'
+    ]

@@ -122,6 +122,8 @@ class SkippedIterationHook(Hook):
         self._statistics: list[tuple[Tensor, Tensor]] = []  # of batch norms: now, and before
         self._row: list[str] = []  # images of the skipped iterations in a row
         self._length = 0
+        self._added: list[str] = []  # images of which gradients were added up for the next step
+        self._is_spoilt = False  # whether one of their losses was not finite
         self._last: _Iteration | None = None  # until its gradient is looked at
 
     def before_train(self, runner) -> None:
@@ -143,12 +145,15 @@ class SkippedIterationHook(Hook):
         wrapper = runner.optim_wrapper
         (finite,) = wrapper.finite_loss.wait()
         self._settle(runner)
-        if finite:
-            self._last = _Iteration(runner.iter, _images(data_batch), wrapper.finite_gradient)
-        else:
+        self._added += _images(data_batch)
+        if not finite:
             put_back(self._statistics)
-            outputs['skipped'] = True
+            outputs['skipped'] = self._is_spoilt = True
             self._skipped(runner, 'loss', runner.iter, _images(data_batch))
+        if wrapper.should_update():  # not at each one, where gradients add up
+            if not self._is_spoilt:
+                self._last = _Iteration(runner.iter, self._added, wrapper.finite_gradient)
+            self._added, self._is_spoilt = [], False
 
     def before_checkpoint(self, runner, iterations: int) -> None:
         """Count what is to be counted before the counts are saved."""

@@ -78,6 +78,7 @@ class StreamHook(Hook):
             model.load_state_dict(self._source)
             model.begin_training()
             runner.optim_wrapper.optimizer.state.clear()
+            runner.optim_wrapper.zero_grad()  # what was added up for a later step
             runner.logger.info('a domain begins: back to the source model')
 
     def after_train(self, runner) -> None:
