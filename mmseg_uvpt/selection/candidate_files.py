@@ -48,6 +48,10 @@ class CandidateFiles:
         """Keep what is computed once, by candidate 0."""
         self._save('references', references)
 
+    def save_images(self, images: Sequence[tuple]) -> None:
+        """Keep what tells the images that candidates are judged on: names and sizes of each."""
+        self._save('images', list(images))
+
     def references(self) -> dict[str, Any]:
         """Return what `save_references` was given."""
         return self._load('references')
@@ -95,11 +99,11 @@ class CandidateFiles:
                 values += [candidate.score, *(candidate.interval or (None, None))]
                 rows.writerow([candidate.iteration, *('' if v is None else v for v in values)])
 
-    def read_table(self, end: int) -> list[Candidate] | None:
+    def read_table(self, end: int, images: Sequence[tuple] = ()) -> list[Candidate] | None:
         """Return the candidates before an iteration, from which a resumed run goes on.
 
         None where not all that belongs to them is there: the run began without them, or they were
-        removed when it ended.
+        removed when it ended; or where they were judged on other images than these.
 
         Raises:
             UserError: the table is damaged.
@@ -117,7 +121,10 @@ class CandidateFiles:
             ) from error
         before = [candidate for candidate in found if candidate.iteration < end]
         there = all(self._path(candidate.iteration).is_file() for candidate in before)
-        return before if before and there else None
+        if not (before and there):
+            return None
+        judged_on = self._load('images') if self._path('images').is_file() else list(images)
+        return before if judged_on == list(images) else None
 
     def _path(self, name: int | str) -> Path:
         return self._folder / (f'candidate_{name}.pth' if type(name) is int else f'{name}.pth')

@@ -1,5 +1,8 @@
 """What candidates are judged by: views of target images, and agreement with all candidates."""
 
+from argparse import Namespace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 from torch.nn.functional import interpolate
 
+from mmseg_uvpt.engine.config.resolve import resolve
 from mmseg_uvpt.engine.inference.judging import Judge
 from mmseg_uvpt.engine.inference.target_images import TargetImages
 from mmseg_uvpt.selection.candidate_files import CandidateFiles
@@ -87,3 +91,16 @@ def test_each_candidate_is_compared_with_all_so_far(tmp_path):
     for each, said in zip(candidates, seen.said, strict=True):
         expected = mean_iou(said.argmax(1), source)
         assert each.criteria['agreement_source'] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['RepeatDataset', 'ConcatDataset'])
+def test_images_of_a_wrapped_training_set_are_its_own(kind, adaptation_config, data_root, tmp_path):
+    cfg = resolve(Namespace(config=str(adaptation_config), data_root=str(data_root), cfg_options=[]))
+    own = tmp_path / 'own'
+    (data_root / 'cityscapes').rename(own)
+    inner = {**cfg.train_dataloader.dataset, 'data_root': str(own)}
+    more = {'times': 3, 'dataset': inner} if kind == 'RepeatDataset' else {'datasets': [inner]}
+    cfg.train_dataloader.dataset = {'type': kind, **more}
+    images = TargetImages(cfg, 2)
+    assert all(Path(path).is_relative_to(own) for path in images.paths)
+    assert len(set(images.paths)) == 2

@@ -79,3 +79,11 @@ def test_sums_are_kept_as_long_as_a_run_may_go_on_from_them(tmp_path):
 def test_begin_leaves_nothing_of_another_run(files, tmp_path):
     files.begin()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_candidates_of_other_images_are_none_to_go_on_with(files):
+    assert files.read_table(1000, [('a.png', 2, 2)]) == ROWS  # of a run that did not note them
+    files.save_images([('a.png', 2, 2), ('b.png', 2, 2)])
+    assert files.read_table(1000, [('a.png', 2, 2), ('b.png', 2, 2)]) == ROWS
+    for others in ([('a.png', 2, 2)], [('a.png', 2, 2), ('b.png', 4, 2)]):
+        assert files.read_table(1000, others) is None

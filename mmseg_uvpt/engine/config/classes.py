@@ -30,7 +30,7 @@ def name_classes(cfg: Config) -> None:
     data_sets = {
         f'{loader}.dataset': dataset
         for loader in LOADERS
-        for dataset in _data_sets(dict_or_empty(cfg.get(loader)).get('dataset'))
+        for dataset in data_sets_in(dict_or_empty(cfg.get(loader)).get('dataset'))
     }
     shared = cfg.get('metainfo')
     if shared is not None:
@@ -60,15 +60,15 @@ def name_classes(cfg: Config) -> None:
     _follow(cfg, _class_of(named[first]).METAINFO.get('classes', ()), found[first]['classes'])
 
 
-def _data_sets(node: object) -> Iterator[dict]:
+def data_sets_in(node: object) -> Iterator[dict]:
     """Yield the config of a data set, of each one within its wrappers."""
     if isinstance(node, list | tuple):
         for each in node:
-            yield from _data_sets(each)
+            yield from data_sets_in(each)
     elif isinstance(node, dict):
         within = node.get('dataset') or node.get('datasets')
         if within:
-            yield from _data_sets(within)
+            yield from data_sets_in(within)
         elif _class_of(node) is not None:
             yield node
 
@@ -89,7 +89,7 @@ def meta_of(dataset: object) -> dict:
     Raises:
         UserError: the names or colours cannot be used, or the config describes no data set.
     """
-    for inner in _data_sets(dataset):
+    for inner in data_sets_in(dataset):
         kind = _class_of(inner)
         try:
             found = kind._load_metainfo(copy.deepcopy(inner.get('metainfo')))

@@ -138,18 +138,20 @@ class SelectionHook(Hook):
                 f'the config has no {LOADER}, or selection.images is 0: candidates are judged by '
                 'labels alone, if there are any'
             )
+        judged_on = self._judge.images() if self._judge else []
         if runner.iter == 0:
             self._files.begin()
+            self._files.save_images(judged_on)
             return set()
-        found = self._files.read_table(runner.iter)
+        found = self._files.read_table(runner.iter, judged_on)
         if found is None:
             self._files.remove()  # what a kill has left of them
             former = ''
             if runner.iter < runner.max_iters:
                 former = _set_aside(Path(runner.work_dir), runner.iter)
             runner.logger.warning(
-                f'no candidates of this run before iteration {runner.iter} are there, so no '
-                f'checkpoint is selected when it ends{former}'
+                f'no candidates of this run before iteration {runner.iter} are there, judged on '
+                f'the same images, so no checkpoint is selected when it ends{former}'
             )
             return None
         self._candidates = found

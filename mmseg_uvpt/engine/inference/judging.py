@@ -1,6 +1,7 @@
 """Takes the criteria of a training's candidates on a few target images."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,11 @@ class Judge:
         self._files = files
         self._num_classes = num_classes
         self._bank_labels = bank_labels
+
+    def images(self) -> list[tuple]:
+        """Return name, height and width of each image, as far as they are predicted."""
+        names = (Path(path).name for path in self._images.paths)
+        return [(name, *size) for name, size in zip(names, self._images.sizes(), strict=True)]
 
     def judge(self, model: nn.Module, candidates: Sequence[Candidate]) -> Labels:
         """Fill in the criteria of the last candidate, and renew ``ensemble`` of all.

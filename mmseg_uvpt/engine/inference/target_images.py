@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmseg_uvpt.datasets.image_cache import through_cache
+from mmseg_uvpt.engine.config.classes import data_sets_in
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.errors import UserError
@@ -53,8 +54,11 @@ class TargetImages:
 
     def __init__(self, cfg: Config, number: int) -> None:
         described, trained_on = cfg[LOADER].dataset, cfg.train_dataloader.dataset
-        if 'pipeline' in trained_on:  # its images may have other names, or lie elsewhere
-            described = {**trained_on, 'pipeline': described.pipeline}
+        # its images may have other names, or lie elsewhere
+        within = [d for d in data_sets_in(trained_on) if 'pipeline' in d]
+        own = [{**d, 'pipeline': described.pipeline} for d in within]
+        if own:
+            described = own[0] if len(own) == 1 else {'type': 'ConcatDataset', 'datasets': own}
         dataset = DATASETS.build(through_cache(described, uvpt_config(cfg).image_cache))
         shown = progress(chosen_images(dataset, number), 'reading images to select by', 'image')
         frames = [dataset[i] for i in shown]
