@@ -161,7 +161,11 @@ def run(
     ready = [j for j in jobs if statuses[j].state in (State.READY, State.FAILED)]
     for job in jobs:
         if job in again and statuses[job].state is State.DONE:
-            job.require()
+            try:
+                job.require()
+            except UserError as error:
+                screen.say(f'{job.name} cannot run again: {error}')
+                continue
             screen.say(f'{job.name}: earlier results are kept in {set_aside(job)}')
             ready.append(job)
     if ready:

@@ -35,6 +35,10 @@ class Training(Job):
         begun = (self.folder / CONFIG).is_file() and not self.done()  # done: it runs anew
         return [*arguments, '--resume'] if begun else arguments
 
+    def _require_data(self) -> None:
+        evaluates = '--no-validate' not in self.settings.extra
+        require_data(self.cfg, 'train_dataloader', *(['val_dataloader'] if evaluates else []))
+
 
 class Pretraining(Training):
     """``pretrain.py``: makes a source model."""
@@ -58,7 +62,7 @@ class Pretraining(Training):
             require_findable(self.needs)  # the job downloads them
         elif self.needs:
             require_file(self.needs, 'ImageNet weights', IMAGENET)
-        require_data(self.cfg, 'train_dataloader', 'val_dataloader')
+        self._require_data()
         prerequisites.check(self.cfg)
 
 
@@ -116,7 +120,7 @@ class Adaptation(Training):
             )
         if reads_pseudo_labels(self.cfg):
             self._require_labels()
-        require_data(self.cfg, 'train_dataloader', 'val_dataloader')
+        self._require_data()
 
     def _require_labels(self) -> None:
         report = _report(self._labels)

@@ -334,3 +334,13 @@ def test_listing_where_slurm_does_not_answer(tmp_path, capsys, monkeypatch):
     arguments = ['--list', '--only', 'sss_swin-b_gta5', '--work-root', str(tmp_path)]
     assert main('pretrain', 'Train.', arguments) == 0
     assert 'Slurm job 12_0: not known, slurm does not answer here' in capsys.readouterr().out
+
+
+def test_a_training_without_evaluations_needs_no_images_for_them(tmp_path):
+    (tmp_path / 'gta').mkdir()
+    changes = {'data_root': str(tmp_path), 'extra': ('--no-validate',)}
+    (job,) = jobs_of('pretrain', tmp_path, ['sss_swin-b_gta5'], **changes)
+    job._require_data()
+    (job,) = jobs_of('pretrain', tmp_path, ['sss_swin-b_gta5'], **changes | {'extra': ()})
+    with pytest.raises(UserError, match='val_dataloader'):
+        job._require_data()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,24 @@ def test_submitit_alone_stops_a_job_and_goes_on(tmp_path):
     assert entry.result() == 0
     assert job.done()
     assert [a.get('status') for a in job_record_of(job.folder)['attempts']] == [None, 0]
+
+
+def test_a_job_that_cannot_run_again_stops_no_other(monkeypatch, tmp_path, capsys):
+    jobs = fake_jobs(tmp_path, DONE, DONE)
+    jobs[1] = replace(jobs[1], wants=tmp_path / 'missing')
+    sent = []
+
+    def finish(ready, *_):
+        sent.extend(ready)
+        for job in ready:
+            job.folder.mkdir(parents=True)
+            job.makes.write_text('{"mIoU19": 50.0}')
+
+    finish(jobs)
+    sent.clear()
+    monkeypatch.setattr(slurm, 'queue_of', lambda _: {})
+    monkeypatch.setattr(slurm, 'submit', finish)
+    with Screen() as screen:
+        slurm.run(jobs, OPTIONS, screen, again=jobs)
+    assert sent == jobs[:1]
+    assert 'job1/seed0 cannot run again' in capsys.readouterr().out
