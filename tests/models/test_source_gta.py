@@ -163,3 +163,17 @@ def test_two_processes_with_mixed_precision(tmp_path):
     assert done.returncode == 0, done.stdout[-3000:]
     assert 'alike 0;' in done.stdout
     assert 'alike 1;' in done.stdout
+
+
+def test_an_auxiliary_head_is_trained(build, labelled):
+    auxiliary = {
+        **{'type': 'FCNHead', 'in_channels': 64, 'in_index': 1, 'channels': 8, 'num_convs': 1},
+        **{
+            'num_classes': 19,
+            'norm_cfg': {'type': 'BN'},
+            'loss_decode': {'type': 'CrossEntropyLoss'},
+        },
+    }
+    model = build('swin-nano_source', {'type': 'SourceGtA', 'auxiliary_head': auxiliary})
+    losses = model.train().loss(torch.randn(2, 3, SIDE, SIDE), samples_of(labelled, None))
+    assert losses['aux.loss_ce'] > 0

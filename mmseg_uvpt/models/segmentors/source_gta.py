@@ -33,4 +33,6 @@ class SourceGtA(Segmentor):
         """
         features = self.extract_feat(inputs)
         losses = add_prefix(self.decode_head.loss(features, data_samples, self.train_cfg), 'decode')
+        if self.with_auxiliary_head:
+            losses |= self._auxiliary_head_forward_train(features, data_samples)
         return losses | leave_one_out.losses_of_heads(self, features, data_samples)
