@@ -332,3 +332,11 @@ def test_parts_of_a_killed_run_are_removed(run, folder):
     part.write_bytes(b'half')
     run('--resume')
     assert not part.exists()
+
+
+def test_of_several_scores_the_first_one_says_what_is_best(tmp_path):
+    text = "default_hooks = dict(checkpoint=dict(save_best=['mIoU19', 'IoU.train']))"
+    (tmp_path / 'config.py').write_text(text)
+    for name in ('best_mIoU19_iter_100.pth', 'best_IoU.train_iter_200.pth'):
+        (tmp_path / name).touch()
+    assert best_checkpoint(tmp_path).name == 'best_mIoU19_iter_100.pth'

@@ -74,9 +74,15 @@ def _is_whole(path: Path) -> bool:
 def best_checkpoint(folder: str | Path) -> Path | None:
     """Return the checkpoint of a run that scored best so far; None if there is none.
 
-    Two are there if the run was killed before it removed the one that the later one replaces.
+    Two are there if the run was killed before it removed the one that the later one replaces. Of
+    several scores (``save_best=[...]``) the first counts.
     """
-    return _latest(Path(folder).glob('best_*_iter_*.pth'))
+    found = list(Path(folder).glob('best_*_iter_*.pth'))
+    if len({path.name.partition('_iter_')[0] for path in found}) > 1:
+        cfg = Config.fromfile(Path(folder) / CONFIG, import_custom_modules=False)
+        first = cfg.default_hooks.checkpoint.save_best[0]
+        found = [path for path in found if path.name.startswith(f'best_{first}_iter_')]
+    return _latest(found)
 
 
 def _latest(paths: Iterable[Path]) -> Path | None:
