@@ -11,7 +11,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from mmseg_uvpt.engine.config.complete import complete
 from mmseg_uvpt.engine.config.resolve import resolve
+from mmseg_uvpt.engine.hooks.interruption import Interruption
+from mmseg_uvpt.engine.hooks.order import training_hooks
 from mmseg_uvpt.engine.scripts import pretrain
 from mmseg_uvpt.errors import UserError
 
@@ -207,3 +210,58 @@ def test_factors_that_are_wrong(adaptation_config, given, told):
 def test_a_source_model_has_no_prompts(run):
     with pytest.raises(UserError, match=r'the model has no parameter for lr_mult\.prompts'):
         run(*options(f'{MULTIPLIERS}.lr_mult.prompts=2'))
+
+
+def test_exchanged_weights_are_refused(source_config, data_root, tmp_path):
+    config = tmp_path / 'averaged.py'
+    config.write_text(f"_base_ = {str(source_config)!r}\ncustom_hooks = [dict(type='EMAHook')]\n")
+    where = ['--data-root', str(data_root), '--work-dir', str(tmp_path / 'run')]
+    with pytest.raises(UserError, match=r'EMAHook exchanges weights .*MeanTeacher'):
+        pretrain.main([str(config), *where])
+
+
+def test_hooks_of_mmengine_are_those_of_this_project():
+    """The lines of every config of mmseg; a stopped run would write no checkpoint with them."""
+    written = {
+        'checkpoint': {'type': 'CheckpointHook', 'by_epoch': False, 'interval': 2},
+        'runtime_info': {'type': 'RuntimeInfoHook'},
+    }
+    cfg = Config({'default_hooks': written, 'custom_hooks': [{'type': 'CheckpointHook'}]})
+    complete(cfg)
+    assert cfg.default_hooks.checkpoint.type == 'WholeCheckpointHook'
+    assert cfg.default_hooks.checkpoint.interval == 2
+    assert cfg.default_hooks.runtime_info.type == 'DeferredRuntimeInfoHook'
+    assert cfg.custom_hooks[0].type == 'WholeCheckpointHook'
+
+
+def test_a_method_that_has_nothing_to_train(adaptation_config):
+    given = ('model.type=MeanTeacher', 'model.view_scales=[1.0]', 'model.tuner.type=Statistics')
+    with pytest.raises(ValueError, match='MeanTeacher trains nothing with this tuner'):
+        optimiser_groups(adaptation_config, *given)
+
+
+def test_a_training_that_ends_early_leaves_a_checkpoint(source_config, data_root, tmp_path):
+    config, folder = tmp_path / 'short.py', tmp_path / 'run'
+    config.write_text(
+        f'_base_ = {str(source_config)!r}\n'
+        "stopping = dict(type='EarlyStoppingHook', monitor='mIoU', min_delta=100, patience=1)\n"
+        'custom_hooks = [stopping]\n'
+        'train_cfg = dict(val_interval=1)\n'
+        'default_hooks = dict(checkpoint=dict(interval=4))\n'
+    )
+    pretrain.main([str(config), '--data-root', str(data_root), '--work-dir', str(folder)])
+    assert [path.name for path in folder.glob('iter_*.pth')] == ['iter_2.pth']
+
+
+@pytest.mark.parametrize('place', ['default_hooks', 'custom_hooks'])
+def test_statistics_are_renewed_before_the_method_begins(adaptation_config, place):
+    """By whatever name: a teacher and anchors are copies of the model that begins."""
+    cfg = resolve(Namespace(config=str(adaptation_config), data_root=None, cfg_options=[]))
+    hook = {'type': 'RenewStatisticsHook'}
+    cfg.merge_from_dict(
+        {'default_hooks.mine': hook} if place == 'default_hooks' else {place: [hook]}
+    )
+    complete(cfg)
+    hooks = training_hooks(cfg, 'train.py', Interruption(), [])
+    kinds = [type(each).__name__ for each in hooks]
+    assert kinds.index('RenewStatisticsHook') < kinds.index('MethodHook')

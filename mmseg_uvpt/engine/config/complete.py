@@ -14,6 +14,7 @@ HOOKS = {
 # mmengine's classes, which version 0.1 recorded, and those of this project that are built
 _OPTIM_WRAPPERS = {'OptimWrapper': 'FiniteOptimWrapper', 'AmpOptimWrapper': 'FiniteAmpOptimWrapper'}
 _LOOPS = {'IterBasedTrainLoop': 'SeededTrainLoop'}
+_HOOKS = {'CheckpointHook': 'WholeCheckpointHook', 'RuntimeInfoHook': 'DeferredRuntimeInfoHook'}
 
 
 def complete(cfg: Config) -> None:
@@ -36,6 +37,9 @@ def complete(cfg: Config) -> None:
             kind = cfg[part].get('type', default)
             if kind in kinds:
                 cfg[part].type = kinds[kind]
+    for hook in (*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or ())):
+        if isinstance(hook, dict) and hook.get('type') in _HOOKS:
+            hook['type'] = _HOOKS[hook['type']]
     drop_unused(cfg)
 
 

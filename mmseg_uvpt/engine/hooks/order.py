@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.hooks import Hook, LoggerHook
+from mmengine.hooks import EMAHook, Hook, LoggerHook
 from mmengine.runner import get_priority
 from mmseg.registry import HOOKS
 
@@ -26,6 +26,7 @@ from mmseg_uvpt.engine.hooks.skipped_iterations import SkippedIterationHook
 from mmseg_uvpt.engine.hooks.status_line import StatusLineHook
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook
 from mmseg_uvpt.engine.work_folder.provenance import ProvenanceHook
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.progress import beside_log
 
 
@@ -84,9 +85,6 @@ def training_hooks(
         *called('timer'),
         # shuffles anew in each epoch, where there are epochs
         *called('sampler_seed'),
-        # renews the statistics that the method begins with: before it begins, and after the source
-        # model is judged as it was, which `selection` does before the epoch
-        *called('renewal'),
         # begins the method and says the iteration: before losses are computed, unless `skipped`
         MethodHook(),
         # labels each batch and corrects the bank, unless `skipped`
@@ -127,9 +125,20 @@ def test_hooks(cfg: Config, *more: Hook) -> list[Hook]:
 
 
 def _configured(cfg: Config) -> tuple[dict[str, Hook], list[Hook]]:
-    """Make the hooks of a complete config: the default ones by their names, and the others."""
+    """Make the hooks of a complete config: the default ones by their names, and the others.
+
+    Raises:
+        UserError: one of them cannot be used with those that every training has.
+    """
     named = {name: _make(hook) for name, hook in cfg.default_hooks.items() if hook is not None}
-    return named, [_make(hook) for hook in cfg.get('custom_hooks') or ()]
+    custom = [_make(hook) for hook in cfg.get('custom_hooks') or ()]
+    if any(isinstance(hook, EMAHook) for hook in (*named.values(), *custom)):
+        raise UserError(
+            'EMAHook exchanges weights during evaluations and in checkpoints, so that what is '
+            'scored, selected and resumed would be different models: leave it out. A moving '
+            "average that predicts is model.type='MeanTeacher' (docs/methods.md)"
+        )
+    return named, custom
 
 
 def _make(config: dict | Hook) -> Hook:

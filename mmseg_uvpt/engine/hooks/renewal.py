@@ -28,6 +28,8 @@ class RenewStatisticsHook(Hook):
         ValueError: ``images`` is less than 1.
     """
 
+    priority = 'ABOVE_NORMAL'  # before the method begins, by whatever name a config has it
+
     def __init__(self, images: int = 240) -> None:
         if images < 1:
             raise ValueError(f'images={images!r}: must be at least 1')

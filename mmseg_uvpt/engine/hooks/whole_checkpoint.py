@@ -159,6 +159,11 @@ class WholeCheckpointHook(CheckpointHook):
                 values, counts = (tensor.cpu().numpy() for tensor in history)
                 scalars[name] = HistoryBuffer(values, counts)
 
+    def after_train(self, runner) -> None:
+        """Save a training that was ended before its last iteration (`EarlyStoppingHook`)."""
+        if runner.iter < runner.max_iters:
+            self.save_now(runner, runner.iter)
+
     def save_now(self, runner, iterations: int) -> None:
         """Save a checkpoint after so many iterations, unless there is one already."""
         if self._saved != iterations:

@@ -54,8 +54,9 @@ class FewGroupsConstructor(DefaultOptimWrapperConstructor):
         """Append the groups of ``module`` to ``params``, in order of first appearance.
 
         Raises:
-            ValueError: an entry of ``paramwise_cfg`` is not read, or no number; a factor is that of
-                no parameter of the model; ``custom_keys`` and ``lr_mult`` have one each.
+            ValueError: nothing is trained; an entry of ``paramwise_cfg`` is not read, or no number;
+                a factor is that of no parameter of the model; ``custom_keys`` and ``lr_mult`` have
+                one each.
         """
         factors = self._factors()
         groups: dict[tuple[float, float], list[torch.Tensor]] = {}
@@ -89,6 +90,11 @@ class FewGroupsConstructor(DefaultOptimWrapperConstructor):
         if unused:
             raise ValueError(
                 f'paramwise_cfg: the model has no parameter for {", ".join(sorted(unused))}'
+            )
+        if not groups:
+            raise ValueError(
+                f'{type(module).__name__} trains nothing with this tuner: model.tuner.type names '
+                'another one; AdaBN renews statistics without training'
             )
         for (lr, weight_decay), parameters in groups.items():
             params.append({'params': parameters, 'lr': lr, 'weight_decay': weight_decay})
