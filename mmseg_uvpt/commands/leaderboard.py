@@ -11,7 +11,7 @@ from mmseg_uvpt.tables import add_target, check_target, deliver
 
 RECORDS = (Path() if INSTALLED else CHECKOUT) / 'docs/results/minicity'
 # how such tables begin
-BEGINS = (b'| backbone | method', b'backbone,method,', rb'\begin{tabular}')
+BEGINS = (b'| backbone | method', b'backbone,method,', b'% made by tools/leaderboard.py')
 EXAMPLE = """\
 example:
   python tools/leaderboard.py run --hours 8

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mmseg_uvpt.leaderboard.leaderboard_rows import Difference, Gain, Row, Spread, summarise
 from mmseg_uvpt.tables import markdown, number, records_to_csv
 
+LATEX = '% made by tools/leaderboard.py'  # how a table begins
 _LATEX = {'%': r'\%', '&': r'\&', '_': r'\_', '±': r'$\pm$'}
 
 
@@ -19,6 +20,7 @@ def to_latex(rows: Sequence[Row]) -> str:
     body = [' & '.join(map(_escaped, line)) + r' \\' for line in (head, *lines)]
     return '\n'.join(
         [
+            LATEX,
             *(rf'\begin{{tabular}}{{{"l" * len(head)}}}', r'\toprule', body[0], r'\midrule'),
             *(*body[1:], r'\bottomrule', r'\end{tabular}', ''),
         ]

@@ -24,7 +24,7 @@ from mmseg_uvpt.tables import refuse_other_file
 
 LIMIT = 5_000_000  # bytes of a page
 PAGE = 'report.html'
-_BEGIN = b'<!doctype html>'
+_LOADER = jinja2.PackageLoader('mmseg_uvpt.report')
 
 
 @dataclass
@@ -105,7 +105,7 @@ def write_report(
                 'result of a test'
             )
     out = Path(out or folders[0].folder / PAGE)
-    refuse_other_file(out, (_BEGIN,))
+    refuse_other_file(out, (_beginning(),))
     reports = [_report(run, folders, predict) for run in folders]
     shown = _shown(reports)
     text = _render(shown)
@@ -194,14 +194,19 @@ def _shown(reports: Sequence[RunReport]) -> dict[str, object]:
     }
 
 
+def _beginning() -> bytes:
+    """Return how each page begins, up to its title."""
+    source, *_ = _LOADER.get_source(jinja2.Environment(), 'page.html')
+    return source[source.index('<!doctype') : source.index('{{ title }}')].encode()
+
+
 def _render(shown: Mapping[str, object]) -> str:
-    loader = jinja2.PackageLoader('mmseg_uvpt.report')
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=_LOADER, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {'number': _number, 'signed': _signed, 'cell': _cell}
     style, script = (
-        Markup(loader.get_source(environment, name)[0]) for name in ('style.css', 'script.js')
+        Markup(_LOADER.get_source(environment, name)[0]) for name in ('style.css', 'script.js')
     )
     return environment.get_template('page.html').render(shown, style=style, script=script)
 

@@ -132,7 +132,9 @@ def test_results_of_the_same_name(tmp_path):
     def claim(*files):
         claim_folder(tmp_path / 'out', files, [], FACTS, '--out')
 
-    for files in (('a.png', 'A.png'), ('a.png', 'a.png'), ('Predictions.JSON',)):
+    with pytest.raises(UserError, match=r'two results would be a\.png'):
+        claim('a.png', 'a.png')
+    for files in (('a.png', 'A.png'), ('Predictions.JSON',)):
         with pytest.raises(UserError, match='would be one file where capitals do not count'):
             claim(*files)
     assert not (tmp_path / 'out').exists()

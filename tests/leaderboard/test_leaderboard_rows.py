@@ -12,7 +12,7 @@ from scipy.stats import norm, t
 
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.leaderboard import leaderboard_rows
-from mmseg_uvpt.leaderboard.leaderboard_formats import to_csv, to_latex, to_markdown
+from mmseg_uvpt.leaderboard.leaderboard_formats import LATEX, to_csv, to_latex, to_markdown
 from mmseg_uvpt.leaderboard.leaderboard_rows import read_rows, summarise
 from mmseg_uvpt.leaderboard.run_record import write_record
 
@@ -124,8 +124,9 @@ def test_markdown_and_latex_say_the_same(records):
     assert cells['worst gain: last'] == f'{best["worst gain: last"].mean:+.1f}'
     assert cells['parameters trained'] == '1,234,567'
     latex = to_latex(rows).splitlines()
-    assert latex[0] == rf'\begin{{tabular}}{{{"l" * len(titles)}}}'
-    assert latex[2].removesuffix(r' \\').split(' & ') == titles
+    assert latex[0] == LATEX
+    assert latex[1] == rf'\begin{{tabular}}{{{"l" * len(titles)}}}'
+    assert latex[3].removesuffix(r' \\').split(' & ') == titles
     assert latex[-3].removesuffix(r' \\').replace(r'$\pm$', '±').split(' & ') == [*cells.values()]
 
 

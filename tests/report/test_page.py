@@ -149,6 +149,9 @@ def test_a_page_replaces_pages_alone(work_folder, tmp_path):
     other.write_text('mine')
     with pytest.raises(UserError, match=r'notes\.md exists, was not made here'):
         page.write_report([folder], other, predict=False)
+    other.write_text('<!doctype html>\n<title>my site</title>')
+    with pytest.raises(UserError, match=r'notes\.md exists, was not made here'):
+        page.write_report([folder], other, predict=False)
     made = page.write_report([folder], predict=False)
     assert page.write_report([folder], predict=False) == made
 
