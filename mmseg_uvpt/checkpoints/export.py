@@ -86,6 +86,13 @@ def split(adapted_path: str | Path, source_path: str | Path) -> dict:
     source, of_source = _source_model(source_path), _of_source(tensors)
     expected = _backbone(source)
     found = {part: tensors[name] for name, part in of_source.items() if part in expected}
+    kinds = {(expected[part].dtype, tensor.dtype) for part, tensor in found.items()}
+    if not differences(expected, found) and (other := {a for a, b in kinds if a != b}):
+        raise UserError(
+            f'{source_path} holds {min(map(str, other))} numbers, and {adapted_path} others, of '
+            'which none could be left to it: for a file that stands alone: '
+            f'python tools/export_checkpoint.py strip {adapted_path} <file>'
+        )
     wrong = differences(expected, found) or [
         f'{name} differs'
         for name, tensor in expected.items()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from mmseg_uvpt.checkpoints.export import ADAPTED_FROM
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import refuse_to_replace, write_text
@@ -71,6 +72,8 @@ def write(source: SourceModel, model: nn.Module, files: Files) -> None:
 def write_checkpoint(source: SourceModel, model: nn.Module, path: Path) -> None:
     """Write the tensors of a source model's segmentor, and its classes where they have names."""
     meta = {} if source.is_numbered else {'dataset_meta': source.named()}
+    if source.adapted_from:
+        meta[ADAPTED_FROM] = list(source.adapted_from)
     write_file({'meta': meta, 'state_dict': model.state_dict()}, path)
 
 

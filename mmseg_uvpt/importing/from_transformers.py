@@ -87,7 +87,9 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
 def _labels(config: Mapping) -> list[str] | None:
     """Return the names of the classes; None for the library's own LABEL_0, LABEL_1, ..."""
     found = dict_or_empty(config.get('id2label'))
-    names = [str(found.get(str(i))) for i in range(len(found))]
+    if {*found} != {str(i) for i in range(len(found))}:  # whose is which nobody could say
+        return None
+    names = [str(found[str(i)]) for i in range(len(found))]
     return None if all(name.startswith('LABEL_') for name in names) else names
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmseg_uvpt.importing.tensor_names import differences, renamed
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
 from mmseg_uvpt.models.backbones.swin import FIXED
-from mmseg_uvpt.registry import is_a
+from mmseg_uvpt.registry import class_of, is_a
 
 Tensors = dict[str, Tensor]
 # arguments that say how a backbone is trained or initialised, not what it computes
@@ -61,7 +61,12 @@ def is_staged(kind: str) -> bool:
 
 def backbone_as_it_is(described: Mapping) -> dict:
     """Return a backbone's config without what loads other weights or freezes parts of it."""
-    return {key: value for key, value in described.items() if key not in _TRAINING}
+    kept = {key: value for key, value in described.items() if key not in _TRAINING}
+    kind = class_of(MODELS, described)
+    given = inspect.signature(kind).parameters.get('pretrained') if kind else None
+    if given and given.default not in (None, False, given.empty):  # it would load some by default
+        kept['pretrained'] = False
+    return kept
 
 
 def _with_defaults(kind: type, given: dict) -> dict:

@@ -50,6 +50,7 @@ class SourceModel:
         notes: sentences on what differs from the program it comes from.
         batch_size: how many images it needs at a time to be trained.
         not_staged: why its backbone cannot be run stage by stage; None where it can.
+        adapted_from: hashes of the weights that it was adapted from, as its file says.
         scale: (width, height) within which its own tests resize images; None where nobody says.
     """
 
@@ -64,6 +65,7 @@ class SourceModel:
     notes: list[str] = field(default_factory=list)
     batch_size: int = 1
     not_staged: str | None = None
+    adapted_from: Sequence[str] = ()
     scale: tuple[int, int] | None = None
 
     @property

@@ -13,13 +13,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from mmseg_uvpt.checkpoints.export import ADAPTED_FROM
+from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.engine.config.resolve import read as read_config
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.config_files import source_text
-from mmseg_uvpt.importing.mmseg_backbones import staged
+from mmseg_uvpt.importing.mmseg_backbones import backbone_as_it_is, staged
 from mmseg_uvpt.importing.mmseg_config import plain_values
 from mmseg_uvpt.importing.read import read
 from mmseg_uvpt.importing.source_model import build, names_of_classes
@@ -315,3 +317,27 @@ def test_names_that_an_adapted_model_has_too_stay_in_a_model_of_mmseg(tmp_path):
     path = tmp_path / 'theirs.pth'
     torch.save(dict(meta=dict(cfg=f'model = {described!r}'), state_dict=tensors), path)
     assert [*read(path).state_dict] == names
+
+
+def test_what_a_model_was_adapted_from_goes_with_it(saved, imported):
+    """An adapted model without tensors of a tuner is a source model again."""
+    _, path = saved()
+    loaded = torch.load(path, weights_only=False)
+    loaded['meta'][ADAPTED_FROM] = ['a hash', 'another']
+    torch.save(loaded, path)
+    _, files = imported(path)
+    assert load_file(files.checkpoint)['meta'][ADAPTED_FROM] == ['a hash', 'another']
+
+
+def test_a_backbone_that_downloads_by_default_is_told_not_to():
+    @MODELS.register_module()
+    class LoadsByDefault(torch.nn.Module):
+        def __init__(self, width: int, pretrained: bool = True):
+            super().__init__()
+
+    try:
+        found = backbone_as_it_is({'type': 'LoadsByDefault', 'width': 3, 'pretrained': True})
+        assert found == {'type': 'LoadsByDefault', 'width': 3, 'pretrained': False}
+    finally:
+        MODELS.module_dict.pop('LoadsByDefault')
+    assert backbone_as_it_is({'type': 'ResNet', 'depth': 18}) == {'type': 'ResNet', 'depth': 18}

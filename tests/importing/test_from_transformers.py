@@ -12,6 +12,7 @@ from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.engine.config.resolve import read as read_config
 from mmseg_uvpt.engine.inference.model import source_model
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.importing.from_transformers import _labels
 from mmseg_uvpt.importing.read import read
 from mmseg_uvpt.importing.upernet import in_order_of_mmseg
 
@@ -100,6 +101,8 @@ def test_classes_and_inputs(folder):
     path = folder(dict(model_type='segformer', id2label=names), preprocessor_config=about)
     source = read(path / 'pytorch_model.bin')
     assert source.classes == CLASSES
+    gap = {str(i + 1): name for i, name in enumerate(CLASSES)}
+    assert _labels({'id2label': gap}) is None  # whose is which nobody could say
     inputs = source.model['data_preprocessor']
     assert (inputs['mean'], inputs['std'], inputs['bgr_to_rgb']) == ([1, 0, 2], [0.5] * 3, True)
     assert 'resized to 769 x 768' in source.notes[0]

@@ -291,3 +291,11 @@ def test_models_load_exported_files(files, tmp_path):
     write_file(split(path, files / 'source_own.pth'), tmp_path / 'small.pth')
     with pytest.raises(UserError, match=r'export_checkpoint\.py join'):
         load_checkpoint(model, str(tmp_path / 'small.pth'))
+
+
+def test_a_source_model_of_another_precision_is_told_from_another_model(files, tmp_path):
+    contents = load_file(files / 'source_own.pth')
+    contents['state_dict'] = {n: t.half() for n, t in contents['state_dict'].items()}
+    torch.save(contents, tmp_path / 'half.pth')
+    with pytest.raises(UserError, match=r'half.pth holds torch.float16 numbers, .* strip'):
+        split(files / 'adapted_own.pth', tmp_path / 'half.pth')
