@@ -2,9 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
@@ -59,19 +61,22 @@ class Labelled(NamedTuple):
         labels = real(self.root / self.labels)
         return self.labels != self.images and path.is_relative_to(labels)
 
-    def check(self, num_classes: int) -> None:
+    def check(self, classes: Sequence[str]) -> list[str]:
         """Read all label maps and their photographs.
+
+        Returns:
+            list: the classes that no label map has.
 
         Raises:
             UserError: one cannot be read, has other values than classes and 255, or another size
-                than its photograph; or no map has a class.
+                than its photograph; or all maps have one class, or none.
         """
-        has_class = False
+        seen: set[int] = set()
         for name in progress(self.names, 'reading label maps', 'label map'):
             image = self.root / self.images / name
             label = self.root / self.labels / self.label_of(name)
             try:
-                train_ids = read_train_ids(label, num_classes)
+                train_ids = read_train_ids(label, len(classes))
                 size = check_whole_image(image)
             except DataError as error:
                 path = next((str(p) for p in (label, image) if str(error).startswith(str(p))), '')
@@ -80,18 +85,23 @@ class Labelled(NamedTuple):
                 raise UserError(
                     f'--labelled: {what}: mend it, or take it and its photograph away'
                 ) from error
-            has_class = has_class or bool((train_ids != IGNORE).any())
+            seen.update(np.unique(train_ids).tolist())
             height, width = train_ids.shape
             if size != (height, width):
                 raise UserError(
                     f'--labelled: {label} has {width} x {height} pixels, its photograph '
                     f'{size[1]} x {size[0]}: put the right label map there, or take both away'
                 )
-        if not has_class:
+        seen.discard(IGNORE)
+        if len(seen) < min(2, len(classes)):
+            told = ''.join(f' but {classes[i]}' for i in seen)
             raise UserError(
-                f'--labelled {self.root}: no pixel of its label maps has a class (all are '
-                f'{IGNORE}), so nothing can be scored: label some, or leave --labelled out'
+                f'--labelled {self.root}: its label maps have no class{told} (other pixels are '
+                f'{IGNORE}, which do not count), and a model that says nothing else would be right '
+                'everywhere: label the others, too (in a mask of 0 and 255 write 1 for 255), or '
+                'leave --labelled out'
             )
+        return [name for i, name in enumerate(classes) if i not in seen]
 
 
 def find_labelled(root: Path) -> Labelled:
@@ -109,8 +119,9 @@ def find_labelled(root: Path) -> Labelled:
         suffixes = (image_suffix,) if image_suffix else file_suffixes(found)
         layout = Labelled(root, images, labels, label_suffix, suffixes, [], 0)
         maps = {Path(path) for path in paths_below(root / labels)}
-        names = [name for name in found if root / labels / layout.label_of(name) in maps]
-        if names:
+        by_map = {root / labels / layout.label_of(name): name for name in reversed(found)}
+        names = [name for path, name in reversed(by_map.items()) if path in maps]
+        if names:  # of a photograph in several formats one
             return layout._replace(names=names, without=len(found) - len(names))
     raise UserError(
         f'--labelled {root} holds no photograph with a label map: name one of {LAYOUTS}'

@@ -35,6 +35,8 @@ def read_model(name: str, config: str | None = None) -> SourceModel:
     is_file = path.suffix in ('.pth', '.pt', '.safetensors', '.ckpt', '.bin')
     is_repository = not path.exists() and len(path.parts) == 2 and not is_file
     if is_repository or ((path / WEIGHTS).is_file() and (path / CONFIG).is_file()):
+        if config:
+            raise UserError(f'{name} has a config of its own: leave out --config {config}')
         return _shared(name)
     if not path.exists():
         raise UserError(

@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
@@ -13,20 +13,24 @@ from textwrap import shorten
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmseg_uvpt.adapting.labelled import Labelled, is_listable, real
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import images_below, read_image
+from mmseg_uvpt.datasets.label_encodings import IGNORE
 from mmseg_uvpt.datasets.layouts import TRAIN_IDS
 from mmseg_uvpt.datasets.parallel import run_each
 from mmseg_uvpt.engine.inference.images import CLASSES
 from mmseg_uvpt.engine.inference.sources import VIDEO_SUFFIXES
+from mmseg_uvpt.engine.work_folder.outputs import PREDICTIONS, written_files
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.progress import progress
 
 MOST_ELONGATED = 8  # sides of a photograph, one to the other
 UNREADABLE = 'which cannot be read'  # why one is left out
+_MOST_CLASSES = 64  # of a label map that is known by its values
 SMALLEST = 32  # pixels of the shorter side, where the last stage of a backbone has one
 _LONGEST = 255  # bytes of a file's name
 # names of label maps, of ours and of Cityscapes
@@ -41,6 +45,7 @@ class _Photograph:
     pixels: bytes = b''  # a hash
     look: int = 0  # `_look`
     problem: str = ''
+    is_map: bool = False
 
 
 @dataclass
@@ -100,11 +105,14 @@ def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Su
         raise UserError(f'{folder} is no folder: name the one that holds the photographs')
     paths, other_files = images_below(folder)
     found = Survey(folder, other_files=other_files)
+    predicted = {real(path) for path in _predictions(folder)}
     names, scoring = [], labelled.files() if labelled else set()
     for path in paths:
         name, resolved = path.relative_to(folder).as_posix(), real(path)
         is_map = _LABEL_MAP.fullmatch(name) or (labelled and labelled.is_map(resolved))
-        if is_map or resolved in scoring:
+        if resolved in predicted:
+            found.left_out['predictions made here'].append(name)
+        elif is_map or resolved in scoring:
             found.left_out['for scoring, or label maps'].append(name)
         else:
             names.append(name)
@@ -130,12 +138,22 @@ def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Su
     return found
 
 
+def _predictions(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that a record of predictions lists."""
+    for path in paths_below(folder):
+        if os.path.basename(path) == PREDICTIONS:
+            with suppress(UserError):  # of others
+                yield from written_files(os.path.dirname(path))
+
+
 def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:
     stem = str(Path(each.name).with_suffix('')).casefold()
     predictions = (stem, f'{stem}{CLASSES}'.removesuffix('.png'))
     other = next((stems[made] for made in predictions if made in stems), None)
     if each.problem:
         found.left_out[UNREADABLE].append(f'{each.name} ({each.problem})')
+    elif each.is_map:
+        found.left_out['label maps, as their values say'].append(each.name)
     elif not is_listable(each.name):
         found.left_out['whose name cannot be listed'].append(repr(each.name))
     elif len(os.fsencode(Path(each.name).stem + TRAIN_IDS)) > _LONGEST:
@@ -164,9 +182,20 @@ class _Reader:
             told = str(error).removeprefix(str(self.folder / name)).strip()
             told = told.removeprefix('cannot be read').removeprefix(' as an image').strip(' :()')
             return _Photograph(name, problem=shorten(told, 90, placeholder=' ...'))
-        return _Photograph(
-            name, image.shape[:2], sha256(np.ascontiguousarray(image)).digest(), _look(image)
-        )
+        digest = sha256(np.ascontiguousarray(image)).digest()
+        is_map = _holds_classes(self.folder / name)
+        return _Photograph(name, image.shape[:2], digest, _look(image), is_map=is_map)
+
+
+def _holds_classes(path: Path) -> bool:
+    """Tell whether a file is a PNG of few numbers a pixel: of classes below 64, and 255."""
+    if path.suffix.lower() != '.png':
+        return False
+    with suppress(Exception), Image.open(path) as image:  # whatever it cannot read is no map
+        if image.mode in ('L', 'P'):
+            values = np.unique(np.asarray(image))
+            return bool(((values < _MOST_CLASSES) | (values == IGNORE)).all())
+    return False
 
 
 def _killed(name: str) -> _Photograph:

@@ -10,11 +10,13 @@ import torch
 from prettytable import PrettyTable
 
 from mmseg_uvpt.adapting.adaptation_plan import Plan, derive
-from mmseg_uvpt.adapting.config import write_config
+from mmseg_uvpt.adapting.config import ADAPTATION, write_config
 from mmseg_uvpt.adapting.labelled import Labelled, find_labelled
 from mmseg_uvpt.adapting.named_model import read_model
 from mmseg_uvpt.adapting.photographs import Survey, survey
 from mmseg_uvpt.adapting.trial import TRIAL, Costs, duration, try_plan
+from mmseg_uvpt.engine.config.resolve import read as read_config
+from mmseg_uvpt.engine.sharing.shared_config import require_shareable
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.config_files import write_checkpoint
 from mmseg_uvpt.importing.source_model import SourceModel, build
@@ -69,8 +71,9 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
     labelled = find_labelled(Path(args.labelled)) if args.labelled else None
     source = read_model(args.model, args.config)
     model = build(source)
-    if labelled:
-        labelled.check(len(source.classes))
+    absent = labelled.check(source.classes) if labelled else []
+    if absent:
+        source.notes.append(f'no label map has {", ".join(absent)}, so no score speaks of them')
     for left in folder.glob(f'.{TRIAL}.*'):  # of a call that was killed
         shutil.rmtree(left, ignore_errors=True)
     found = survey(Path(args.photographs), share_of_processors(), labelled)
@@ -86,6 +89,7 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
         return plan
 
     plan = planned(args)
+    require_shareable(read_config(folder / ADAPTATION), args.model)  # what it all ends with
     print('trying three iterations and four predictions', flush=True)
     classes = len(source.classes)
     costs = try_plan(plan, folder, folder / SOURCE, found.folder, found.used, classes)

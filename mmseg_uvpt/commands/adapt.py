@@ -65,7 +65,10 @@ def parse_arguments() -> argparse.Namespace:
         plan.add_argument(name, type=positive_int, metavar='N', help=what)
     plan.add_argument('--lr', type=positive_number, metavar='X', help='learning rate')
     plan.add_argument('--precision', choices=['float32', 'bfloat16'])
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.method == BEST and (args.queue or args.correction_interval):
+        parser.error(f'--queue and --correction-interval belong to --method {PUBLISHED}')
+    return args
 
 
 def main() -> int:

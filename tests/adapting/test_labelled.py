@@ -8,6 +8,7 @@ from nasty_folder import scene
 from PIL import Image
 
 from mmseg_uvpt.adapting.labelled import find_labelled
+from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.errors import UserError
 
 
@@ -61,7 +62,7 @@ def test_a_folder_without_label_maps_is_refused(tmp_path):
             np.full((64, 96), 77, np.uint8),
             r'a_labelTrainIds\.png: label values \[77\] .*: mend it, or take',
         ),
-        (np.full((64, 96), 255, np.uint8), 'no pixel of its label maps has a class'),
+        (np.full((64, 96), 255, np.uint8), 'its label maps have no class .other'),
     ],
 )
 def test_label_maps_are_read_before_anything_is_done(tmp_path, label, says):
@@ -70,7 +71,7 @@ def test_label_maps_are_read_before_anything_is_done(tmp_path, label, says):
     Image.fromarray(scene(0)).save(tmp_path / 'a.jpg')
     Image.fromarray(label).save(tmp_path / 'a_labelTrainIds.png')
     with pytest.raises(UserError, match=says):
-        find_labelled(tmp_path).check(19)
+        find_labelled(tmp_path).check(CLASSES)
 
 
 def test_photographs_to_score_with_are_read(tmp_path):
@@ -79,7 +80,7 @@ def test_photographs_to_score_with_are_read(tmp_path):
     (tmp_path / 'a.png').write_bytes(whole[: len(whole) // 2])
     Image.fromarray(scene(1)[..., 0] // 20).save(tmp_path / 'a_labelTrainIds.png')
     with pytest.raises(UserError, match=r'--labelled: .*a\.png'):
-        find_labelled(tmp_path).check(19)
+        find_labelled(tmp_path).check(CLASSES)
 
 
 @pytest.mark.parametrize('name', ['caf\udce9', ' a', 'b\n'])
@@ -88,3 +89,25 @@ def test_names_that_no_list_can_hold_are_refused(tmp_path, name):
     Image.fromarray(scene(1)[..., 0] // 20).save(tmp_path / f'{name}_labelTrainIds.png')
     with pytest.raises(UserError, match='a name that no list can hold: rename it'):
         find_labelled(tmp_path)
+
+
+@pytest.mark.parametrize(('ids', 'says'), [((0, 255), 'have no class but road'), ((0, 0), 'road')])
+def test_label_maps_of_one_class_say_nothing(tmp_path, ids, says):
+    """Binary masks: 255 does not count, so who says background everywhere would be right."""
+    for i in range(2):
+        Image.fromarray(scene(i)).save(tmp_path / f'{i}.jpg')
+        mask = np.repeat(np.array(ids, np.uint8), 48)[None].repeat(64, 0)
+        Image.fromarray(mask).save(tmp_path / f'{i}_labelTrainIds.png')
+    with pytest.raises(UserError, match=says):
+        find_labelled(tmp_path).check(CLASSES)
+    Image.fromarray(np.full((64, 96), 2, np.uint8)).save(tmp_path / '1_labelTrainIds.png')
+    assert find_labelled(tmp_path).check(CLASSES) == [CLASSES[1], *CLASSES[3:]]
+
+
+def test_a_photograph_in_several_formats_counts_once(tmp_path):
+    for name in ('0.jpg', '0.png', '0.webp', '1.jpg'):
+        Image.fromarray(scene(0)).save(tmp_path / name)
+    for i in range(2):
+        Image.fromarray(scene(i)[..., 0] // 20).save(tmp_path / f'{i}_labelTrainIds.png')
+    found = find_labelled(tmp_path)
+    assert (found.names, found.without) == (['0.jpg', '1.jpg'], 2)

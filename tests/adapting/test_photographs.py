@@ -121,3 +121,30 @@ def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
     found = survey(tmp_path, 1)
     assert found.used == ['a.png']
     assert list(found.left_out) == [UNREADABLE]
+
+
+def test_label_maps_are_known_by_their_values(tmp_path):
+    for folder in ('images', 'labels'):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(scene(0)).save(tmp_path / 'images/0.png')
+    Image.fromarray(scene(1)).convert('L').save(tmp_path / 'images/grey.png')
+    label = scene(2)[..., 0] // 20
+    label[:9] = 255
+    Image.fromarray(label).save(tmp_path / 'labels/0.png')
+    found = survey(tmp_path, 1)
+    assert found.used == ['images/0.png', 'images/grey.png']
+    assert found.left_out == {'label maps, as their values say': ['labels/0.png']}
+
+
+def test_predictions_are_no_photographs(tmp_path):
+    Image.fromarray(scene(0)).save(tmp_path / 'p0.png')
+    seen = tmp_path / 'seen'
+    seen.mkdir()
+    for i, name in enumerate(('p0.png', 'mine.png')):
+        Image.fromarray(scene(1 + i)).save(seen / name)
+    (seen / 'predictions.json').write_text('{"checkpoint_sha256": "a", "files": ["p0.png"]}')
+    found = survey(tmp_path, 1)
+    assert found.used == ['p0.png', 'seen/mine.png']
+    assert found.left_out == {'predictions made here': ['seen/p0.png']}
+    (tmp_path / 'predictions.json').write_text('{"of": "others"}')
+    assert survey(tmp_path, 1).used == found.used

@@ -19,6 +19,7 @@ from PIL import Image
 import mmseg_uvpt
 from mmseg_uvpt.adapting import command_stages, inputs, preparation, trial
 from mmseg_uvpt.adapting.named_model import read_model
+from mmseg_uvpt.adapting.steps import _alone_in
 from mmseg_uvpt.commands import adapt
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.subcommands import SUBCOMMANDS
@@ -168,6 +169,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
         call(finished, photographs, '--out', photographs / 'out')
     with pytest.raises(UserError, match=f'lies in {one}, which is read'):
         call(finished, photographs, '--labelled', one, '--out', one / 'out')
+    with _alone_in(out), pytest.raises(UserError, match='another call of uvpt adapt works in'):
+        call(finished, one, '--out', out, *QUICK)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine/letter.txt').touch()
     with pytest.raises(UserError, match='holds other files'):
@@ -210,6 +213,8 @@ def test_a_model_can_be_named_in_several_ways(finished, tmp_path):
         for name, tensor in folder.state_dict.items():
             assert torch.equal(other.state_dict[name], tensor)
     assert shared.not_staged is None
+    with pytest.raises(UserError, match=r'has a config of its own: leave out --config x\.py'):
+        read_model(str(tmp_path), 'x.py')
     text = (tmp_path / 'config.py').read_text()
     (tmp_path / 'config.py').write_text(text.replace("'StagedSwin'", "'SwinTransformer'"))
     assert 'SwinTransformer is not run' in read_model(str(tmp_path)).not_staged

@@ -265,6 +265,8 @@ def test_a_repository_of_the_hub(model, shared, monkeypatch, tmp_path):
 def test_what_is_no_shared_model(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r'is no shared model: config\.py does not exist'):
         mmseg_uvpt.from_pretrained(tmp_path)
+    with pytest.raises(UserError, match="has no revisions: leave out 'v9'"):
+        mmseg_uvpt.from_pretrained(tmp_path, revision='v9')
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_OFFLINE', True)
     with pytest.raises(UserError, match='nobody/nothing is no folder, and the hub'):
         mmseg_uvpt.from_pretrained('nobody/nothing')

@@ -133,6 +133,8 @@ def local_folder(name: str | Path, revision: str | None = None) -> Path:
         UserError: it cannot be had.
     """
     if Path(name).is_dir():
+        if revision:
+            raise UserError(f'{name} is a folder, which has no revisions: leave out {revision!r}')
         return Path(name)
     from huggingface_hub import snapshot_download
 

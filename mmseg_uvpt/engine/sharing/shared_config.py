@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mmengine.registry
 import mmseg.registry
@@ -49,6 +50,26 @@ def shared_text(cfg: Config) -> str:
             'nobody could read it without running it: leave that out'
         ) from error
     return text
+
+
+def require_shareable(cfg: Config, name: str) -> None:
+    """Make sure that what is shared of a model could be read again.
+
+    Args:
+        cfg: resolved config.
+        name: of the model, for the error.
+
+    Raises:
+        UserError: it could not.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder, 'config.py')
+        path.write_text(shared_text(cfg), encoding='utf-8')
+        try:
+            read_shared(path)
+        except UserError as error:
+            told = str(error).replace(str(path), f'the config of {name}')
+            raise UserError(f'what is made of {name} could not be loaded: {told}') from error
 
 
 def read_shared(path: Path) -> Config:
