@@ -73,9 +73,14 @@ def _data_sets(root: Path, name: str | None) -> list:
         raise UserError(f'{root}: there is no such folder. data/README.md shows the trees.')
     if name:
         return [(LAYOUTS[name], root)]
-    depths = {name: layout.depth_in(root) for name, layout in LAYOUTS.items()}
+    own = root.resolve().name
+    depths = {
+        name: layout.depth_in(root)
+        for name, layout in LAYOUTS.items()
+        # without labels a tree that needs them is a folder of photographs, unless it is called so
+        if name == own or not layout.labels_needed or layout.has_labels(root)
+    }
     if any(depths.values()):  # several trees may look alike: then the root is called after its own
-        own = root.resolve().name
         return [(LAYOUTS[own if depths.get(own) else max(depths, key=depths.get)], root)]
     found = [(each, root / name) for name, each in LAYOUTS.items() if each.depth_in(root / name)]
     if not found and not images_below(root)[0]:

@@ -92,6 +92,10 @@ class Layout:
         tops += [self.folder(top, s) for top in (self.images, self.labels) for s in self.splits]
         return max((len(Path(top).parts) for top in tops if (root / top).is_dir()), default=0)
 
+    def has_labels(self, root: Path) -> bool:
+        """Tell whether a folder of labels is there."""
+        return any((root / folder).is_dir() for folder in self.label_folders())
+
     def has(self, split: str, name: str) -> bool:
         """Tell whether a file below the folder of a split, named relative to it, is of it."""
         return not self.split_inside or split in Path(name).parent.parts

@@ -95,7 +95,8 @@ def test_each_candidate_is_compared_with_all_so_far(tmp_path):
 
 @pytest.mark.parametrize('kind', ['RepeatDataset', 'ConcatDataset'])
 def test_images_of_a_wrapped_training_set_are_its_own(kind, adaptation_config, data_root, tmp_path):
-    cfg = resolve(Namespace(config=str(adaptation_config), data_root=str(data_root), cfg_options=[]))
+    root = str(data_root)
+    cfg = resolve(Namespace(config=str(adaptation_config), data_root=root, cfg_options=[]))
     own = tmp_path / 'own'
     (data_root / 'cityscapes').rename(own)
     inner = {**cfg.train_dataloader.dataset, 'data_root': str(own)}

@@ -106,6 +106,11 @@ def export(
             yield f'warning: that is few ({KEPT:.0%} are usual): compare scores before using it'
     with write_whole(out) as file:
         file.write(data)
+    if fixed and resize.get('keep_ratio'):
+        yield (
+            f'note: photographs of another shape than {fixed[0]} x {fixed[1]} are stretched to it, '
+            'and the model itself keeps their shape: it says something else of them'
+        )
     taken = 'only' if fixed else 'and larger'
     yield f'{out}: {size_text(len(data))}, images of {smallest[0]} x {smallest[1]} {taken}'
 
