@@ -16,8 +16,8 @@ from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import ENVIRONMENT, run_record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, read_object_if_there
-from mmseg_uvpt.selection.committee import LAST, TARGET_LABELS
-from mmseg_uvpt.selection.conclusion import CHECKPOINT
+from mmseg_uvpt.selection.committee import GUARDED, LAST, TARGET_LABELS
+from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
 from mmseg_uvpt.sweep.models import (
     MISSING,
     OWN,
@@ -32,6 +32,7 @@ from mmseg_uvpt.sweep.scores import SIZES, is_score
 
 # version 0.1 kept what it made of released models in folders of their own
 _SEED = re.compile(r'seed(\d+)(-released-(source|adapted))?')
+CHOICES = (LAST, GUARDED, TARGET_LABELS)  # rules whose choices stand side by side
 _OF_RELEASED = 'own, of the released source'
 _CURE = 'delete it and run the job again'
 _START = re.compile(r'\d{8}_\d{6}(_\d+)?$')  # folder of one start of a script
@@ -51,6 +52,8 @@ class Run:
         source: mIoU in percent of the source model by the number of classes.
         adapted: the same of the adapted model.
         checkpoint: that the adapted score is of.
+        chosen: by the number of classes that the run's choice went by, the mIoU that its selection
+            records of the last model, of what was chosen without labels, and by target labels.
         iterations: of the finished adaptation.
         hours: that it took, all of its starts together.
         hardware: that it, or else the scoring, ran on.
@@ -63,6 +66,7 @@ class Run:
     source: dict[int, float | None] = field(default_factory=dict)
     adapted: dict[int, float | None] = field(default_factory=dict)
     checkpoint: str | None = None
+    chosen: dict[int, dict[str, float]] = field(default_factory=dict)
     is_compared_alike: bool = True  # by the same kind of test, and with the source it was made of
     iterations: int | None = None
     hours: float | None = None
@@ -152,6 +156,11 @@ class Result:
         ]
         return [value for value in values if value is not None]
 
+    def measured_choice(self, rule: str, size: int) -> list[float]:
+        """Return the mIoU of what a rule of `CHOICES` chose, of each run that has it."""
+        values = [run.chosen.get(size, {}).get(rule) for run in self.runs]
+        return [value for value in values if value is not None]
+
 
 def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
     """Return all rows of the benchmark with what the work roots hold of them.
@@ -234,11 +243,25 @@ def _run(
         source=_by_size(source),
         adapted=_by_size(adapted),
         checkpoint=adapted.get('checkpoint'),
+        chosen=_chosen(training / SELECTION),
         is_compared_alike=_is_alike(source, adapted, made_of),
         iterations=iterations if finished else None,
         hours=hours_of(training, record) if finished else None,
         hardware=hardware(training) or hardware(test),
     )
+
+
+def _chosen(path: Path) -> dict[int, dict[str, float]]:
+    """Return `Run.chosen` as a record of a selection says it; empty without a score of a mean."""
+    found = read_object_if_there(path, _CURE)
+    size = str(found.get('metric')).removeprefix('mIoU')
+    if not size.isdigit():
+        return {}
+    scores = {each['iteration']: each['score'] for each in found['candidates']}
+    choices = {
+        rule: scores.get(found['choices'].get(rule, {}).get('iteration')) for rule in CHOICES
+    }
+    return {int(size): {rule: score for rule, score in choices.items() if is_score(score)}}
 
 
 def _origin(checkpoint: str | None, released: str | None) -> str | None:

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 
 from mmseg_uvpt.sweep.jobs import shown
-from mmseg_uvpt.sweep.results_table import Result
+from mmseg_uvpt.sweep.results_table import CHOICES, Result
 from mmseg_uvpt.sweep.scores import SIZES
 from mmseg_uvpt.tables import markdown, number, records_to_csv
 
@@ -31,6 +31,9 @@ def to_records(results: Sequence[Result]) -> list[dict]:
                 values = result.measured(what, size)
                 record[name] = statistics.mean(values) if values else None
                 record[f'{name}_deviation'] = statistics.stdev(values) if len(values) > 1 else None
+            for rule in CHOICES:
+                values = result.measured_choice(rule, size)
+                record[f'chosen by {rule}'] = statistics.mean(values) if values else None
             records.append(record | result.facts)
     return records
 
@@ -56,6 +59,7 @@ def to_markdown(results: Sequence[Result]) -> str:
     if measured:
         head += [f'published: {figure}' for figure in figures]
         head += ['models', *(f'ours: {figure}' for figure in figures), 'ours: chosen by']
+        head += [f'evaluations: {" / ".join(CHOICES)}']
         head += ['iterations', 'seeds', 'hardware', 'hours']
     else:
         head += [*figures, 'config', 'adapted model']
@@ -89,9 +93,13 @@ def _measured(result: Result, size: int) -> list[str]:
         _over_seeds(result.measured(what, size), len(result.runs), '+' if what == 'gain' else '')
         for what in _FIGURES
     ]
+    choices = [
+        _over_seeds(result.measured_choice(rule, size), len(result.runs)) for rule in CHOICES
+    ]
     facts = result.facts
     return [
         *(models, *ours, ' / '.join(facts['chosen_by'])),
+        ' / '.join(choices) if any(choices) else '',
         ', '.join(map(str, facts['iterations'])),
         *(', '.join(map(str, facts['seeds'])), '; '.join(facts['hardware'])),
         '' if facts['hours'] is None else f'{facts["hours"]:.1f}',

@@ -44,7 +44,7 @@ from mmseg_uvpt.datasets.label_encodings import (
     read_gta_label,
     read_synthia_label,
 )
-from mmseg_uvpt.engine.config import resolve
+from mmseg_uvpt.engine.config import required, resolve
 from mmseg_uvpt.engine.config.complete import complete
 from mmseg_uvpt.engine.inference.label_report import JOURNAL, REPORT, LabelReport
 from mmseg_uvpt.engine.inference.pseudo_labels import _count_if_whole
@@ -250,7 +250,7 @@ def _read_config(path: Path) -> dict:
     arguments = Namespace(config=str(path), data_root=None, cfg_options=())
     cfg = resolve.resolve(arguments)
     prerequisites.check(cfg)
-    resolve.require_data(cfg, 'train_dataloader')
+    required.require_data(cfg, 'train_dataloader')
     return cfg.model.to_dict()
 
 

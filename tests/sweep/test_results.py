@@ -51,6 +51,14 @@ def work_root(tmp_path) -> Path:
         starts, end = [START] * (seed + 1), f'2026-01-0{seed + 1}T16:00:05+00:00'
         write(training / 'run.json', {'starts': starts, 'finished': end, 'iterations': 80000})
         write(training / 'environment.json', {'processors': '16', 'GPU 0,1': 'NVIDIA H100'})
+        candidates = [(0, 50.0), (40, 57.0 + seed), (80, 56.0)]
+        choices = {'last': 80, 'guarded': 0, 'target labels': 40}
+        selection = {
+            'metric': 'mIoU19',
+            'candidates': [{'iteration': i, 'score': score} for i, score in candidates],
+            'choices': {rule: {'iteration': i} for rule, i in choices.items()},
+        }
+        write(training / 'selection.json', selection)
         for start, hours in (('20260101_100000', 6), ('20260102_100000', 2))[: seed + 1]:
             log = training / start / 'vis_data/scalars.json'
             write(log, {})
@@ -85,6 +93,8 @@ def test_means_and_deviations_over_seeds(work_root, place, classes):
     for name, values in (('source_only', source), ('adapted', adapted), ('gain', gains)):
         assert found[name] == pytest.approx(mean(values))
         assert found[f'{name}_deviation'] == pytest.approx(stdev(values))
+    chosen = [found[f'chosen by {rule}'] for rule in ('last', 'guarded', 'target labels')]
+    assert chosen == ([56, 50, 57.5] if classes == 19 else [None] * 3)  # as its selection went by
     assert found['seeds'] == [0, 1]
     assert found['iterations'] == [80000]
     assert found['hours'] == pytest.approx((6 + 8) / 2)
@@ -163,13 +173,14 @@ def test_markdown(work_root):
     assert len(lines) == 2 + 4 + 8  # four rows over 19 classes, four over 16 and 13
     assert lines[2] == (
         '| SSS Swin-B, GTA | 19 | 50.5 | 56.2 | +5.7 | own / own '
-        '| 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 | last | 80000 | 0, 1 | 2 x NVIDIA H100 | 7.0 |'
+        '| 50.2 ± 0.3 | 56.7 ± 1.0 | +6.5 ± 0.7 | last '
+        '| 56.0 ± 0.0 / 50.0 ± 0.0 / 57.5 ± 0.7 | 80000 | 0, 1 | 2 x NVIDIA H100 | 7.0 |'
     )
     assert lines[-1] == (
         '| source-GtA MiT-B5, SYNTHIA | 13 | 56.2 | 60.1 | +3.9 | own / - | 56.5 |  |  |  '
-        '|  | 0 |  |  |'
+        '|  |  | 0 |  |  |'
     )
-    assert {line.count('|') for line in lines} == {15}
+    assert {line.count('|') for line in lines} == {16}
 
 
 def test_an_unfinished_training_has_neither_iterations_nor_hours(work_root):
