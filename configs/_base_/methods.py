@@ -38,6 +38,8 @@ cityscapes_two_looks = [
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'flip', 'sample_idx', 'unaugmented'),
     ),
 ]
+# And how methods see images that train norms or their statistics: whole, as in a prediction.
+cityscapes_whole_frames = [*cityscapes_two_looks[:2], cityscapes_two_looks[-1]]
 
 # What the best recipe's student sees: distorted half as strongly as published, see docs/methods.md.
 half_distortion = dict(
@@ -61,5 +63,5 @@ demo_two_looks = [
     *cityscapes_two_looks[3:],
 ]
 demo_best_looks = [*demo_two_looks[:5], half_distortion, demo_two_looks[-1]]
-# And how those see it whose norms count: whole, as in a prediction.
+# And whole.
 demo_whole_frames = [*demo_two_looks[:2], demo_two_looks[-1]]

@@ -13,6 +13,7 @@ from mmseg.registry import MODELS
 
 from mmseg_uvpt.augmentation.augmentations import AUGMENTATIONS
 from mmseg_uvpt.engine.config.resolve import resolve
+from mmseg_uvpt.engine.config.training_labels import check_labels_of_method
 from mmseg_uvpt.engine.training.parameter_counts import parameter_counts
 from mmseg_uvpt.nested import parts_of_type
 
@@ -280,3 +281,14 @@ def test_parameter_counts(name, total, prompts, head):
     assert all(name.startswith(('backbone.staged.', *unused)) for name in frozen)
     assert counts.frozen == sum(frozen.values())
     assert f'total {total:.2f} M' in str(counts)
+
+
+@pytest.mark.parametrize('path', sorted((CONFIGS / 'adabn/uni_uvpt').glob('*.py')), ids=str)
+def test_new_statistics_are_those_of_whole_frames_once(path):
+    cfg = resolve(Namespace(config=str(path), data_root=None, cfg_options=[]))
+    check_labels_of_method(cfg)
+    seen = cfg.train_cfg.max_iters * cfg.train_dataloader.batch_size
+    assert 2975 <= seen < 2975 + cfg.train_dataloader.batch_size
+    steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
+    assert steps == ['LoadImageChecked', 'Resize', 'PackSegInputs']
+    assert (cfg.model.type, cfg.model.get('parts', 'head')) == ('AdaBN', 'head')
