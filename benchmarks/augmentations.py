@@ -44,7 +44,7 @@ def main() -> None:
     from mmseg_uvpt.augmentation import corruptions
     from mmseg_uvpt.augmentation.adain import AdaIN
     from mmseg_uvpt.augmentation.augmentations import AUGMENTATIONS, CORRUPTIONS
-    from mmseg_uvpt.augmentation.augmenting_preprocessor import GeneralisingPreprocessor
+    from mmseg_uvpt.augmentation.augmenting_preprocessor import AugmentingPreprocessor
     from mmseg_uvpt.augmentation.collate import augmented_collate
     from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation
     from mmseg_uvpt.errors import UserError
@@ -57,7 +57,7 @@ def main() -> None:
         names = [name for name in names if name not in CORRUPTIONS]
         print(f'not measured: {", ".join(CORRUPTIONS)}: {error}\n')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    part = GeneralisingPreprocessor(mean=[0.0] * 3, std=[1.0] * 3, size_divisor=1).to(device)
+    part = AugmentingPreprocessor(mean=[0.0] * 3, std=[1.0] * 3, size_divisor=1).to(device)
     part._networks = {'adain': AdaIN(), 'style_randomisation': StyleRandomisation()}
     torch.manual_seed(0)
 

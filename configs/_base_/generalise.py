@@ -2,7 +2,7 @@
 # A recipe takes `source_gta` and the collate function; shorten its list of augmentations to go
 # without some files.
 generalising_preprocessor = dict(
-    type='GeneralisingPreprocessor',
+    type='AugmentingPreprocessor',
     weights=dict(
         adain_encoder='model/style/vgg_normalised.pth',
         adain_decoder='model/style/decoder.pth',

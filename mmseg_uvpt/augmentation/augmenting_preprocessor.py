@@ -12,8 +12,9 @@ from mmseg_uvpt.augmentation.prerequisites import FILES
 from mmseg_uvpt.augmentation.style_networks import make_network
 
 
-@MODELS.register_module()
-class GeneralisingPreprocessor(AsyncPreprocessor):
+# the second name is that of version 0.1
+@MODELS.register_module(name=['AugmentingPreprocessor', 'GeneralisingPreprocessor'])
+class AugmentingPreprocessor(AsyncPreprocessor):
     """The preprocessor of all models, after the augmentation that `augmented_collate` chose.
 
     The networks' weights are no part of the model: they are read from their files when they are

@@ -15,7 +15,7 @@ FILES = {
     'adain': ('adain_encoder', 'adain_decoder'),
     'style_randomisation': ('style_transfer', 'style_predictor', 'style_embeddings'),
 }
-PREPROCESSOR = 'GeneralisingPreprocessor'
+PREPROCESSOR = 'AugmentingPreprocessor'
 
 
 def collate_of(cfg: Config) -> dict | None:
@@ -61,7 +61,7 @@ def require_weights(part: str, path: str | None, name: str) -> None:
     """Make sure that a file of weights is there.
 
     Args:
-        part: what it holds, a key of `GeneralisingPreprocessor`'s weights.
+        part: what it holds, a key of `AugmentingPreprocessor`'s weights.
         path: of the file.
         name: of the augmentation that needs it.
 

@@ -47,7 +47,7 @@ def fit_weights(network: nn.Module, part: str, path: str | None) -> dict[str, Te
 
     Args:
         network: the one that `FILES` names; its values are not looked at.
-        part: what the file holds, a key of `GeneralisingPreprocessor`'s weights.
+        part: what the file holds, a key of `AugmentingPreprocessor`'s weights.
         path: of the file.
 
     Returns:

@@ -15,7 +15,7 @@ from PIL import Image
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.augmentation import corruptions, prerequisites, style_images
 from mmseg_uvpt.augmentation.augmentations import AUGMENTATIONS, CORRUPTIONS
-from mmseg_uvpt.augmentation.augmenting_preprocessor import GeneralisingPreprocessor
+from mmseg_uvpt.augmentation.augmenting_preprocessor import AugmentingPreprocessor
 from mmseg_uvpt.augmentation.collate import augmented_collate
 from mmseg_uvpt.augmentation.prerequisites import FILES
 from mmseg_uvpt.errors import UserError
@@ -24,8 +24,8 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 HAS_IMAUG = importlib.util.find_spec('imgaug') is not None
 
 
-def preprocessor(**more) -> GeneralisingPreprocessor:
-    return GeneralisingPreprocessor(
+def preprocessor(**more) -> AugmentingPreprocessor:
+    return AugmentingPreprocessor(
         mean=MEAN, std=STD, bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size_divisor=1, **more
     )
 
@@ -198,7 +198,7 @@ def test_images_of_different_sizes_are_padded_after_the_augmentation(styles, wei
     samples = batch(((80, 96), (76, 90)))
     np.random.seed(0)  # noqa: NPY002
     collated = augmented_collate(samples, ['fda_random'], None)
-    part = GeneralisingPreprocessor(
+    part = AugmentingPreprocessor(
         mean=MEAN, std=STD, bgr_to_rgb=True, size=(80, 96), pad_val=0, seg_pad_val=255
     )
     data = part(collated, training=True)
@@ -266,9 +266,7 @@ def config(augmentations, styles, weights) -> Config:
     return Config(
         {
             'train_dataloader': {'collate_fn': collate},
-            'model': {
-                'data_preprocessor': {'type': 'GeneralisingPreprocessor', 'weights': weights}
-            },
+            'model': {'data_preprocessor': {'type': 'AugmentingPreprocessor', 'weights': weights}},
         }
     )
 

@@ -129,7 +129,7 @@ def test_the_network_says_what_a_test_sees(segmentor, bgr_to_rgb):
 
 
 def test_a_preprocessor_that_augments_does_not_in_a_file(segmentor):
-    described = dict(type='GeneralisingPreprocessor', mean=[1, 2, 3], std=[4, 5, 6])
+    described = dict(type='AugmentingPreprocessor', mean=[1, 2, 3], std=[4, 5, 6])
     segmentor.data_preprocessor = MODELS.build(described | {'bgr_to_rgb': True})
     images = torch.randint(0, 256, (2, 3, 40, 48), dtype=torch.uint8)
     expected = eager_logits(segmentor, images)

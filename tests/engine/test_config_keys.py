@@ -287,13 +287,16 @@ def test_what_version_0_1_had_at_the_top(tmp_path, source_config):
     assert not {'image_cache', 'max_skipped_in_a_row', 'compile', 'data_root'} & set(cfg)
 
 
-def test_cityscapes_of_mmseg_is_read_as_ours(tmp_path, source_config):
+def test_former_names_are_read_as_ours(tmp_path, source_config):
     """As configs of mmseg and records of version 0.1 name it; in wrappers too."""
     config = tmp_path / 'mine.py'
     inner = "dict(type='CityscapesDataset')"
     wrapped = f"dict(_delete_=True, type='RepeatDataset', times=2, dataset={inner})"
     text = f"_base_ = {str(source_config)!r}\nval_dataloader = dict(dataset=dict(type='City"
     config.write_text(f"{text}scapesDataset'))\ntest_dataloader = dict(dataset={wrapped})\n")
+    with config.open('a') as file:
+        file.write("model = dict(data_preprocessor=dict(type='GeneralisingPreprocessor'))\n")
     cfg = resolved(config)
+    assert cfg.model.data_preprocessor.type == 'AugmentingPreprocessor'
     assert cfg.val_dataloader.dataset.type == 'CheckedCityscapesDataset'
     assert cfg.test_dataloader.dataset.dataset.type == 'CheckedCityscapesDataset'

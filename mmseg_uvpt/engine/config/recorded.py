@@ -4,20 +4,23 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.uvpt import translate, uvpt_config
 
-_RENAMED = {'CityscapesDataset': 'CheckedCityscapesDataset'}  # was in mmseg's place in version 0.1
+_RENAMED = {
+    'CityscapesDataset': 'CheckedCityscapesDataset',  # was in mmseg's place in version 0.1
+    'GeneralisingPreprocessor': 'AugmentingPreprocessor',
+}
 
 
 def as_written(cfg: Config) -> None:
     """Turn a recorded config into one as a user writes it, in place; others stay as they are.
 
-    Entries of version 0.1 go where they are now, and data sets get the names that they have now.
+    Entries of version 0.1 go where they are now, and classes get the names that they have now.
     Pipelines that begin with the `ImageCache` of ``uvpt.image_cache`` name its transforms again, by
     which options change them.
     """
     translate(cfg)
     folder = uvpt_config(cfg).image_cache
     for name in cfg:
-        if name.endswith('_dataloader'):
+        if name.endswith('_dataloader') or name == 'model':
             _rewrite(cfg[name], folder)
 
 
