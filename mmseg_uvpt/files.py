@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -251,6 +251,14 @@ def read_object(path: str | Path, cure: str) -> dict:
 def read_object_if_there(path: str | Path, cure: str) -> dict:
     """Do as `read_object`; empty where there is no such file. A link to nothing is an error."""
     return read_object(path, cure) if os.path.lexists(path) else {}
+
+
+def objects_in_lines(lines: Iterable[bytes]) -> Iterator[dict]:
+    """Yield the objects of a file that has one a line; a killed run leaves half a line."""
+    for line in lines:
+        with suppress(ValueError):
+            if isinstance(found := parse_json(line), dict):
+                yield found
 
 
 def is_text(name: str | os.PathLike) -> bool:

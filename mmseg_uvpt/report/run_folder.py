@@ -21,7 +21,7 @@ from mmseg_uvpt.engine.work_folder.claim import (
     last_checkpoint,
 )
 from mmseg_uvpt.errors import UserError, first_line
-from mmseg_uvpt.files import open_regular, parse_json, read_object_if_there
+from mmseg_uvpt.files import objects_in_lines, open_regular, read_object_if_there
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, VERDICT
 
 _CURE = 'restore it, or delete it'
@@ -212,7 +212,4 @@ def _value(column: str, text: str) -> str | int | float | None:
 def _json_lines(path: Path) -> Iterator[dict]:
     """Yield the objects of a file that has one a line, but for the half line of a killed run."""
     with suppress(OSError), open_regular(path) as file:
-        for line in file:
-            with suppress(ValueError):
-                if isinstance(found := parse_json(line), dict):
-                    yield found
+        yield from objects_in_lines(file)

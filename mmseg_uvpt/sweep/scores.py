@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.resolve import score_that_counts
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import parse_json, read_bytes, read_object, why_unreadable
+from mmseg_uvpt.files import objects_in_lines, read_bytes, read_object, why_unreadable
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
 from mmseg_uvpt.sweep.jobs import Job
 from mmseg_uvpt.sweep.stages import PseudoLabelling, Scoring
@@ -24,7 +24,7 @@ def score_of(job: Job) -> dict[str, float]:
     if isinstance(job, PseudoLabelling):
         return {}
     if isinstance(job, Scoring):
-        return _means(_read(_contents(job.makes))) if job.done() else {}
+        return _means(read_object(job.makes, 'mend that or delete it')) if job.done() else {}
     if job.makes.name == CHECKPOINT:
         found = read_object(job.folder / SELECTION, 'delete it')
         scores = {each['iteration']: each['score'] for each in found['candidates']}
@@ -51,9 +51,9 @@ def evaluations(folder: Path) -> list[dict[str, float]]:
     """
     paths = (start / 'vis_data/scalars.json' for start in sorted(folder.glob('*')))
     lines = [
-        _read(line)
+        line
         for path in filter(os.path.lexists, paths)  # a link to nothing is an error, and no absence
-        for line in _contents(path).splitlines()
+        for line in objects_in_lines(_contents(path).splitlines())
     ]
     return [_means(line) for line in lines if 'mIoU' in line]
 
@@ -73,12 +73,3 @@ def _contents(path: Path) -> bytes:
         return read_bytes(path)
     except OSError as error:
         raise UserError(f'{path} {why_unreadable(path, error)}: mend that or delete it') from error
-
-
-def _read(text: bytes) -> dict:
-    """Return a JSON object; nothing for the half line of a run that was killed."""
-    try:
-        found = parse_json(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
