@@ -10,7 +10,12 @@ from mmengine.runner import Runner
 from mmseg_uvpt.datasets.image_cache import through_cache
 from mmseg_uvpt.datasets.seeded_batches import seed_batches
 from mmseg_uvpt.engine.config.resolve import resolve
-from mmseg_uvpt.engine.config.training_labels import share_pseudo_labels
+from mmseg_uvpt.engine.config.training_labels import (
+    check_labels_of_method,
+    pseudo_label_dir,
+    set_pseudo_label_dir,
+    share_pseudo_labels,
+)
 from mmseg_uvpt.engine.scripts import train
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
@@ -104,3 +109,21 @@ def test_a_pseudo_label_damaged_meanwhile_is_one_error(adapt, halves):
         adapt('--resume', *options)
     assert '\n' not in str(error.value)
     assert 'Traceback' not in str(error.value)
+
+
+def test_pseudo_labels_of_a_wrapped_training_set(adaptation_config):
+    asked = argparse.Namespace(config=str(adaptation_config), data_root=None, cfg_options=[])
+    cfg = resolve(asked)
+    cfg.model = {**cfg.model, 'type': 'SelfTraining'}
+    cfg.default_hooks.label_correction = None
+    cfg.train_dataloader.dataset = {
+        **{'type': 'RepeatDataset', 'times': 2, 'dataset': cfg.train_dataloader.dataset}
+    }
+    check_labels_of_method(cfg)
+    set_pseudo_label_dir(cfg, 'labels')
+    assert pseudo_label_dir(cfg) == 'labels'
+    share_pseudo_labels(cfg)
+    wrapper = cfg.train_dataloader.dataset
+    assert 'pseudo_label_dir' not in wrapper
+    assert wrapper.dataset.pseudo_label_dir == 'labels'
+    assert wrapper.dataset.pipeline[1].trained_on

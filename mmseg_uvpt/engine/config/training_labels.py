@@ -3,7 +3,7 @@
 from mmengine.config import Config
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.nested import parts_of_type
+from mmseg_uvpt.nested import everything_in, parts_of_type
 
 
 def label_corrections(cfg: Config) -> list[dict]:
@@ -21,8 +21,7 @@ def reads_pseudo_labels(cfg: Config) -> bool:
     """Tell whether an adaptation reads pseudo labels; without importing its classes."""
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
     begins_a_bank = any('pseudo_label_dir' in hook for hook in hooks if isinstance(hook, dict))
-    pipeline = cfg.train_dataloader.dataset.get('pipeline')
-    return begins_a_bank or bool(parts_of_type(pipeline, 'LoadPseudoLabel'))
+    return begins_a_bank or bool(parts_of_type(cfg.train_dataloader.dataset, 'LoadPseudoLabel'))
 
 
 def needs_labels(cfg: Config) -> bool:
@@ -72,7 +71,7 @@ def pseudo_label_dir(cfg: Config) -> str | None:
         return hooks[0]['pseudo_label_dir']
     if not reads_pseudo_labels(cfg):
         return None
-    folder = cfg.train_dataloader.dataset.get('pseudo_label_dir')
+    folder = next((d['pseudo_label_dir'] for d in _loading(cfg) if d.get('pseudo_label_dir')), None)
     if not folder:
         raise UserError(
             'without a label correction nothing names the pseudo labels: name their folder with '
@@ -91,7 +90,7 @@ def set_pseudo_label_dir(cfg: Config, folder: str) -> None:
         raise UserError(
             f'{cfg.model.type} trains without pseudo labels: leave out --pseudo-label-dir'
         )
-    for described in label_corrections(cfg) or [cfg.train_dataloader.dataset]:
+    for described in label_corrections(cfg) or _loading(cfg):
         described['pseudo_label_dir'] = folder
 
 
@@ -101,8 +100,14 @@ def share_pseudo_labels(cfg: Config) -> None:
     Without a label correction they are what is trained on. What is added here is recorded with the
     run. A training pipeline without `LoadPseudoLabel` needs nothing.
     """
-    dataset = cfg.train_dataloader.dataset
-    for transform in parts_of_type(dataset.get('pipeline'), 'LoadPseudoLabel'):
+    for dataset in _loading(cfg):
         dataset['pseudo_label_dir'] = pseudo_label_dir(cfg)
-        if not label_corrections(cfg):
-            transform['trained_on'] = True
+        for transform in parts_of_type(dataset, 'LoadPseudoLabel'):
+            if not label_corrections(cfg):
+                transform['trained_on'] = True
+
+
+def _loading(cfg: Config) -> list[dict]:
+    """Return the data sets that load pseudo labels: the training set, or those that it wraps."""
+    parts = [x for x in everything_in(cfg.train_dataloader.dataset) if isinstance(x, dict)]
+    return [x for x in parts if parts_of_type(x.get('pipeline'), 'LoadPseudoLabel')]
