@@ -39,10 +39,10 @@ def photos(tmp_path):
 def predict(finished, source_config):
     """Predict images; return how many."""
 
-    def run(*images, out, checkpoint=finished / 'iter_4.pth') -> int:
+    def run(*images, out, checkpoint=finished / 'iter_4.pth', **more) -> int:
         names = [str(image) for image in images]
         about = str(checkpoint), names, str(out), 'the command'
-        return predict_images(read(source_config), *about).images
+        return predict_images(read(source_config), *about, **more).images
 
     return run
 
@@ -125,6 +125,8 @@ def test_files_of_others_stay(predict, photos, tmp_path, finished):
     before = state(out)
     with pytest.raises(UserError, match=r'holds predictions of another checkpoint, .*iter_4\.pth'):
         predict(photos, out=out, checkpoint=finished / 'iter_2.pth')
+    with pytest.raises(UserError, match=r'made with .*abstain None and not .*abstain 0\.3'):
+        predict(photos / 'a.png', out=out, abstain=0.3)  # town/b.png would not be of that
     assert state(out) == before
 
 

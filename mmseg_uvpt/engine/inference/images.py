@@ -75,7 +75,8 @@ def predict_images(
     with readable_failures(out), Writers() as writers:
         predictor = Predictor(cfg, checkpoint, full_size=full_size)
         facts = provenance.of_predictions(cfg, checkpoint, command)
-        facts |= {'amp': uvpt_config(cfg).amp, 'classes': list(predictor.classes)}
+        asked = {'amp': uvpt_config(cfg).amp, 'full_size': full_size, 'abstain': abstain}
+        facts |= {'asked': asked, 'classes': list(predictor.classes)}
         files = [f'{name}{suffix}' for name in images for suffix in ('.png', CLASSES)]
         files += [f'{video.name}{VIDEO}' for video in videos]
         inputs = [checkpoint, *images.values(), *(video.address for video in videos)]

@@ -11,6 +11,7 @@ from mmseg_uvpt.files import read_object, refuse_inputs, write_json
 
 PREDICTIONS = 'predictions.json'  # lists the files of a folder, and says what made them
 _BY = 'checkpoint_sha256'
+_ASKED = 'asked'  # options on which predictions depend
 
 
 def written_files(folder: str | Path) -> set[Path]:
@@ -39,7 +40,8 @@ def claim_folder(
 
     Raises:
         UserError: a file is an input, has the name of another one, or is there and was not
-            written by the same checkpoint. Nothing has been written then.
+            written by the same checkpoint; or others there were made with other options. Nothing
+            has been written then.
     """
     folder, files = Path(folder), list(files)
     record = _record(folder, option)
@@ -68,10 +70,20 @@ def claim_folder(
                 f'({PREDICTIONS} there does not list it) and which would be '
                 'overwritten: choose another folder'
             )
+    others, asked = {*listed} - {*files}, facts.get(_ASKED)
+    if others and record.get(_ASKED, asked) != asked:
+        raise UserError(
+            f'{option} {folder} holds {min(others)}, made with {_told(record[_ASKED])} and not '
+            f'{_told(asked)}: choose another folder'
+        )
     facts = {**facts, 'files': sorted({*files, *listed})}
     if is_main_process():
         write_json(folder / PREDICTIONS, {**facts, 'finished': None})
     return facts
+
+
+def _told(asked: dict) -> str:
+    return ', '.join(f'{name} {value}' for name, value in asked.items())
 
 
 def _record(folder: Path, option: str) -> dict:
