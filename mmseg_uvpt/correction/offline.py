@@ -14,10 +14,10 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_uvpt.correction.curve import relative_slope_changes
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.record import COLUMNS, CURVE, read_rows
 from mmseg_uvpt.correction.rule import Decision, LabelCorrectionRule
+from mmseg_uvpt.correction.slope import relative_slope_changes
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable

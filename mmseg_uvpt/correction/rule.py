@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import torch
 
-from mmseg_uvpt.correction.curve import relative_slope_change
+from mmseg_uvpt.correction.slope import relative_slope_change
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LabelCorrectionRule:
         interval: iterations between two decisions.
         queue_length: images over which an IoU is taken.
         slope: a class starts when the slope of its curve has changed by more than this share,
-            in 0..1.
+            in 0..1, and by less than 1.
 
     Attributes:
         correcting: (C,) bool, the classes that are corrected now.

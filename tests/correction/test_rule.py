@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from mmseg_uvpt.correction.curve import relative_slope_change
 from mmseg_uvpt.correction.rule import LabelCorrectionRule, intersection_and_union
+from mmseg_uvpt.correction.slope import relative_slope_change
 
 
 def test_intersection_and_union_by_masks() -> None:
