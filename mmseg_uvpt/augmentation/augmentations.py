@@ -1,8 +1,9 @@
 """The seven augmentations of generalise-then-adapt pretraining.
 
 Each takes and gives images in one form: float32 (B, 3, H, W), RGB in 0..1. One is drawn for a batch
-where the batch is put together, in a loader's worker; what is quick on the CPU happens there too,
-what a network does happens on the model's device, and nothing else is computed.
+where the batch is put together (`augmented_collate`), in a loader's worker; what is quick on the
+CPU happens there too, what a network does happens on the model's device, and nothing else is
+computed.
 """
 
 from collections.abc import Sequence

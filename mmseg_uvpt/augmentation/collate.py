@@ -24,7 +24,7 @@ def _style_images(folder: str | None) -> list[Path]:
 def augmented_collate(
     samples: Sequence[dict], augmentations: Sequence[str], style_dir: str | None = None
 ) -> dict:
-    """Draw an augmentation, do of it what belongs into a worker, and collate.
+    """Draw an augmentation, do of it what belongs in a worker, and collate.
 
     Snow, frost and cartoon are done here. For the others each sample gets what the model's
     preprocessor needs: the name of the augmentation in its metainfo, and a style image.

@@ -8,7 +8,7 @@ from mmseg_uvpt.subcommands import typed_command
 
 EXAMPLE = """\
   python tools/adapt_stream.py configs/demo/tent_swin-nano.py --source-checkpoint SOURCE.pth \\
-      --domains data/night data/rain data/snow --reset --work-dir work_dirs/stream"""
+      --domains data/night data/fog --reset --work-dir work_dirs/stream"""
 
 
 @readable

@@ -145,7 +145,7 @@ class LabelCorrectionHook(Hook):
             crop.set_label(sample, label)
 
     def _copy_prediction(self, model: nn.Module, *_: Any) -> None:
-        """Begin to copy the prediction of a `loss`, which nobody waits for.
+        """Begin to copy the prediction of a `loss`, without waiting for it.
 
         It is done before the backward pass: the hook then works while a GPU is at that.
         """

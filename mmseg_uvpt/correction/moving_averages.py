@@ -19,7 +19,7 @@ class MovingAverages:
 
     A frame has those of cells of ``stride`` x ``stride`` pixels, in float16; 0 where nothing was
     predicted yet. For the 2975 frames of Cityscapes, of 512 x 1024 pixels and 19 classes, stride 4
-    (the size of the logits) makes 2975 * 19 * 128 * 256 * 2 bytes = 3.7 GB. A value a pixel would
+    (a cell a logit) makes 2975 * 19 * 128 * 256 * 2 bytes = 3.7 GB. A value a pixel would
     be 59 GB, and smooth within a cell all the same.
 
     Args:

@@ -81,7 +81,7 @@ class Comparison:
 def read_rows(path: Path) -> list[dict]:
     """Return the rows of a table; the last line of a killed run may be cut short.
 
-    Such a line may be a whole one by its looks.
+    Cut short, it may still look whole.
 
     Raises:
         OSError, ValueError, csv.Error: it cannot be read.
@@ -120,7 +120,7 @@ class CorrectionRecord:
     def resume(self, iteration: int) -> None:
         """Drop rows of later iterations than ``iteration``: they will be written again.
 
-        So is the ``end`` of a run that now goes on.
+        The ``end`` of a run that now goes on is dropped, too.
         """
         last = {name: iteration + (name == TRUTH) for name in self._tables}
         self._rewrite({name: self._rows(name, last[name]) for name in self._tables})

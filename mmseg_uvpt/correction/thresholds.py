@@ -1,4 +1,4 @@
-"""Quantiles of confidences a class: by sorting, and kept up to date by counting."""
+"""Quantiles of each class's confidences: by sorting, and kept up to date by counting."""
 
 import numpy as np
 

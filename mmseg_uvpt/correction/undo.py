@@ -9,7 +9,7 @@ logs of the last two checkpoints are kept.
 A log is a sequence of records: a header (checksum, number of the file, first element, end), then
 the old bytes. A kill can cut off the last one, whose change then was not made. Nothing waits until
 a log is on the disk, which would take some milliseconds an image: after a power cut it may lack
-records of changes that are.
+records of changes that did reach the disk.
 """
 
 import re

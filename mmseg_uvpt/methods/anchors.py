@@ -96,9 +96,9 @@ class RestoreWeights(Anchor):
 class SourceConsistency(Anchor):
     """Adds the mean over pixels of KL(source's prediction || the model's), of view 1.
 
-    The source model sees ``views.unaugmented`` where there is one: that is what it was made for,
-    and each pixel is that of ``views.images``, also where the method mixed images. Otherwise it
-    sees the images themselves.
+    The source model sees ``views.unaugmented`` where there is one, which shows at each pixel what
+    ``views.images`` shows, also where the method mixed images. Otherwise it sees the images
+    themselves.
 
     Args:
         weight: of the loss, at least 0.

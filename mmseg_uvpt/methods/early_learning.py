@@ -20,7 +20,7 @@ class EarlyLearning(SelfTraining):
     view 1 and t their moving average over the visits to an image, the loss is cross entropy plus
     ``weight * mean(log(1 - <p, t>))``, which falls as p comes nearer to t.
 
-    Both are those of cells of 4 x 4 pixels, the size of the logits; those of a cell are the mean
+    Both are those of cells of 4 x 4 pixels, one a logit; those of a cell are the mean
     of its pixels'. Cells without a labelled pixel do not count. An `EarlyLearningHook` keeps t from
     one visit to the next.
 

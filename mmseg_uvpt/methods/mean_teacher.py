@@ -30,8 +30,8 @@ class MeanTeacher(AdaptedSegmentor):
         labels: what is learnt of the teacher: its classes, which count by their ``'confidence'``;
             or, by ``'class_quantile'``, those alone that are as confident as that quantile of
             their class; or ``'soft'``, its probabilities.
-        quantile: of a class's confidences, for that: 0..1. The threshold of a class is a moving
-            average over the iterations that see the class.
+        quantile: of a class's confidences, for ``'class_quantile'``, 0..1. The threshold of a
+            class is a moving average over the iterations that see the class.
         teacher_flips: whether the teacher's probabilities are those of the image and of its mirror
             image, averaged.
         balance: b in 0..1: a pixel counts by the share that its class has of all pixels to the

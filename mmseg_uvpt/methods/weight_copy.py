@@ -48,7 +48,8 @@ class WeightCopy(nn.Module):
 
     @torch.no_grad()
     def follow(self, model: nn.Module, momentum: float) -> None:
-        """Move each copy towards the model's tensor: c <- momentum c + (1 - momentum) t.
+        """Move each copy towards the model's tensor, by an exponential moving average:
+        c <- momentum c + (1 - momentum) t.
 
         Counters take the model's value.
         """

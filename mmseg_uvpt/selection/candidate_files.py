@@ -69,10 +69,10 @@ class CandidateFiles:
         return [label.clone() for label in self._load(iteration, mmap=True)['labels']]
 
     def save_sums(self, iteration: int, sums: Sequence[Tensor]) -> None:
-        """Keep the summed probabilities of the candidates up to one, as long as it may go on there.
+        """Keep the summed probabilities up to a candidate, while a run may go on from it.
 
-        That is, after the last candidate, or after the last before a checkpoint, of which one may
-        still be written at this iteration (that of a run told to stop).
+        That is the latest one, and the latest before each checkpoint, of which one may still be
+        written at this iteration (that of a run told to stop).
         """
         self._save(f'sums_{iteration}', list(sums))
         found = {int(path.stem.split('_')[1]): path for path in self._folder.glob('sums_*.pth')}

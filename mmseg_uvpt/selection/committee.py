@@ -95,7 +95,8 @@ def preferred(candidates: Sequence[Candidate], vanished: Sequence[int]) -> int:
     """Return the place of the adapted model that the committee prefers, by the best mean rank.
 
     Of equal ones it is the best by the committee's first criterion, and then the earliest. The
-    source model has no rank: a model that sees nothing is dense, and nothing of it vanished.
+    source model has no rank: a model that sees nothing has a high density, and no class of it
+    vanished.
 
     Args:
         candidates: the source model, and at least one more.
@@ -113,14 +114,14 @@ def choose_guarded(
     guards: Mapping[str, Sequence[ImageCounts]],
     classes: Sequence[str],
 ) -> Choice:
-    """Choose what the committee prefers (`preferred`), but the source unless it is surely worse.
+    """Choose what the committee prefers (`preferred`) if it is surely above the source, else that.
 
-    That is, for each reference of the guards the lower bound of how far the agreement of what is
+    Surely: for each reference of the guards the lower bound of how far the agreement of what is
     preferred is above the source's (paired bootstrap over images, 95 %) is above 0. Each class that
     vanished lowers the bound by 100 / C, as much as an IoU that falls from 100 to 0 takes from a
     mean over C classes. Without the `INDEPENDENT` reference the source is chosen: the ensemble is
-    made of the candidates, of which one alone is the source model. Before it is, what agrees most
-    with that reference is asked in the same way.
+    made of the candidates, of which one alone is the source model. Before the
+    source, the candidate that agrees most with that reference is tested in the same way.
 
     Args:
         candidates: the source model first.

@@ -158,7 +158,7 @@ def conclude(
         candidates: the source model first.
         classes: names of the classes.
         metric: name of the labelled score.
-        pixels, guards: of `committee.choose_guarded`; none where no images were judged by.
+        pixels, guards: of `committee.choose_guarded`; left out where no images were judged.
     """
     choices = {LAST: Choice(len(candidates) - 1, 'it is the last')}
     if pixels:

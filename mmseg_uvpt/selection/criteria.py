@@ -1,6 +1,7 @@
 """What a candidate can be judged by without labels: one function a criterion, higher is better.
 
-All are taken of a few target images. Probabilities are those of one candidate: of each image a
+All are taken of a few target images. The references of agreements are made by
+`engine.inference.judging.Judge`. Probabilities are those of one candidate: of each image a
 tensor (C, h, w), float32, that adds up to 1 over the classes. Entropies are in nats.
 """
 

@@ -87,7 +87,7 @@ def read_run(path: str | Path) -> Run:
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation; None where one of them is constant or short of two."""
+    """Return Spearman's rank correlation; None where one has fewer than two values."""
     if len(set(a)) < 2 or len(set(b)) < 2:
         return None
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

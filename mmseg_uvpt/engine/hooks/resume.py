@@ -1,4 +1,4 @@
-"""What a checkpoint must hold beside weights and optimiser, so that a run goes on as if it had
+"""What a checkpoint must hold besides weights and optimiser, so that a run goes on as if it had
 never been stopped, and what must be the same as it was then."""
 
 import hashlib

@@ -20,9 +20,9 @@ class StagedBackbone(BaseModule):
     `layers` compute maps (B, C, height, width); and ``drop_path_rate``, the
     stochastic depth of its last block, which extractors take over.
 
-    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` names a classifier's weights, which who
-    trains the model loads; ``classifier_parts`` and ``output_norms`` name what it may hold in
-    excess and may lack, and `from_file` translates its names.
+    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` names a file of a classifier's weights,
+    which the training loads; ``classifier_parts`` and ``output_norms`` name tensors that the file
+    may hold in excess or lack, and `from_file` translates its names.
     """
 
     widths: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Losses that compare the views of an image, and the mixture of their predictions (Uni-UVPT)."""
+"""Multiscale consistency: losses that compare the views of an image (Uni-UVPT)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The entropy regulariser of self-training (Uni-UVPT, NeurIPS 2023)."""
+"""The entropy regulariser of self-training (Uni-UVPT, NeurIPS 2023); that of Tent is another."""
 
 import math
 

@@ -57,7 +57,7 @@ class Extractor(nn.Module):
 
 
 class Injector(nn.Module):
-    """The stage's tokens attend to the pyramid; ``gamma`` begins near 0, at the source model."""
+    """The stage's tokens attend to the pyramid; their gate ``gamma`` begins near 0."""
 
     def __init__(self, dim: int, heads: int, points: int):
         super().__init__()

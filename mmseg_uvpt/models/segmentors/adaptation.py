@@ -85,9 +85,9 @@ class AdaptedSegmentor(Segmentor):
             for their batch norms.
         source_checkpoint: source model that a training starts from; who trains loads it.
         view_scales: sizes of the views; the first one is trained on the labels.
-        keep_statistics: whether the source model's batch norms keep mean and variance in the
-            training and normalise by them, instead of by those of each batch, which those that are
-            trained, and the head's, would follow.
+        keep_statistics: whether the source model's batch norms keep their mean and variance in the
+            training and normalise by them. Otherwise those that are trained, and the head's,
+            normalise by each batch's, and their running statistics follow.
         anchors: configs of what holds the model near the source model, whatever the method
             (`methods.anchors`).
         tune: of version 0.1, see `version_0_1`.
@@ -170,7 +170,7 @@ class AdaptedSegmentor(Segmentor):
             anchor.after_iteration(self)
 
     def weights_to_predict_with(self) -> dict[str, Tensor]:
-        """Return those tensors of the state dict that are others in predictions: none."""
+        """Return the tensors that replace the state dict's in predictions: none."""
         return {}
 
     def training_state(self) -> dict[str, Tensor]:
@@ -188,8 +188,8 @@ class AdaptedSegmentor(Segmentor):
         """Run the views of images (B, 3, H, W), and compute the losses of the method.
 
         The samples' ``gt_sem_seg`` (1, H, W) is the current label, for a method that needs any.
-        For others images of several sizes are cut to what they have in common, since nothing else
-        would tell such a method what is padding.
+        Without labels, images of several sizes are cropped to their common size, since only labels
+        mark padding.
         """
         labels = None
         if self.needs_labels:

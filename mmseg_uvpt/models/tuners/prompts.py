@@ -42,7 +42,7 @@ class Prompts(Tuner):
             ``'convolutions'`` (no stem) or ``'learned'`` (no generator).
         interactors: how many of the first stages have an adapter; None: each, as in the paper.
         tune: ``'prompts'`` and head; ``'all'``: the source model, too, as the published launcher
-            does; ``'head'``: the head beside prompts as they were made.
+            does; ``'head'``: the head alone, with initial prompts.
 
     Raises:
         ValueError: an argument is none of these; the backbone has no stages.
