@@ -1,15 +1,17 @@
 """Which class a config names: by its name, as itself, or none."""
 
 import pytest
+from mmcv.transforms import Resize
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
-from mmseg.registry import HOOKS
+from mmseg.registry import HOOKS, TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.offline import OfflineLabelCorrectionHook
+from mmseg_uvpt.engine.config.recorded import as_written
 from mmseg_uvpt.engine.config.training_labels import label_corrections
-from mmseg_uvpt.registry import class_of, is_a
+from mmseg_uvpt.registry import class_of, is_a, name_of
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,15 @@ def test_hooks_may_be_classes_and_not_only_their_names():
     cfg = Config({'default_hooks': {'a': None, 'b': correction}, 'custom_hooks': []})
     cfg.custom_hooks = [{'type': EMAHook}]
     assert [dict(hook) for hook in label_corrections(cfg)] == [correction]
+
+
+def test_a_class_is_called_by_its_name_unless_another_one_is(tmp_path):
+    """Recorded configs hold no classes: nobody could read them without an import."""
+    assert name_of(EMAHook) == 'EMAHook'
+    assert name_of(Resize) == 'mmcv.transforms.processing.Resize'  # mmseg has one of its own
+    assert TRANSFORMS.get(name_of(Resize)) is Resize
+    written = {'custom_hooks': [{'type': EMAHook}], 'model': {'type': 'A', 'b': {'type': Resize}}}
+    cfg = Config(written)
+    as_written(cfg)
+    assert cfg.custom_hooks[0].type == 'EMAHook'
+    assert cfg.model.b.type == name_of(Resize)

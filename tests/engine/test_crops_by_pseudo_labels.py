@@ -127,3 +127,14 @@ def test_pseudo_labels_of_a_wrapped_training_set(adaptation_config):
     assert 'pseudo_label_dir' not in wrapper
     assert wrapper.dataset.pseudo_label_dir == 'labels'
     assert wrapper.dataset.pipeline[1].trained_on
+
+
+def test_data_sets_of_several_folders_of_pseudo_labels_are_refused(adaptation_config):
+    """The record of one would stand for both."""
+    asked = argparse.Namespace(config=str(adaptation_config), data_root=None, cfg_options=[])
+    cfg = resolve(asked)
+    cfg.default_hooks.label_correction = None
+    sets = [{**cfg.train_dataloader.dataset, 'pseudo_label_dir': folder} for folder in 'ab']
+    cfg.train_dataloader.dataset = {'type': 'ConcatDataset', 'datasets': sets}
+    with pytest.raises(UserError, match='several folders of pseudo labels, a, b'):
+        share_pseudo_labels(cfg)

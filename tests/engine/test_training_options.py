@@ -226,7 +226,7 @@ def test_hooks_of_mmengine_are_those_of_this_project():
         'checkpoint': {'type': 'CheckpointHook', 'by_epoch': False, 'interval': 2},
         'runtime_info': {'type': 'RuntimeInfoHook'},
     }
-    cfg = Config({'default_hooks': written, 'custom_hooks': [{'type': 'CheckpointHook'}]})
+    cfg = Config({'default_hooks': written, 'custom_hooks': [{'type': 'mmengine.CheckpointHook'}]})
     complete(cfg)
     assert cfg.default_hooks.checkpoint.type == 'WholeCheckpointHook'
     assert cfg.default_hooks.checkpoint.interval == 2

@@ -34,13 +34,18 @@ def complete(cfg: Config) -> None:
         ('train_cfg', _LOOPS, None),
     ):
         if cfg.get(part):
-            kind = cfg[part].get('type', default)
+            kind = _without_scope(cfg[part].get('type', default))
             if kind in kinds:
                 cfg[part].type = kinds[kind]
     for hook in (*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or ())):
-        if isinstance(hook, dict) and hook.get('type') in _HOOKS:
-            hook['type'] = _HOOKS[hook['type']]
+        if isinstance(hook, dict) and (kind := _without_scope(hook.get('type'))) in _HOOKS:
+            hook['type'] = _HOOKS[kind]
     drop_unused(cfg)
+
+
+def _without_scope(name: object) -> object:
+    """Return the name of one of mmengine's classes without the scope that may stand before it."""
+    return name.removeprefix('mmengine.') if isinstance(name, str) else name
 
 
 def drop_unused(cfg: Config) -> None:

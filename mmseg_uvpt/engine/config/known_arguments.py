@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import mmengine.registry
-import mmseg.registry
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, _ParamScheduler
-from mmengine.registry import Registry
 from mmengine.runner import IterBasedTrainLoop, LogProcessor, Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -20,15 +18,10 @@ from mmseg_uvpt.engine.config.uvpt import KEYS
 from mmseg_uvpt.engine.inference.loop import InferenceTestLoop, InferenceValLoop
 from mmseg_uvpt.engine.training.optimizer import GROUPS, PARAMWISE
 from mmseg_uvpt.models.backbones.timm.timm_backbone import TimmBackbone
+from mmseg_uvpt.registry import REGISTRIES
 
 _ALWAYS = frozenset({'type', '_scope_', '_delete_'})
 _LOADER = {'num_batch_per_epoch', 'disable_subprocess_warning'}
-_REGISTRIES = [
-    registry
-    for module in (mmseg.registry, mmengine.registry)
-    for registry in vars(module).values()
-    if isinstance(registry, Registry)
-]
 # dicts without a type, by the end of their keys; what is named by nothing is no argument either
 _PLAIN: dict[str, set[str] | Callable] = {
     'model.test_cfg': {'mode', 'crop_size', 'stride', 'temperature'},
@@ -100,17 +93,17 @@ def types_called(name: object) -> list[Callable]:
     if not isinstance(name, str):
         return []
     if '.' in name:  # it has a scope, or says where to import it from
-        found = [registry.get(name) for registry in _REGISTRIES]
+        found = [registry.get(name) for registry in REGISTRIES]
     else:  # `get` tries to import a module of this name, a hundred times slower
-        for registry in _REGISTRIES:
+        for registry in REGISTRIES:
             registry.import_from_location()
-        found = [registry.module_dict.get(name) for registry in _REGISTRIES]
+        found = [registry.module_dict.get(name) for registry in REGISTRIES]
     return list(dict.fromkeys(kind for kind in found if callable(kind)))
 
 
 def names_of_types() -> set[str]:
     """Return all names that ``type`` can have."""
-    return {name for registry in _REGISTRIES for name in registry.module_dict}
+    return {name for registry in REGISTRIES for name in registry.module_dict}
 
 
 @lru_cache

@@ -3,6 +3,7 @@
 from mmengine.config import Config
 
 from mmseg_uvpt.engine.config.uvpt import translate, uvpt_config
+from mmseg_uvpt.nested import everything_in
 
 _RENAMED = {
     'CityscapesDataset': 'CheckedCityscapesDataset',  # was in mmseg's place in version 0.1
@@ -17,11 +18,22 @@ def as_written(cfg: Config) -> None:
     Pipelines that begin with the `ImageCache` of ``uvpt.image_cache`` name its transforms again, by
     which options change them.
     """
+    _name_types(cfg)
     translate(cfg)
     folder = uvpt_config(cfg).image_cache
     for name in cfg:
         if name.endswith('_dataloader') or name == 'model':
             _rewrite(cfg[name], folder)
+
+
+def _name_types(cfg: Config) -> None:
+    """Put names in the place of classes, which a record could not hold."""
+    parts = [part for part in everything_in(cfg._cfg_dict) if isinstance(part, dict)]
+    for part in parts:
+        if isinstance(part.get('type'), type):
+            from mmseg_uvpt.registry import name_of  # takes seconds
+
+            part['type'] = name_of(part['type'])
 
 
 def _rewrite(node: object, folder: str | None) -> None:

@@ -65,14 +65,19 @@ def pseudo_label_dir(cfg: Config) -> str | None:
     does, whose labels then stay as they are.
 
     Raises:
-        UserError: nothing names it.
+        UserError: nothing names it, or several data sets name others.
     """
     if hooks := label_corrections(cfg):
         return hooks[0]['pseudo_label_dir']
     if not reads_pseudo_labels(cfg):
         return None
-    folder = next((d['pseudo_label_dir'] for d in _loading(cfg) if d.get('pseudo_label_dir')), None)
-    if not folder:
+    folders = {d['pseudo_label_dir'] for d in _loading(cfg) if d.get('pseudo_label_dir')}
+    if len(folders) > 1:
+        raise UserError(
+            f'the data sets of train_dataloader name several folders of pseudo labels, '
+            f'{", ".join(sorted(folders))}: put the labels below one'
+        )
+    if not (folder := next(iter(folders), None)):
         raise UserError(
             'without a label correction nothing names the pseudo labels: name their folder with '
             '--pseudo-label-dir DIR'

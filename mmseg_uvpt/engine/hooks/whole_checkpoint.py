@@ -163,6 +163,7 @@ class WholeCheckpointHook(CheckpointHook):
         """Save a training that was ended before its last iteration (`EarlyStoppingHook`)."""
         if runner.iter < runner.max_iters:
             self.save_now(runner, runner.iter)
+        super().after_train(runner)
 
     def save_now(self, runner, iterations: int) -> None:
         """Save a checkpoint after so many iterations, unless there is one already."""
