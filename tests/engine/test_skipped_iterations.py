@@ -156,6 +156,32 @@ def test_a_loss_that_spoils_a_step_is_blamed_alone(run, spoil):
     spoil(0)
     folder = run('--cfg-options', 'optim_wrapper.accumulative_counts=2')
     log = next(folder.glob('*/*.log')).read_text()
-    assert re.findall(r'iteration \d skipped.*?its \w+', log) == [
-        'iteration 0 skipped, 1 so far: its loss'
-    ]
+    told = ['iteration 0 skipped, 1 so far: its loss']
+    assert re.findall(r'iteration \d skipped.*?its \w+', log) == told
+
+
+def test_a_run_stopped_before_a_spoilt_step_goes_on_as_it_would_have(run, spoil, monkeypatch):
+    """The method is not told of a step that was not made, and no sound image is blamed."""
+    outputs_of, save = {}, WholeCheckpointHook.after_train_iter
+
+    def note(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        outputs_of[runner.iter] = set(outputs)
+        save(self, runner, batch_idx, data_batch, outputs)
+
+    monkeypatch.setattr(WholeCheckpointHook, 'after_train_iter', note)
+    checkpoints = ['interval=1', 'max_keep_ckpts=-1']
+    added = ['--cfg-options', 'optim_wrapper.accumulative_counts=2']
+    added += [f'default_hooks.checkpoint.{each}' for each in checkpoints]
+    spoil(2)
+    folder = run(*added)
+    assert [i for i, outputs in outputs_of.items() if 'no_step' in outputs] == [3]
+    logged = torch.load(folder / 'iter_4.pth', weights_only=True)['message_hub']['log_scalars']
+    assert 'train/no_step' not in logged
+    kept = torch.load(folder / 'iter_3.pth', weights_only=True)['skipped_iterations']
+    assert (kept['_is_spoilt'], kept['_length']) == (True, 1)
+    (folder / 'iter_4.pth').unlink()
+    outputs_of.clear()
+    run(*added, '--resume')
+    assert 'no_step' in outputs_of[3]
+    log = max(folder.glob('*/*.log')).read_text()
+    assert 'skipped, ' not in log.partition('resumed')[2]

@@ -28,7 +28,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     ) -> None:
         """Take what the model returned for the log, unless the iteration was skipped."""
         if outputs and 'skipped' not in outputs:
-            self._waiting.append(dict(outputs))
+            self._waiting.append({k: v for k, v in outputs.items() if k != 'no_step'})
         if any(_logs(logger, runner, batch_idx) for logger in self.loggers):
             self._hand_over(runner)
 

@@ -2,9 +2,8 @@
 
 import torch
 from mmengine.hooks import Hook
-from mmseg.datasets import BaseSegDataset
 
-from mmseg_uvpt.datasets.moved_pixels import check_kept_image
+from mmseg_uvpt.datasets.moved_pixels import check_kept_image, plain_data_sets
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
@@ -37,8 +36,7 @@ class MethodHook(Hook):
         if not isinstance(model, AdaptedSegmentor):
             return
         self._model = model
-        dataset = data_set_of(runner.train_dataloader)
-        if isinstance(dataset, BaseSegDataset):
+        for dataset in plain_data_sets(data_set_of(runner.train_dataloader)):
             check_kept_image(dataset.pipeline.transforms)
         if self._saved and self._saved.get('parts', _parts(model)) != _parts(model):
             self._saved = None  # of another method, or with other anchors
@@ -70,7 +68,7 @@ class MethodHook(Hook):
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
         """Say that the weights have changed, unless the iteration was skipped or made no step."""
-        if not self._model or 'skipped' in (outputs or ()):
+        if not self._model or {'skipped', 'no_step'} & (outputs or {}).keys():
             return
         if runner.optim_wrapper.should_update():  # not at each one, where gradients add up
             self._model.after_iteration()

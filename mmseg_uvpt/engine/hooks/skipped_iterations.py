@@ -17,6 +17,8 @@ from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
 
 _SHOWN = 8  # image names in an error
+KEY = 'skipped_iterations'  # of checkpoints
+_STATE = ('_row', '_length', '_added', '_is_spoilt')
 
 
 class _SkipsNonFinite(OptimWrapper):
@@ -107,9 +109,10 @@ class SkippedIterationHook(Hook):
 
     A loss is waited for, while a GPU goes on with the backward pass. If it is not finite, the
     iteration's outputs say ``skipped``: hooks after this one log no losses and hand no prediction
-    to the label correction. A gradient is looked at an iteration later, or before a
-    checkpoint is written; one that is not finite leaves weights and optimiser as they were, and
-    what else it did, which was sound, stands. Iterations and learning rates are counted on.
+    to the label correction; ``no_step`` where it spoilt the step that several make together. A
+    gradient is looked at an iteration later, or before a checkpoint is written; one that is not
+    finite leaves weights and optimiser as they were, and what else it did, which was sound, stands.
+    Iterations and learning rates are counted on.
 
     Args:
         limit: skipped iterations in a row that end the run.
@@ -151,13 +154,26 @@ class SkippedIterationHook(Hook):
             outputs['skipped'] = self._is_spoilt = True
             self._skipped(runner, 'loss', runner.iter, _images(data_batch))
         if wrapper.should_update():  # not at each one, where gradients add up
-            if not self._is_spoilt:
+            if self._is_spoilt:
+                outputs['no_step'] = True
+            else:
                 self._last = _Iteration(runner.iter, self._added, wrapper.finite_gradient)
             self._added, self._is_spoilt = [], False
 
     def before_checkpoint(self, runner, iterations: int) -> None:
         """Count what is to be counted before the counts are saved."""
         self._settle(runner)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Save what has happened since the last step, and in how many iterations before it."""
+        state = {name: getattr(self, name) for name in _STATE}
+        if any(state.values()):
+            checkpoint[KEY] = state
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Go on where the run being resumed was."""
+        for name, value in checkpoint.get(KEY, {}).items():
+            setattr(self, name, value)
 
     def after_train(self, runner) -> None:
         """Look at the last gradient."""
