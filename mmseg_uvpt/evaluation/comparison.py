@@ -58,6 +58,12 @@ class Comparison:
     adapted: Score
     judged: int
 
+    @classmethod
+    def by(cls, score: str | None, source: Score, adapted: Score) -> 'Comparison':
+        """Return a comparison judged by a mean such as ``mIoU16``, else by that of all classes."""
+        sizes = {f'mIoU{size}': size for size in source.means}
+        return cls(source, adapted, sizes.get(score, len(source.classes)))
+
     @cached_property
     def means(self) -> dict[int, Difference]:
         """Size of each class set to the difference of mean IoU."""

@@ -59,7 +59,7 @@ def class_scores(
             if isinstance(score.get('comparison'), dict):
                 return ClassScores.of(score['comparison'], _basis(name, score))
             for other, each in of_source:
-                if compared := _compare(each, score):
+                if compared := _compare(each, score, run.counting_score):
                     basis = f'{_basis(name, score)}, against {_basis(other, each)}'
                     return ClassScores.of(compared.to_json(), basis)
     if of_frames:
@@ -76,14 +76,14 @@ def _basis(name: str, score: Mapping) -> str:
     return f'{name}: {score.get("frames")} frames, {score["checkpoint"]}'
 
 
-def _compare(source: Mapping, adapted: Mapping) -> Comparison | None:
+def _compare(source: Mapping, adapted: Mapping, counting: str | None) -> Comparison | None:
     """Compare two tests; None where images, classes or the way of predicting are not the same."""
     if any(source.get(name) != adapted.get(name) for name in ('aug_test', 'amp', 'classes')):
         return None
     pair = [_score(source), _score(adapted)]
     if None in pair or not np.array_equal(pair[0].counts.truth, pair[1].counts.truth):
         return None
-    return Comparison(*pair, judged=len(pair[0].classes))
+    return Comparison.by(counting, *pair)
 
 
 def _score(found: Mapping) -> Score | None:

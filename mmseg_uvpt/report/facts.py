@@ -9,7 +9,8 @@ from mmseg_uvpt.sweep.results_table import hardware, hours_of
 
 def facts_of(run: RunFolder) -> dict[str, object]:
     """Return environment, hardware and hours of a run, in the order of the page."""
-    start, record, times = run.start, run.record, [x['time'] for x in run.logged if 'time' in x]
+    start, record = run.start, run.record
+    times = [x['time'] for x in run.logged if {'iter', 'time'} <= x.keys()]  # of no evaluation
     git, environment = start.get('git') or {}, run.environment
     found = {
         'command': start.get('command'),

@@ -15,7 +15,7 @@ import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.files.image_files import read_image
 from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.config.required import require_data, require_file
-from mmseg_uvpt.engine.config.resolve import read
+from mmseg_uvpt.engine.config.resolve import read, score_that_counts
 from mmseg_uvpt.engine.inference.loop import predict
 from mmseg_uvpt.engine.inference.model import accelerated_model
 from mmseg_uvpt.engine.inference.result import Result
@@ -153,7 +153,7 @@ def _predicted(cfg: Config, models: Mapping[str, str], loader: str, dataset: obj
     found.confusions = {name: np.sum(each, axis=0) for name, each in labelled.items()}
     if {SOURCE, ADAPTED} <= labelled.keys():
         scores = (Score(classes, ImageCounts.of(labelled[name])) for name in (SOURCE, ADAPTED))
-        found.comparison = Comparison(*scores, judged=len(classes))
+        found.comparison = Comparison.by(score_that_counts(cfg), *scores)
     return found
 
 

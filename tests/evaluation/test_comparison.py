@@ -43,7 +43,8 @@ def test_better_and_worse_are_said_with_the_interval():
         f'adapted is better than source by {points:.2f} mIoU (95 % interval: {bounds}), 10 images'
     )
     assert better.table().endswith(f'\n{better.sentence()}')
-    worse = Comparison(high, low, 16).sentence()
+    worse = Comparison.by('mIoU16', high, low).sentence()
+    assert Comparison.by('IoU.road', high, low).judged == 19
     assert worse.startswith(f'adapted is worse than source by {points:.2f} mIoU16 (95 % interval')
     assert f'-{found.interval.high:.2f} to -{found.interval.low:.2f}' in worse
 

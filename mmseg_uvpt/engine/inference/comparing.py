@@ -58,9 +58,6 @@ def compare(cfg: Config, source: str, of_source: Score, of_adapted: Score) -> di
     In words it is said of the mean that the config scores candidates or chooses its best checkpoint
     by (16 classes where the source is SYNTHIA), else of that of all classes.
     """
-    chosen = score_that_counts(cfg)
-    sizes = {f'mIoU{size}': size for size in of_source.means}
-    judged = sizes.get(chosen, len(of_source.classes))
-    compared = Comparison(of_source, of_adapted, judged)
+    compared = Comparison.by(score_that_counts(cfg), of_source, of_adapted)
     print_log(f'compared with {source}\n{compared.table()}', 'current')
     return {'source_checkpoint': source, **compared.to_json()}
