@@ -64,6 +64,15 @@ def check_kept_image(pipeline: Iterable[BaseTransform]) -> None:
             )
 
 
+def plain_data_sets(dataset: object) -> Iterator[object]:
+    """Yield the data sets that have a pipeline: one itself, or those within its wrappers."""
+    within = [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]
+    for each in filter(None, within):
+        yield from plain_data_sets(each)
+    if hasattr(dataset, 'pipeline'):
+        yield dataset
+
+
 def _leaves(transforms: Iterable) -> Iterator[BaseTransform]:
     """Yield transforms, those within others (`RandomApply`, `RandomChoice`) in their place."""
     for transform in transforms:

@@ -1,11 +1,13 @@
 """Where a pipeline may move pixels."""
 
+from types import SimpleNamespace
+
 import mmseg.datasets  # noqa: F401
 import pytest
 from mmseg.registry import TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.datasets.moved_pixels import check_kept_image, check_label_place
+from mmseg_uvpt.datasets.moved_pixels import check_kept_image, check_label_place, plain_data_sets
 from mmseg_uvpt.errors import UserError
 
 RESIZE = {'type': 'Resize', 'scale': (64, 32), 'keep_ratio': True}
@@ -52,3 +54,10 @@ def test_images_that_are_kept():
     for moved in (FLIP, CROP, within(ROTATE)):
         with pytest.raises(UserError, match=r'has Random|has CropWithBox behind KeepUnaugmented'):
             check_kept_image(built(RESIZE, KEEP, COLOUR, moved))
+
+
+def test_data_sets_within_wrappers():
+    inner = [SimpleNamespace(pipeline=i) for i in range(3)]
+    assert list(plain_data_sets(inner[0])) == inner[:1]
+    joined = SimpleNamespace(datasets=[SimpleNamespace(dataset=inner[1]), inner[2]])
+    assert list(plain_data_sets(joined)) == inner[1:]
