@@ -27,7 +27,9 @@ def as_written(cfg: Config) -> None:
 
 
 def _name_types(cfg: Config) -> None:
-    """Put names in the place of classes, which a record could not hold."""
+    """Put names in the place of classes, which a record could not hold, and drop their imports."""
+    for name in [name for name, value in cfg._cfg_dict.items() if isinstance(value, type)]:
+        cfg._cfg_dict.pop(name)
     parts = [part for part in everything_in(cfg._cfg_dict) if isinstance(part, dict)]
     for part in parts:
         if isinstance(part.get('type'), type):
