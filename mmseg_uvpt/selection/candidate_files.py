@@ -76,8 +76,8 @@ class CandidateFiles:
         """
         self._save(f'sums_{iteration}', list(sums))
         found = {int(path.stem.split('_')[1]): path for path in self._folder.glob('sums_*.pth')}
-        checkpoints = [int(p.stem.split('_')[1]) for p in self._work_dir.glob('iter_*.pth')]
-        ends = (*checkpoints, iteration)
+        numbers = (path.stem.removeprefix('iter_') for path in self._work_dir.glob('iter_*.pth'))
+        ends = (*(int(number) for number in numbers if number.isdigit()), iteration)
         needed = {max((n for n in found if n < end), default=None) for end in ends}
         for number in found.keys() - needed - {iteration}:
             found[number].unlink()
