@@ -4,9 +4,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_uvpt.engine.hooks.resume import evaluating
 from mmseg_uvpt.engine.inference.renewed_statistics import renew_statistics
 from mmseg_uvpt.engine.inference.target_images import TargetImages
-from mmseg_uvpt.engine.training.random_states import evaluating
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.source import norms_of_source
 from mmseg_uvpt.progress import progress

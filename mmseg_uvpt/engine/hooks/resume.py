@@ -3,15 +3,18 @@ never been stopped, and what must be the same as it was then."""
 
 import hashlib
 import os
+import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
+import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mmseg_uvpt.datasets.seeded_batches import PlacedSampler, data_set_of
-from mmseg_uvpt.engine.training.random_states import random_states, restore_random_states
 from mmseg_uvpt.errors import UserError
 
 KEY = 'exact_resume'
@@ -130,6 +133,42 @@ class ExactResumeHook(Hook):
 
 def _trained(runner) -> list[nn.Parameter]:
     return [p for group in runner.optim_wrapper.optimizer.param_groups for p in group['params']]
+
+
+def random_states() -> dict:
+    """Return the states of Python's, numpy's and torch's random numbers: tensors and plain values,
+    which `torch.load` reads with ``weights_only``."""
+    version, words, next_gauss = random.getstate()
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    states = {
+        'python': (version, torch.tensor(words), next_gauss),
+        'numpy': (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        'torch': torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states['cuda'] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore_random_states(states: dict) -> None:
+    """Take back what `random_states` returned; the GPU's is left out where there is no GPU."""
+    version, words, next_gauss = states['python']
+    random.setstate((version, tuple(words.tolist()), next_gauss))
+    kind, keys, *rest = states['numpy']
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(states['torch'].cpu())
+    if 'cuda' in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states['cuda'].cpu())
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Let a model evaluate within the block; mode and random numbers are as before it, then."""
+    states, was_training = random_states(), model.training
+    model.eval()
+    yield
+    model.train(was_training)
+    restore_random_states(states)
 
 
 def fingerprint(dataset: Dataset) -> dict:

@@ -17,11 +17,11 @@ from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.label_bank import Box
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.engine.hooks.descent import DescentHook
+from mmseg_uvpt.engine.hooks.resume import evaluating
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook, counting_score
 from mmseg_uvpt.engine.inference.judging import Judge
 from mmseg_uvpt.engine.inference.loop import score_batch
 from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
-from mmseg_uvpt.engine.training.random_states import evaluating
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json, write_whole
 from mmseg_uvpt.model_wrappers import without_wrapper

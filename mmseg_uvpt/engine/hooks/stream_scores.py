@@ -9,8 +9,8 @@ from prettytable import PrettyTable
 
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.engine.config.stream import ANEW
+from mmseg_uvpt.engine.hooks.resume import evaluating
 from mmseg_uvpt.engine.inference.loop import predict
-from mmseg_uvpt.engine.training.random_states import evaluating
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.iou_metric import DomainIoUMetric
 from mmseg_uvpt.files import write_json
