@@ -66,11 +66,12 @@ def check_kept_image(pipeline: Iterable[BaseTransform]) -> None:
 
 def plain_data_sets(dataset: object) -> Iterator[object]:
     """Yield the data sets that have a pipeline: one itself, or those within its wrappers."""
-    within = [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]
-    for each in filter(None, within):
-        yield from plain_data_sets(each)
     if hasattr(dataset, 'pipeline'):
         yield dataset
+    elif hasattr(dataset, 'dataset'):
+        yield from plain_data_sets(dataset.dataset)
+    for each in getattr(dataset, 'datasets', ()):
+        yield from plain_data_sets(each)
 
 
 def _leaves(transforms: Iterable) -> Iterator[BaseTransform]:
