@@ -251,3 +251,9 @@ def test_stopped_at_any_moment_the_same_command_goes_on(finished, photographs, t
     sentences = {json.loads((o / 'adapt.json').read_text())['verdict']['sentence'] for o in outs}
     assert len(sentences) == 1
     assert {*os.listdir(outs[0])} == {*os.listdir(outs[1])}
+
+
+def test_options_of_the_other_method_are_refused(call, finished, photographs, capsys):
+    with pytest.raises(SystemExit):
+        call(finished, photographs, '--queue', 5)
+    assert 'belong to --method uni-uvpt' in capsys.readouterr().err

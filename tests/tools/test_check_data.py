@@ -124,16 +124,17 @@ def test_folder_that_is_no_data_set(tmp_path):
     assert check(tmp_path / 'none').stderr.count('\n') == 1
 
 
-def test_a_plain_folder_of_photographs(tmp_path):
+@pytest.mark.parametrize('folder', ['town', 'images'])  # GTA's are called so, beside labels
+def test_a_plain_folder_of_photographs(tmp_path, folder):
     for number in range(2):
-        write_rgb(tmp_path / f'town/{number}.png', np.full((40, 60, 3), number))
+        write_rgb(tmp_path / folder / f'{number}.png', np.full((40, 60, 3), number))
     done = check(tmp_path)
     assert done.returncode == 0, done.stderr
     assert f'photographs without labels in {tmp_path}:\n2 used, all of 60 x 40' in done.stdout
-    (tmp_path / 'town/2.png').write_bytes(b'damaged')
+    (tmp_path / folder / '2.png').write_bytes(b'damaged')
     done = check(tmp_path)
     assert done.returncode == 1
-    assert '1 left out, which cannot be read: town/2.png' in done.stdout
+    assert f'1 left out, which cannot be read: {folder}/2.png' in done.stdout
     assert done.stdout.endswith('problems found: 1\n')
 
 
