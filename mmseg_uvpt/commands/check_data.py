@@ -77,8 +77,8 @@ def _data_sets(root: Path, name: str | None) -> list:
     depths = {
         name: layout.depth_in(root)
         for name, layout in LAYOUTS.items()
-        # without labels a tree that needs them is a folder of photographs, unless it is called so
-        if name == own or not layout.labels_needed or layout.has_labels(root)
+        # any folder may have images/ in it: without labels these are photographs
+        if name == own or layout.images != 'images' or layout.has_labels(root)
     }
     if any(depths.values()):  # several trees may look alike: then the root is called after its own
         return [(LAYOUTS[own if depths.get(own) else max(depths, key=depths.get)], root)]
