@@ -64,16 +64,6 @@ def check_kept_image(pipeline: Iterable[BaseTransform]) -> None:
             )
 
 
-def plain_data_sets(dataset: object) -> Iterator[object]:
-    """Yield the data sets that have a pipeline: one itself, or those within its wrappers."""
-    if hasattr(dataset, 'pipeline'):
-        yield dataset
-    elif hasattr(dataset, 'dataset'):
-        yield from plain_data_sets(dataset.dataset)
-    for each in getattr(dataset, 'datasets', ()):
-        yield from plain_data_sets(each)
-
-
 def _leaves(transforms: Iterable) -> Iterator[BaseTransform]:
     """Yield transforms, those within others (`RandomApply`, `RandomChoice`) in their place."""
     for transform in transforms:

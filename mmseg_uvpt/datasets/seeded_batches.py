@@ -155,3 +155,12 @@ def data_set_of(loader: Any) -> Dataset:
     """Return the data set behind a data loader, seeded or not."""
     dataset = loader.dataset
     return dataset.source if isinstance(dataset, SeededBatches) else dataset
+
+
+def plain_data_sets(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield the data sets that have a pipeline: one itself, and those within wrappers."""
+    if hasattr(dataset, 'pipeline'):
+        yield dataset
+    for within in (getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())):
+        if within is not None:
+            yield from plain_data_sets(within)

@@ -7,7 +7,8 @@ import pytest
 from mmseg.registry import TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.datasets.moved_pixels import check_kept_image, check_label_place, plain_data_sets
+from mmseg_uvpt.datasets.moved_pixels import check_kept_image, check_label_place
+from mmseg_uvpt.datasets.seeded_batches import plain_data_sets
 from mmseg_uvpt.errors import UserError
 
 RESIZE = {'type': 'Resize', 'scale': (64, 32), 'keep_ratio': True}

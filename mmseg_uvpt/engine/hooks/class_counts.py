@@ -1,7 +1,7 @@
 """Whether all parts of a run mean the same classes, and whether its labels have them."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from mmseg_uvpt.correction.hook import LabelCorrectionHook
 from mmseg_uvpt.correction.pseudo_label_files import list_frames, read_pseudo_labels
 from mmseg_uvpt.datasets.image_cache import all_transforms
 from mmseg_uvpt.datasets.label_encodings import IGNORE, read_train_ids
-from mmseg_uvpt.datasets.seeded_batches import data_set_of
+from mmseg_uvpt.datasets.seeded_batches import data_set_of, plain_data_sets
 from mmseg_uvpt.datasets.transforms import LoadLabelChecked
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.errors import UserError
@@ -111,18 +111,11 @@ def look_at_labels(dataset: Dataset, training: bool = False) -> None:
         UserError: a label has values that are no classes; or one class alone occurs and 255, as
             in masks of 0 and 255.
     """
-    for part in _parts(dataset):
-        if any(isinstance(t, LoadLabelChecked) for t in all_transforms(part.pipeline.transforms)):
-            _look_at(part, training)
-
-
-def _parts(dataset: Dataset) -> Iterator[BaseSegDataset]:
-    """Yield the data sets within wrappers."""
-    if isinstance(dataset, BaseSegDataset):
-        yield dataset
-    for within in (getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())):
-        if within is not None:
-            yield from _parts(within)
+    for part in plain_data_sets(dataset):
+        if isinstance(part, BaseSegDataset):
+            transforms = all_transforms(part.pipeline.transforms)
+            if any(isinstance(t, LoadLabelChecked) for t in transforms):
+                _look_at(part, training)
 
 
 def _look_at(dataset: BaseSegDataset, training: bool) -> None:

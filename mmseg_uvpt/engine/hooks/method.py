@@ -3,8 +3,8 @@
 import torch
 from mmengine.hooks import Hook
 
-from mmseg_uvpt.datasets.moved_pixels import check_kept_image, plain_data_sets
-from mmseg_uvpt.datasets.seeded_batches import data_set_of
+from mmseg_uvpt.datasets.moved_pixels import check_kept_image
+from mmseg_uvpt.datasets.seeded_batches import data_set_of, plain_data_sets
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 
