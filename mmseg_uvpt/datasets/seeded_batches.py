@@ -161,6 +161,26 @@ def plain_data_sets(dataset: Dataset) -> Iterator[Dataset]:
     """Yield the data sets that have a pipeline: one itself, and those within wrappers."""
     if hasattr(dataset, 'pipeline'):
         yield dataset
-    for within in (getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())):
-        if within is not None:
-            yield from plain_data_sets(within)
+    for within in _within(dataset):
+        yield from plain_data_sets(within)
+
+
+def pipelines(dataset: Dataset, behind: Sequence = ()) -> Iterator[list]:
+    """Yield the transforms that samples of each data set pass: its own, then those of wrappers.
+
+    Args:
+        dataset: one with a pipeline, or a wrapper.
+        behind: transforms that follow all of these.
+    """
+    own = getattr(dataset, 'pipeline', ())
+    transforms = [*getattr(own, 'transforms', own), *behind]  # mmseg's MultiImageMixDataset: a list
+    if not (within := _within(dataset)):
+        yield transforms
+    for each in within:
+        yield from pipelines(each, transforms)
+
+
+def _within(dataset: Dataset) -> list[Dataset]:
+    """Return the data sets that a wrapper wraps."""
+    wrapped = getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())
+    return [each for each in wrapped if each is not None]

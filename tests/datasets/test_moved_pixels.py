@@ -8,7 +8,7 @@ from mmseg.registry import TRANSFORMS
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.moved_pixels import check_kept_image, check_label_place
-from mmseg_uvpt.datasets.seeded_batches import plain_data_sets
+from mmseg_uvpt.datasets.seeded_batches import pipelines, plain_data_sets
 from mmseg_uvpt.errors import UserError
 
 RESIZE = {'type': 'Resize', 'scale': (64, 32), 'keep_ratio': True}
@@ -62,3 +62,10 @@ def test_data_sets_within_wrappers():
     assert list(plain_data_sets(inner[0])) == inner[:1]
     joined = SimpleNamespace(datasets=[SimpleNamespace(dataset=inner[1]), inner[2]])
     assert list(plain_data_sets(joined)) == inner[1:]
+
+
+def test_wrappers_transform_behind_the_data_sets_within():
+    loading, keeping = (SimpleNamespace(pipeline=SimpleNamespace(transforms=x)) for x in 'lk')
+    mixed = SimpleNamespace(pipeline=['flip'], dataset=SimpleNamespace(datasets=[loading, keeping]))
+    assert list(pipelines(mixed)) == [['l', 'flip'], ['k', 'flip']]
+    assert list(pipelines(loading)) == [['l']]

@@ -4,7 +4,7 @@ import torch
 from mmengine.hooks import Hook
 
 from mmseg_uvpt.datasets.moved_pixels import check_kept_image
-from mmseg_uvpt.datasets.seeded_batches import data_set_of, plain_data_sets
+from mmseg_uvpt.datasets.seeded_batches import data_set_of, pipelines
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
 
@@ -36,8 +36,8 @@ class MethodHook(Hook):
         if not isinstance(model, AdaptedSegmentor):
             return
         self._model = model
-        for dataset in plain_data_sets(data_set_of(runner.train_dataloader)):
-            check_kept_image(dataset.pipeline.transforms)
+        for transforms in pipelines(data_set_of(runner.train_dataloader)):
+            check_kept_image(transforms)
         if self._saved and self._saved.get('parts', _parts(model)) != _parts(model):
             self._saved = None  # of another method, or with other anchors
         if runner.iter and self._saved:
