@@ -20,7 +20,6 @@ from mmseg.datasets.transforms import (
     ResizeToMultiple,
 )
 
-from mmseg_uvpt.datasets.image_cache import all_transforms
 from mmseg_uvpt.datasets.transforms import KeepUnaugmented
 from mmseg_uvpt.errors import UserError
 
@@ -37,8 +36,8 @@ def check_label_place(pipeline: Iterable[BaseTransform]) -> None:
         UserError: anything but a ``Resize`` moves pixels before the crop, or anything but one
             ``RandomFlip`` behind it.
     """
-    moving = [t for t in _leaves(all_transforms(pipeline)) if isinstance(t, _MOVES)]
-    moving = [t for t in moving if not isinstance(t, Resize)]
+    transforms = _leaves(pipeline)
+    moving = [t for t in transforms if isinstance(t, _MOVES) and not isinstance(t, Resize)]
     expected = (RandomCrop, RandomFlip)
     if len(moving) > 2 or not all(map(isinstance, moving, expected)):
         raise UserError(
@@ -55,7 +54,7 @@ def check_kept_image(pipeline: Iterable[BaseTransform]) -> None:
         UserError: something does.
     """
     is_kept = False
-    for transform in _leaves(all_transforms(pipeline)):
+    for transform in _leaves(pipeline):
         is_kept |= isinstance(transform, KeepUnaugmented)
         if is_kept and isinstance(transform, _MOVES):
             raise UserError(
@@ -65,7 +64,7 @@ def check_kept_image(pipeline: Iterable[BaseTransform]) -> None:
 
 
 def _leaves(transforms: Iterable) -> Iterator[BaseTransform]:
-    """Yield transforms, those within others (`RandomApply`, `RandomChoice`) in their place."""
+    """Yield transforms, those within others (`RandomApply`, `ImageCache`) in their place."""
     for transform in transforms:
         within = getattr(transform, 'transforms', None)
         if isinstance(transform, list | tuple):
