@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -105,7 +105,8 @@ def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Su
         raise UserError(f'{folder} is no folder: name the one that holds the photographs')
     paths, other_files = images_below(folder)
     found = Survey(folder, other_files=other_files)
-    predicted = {real(path) for path in _predictions(folder)}
+    files = list(paths_below(folder))
+    predicted = {real(path) for path in _predictions(files)}
     names, scoring = [], labelled.files() if labelled else set()
     for path in paths:
         name, resolved = path.relative_to(folder).as_posix(), real(path)
@@ -125,7 +126,7 @@ def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Su
     for name in names:
         _sort_in(found, looks[name], seen, stems)
     found.left_out['videos, of which frames can be taken by ffmpeg'] = [
-        Path(path).name for path in paths_below(folder) if path.lower().endswith(VIDEO_SUFFIXES)
+        Path(path).name for path in files if path.lower().endswith(VIDEO_SUFFIXES)
     ]
     found.left_out = {reason: which for reason, which in found.left_out.items() if which}
     if not found.used:
@@ -138,9 +139,9 @@ def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Su
     return found
 
 
-def _predictions(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder that a record of predictions lists."""
-    for path in paths_below(folder):
+def _predictions(files: Iterable[str]) -> Iterator[Path]:
+    """Yield the files that a record of predictions lists."""
+    for path in files:
         if os.path.basename(path) == PREDICTIONS:
             with suppress(UserError):  # of others
                 yield from written_files(os.path.dirname(path))
