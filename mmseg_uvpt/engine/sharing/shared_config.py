@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import mmengine.registry
 import mmseg.registry
@@ -62,14 +61,11 @@ def require_shareable(cfg: Config, name: str) -> None:
     Raises:
         UserError: it could not.
     """
-    with TemporaryDirectory() as folder:
-        path = Path(folder, 'config.py')
-        path.write_text(shared_text(cfg), encoding='utf-8')
-        try:
-            read_shared(path)
-        except UserError as error:
-            told = str(error).replace(str(path), f'the config of {name}')
-            raise UserError(f'what is made of {name} could not be loaded: {told}') from error
+    data = shared_text(cfg).encode()
+    try:
+        _for_prediction(data, f'the config of {name}')
+    except UserError as error:
+        raise UserError(f'what is made of {name} could not be loaded: {error}') from error
 
 
 def read_shared(path: Path) -> Config:
@@ -83,55 +79,60 @@ def read_shared(path: Path) -> Config:
     Raises:
         UserError: it cannot be read, or holds anything else where that stands.
     """
-    values = _values(path)
+    try:
+        data = read_bytes(path, _MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(
+            f'{path.parent} is no shared model: {path.name} {why_unreadable(path, error)}; '
+            'save_pretrained writes one'
+        ) from error
+    return Config(_for_prediction(data, path), filename=path)
+
+
+def _for_prediction(data: bytes, where: str | Path) -> dict:
+    """Return what a prediction needs of the text of a config; ``where`` names it for errors."""
+    values = _values(data, where)
     try:
         model, dataset = values['model'], values['test_dataloader']['dataset']
         meta, steps = dataset['metainfo'], dataset['pipeline']
-        described = _for_prediction(model)
+        described = _without_training(model)
         resizes = [dict(step) for step in steps if step['type'] in RESIZES]
         others = [step['type'] for step in steps if step['type'] not in RESIZES]
         named = {'classes': _texts(meta['classes']), 'palette': _numbers(meta['palette'])}
         simple = all(_is_simple(value) for step in resizes for value in step.values())
         amp = bool(values.get('uvpt', {}).get('amp', False))
     except Exception as error:  # whatever stands there instead
-        raise _unusable(path, f'{type(error).__name__}: {first_line(error)}') from error
+        raise _unusable(where, f'{type(error).__name__}: {first_line(error)}') from error
     if odd := next((x for x in others if not x.startswith(('Load', 'PackSeg'))), None):
-        raise _unusable(path, f'images are to pass through {odd}')
+        raise _unusable(where, f'images are to pass through {odd}')
     if not simple:
-        raise _unusable(path, 'Resize has arguments that are neither numbers nor names')
-    _require_known(described, path)
+        raise _unusable(where, 'Resize has arguments that are neither numbers nor names')
+    _require_known(described, where)
     pipeline = [{'type': 'LoadImageChecked'}, *resizes, {'type': 'PackSegInputs'}]
     dataset = {'type': 'CheckedCityscapesDataset', 'metainfo': named, 'pipeline': pipeline}
-    read = {'model': described, 'test_dataloader': {'dataset': dataset}, 'uvpt': {'amp': amp}}
-    return Config(read, filename=path)
+    return {'model': described, 'test_dataloader': {'dataset': dataset}, 'uvpt': {'amp': amp}}
 
 
-def _values(path: Path) -> dict:
+def _values(data: bytes, where: str | Path) -> dict:
     try:
-        data = read_bytes(path, _MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ValueError(f'it is longer than {_MOST_BYTES} bytes')
         return plain_values(data.decode())
-    except OSError as error:
-        raise UserError(
-            f'{path.parent} is no shared model: {path.name} {why_unreadable(path, error)}; '
-            'save_pretrained writes one'
-        ) from error
     except Exception as error:  # a text can be wrong in any way
-        raise _unusable(path, f'it is more than plain values: {first_line(error)}') from error
+        raise _unusable(where, f'it is more than plain values: {first_line(error)}') from error
 
 
-def _for_prediction(node: object) -> object:
+def _without_training(node: object) -> object:
     """Return a description without what only a training needs."""
     if isinstance(node, dict):
         kept = {k: v for k, v in node.items() if k not in _NO_PART_OF_A_PREDICTION}
-        return {key: _for_prediction(value) for key, value in kept.items()}
+        return {key: _without_training(value) for key, value in kept.items()}
     if isinstance(node, list | tuple):
-        return type(node)(_for_prediction(value) for value in node)
+        return type(node)(_without_training(value) for value in node)
     return node
 
 
-def _require_known(described: dict, path: Path) -> None:
+def _require_known(described: dict, where: str | Path) -> None:
     modules = (mmengine.registry, mmseg.registry, mmseg_uvpt.registry)
     known: dict[str, list] = {}
     for registry in (each for module in modules for each in vars(module).values()):
@@ -142,10 +143,10 @@ def _require_known(described: dict, path: Path) -> None:
         scope, _, name = str(kind).rpartition('.')
         allowed = known.get(name) and all(map(_may_be_named, known[name]))
         if not allowed or scope not in ('', *_FOREIGN, 'mmseg_uvpt') or name in _DOWNLOADS:
-            raise _unusable(path, f'{kind!r} is no part of a model that is known here')
+            raise _unusable(where, f'{kind!r} is no part of a model that is known here')
     for text in everything_in(described):
         if isinstance(text, str) and any(mark in text for mark in '/\\:~'):
-            raise _unusable(path, f'{text!r} may name a file or an address')
+            raise _unusable(where, f'{text!r} may name a file or an address')
 
 
 def _may_be_named(kind: type) -> bool:
@@ -178,8 +179,8 @@ def _is_simple(value: object) -> bool:
     return value.isidentifier() if isinstance(value, str) else isinstance(value, int | float)
 
 
-def _unusable(path: Path, reason: str) -> UserError:
+def _unusable(where: str | Path, reason: str) -> UserError:
     return UserError(
-        f'{path} is not used, because {reason}. Shared models are made of parts that are '
+        f'{where} is not used, because {reason}. Shared models are made of parts that are '
         'registered here; import the module that registers others first, if you trust it'
     )
