@@ -24,13 +24,23 @@ from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.nested import dict_or_empty
 
-ADAPTED_FROM = 'adapted_from'  # see `engine.inference.label_record.ancestors`
+ADAPTED_FROM = 'adapted_from'  # see `ancestors`
 # what says which model this is; the rest (environment, hooks' messages) is its training's affair
 _META = (
     *('CLASSES', 'PALETTE', 'dataset_meta', 'config', 'cfg', 'experiment_name', 'exp_name'),
     *('epoch', 'iter', 'seed', 'time', 'mmengine_version', 'mmseg_version', 'mmcv_version'),
     ADAPTED_FROM,
 )
+
+
+def ancestors(loaded: Mapping) -> list[str]:
+    """Return the hashes of the weights that a model was adapted from, as its checkpoint says.
+
+    Its source model's is the first; one that was adapted itself is followed by its own. Empty for
+    a model that was not adapted, or by version 0.1.
+    """
+    found = (loaded.get('meta') or {}).get(ADAPTED_FROM)
+    return [*map(str, found)] if isinstance(found, list | tuple) else []
 
 
 def strip(path: str | Path) -> dict:

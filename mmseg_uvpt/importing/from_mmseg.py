@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 import mmseg_uvpt.register  # noqa: F401
-from mmseg_uvpt.checkpoints.export import ADAPTED_FROM
+from mmseg_uvpt.checkpoints.export import ancestors
 from mmseg_uvpt.checkpoints.loading import load_file, source_tensors, state_dict_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.mmseg_backbones import NotStaged, backbone_as_it_is, staged
@@ -73,7 +73,7 @@ def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceMode
         palette=_meta(loaded).get('palette'),
         imports=imports,
         not_staged=reason,
-        adapted_from=tuple((loaded.get('meta') or {}).get(ADAPTED_FROM) or ()),
+        adapted_from=tuple(ancestors(loaded)),
         scale=scale_of_tests(cfg),
     )
     if len(kept) < len(tensors):

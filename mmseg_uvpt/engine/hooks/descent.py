@@ -3,14 +3,9 @@
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from mmseg_uvpt.checkpoints.export import ADAPTED_FROM
+from mmseg_uvpt.checkpoints.export import ADAPTED_FROM, ancestors
 from mmseg_uvpt.checkpoints.loading import load_file
-from mmseg_uvpt.engine.inference.label_record import (
-    ancestors,
-    facts_of,
-    is_descendant,
-    record_in,
-)
+from mmseg_uvpt.engine.inference.label_record import facts_of, is_descendant, record_in
 
 
 class DescentHook(Hook):

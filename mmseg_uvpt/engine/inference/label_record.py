@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mmseg_uvpt.checkpoints.export import ADAPTED_FROM, contents_sha256
+from mmseg_uvpt.checkpoints.export import ADAPTED_FROM, ancestors, contents_sha256
 from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import COMPUTED, to_ours
 from mmseg_uvpt.engine.config.classes import classes_in, require_same
@@ -32,16 +32,6 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
     """
     ours = to_ours(dict(tensors), prompted=True)
     return contents_sha256({n: t for n, t in ours.items() if not COMPUTED.match(n)})
-
-
-def ancestors(loaded: Mapping) -> list[str]:
-    """Return the hashes of the weights that a model was adapted from, as its checkpoint says.
-
-    Its source model's is the first; one that was adapted itself is followed by its own. Empty for
-    a model that was not adapted, or by version 0.1.
-    """
-    found = (loaded.get('meta') or {}).get(ADAPTED_FROM)
-    return [*map(str, found)] if isinstance(found, list | tuple) else []
 
 
 def facts_of(loaded: Mapping, checkpoint: str) -> dict:
