@@ -12,9 +12,13 @@ HOOKS = {
     'checkpoint': 'WholeCheckpointHook',
 }
 # mmengine's classes, which version 0.1 recorded, and those of this project that are built
-_OPTIM_WRAPPERS = {'OptimWrapper': 'FiniteOptimWrapper', 'AmpOptimWrapper': 'FiniteAmpOptimWrapper'}
-_LOOPS = {'IterBasedTrainLoop': 'SeededTrainLoop'}
-_HOOKS = {'CheckpointHook': 'WholeCheckpointHook', 'RuntimeInfoHook': 'DeferredRuntimeInfoHook'}
+_OURS = {
+    'OptimWrapper': 'FiniteOptimWrapper',
+    'AmpOptimWrapper': 'FiniteAmpOptimWrapper',
+    'IterBasedTrainLoop': 'SeededTrainLoop',
+    'CheckpointHook': 'WholeCheckpointHook',
+    'RuntimeInfoHook': 'DeferredRuntimeInfoHook',
+}
 
 
 def complete(cfg: Config) -> None:
@@ -29,17 +33,12 @@ def complete(cfg: Config) -> None:
     cfg.default_hooks = {n: {'type': kind} for n, kind in HOOKS.items()} | {
         **(cfg.get('default_hooks') or {})
     }
-    for part, kinds, default in (
-        ('optim_wrapper', _OPTIM_WRAPPERS, 'OptimWrapper'),
-        ('train_cfg', _LOOPS, None),
-    ):
-        if cfg.get(part):
-            kind = _without_scope(cfg[part].get('type', default))
-            if kind in kinds:
-                cfg[part].type = kinds[kind]
-    for hook in (*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or ())):
-        if isinstance(hook, dict) and (kind := _without_scope(hook.get('type'))) in _HOOKS:
-            hook['type'] = _HOOKS[kind]
+    if cfg.get('optim_wrapper'):
+        cfg.optim_wrapper.setdefault('type', 'OptimWrapper')  # as mmengine's runner does
+    hooks = (*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or ()))
+    for part in (cfg.get('optim_wrapper'), cfg.get('train_cfg'), *hooks):
+        if isinstance(part, dict) and (kind := _without_scope(part.get('type'))) in _OURS:
+            part['type'] = _OURS[kind]
     drop_unused(cfg)
 
 
