@@ -6,6 +6,8 @@ Whoever inherits the open file holds the lock too. A killed process, or machine,
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmseg_uvpt.errors import UserError
@@ -51,6 +53,23 @@ def acquire(path: str | Path, patience: float) -> int:
         except OSError as error:
             os.close(file)
             raise _no_locks(path, error) from error
+
+
+@contextmanager
+def alone(path: str | Path, told: str) -> Iterator[None]:
+    """Hold the lock of a file, which is made if need be, without waiting for it.
+
+    Raises:
+        UserError: another process holds it, with what is ``told`` of that; or as `acquire` does.
+    """
+    try:
+        lock = acquire(path, 0)
+    except Held:
+        raise UserError(told) from None
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def is_held(path: str | Path) -> bool:

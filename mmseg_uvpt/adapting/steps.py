@@ -1,9 +1,7 @@
 """The steps of ``uvpt adapt``: commands that a user could type, and a record of each."""
 
-import os
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +17,7 @@ from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.file_lock import Held, acquire
+from mmseg_uvpt.file_lock import alone
 from mmseg_uvpt.files import is_text, read_object, write_json
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, VERDICT
 
@@ -63,25 +61,8 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
         except PermissionError as error:
             raise UserError(f'--out {args.out}: {above} may not be written to') from error
         return None
-    with _alone_in(out):
+    with alone(out / _LOCK, f'another call of uvpt adapt works in {out}: wait for it'):
         return _adapt(args, command, record, out, photographs)
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Keep other calls out of a folder.
-
-    Raises:
-        UserError: one is there.
-    """
-    try:
-        lock = acquire(out / _LOCK, 0)
-    except Held:
-        raise UserError(f'another call of uvpt adapt works in {out}: wait for it') from None
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def _adapt(args: Namespace, command: str, record: dict, out: Path, photographs: Path) -> Verdict:

@@ -9,7 +9,7 @@ from mmseg_uvpt.adapting.command_stages import Stage, StageFailed, run_each
 from mmseg_uvpt.demo import chain
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
-from mmseg_uvpt.file_lock import Held, acquire
+from mmseg_uvpt.file_lock import alone
 from mmseg_uvpt.leaderboard.correction_record import correction_sentence
 from mmseg_uvpt.leaderboard.run_record import (
     SOURCE,
@@ -66,16 +66,9 @@ def make_missing_runs(
     if not hours:
         print(f'next: {_name(missing[0])}' if missing else 'all are there')
         return 0
-    try:
-        lock = acquire(work_dir / 'leaderboard.lock', 0)
-    except Held:
-        raise UserError(
-            f'runs are being made in {work_dir}: wait, or name another --work-dir'
-        ) from None
-    try:
+    told = f'runs are being made in {work_dir}: wait, or name another --work-dir'
+    with alone(work_dir / 'leaderboard.lock', told):
         return _make_each(missing, work_dir, records, hours)
-    finally:
-        os.close(lock)
 
 
 def _make_each(missing: Sequence[Settings], work_dir: Path, records: Path, hours: float) -> int:

@@ -19,9 +19,10 @@ from PIL import Image
 import mmseg_uvpt
 from mmseg_uvpt.adapting import command_stages, inputs, preparation, trial
 from mmseg_uvpt.adapting.named_model import read_model
-from mmseg_uvpt.adapting.steps import _alone_in
+from mmseg_uvpt.adapting.steps import _LOCK
 from mmseg_uvpt.commands import adapt
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.file_lock import alone
 from mmseg_uvpt.subcommands import SUBCOMMANDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -169,7 +170,10 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
         call(finished, photographs, '--out', photographs / 'out')
     with pytest.raises(UserError, match=f'lies in {one}, which is read'):
         call(finished, photographs, '--labelled', one, '--out', one / 'out')
-    with _alone_in(out), pytest.raises(UserError, match='another call of uvpt adapt works in'):
+    with (
+        alone(out / _LOCK, ''),
+        pytest.raises(UserError, match='another call of uvpt adapt works in'),
+    ):
         call(finished, one, '--out', out, *QUICK)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine/letter.txt').touch()
