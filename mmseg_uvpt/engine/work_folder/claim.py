@@ -79,8 +79,7 @@ def best_checkpoint(folder: str | Path) -> Path | None:
     """
     found = list(Path(folder).glob('best_*_iter_*.pth'))
     if len({path.name.partition('_iter_')[0] for path in found}) > 1:
-        cfg = Config.fromfile(Path(folder) / CONFIG, import_custom_modules=False)
-        first = cfg.default_hooks.checkpoint.save_best[0]
+        first = _recorded(Path(folder) / CONFIG).default_hooks.checkpoint.save_best[0]
         found = [path for path in found if path.name.startswith(f'best_{first}_iter_')]
     return _latest(found)
 
