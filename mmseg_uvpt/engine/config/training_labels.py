@@ -105,10 +105,13 @@ def share_pseudo_labels(cfg: Config) -> None:
     Without a label correction they are what is trained on. What is added here is recorded with the
     run. A training pipeline without `LoadPseudoLabel` needs nothing.
     """
-    for dataset in _loading(cfg):
-        dataset['pseudo_label_dir'] = pseudo_label_dir(cfg)
-        for transform in parts_of_type(dataset, 'LoadPseudoLabel'):
-            if not label_corrections(cfg):
+    if not (datasets := _loading(cfg)):
+        return
+    folder, is_corrected = pseudo_label_dir(cfg), bool(label_corrections(cfg))
+    for dataset in datasets:
+        dataset['pseudo_label_dir'] = folder
+        if not is_corrected:
+            for transform in parts_of_type(dataset, 'LoadPseudoLabel'):
                 transform['trained_on'] = True
 
 
