@@ -10,8 +10,6 @@ from mmseg_uvpt.shipped import CHECKOUT, INSTALLED
 from mmseg_uvpt.tables import add_target, check_target, deliver
 
 RECORDS = (Path() if INSTALLED else CHECKOUT) / 'docs/results/minicity'
-# how such tables begin
-BEGINS = (b'| backbone | method', b'backbone,method,', b'% made by tools/leaderboard.py')
 EXAMPLE = """\
 example:
   python tools/leaderboard.py run --hours 8
@@ -100,4 +98,5 @@ def _make_table(args: argparse.Namespace, records: Path) -> None:
     from mmseg_uvpt.leaderboard.leaderboard_rows import read_rows
 
     text = getattr(leaderboard_formats, f'to_{args.format}')(read_rows(records))
-    deliver(text, args.page, args.out, BEGINS, 'tools/leaderboard.py')
+    begins = (b'| backbone | method', b'backbone,method,', leaderboard_formats.LATEX.encode())
+    deliver(text, args.page, args.out, begins, 'tools/leaderboard.py')
