@@ -114,14 +114,14 @@ def choose_guarded(
     guards: Mapping[str, Sequence[ImageCounts]],
     classes: Sequence[str],
 ) -> Choice:
-    """Choose what the committee prefers (`preferred`) if it is surely above the source, else that.
+    """Choose the `preferred` candidate if it is surely above the source model, else the latter.
 
     Surely: for each reference of the guards the lower bound of how far the agreement of what is
     preferred is above the source's (paired bootstrap over images, 95 %) is above 0. Each class that
     vanished lowers the bound by 100 / C, as much as an IoU that falls from 100 to 0 takes from a
     mean over C classes. Without the `INDEPENDENT` reference the source is chosen: the ensemble is
-    made of the candidates, of which one alone is the source model. Before the
-    source, the candidate that agrees most with that reference is tested in the same way.
+    made of the candidates, of which one alone is the source model. Before the source, the candidate
+    that agrees most with that reference is tested in the same way.
 
     Args:
         candidates: the source model first.

@@ -54,11 +54,9 @@ def claim_folder(
     spelled: dict[str, str] = {}
     for name in (PREDICTIONS, *files):  # some file systems know no capitals
         if first := spelled.get(name.casefold()):
-            both = (
-                f'two results would be {name}'
-                if first == name
-                else (f'{first} and {name} would be one file where capitals do not count')
-            )
+            both = f'two results would be {name}'
+            if first != name:
+                both = f'{first} and {name} would be one file where capitals do not count'
             raise UserError(f'{option} {folder}: {both}: write them into different folders')
         spelled[name.casefold()] = name
     listed = record.get('files', files if record else [])  # version 0.1 listed none
