@@ -1,11 +1,14 @@
 """What a record keeps is what the run's files say."""
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
 
 from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.demo.settings import METHODS, Method, Settings
+from mmseg_uvpt.engine.inference.label_record import weights_sha256
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json
 from mmseg_uvpt.leaderboard.run_record import (
@@ -51,9 +54,13 @@ def root(tmp_path):
     times = [{'time': t, 'iter': i} for i, t in ((10, 9.0), (20, 2.0), (30, 3.0))]
     evaluation = {'mIoU': 1.0, 'time': 99.0, 'step': 30}
     logs.write_text('\n'.join([*map(json.dumps, [*times, evaluation]), '{"time": 0.1, "it']))
-    labels = root / 'data/cityscapes/pretrain/demo/train/pseudo_labels.json'
-    write_json(labels, {'weights_sha256': 'f00'})
+    save_source(root, 1.0)
     return root
+
+
+def save_source(root: Path, weight: float) -> None:
+    tensors = {'decode_head.conv_seg.weight': torch.full((1,), weight)}
+    torch.save({'state_dict': tensors}, root / 'pretrain/iter_9.pth')
 
 
 def test_what_a_run_says_is_kept(root):
@@ -70,7 +77,8 @@ def test_what_a_run_says_is_kept(root):
     assert record['parameters'] == {'trainable': 7}
     assert record['git']['commit'] == 'abc'
     assert record['hardware'] == '2 CPU cores'
-    assert record['source_weights_sha256'] == source_record(RUN, root)['weights_sha256'] == 'f00'
+    made = weights_sha256({'decode_head.conv_seg.weight': torch.ones(1)})
+    assert record['source_weights_sha256'] == source_record(RUN, root)['weights_sha256'] == made
     adapting = next(line for line in record['commands'] if ' train.py ' in line)
     assert '--work-dir WORK_DIR/swin-seed3/adapt-head ' in adapting
     assert str(root) not in json.dumps(record)
@@ -144,7 +152,9 @@ def test_records_of_two_source_models_are_not_mixed(root, tmp_path):
     path = path_of(tmp_path, RUN, 'source')
     write_record(path, source_record(RUN, root))
     require_same_source(path, root)
-    labels = root / 'data/cityscapes/pretrain/demo/train/pseudo_labels.json'
-    write_json(labels, {'weights_sha256': 'bad'})
+    (root / 'pretrain/iter_9.pth').rename(tmp_path / 'iter_9.pth')
+    with pytest.raises(UserError, match='holds no checkpoint'):
+        require_same_source(path, root)
+    save_source(root, 2.0)
     with pytest.raises(UserError, match=r'source_seed3.json is of another source model.*--records'):
         require_same_source(path, root)
