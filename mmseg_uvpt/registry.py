@@ -23,6 +23,8 @@ REGISTRIES = [
 
 def class_of(registry: Registry, described: object) -> type | None:
     """Return the class that the ``type`` of a config is or names; None where it is of none."""
+    import mmseg_uvpt.register  # noqa: F401 - a registry knows the names of what was imported
+
     kind = described.get('type') if isinstance(described, Mapping) else None
     kind = registry.get(kind) if isinstance(kind, str) else kind
     return kind if isinstance(kind, type) else None

@@ -1,5 +1,8 @@
 """Which class a config names: by its name, as itself, or none."""
 
+import subprocess
+import sys
+
 import pytest
 from mmcv.transforms import Resize
 from mmengine.config import Config
@@ -36,6 +39,20 @@ def test_hooks_may_be_classes_and_not_only_their_names():
     cfg = Config({'default_hooks': {'a': None, 'b': correction}, 'custom_hooks': []})
     cfg.custom_hooks = [{'type': EMAHook}]
     assert [dict(hook) for hook in label_corrections(cfg)] == [correction]
+
+
+def test_a_name_of_ours_is_known_before_anything_was_imported():
+    """As where the leaderboard asks what a config corrects labels by: first of all."""
+    asked = """
+from mmengine.config import Config
+from mmseg_uvpt.engine.config.training_labels import label_corrections
+hook = {'type': 'OfflineLabelCorrectionHook'}
+print(*(found['type'] for found in label_corrections(Config({'default_hooks': {'a': hook}}))))
+"""
+    found = subprocess.run(
+        [sys.executable, '-c', asked], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == 'OfflineLabelCorrectionHook\n'
 
 
 def test_a_class_is_called_by_its_name_unless_another_one_is(tmp_path):

@@ -232,8 +232,7 @@ def stage_count(settings: Settings) -> int:
 def _is_labelled(settings: Settings) -> bool:
     """Tell whether images are labelled for a method.
 
-    The source model labels them in any case: for the other methods, and these labels' record names
-    its weights.
+    The source model labels them in any case, for the other methods.
     """
     return not settings.former or reads_pseudo_labels(_recipe(settings.adaptation))
 

@@ -10,6 +10,7 @@ def label_corrections(cfg: Config) -> list[dict]:
     """Return the hooks of a config that correct labels: `LabelCorrectionHook` or a class of it."""
     from mmseg.registry import HOOKS
 
+    import mmseg_uvpt.register  # noqa: F401 - before mmseg's data sets, which would print otherwise
     from mmseg_uvpt.correction.hook import LabelCorrectionHook
     from mmseg_uvpt.registry import is_a
 
