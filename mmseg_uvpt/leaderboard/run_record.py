@@ -11,11 +11,10 @@ import statistics
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.demo.chain import chosen_iterations, scores, stages
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.engine.config.resolve import read
-from mmseg_uvpt.engine.inference.label_record import weights_sha256
+from mmseg_uvpt.engine.inference.label_record import weights_of
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint, run_record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_text
@@ -177,7 +176,7 @@ def _weights(root: Path) -> str:
     source = last_checkpoint(root / 'pretrain')
     if source is None:
         raise UserError(f'{root}/pretrain holds no checkpoint iter_*.pth: {_AGAIN}')
-    return weights_sha256(state_dict_of(load_file(source), source))
+    return weights_of(source)
 
 
 def _tuner(settings: Settings) -> str:

@@ -34,6 +34,15 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
     return contents_sha256({n: t for n, t in ours.items() if not COMPUTED.match(n)})
 
 
+def weights_of(checkpoint: str | Path) -> str:
+    """Return the `weights_sha256` of a checkpoint.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return weights_sha256(state_dict_of(load_file(checkpoint), checkpoint))
+
+
 def facts_of(loaded: Mapping, checkpoint: str) -> dict:
     """Return what stands in a record of the model that made labels.
 
@@ -80,15 +89,15 @@ def made_by_another(record: Mapping, facts: Mapping) -> str | None:
         noted = record.get('checkpoint_sha256')
         same = noted == facts.get('checkpoint_sha256')
         if noted is not None and not same:
-            same = _weights_of(record) == facts.get('weights_sha256')
+            same = _weights_of_maker(record) == facts.get('weights_sha256')
     return None if noted is None or same else str(record.get('checkpoint'))
 
 
-def _weights_of(record: Mapping) -> str:
+def _weights_of_maker(record: Mapping) -> str:
     path = str(record.get('checkpoint'))
     if why_unreadable(path) or file_hash(path) != record['checkpoint_sha256']:
         return ''
-    return weights_sha256(state_dict_of(load_file(path), path))
+    return weights_of(path)
 
 
 def made_otherwise(record: Mapping, facts: Mapping) -> str | None:
@@ -168,8 +177,7 @@ def folder_of(folder: Path, checkpoint: str) -> Path:
     The recipes' folders are ``<model>/train``. Two runs have an ``iter_80000.pth`` each, so the
     name ends in the first digits of the hash of the weights.
     """
-    weights = weights_sha256(state_dict_of(load_file(checkpoint), checkpoint))
-    name = f'{Path(checkpoint).stem}_{weights[:8]}'
+    name = f'{Path(checkpoint).stem}_{weights_of(checkpoint)[:8]}'
     if folder.name == 'train':
         return folder.parent.with_name(name) / folder.name
     return folder.with_name(f'{folder.name}_{name}')
