@@ -69,11 +69,12 @@ class Conclusion:
                     f'by the labels nothing beats the source model: it has {source.score:.1f} '
                     f'{self.metric}, the last model {last.score:.1f}. Use {self._use(source)}'
                 )
-            if last.score < source.score:
-                return (
-                    f'by the labels the last model is {source.score - last.score:.1f} '
-                    f'{self.metric} below the source model: use {self._use(best)}'
-                )
+            for name, model in (('chosen', self.selected), ('last', last)):
+                if model.score is not None and model.score < source.score:
+                    return (
+                        f'by the labels the {name} model is {source.score - model.score:.1f} '
+                        f'{self.metric} below the source model: use {self._use(best)}'
+                    )
         elif GUARDED in self.choices and self._candidate(GUARDED) is source:
             return (
                 'without labels nothing can be told to beat the source model: '
@@ -129,7 +130,7 @@ class Conclusion:
     def _side_by_side(self) -> str:
         named = {'source': self.candidates[0]} | {
             'best by target labels' if rule == TARGET_LABELS else rule: self._candidate(rule)
-            for rule in (LAST, GUARDED, TARGET_LABELS)
+            for rule in dict.fromkeys((LAST, GUARDED, TARGET_LABELS, self.rule))
             if rule in self.choices
         }
         told = [

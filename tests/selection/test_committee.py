@@ -226,6 +226,19 @@ def test_warnings(labels):
     assert conclusion('guarded', (None, None), labels).warning() is None
 
 
+def test_what_was_chosen_may_be_below_the_source(labels):
+    """Though the last model is not."""
+    found = conclusion('ensemble', (50.0, 52.0, 45.0))
+    found.candidates.append(Candidate(300, {}, 51.0))
+    found = conclude('ensemble', found.candidates, CLASSES, 'mIoU19')
+    assert found.selected.iteration == 200
+    assert found.warning() == (
+        'by the labels the chosen model is 5.0 mIoU19 below the source model: use that of 100, '
+        "which 'ensemble' did not choose"
+    )
+    assert 'ensemble 200 (45.00)' in found.sentence()
+
+
 def test_a_warning_without_labels(labels):
     reference, with_errors = labels
     given = evidence(reference, with_errors(0.3, 1), with_errors(0.3, 2))
