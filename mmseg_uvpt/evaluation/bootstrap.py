@@ -4,8 +4,8 @@ Images are drawn with replacement, and the pixels of those drawn are added up be
 as an evaluation does with all images (percentile interval: Efron and Tibshirani, An Introduction
 to the Bootstrap, 1993, chapter 13). Resamples of N images vary less than other images would, by
 sqrt((N - 1) / N), and N images do not tell well by how much; so the percentiles lie further out
-the fewer images there are (expanded percentile interval: Hesterberg, What Teachers Should Know
-About the Bootstrap, 2015, section 5.3). Only images vary: not the seed of a training.
+the fewer images have any of the classes (expanded percentile interval: Hesterberg, What Teachers
+Should Know About the Bootstrap, 2015, section 5.3). Only images vary: not the seed of a training.
 """
 
 from collections.abc import Iterable, Sequence
@@ -138,9 +138,8 @@ def _means(counts: ImageCounts, subset: Sequence[int] | None) -> np.ndarray:
 def _interval(
     counts: ImageCounts, values: np.ndarray, subset: Sequence[int] | None
 ) -> Interval | None:
-    if counts.truth[:, _columns(subset)].any(axis=1).sum() < FEWEST:
-        return None
-    return expanded_interval(values, len(counts.truth))
+    images = int(counts.truth[:, _columns(subset)].any(axis=1).sum())
+    return expanded_interval(values, images) if images >= FEWEST else None
 
 
 def _columns(subset: Sequence[int] | None) -> slice | list[int]:

@@ -10,9 +10,9 @@ from mmseg_uvpt.evaluation.bootstrap import (
     mean_iou_interval,
 )
 
-# By tables of Student's t: 2.201 of 11 degrees of freedom, 2.262 of 9; beyond it, times
-# sqrt(12 / 11) and sqrt(10 / 9), lies so much of the normal distribution, in percent.
-TAILS = {12: (1.08, 98.92), 10: (0.86, 99.14)}
+# By tables of Student's t: 2.201 of 11 degrees of freedom, 2.262 of 9, 2.776 of 4; beyond it, times
+# sqrt(12 / 11), sqrt(10 / 9) and sqrt(5 / 4), lies so much of the normal distribution, in percent.
+TAILS = {12: (1.08, 98.92), 10: (0.86, 99.14), 5: (0.10, 99.90)}
 
 
 def confusions(images, classes=4, right=0.6, seed=0):
@@ -49,10 +49,10 @@ def drawn(images, resamples=1000):
 def test_an_interval_is_that_of_resamples_drawn_one_by_one():
     matrices = confusions(12)
     matrices[5:, 2] = 0  # a rare class: some resamples have none of its five images
-    for subset in ([0, 1, 2, 3], [2], [0, 2]):
+    for subset, images in (([0, 1, 2, 3], 12), ([2], 5), ([0, 2], 12)):
         found = mean_iou_interval(ImageCounts.of(matrices), subset)
         values = [pooled_mean(matrices[chosen], subset) for chosen in drawn(12)]
-        assert found == pytest.approx(np.nanpercentile(values, TAILS[12]).tolist(), abs=0.04)
+        assert found == pytest.approx(np.nanpercentile(values, TAILS[images]).tolist(), abs=0.04)
     assert mean_iou_interval(ImageCounts.of(matrices)) == mean_iou_interval(
         ImageCounts.of(matrices), range(4)
     )
@@ -112,6 +112,20 @@ def test_few_images_seldom_call_one_of_two_equal_models_better():
         low, high = mean_iou_difference_interval(*pair)
         called += not low <= 0 <= high
     assert called <= 0.1 * 200
+
+
+def test_a_class_of_few_images_seldom_calls_one_of_two_equal_models_better():
+    """However many images there are without it."""
+    draw, called = np.random.default_rng(4), 0
+    for _ in range(100):
+        truth, pair = np.zeros((60, 50), int), []
+        truth[:5] = draw.integers(0, 2, (5, 50))
+        for _ in range(2):
+            right = draw.random(truth.shape) < draw.uniform(0.3, 0.9, (60, 1))
+            pair.append(ImageCounts.of(counted(truth, np.where(right | (truth == 0), truth, 0), 2)))
+        low, high = mean_iou_difference_interval(*pair, [1])
+        called += not low <= 0 <= high
+    assert called <= 0.08 * 100
 
 
 def test_few_images_hold_what_all_would_give():
