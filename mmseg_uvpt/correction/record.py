@@ -16,8 +16,9 @@
 ``label_correction_truth.csv``, where the truth of the training images is known (``truth_dir``), has
 a row for each class at the beginning, at each evaluation and at the end (``event``: ``begin``,
 empty, ``end``): ``iterations`` trained so far, ``class``, ``iou`` of the bank's labels against the
-truth, and the pixels that became this class since the beginning: from wrong to right (``mended``),
-from right to wrong (``spoilt``), or from one wrong class to another (``still_wrong``).
+truth, and the pixels that became this class since the beginning: from wrong or without a label to
+right (``mended``), from right or without a label to wrong (``spoilt``), or from one wrong class to
+another (``still_wrong``).
 """
 
 import csv
@@ -58,7 +59,8 @@ class Comparison:
             truth lacks.
         now: (C,) likewise of its current labels.
         mended: (C,) int64, pixels that became a class and are right, as they were not before.
-        spoilt: (C,) int64, pixels that became a class and are wrong, as they were not before.
+        spoilt: (C,) int64, pixels that became a class and are wrong, as they were not before: they
+            were right, or had no label, on which nothing was trained.
         still_wrong: (C,) int64, pixels that became a class, another wrong one than before.
     """
 

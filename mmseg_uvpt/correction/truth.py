@@ -62,11 +62,11 @@ class Truth:
             label = bank.read_label(i, Box(0, height, 0, width))[counted]
             first += _table(truth, before, number)
             now += _table(truth, label, number)
-            was, is_right = before == truth, label == truth
-            mended += np.bincount(label[is_right & ~was], minlength=number)
-            spoilt += np.bincount(label[was & ~is_right], minlength=number)
-            is_other = (label != before) & ~was & ~is_right
-            still_wrong += np.bincount(label[is_other], minlength=number)
+            changed, is_right = label != before, label == truth
+            did_no_harm = (before == truth) | (before == IGNORE)
+            mended += np.bincount(label[changed & is_right], minlength=number)
+            spoilt += np.bincount(label[changed & ~is_right & did_no_harm], minlength=number)
+            still_wrong += np.bincount(label[changed & ~is_right & ~did_no_harm], minlength=number)
         return Comparison(_iou(first), _iou(now), mended, spoilt, still_wrong)
 
 
