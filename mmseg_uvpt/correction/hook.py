@@ -107,6 +107,14 @@ class LabelCorrectionHook(Hook):
         else:
             self._begin(runner, folder, source)
             self._compare(runner, 0, 'begin')
+        earliest = self.rule.earliest_start(loader.batch_size * get_world_size())
+        if runner.max_iters <= earliest + 1 < math.inf:
+            runner.logger.warning(
+                f'no label will be corrected: no class can start before iteration {earliest:.0f}, '
+                f'and the training has {runner.max_iters}. The correction begins with the second '
+                f'epoch ({epoch} iterations each), and online once its queue is full '
+                '(default_hooks.label_correction.queue_length, in images)'
+            )
 
     def make_rule(self, epoch: int) -> LabelCorrectionRule:
         """Return the rule by which labels are corrected; a variant of it is a subclass's to return.

@@ -66,6 +66,10 @@ class OfflineCorrectionRule(LabelCorrectionRule):
         # a confidence above the number is one of at least the next number
         self.thresholds[:] = np.nextafter(np.float32(confidence), np.float32(np.inf))
 
+    def earliest_start(self, images: int) -> float:
+        """Return the first of the known beginnings, whatever ``images``; `NEVER` without one."""
+        return max(self.begins.min(), self.epoch_length - 1)
+
     def decide(self, iteration: int, thresholds: np.ndarray | None = None) -> Decision:
         """Extend the curve, and start the classes whose time has come; ``thresholds`` stay."""
         point = self._extend_curve()

@@ -96,6 +96,19 @@ class LabelCorrectionRule:
         """Whether labels may be corrected in ``iteration``, counted from 0."""
         return iteration >= self.epoch_length
 
+    def earliest_start(self, images: int) -> float:
+        """Return the iteration, counted from 0, after which a class may start at the earliest.
+
+        That is a decision past the first epoch; the queue was full at the one before it, since a
+        curve of one point has no change of slope.
+
+        Args:
+            images: of an iteration, in all processes.
+        """
+        full = -(-self._queue.maxlen // images) - 1
+        decisions = max(-(-full // self.interval) + 1, -(-self.epoch_length // self.interval))
+        return decisions * self.interval
+
     def is_due(self, iteration: int) -> bool:
         """Whether `decide` is to be called after ``iteration``, counted from 0."""
         return iteration % self.interval == 0

@@ -152,11 +152,23 @@ def check_truth(target: Path, first: list[np.ndarray], last: list[np.ndarray]) -
         assert row['iou'] == ('' if iou is None else f'{iou:.6f}')
         became = said & (first != c)
         assert int(row['mended']) == (became & true).sum()
-        assert int(row['spoilt']) == (became & (first == truth)).sum()
-        assert int(row['still_wrong']) == (became & ~true & (first != truth)).sum()
+        harmless = (first == truth) | (first == 255)  # nothing was trained on what has no label
+        assert int(row['spoilt']) == (became & ~true & harmless).sum()
+        assert int(row['still_wrong']) == (became & ~true & ~harmless).sum()
     assert rows[0]['iou'] == ''  # the truth has no road
     kinds = ('mended', 'spoilt', 'still_wrong')
     assert min(sum(int(row[kind]) for row in rows[-4:]) for kind in kinds) > 0
+
+
+@pytest.mark.parametrize(
+    ('iterations', 'queue', 'warned'), [(7, 8, True), (8, 8, False), (8, 11, True)]
+)
+def test_a_correction_that_cannot_begin_is_warned_of(make_runner, iterations, queue, warned):
+    """Every second iteration decides; the queue is full at number 4 or 6, and one point too few."""
+    runner, messages = make_runner('run', iterations, queue_length=queue), []
+    runner.logger.addHandler(_Collector(messages, logging.WARNING))
+    runner.train()
+    assert any('no label will be corrected' in message for message in messages) == warned
 
 
 def test_truth_of_the_training_images(make_runner, target: Path) -> None:

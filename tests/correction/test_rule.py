@@ -27,6 +27,22 @@ def test_labels_are_corrected_from_the_second_epoch_on() -> None:
     assert [rule.is_past_first_epoch(iteration) for iteration in (0, 4, 5, 6)] == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize('images', [1, 2, 3])
+@pytest.mark.parametrize('epoch', [1, 7, 30])
+@pytest.mark.parametrize(('interval', 'queue'), [(1, 1), (4, 9), (5, 20)])
+def test_no_class_starts_earlier_than_it_can(images, epoch, interval, queue) -> None:
+    """And at that iteration it does, if its curve is flat from the second point on."""
+    rule = LabelCorrectionRule(2, epoch, interval, queue)
+    rule._is_flat = lambda class_id: len(rule.curve) > 1
+    label = np.zeros((2, 2), np.uint8)
+    for iteration in range(100):
+        for _ in range(images):
+            rule.observe(label, label)
+        if rule.is_due(iteration) and rule.decide(iteration, np.zeros(2)).started:
+            break
+    assert rule.earliest_start(images) == iteration
+
+
 def test_slope_change_of_a_known_cubic() -> None:
     x = np.arange(1, 9)
     values = 0.5 - 0.001 * (x - 9.0) ** 2 + 0.0001 * (x - 9.0) ** 3
