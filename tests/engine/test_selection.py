@@ -109,6 +109,8 @@ def test_without_labels_the_source_may_be_selected(adapt, finished):
     found = record(work)
     assert (found['asked'], found['rule']) == ('target labels', 'guarded')
     assert "'target labels' was asked for, and there are no labels" in log(work)
+    early = 'WARNING - the guard cannot tell whether training helps: it has 2 target images, and 5'
+    assert early in log(work).partition('Iter(train)')[0]
     assert 'target labels' not in found['choices']
     assert [row['score'] for row in found['candidates']] == [None, None]
     assert found['selected'] == 0

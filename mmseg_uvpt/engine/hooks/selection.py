@@ -23,12 +23,14 @@ from mmseg_uvpt.engine.inference.judging import Judge
 from mmseg_uvpt.engine.inference.loop import score_batch
 from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.bootstrap import FEWEST
 from mmseg_uvpt.files import write_json, write_whole
 from mmseg_uvpt.model_wrappers import without_wrapper
 from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor
+from mmseg_uvpt.models.segmentors.source import norms_of_source
 from mmseg_uvpt.progress import progress
 from mmseg_uvpt.selection.candidate_files import CandidateFiles
-from mmseg_uvpt.selection.committee import RULES, TARGET_LABELS, Candidate
+from mmseg_uvpt.selection.committee import GUARDED, RULES, TARGET_LABELS, Candidate
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, Conclusion, conclude
 
 
@@ -133,6 +135,7 @@ class SelectionHook(Hook):
             bank_labels = _BankLabels(runner, self.corrections, images)
             given = bank_labels if bank_labels.hook else None
             self._judge = Judge(images, self._files, model.num_classes, given)
+            self._warn_early(runner, len(images.paths))
         else:
             runner.logger.warning(
                 f'the config has no {LOADER}, or selection.images is 0: candidates are judged by '
@@ -156,6 +159,21 @@ class SelectionHook(Hook):
             return None
         self._candidates = found
         return {candidate.iteration for candidate in found}
+
+    def _warn_early(self, runner: Runner, images: int) -> None:
+        """Say before a training for nothing where the guard can choose the source model alone."""
+        lacks = []
+        if images < FEWEST:
+            lacks.append(f'{images} target images, and {FEWEST} are the fewest')
+        if not norms_of_source(without_wrapper(runner.model)):
+            lacks.append('a source model without batch norms, whose statistics it asks')
+        is_guarded = self.select == GUARDED
+        if lacks and (is_guarded or (self.select == TARGET_LABELS and runner.val_loop is None)):
+            runner.logger.warning(
+                f'the guard cannot tell whether training helps: it has {" and ".join(lacks)}. '
+                f'{CHECKPOINT} will be the source model, unless default_hooks.selection.select '
+                "is another, such as 'last'"
+            )
 
     def _is_due(self, runner: Runner) -> bool:
         loop = runner.train_loop
