@@ -134,11 +134,14 @@ class MeanTeacher(AdaptedSegmentor):
         """Return the teacher's tensors."""
         return self.teacher.in_files(self)
 
-    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
+    def forward(
+        self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'
+    ) -> object:
+        """Do as any segmentor of mmengine; in eval mode the teacher does, once there is one."""
         if self.training or not self.teacher.tensors():  # without training it is what was loaded
-            return super()._forward(inputs, data_samples)
+            return super().forward(inputs, data_samples, mode)
         with self.teacher.in_place_of_weights(self):
-            return super()._forward(inputs, data_samples)
+            return super().forward(inputs, data_samples, mode)
 
     def _weights_of_classes(self, probabilities: Tensor) -> Tensor:
         """Renew the shares of the classes, and return how much a pixel of each counts, (C,).

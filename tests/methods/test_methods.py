@@ -6,6 +6,7 @@
 import numpy as np
 import pytest
 import torch
+from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmseg_uvpt.methods.class_mix import class_mix
@@ -117,6 +118,13 @@ def test_the_teacher_predicts_and_is_what_files_hold(teacher, build):
     with torch.no_grad():
         teacher.decode_head.conv_seg.bias.add_(torch.arange(19.0))
     assert torch.equal(predict(teacher), source)
+    sample = SegDataSample(metainfo={'ori_shape': (32, 32), 'img_shape': (32, 32)})
+    with torch.no_grad():
+        found = teacher.test_step({'inputs': [image[0]], 'data_samples': [sample]})[0]
+    normed = teacher.data_preprocessor({'inputs': [image[0]], 'data_samples': [sample]})['inputs']
+    with torch.no_grad(), teacher.teacher.in_place_of_weights(teacher):
+        expected = teacher.encode_decode(normed, [sample.metainfo])
+    assert torch.equal(found.pred_sem_seg.data, expected.argmax(1))
     files = {**teacher.state_dict(), **teacher.weights_to_predict_with()}
     plain = build('mit-nano_uni-uvpt', SMALL)
     plain.load_state_dict(files)
