@@ -34,6 +34,14 @@ def move(model) -> dict[str, torch.Tensor]:
     return before
 
 
+def test_two_losses_of_one_name_are_refused(make, labelled):
+    model = make(dict(type='SourceConsistency')).train()
+    model.anchors.append(model.anchors[0])
+    labels = labelled(torch.zeros(1, *SIZE, dtype=torch.long))
+    with pytest.raises(ValueError, match="SourceConsistency: another loss is called 'loss_s"):
+        model.loss(torch.randn(1, 3, *SIZE), labels)
+
+
 def test_pull_to_source_takes_a_share_of_the_way(make):
     model = make(dict(type='PullToSource', weight=0.25))
     before = move(model)

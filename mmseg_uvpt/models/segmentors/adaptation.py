@@ -210,7 +210,10 @@ class AdaptedSegmentor(Segmentor):
         views = Views(self.iteration, *batch, large, *stages, self.scale_weights, data_samples)
         losses = self.loss_by_views(views)
         for anchor in self.anchors:
-            losses |= anchor.losses(self, views)
+            more = anchor.losses(self, views)
+            if twice := losses.keys() & more.keys():
+                raise ValueError(f'{type(anchor).__name__}: another loss is called {min(twice)!r}')
+            losses |= more
         return losses
 
     def run_views(self, images: Tensor) -> list[View]:
