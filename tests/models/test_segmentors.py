@@ -43,6 +43,16 @@ def test_unknown_tune(build):
         build('swin-nano_uni-uvpt', {'tune': 'prompt'})
 
 
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('norm_cfg', {'type': 'GN', 'num_groups': 4}), ('act_cfg', {'type': 'GELU'})],
+)
+def test_a_daformer_head_of_other_layers(name, value, build):
+    with pytest.raises(ValueError, match=f"{name}=.*{value['type']}.*: DAFormerHead has '"):
+        build('swin-nano_source', {'decode_head': {name: value}})
+    build('swin-nano_source', {'decode_head': {'norm_cfg': {'type': 'BN', 'requires_grad': True}}})
+
+
 @pytest.mark.parametrize('size', [(64, 64), (45, 77)])
 def test_prediction_for_the_correction(size, build, labelled):
     torch.manual_seed(0)

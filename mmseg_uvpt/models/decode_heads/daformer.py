@@ -39,11 +39,18 @@ class SeparableASPP(nn.Module):
         return self.bottleneck(torch.cat(self.aspp_modules(joined), dim=1))
 
 
+# types of mmseg's arguments that the head has; None is the first
+FIXED = {'conv_cfg': ('Conv2d',), 'norm_cfg': ('BN', 'SyncBN'), 'act_cfg': ('ReLU',)}
+
+
 @MODELS.register_module()
 class DAFormerHead(BaseDecodeHead):
     """Fuses maps of ``in_channels`` at the first one's size and classifies each pixel.
 
     ``channels`` is the width of the embeddings and of the fused map.
+
+    Raises:
+        ValueError: an argument of `FIXED` is of another type, or sets more than that.
     """
 
     def __init__(
@@ -53,6 +60,10 @@ class DAFormerHead(BaseDecodeHead):
         dilations: tuple[int, ...] = (1, 6, 12, 18),
         **kwargs,
     ):
+        for name, types in FIXED.items():
+            given = dict(kwargs.get(name) or {'type': types[0]})
+            if given.get('type') not in types or given.keys() - {'type', 'requires_grad'}:
+                raise ValueError(f'{name}={given!r}: DAFormerHead has {types[0]!r}')
         kwargs |= {'in_index': [*range(len(in_channels))], 'input_transform': 'multiple_select'}
         super().__init__(in_channels, channels, **kwargs)
         self.embed_layers = nn.ModuleList(Embedding(width, channels) for width in in_channels)
