@@ -28,8 +28,8 @@ class AdaBN(AdaptedSegmentor):
         **kwargs: of `AdaptedSegmentor`.
 
     Raises:
-        ValueError: these parts have no batch norms; ``parts`` is neither of the two; ``momentum``
-            is no share; ``keep_statistics`` is set.
+        ValueError: these parts have no batch norms that keep statistics; ``parts`` is neither of
+            the two; ``momentum`` is no share; ``keep_statistics`` is set.
     """
 
     needs_labels = False

@@ -7,6 +7,7 @@ from mmseg.registry import MODELS
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.engine.inference.renewed_statistics import renew_statistics
+from mmseg_uvpt.models.segmentors.source import norms_of_source
 
 WIDTHS = (8, 16, 24, 32)
 
@@ -26,6 +27,17 @@ def pooling():
             model(torch.randn(4, 3, 64, 64), mode='tensor')
     model.eval()
     return model
+
+
+def test_a_norm_without_statistics_is_left_alone(pooling):
+    """It has none that could be renewed, and others are."""
+    for norm in (norms := norms_of_source(pooling))[1:]:
+        norm.running_mean = norm.running_var = None
+    with torch.no_grad():
+        was = norms[0].running_mean.clone()
+        renew_statistics(pooling, lambda: iter([torch.randn(2, 3, 64, 64)]))
+    assert norms_of_source(pooling) == norms[:1]
+    assert not torch.equal(norms[0].running_mean, was)
 
 
 def test_a_norm_of_a_single_value_keeps_its_statistics(pooling):

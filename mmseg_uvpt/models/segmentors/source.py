@@ -50,19 +50,20 @@ def head_parts(segmentor: nn.Module) -> list[nn.Module]:
 
 
 def norms_of_head(segmentor: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Return the batch norms of a segmentor's head and neck."""
+    """Return the batch norms of a segmentor's head and neck that keep statistics."""
     return _batch_norms(head_parts(segmentor))
 
 
 def norms_of_source(segmentor: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Return the batch norms of the source model in a segmentor, none that a tuner has added."""
+    """Return those of the source model in a segmentor, none that a tuner has added."""
     staged = getattr(segmentor.backbone, 'staged', segmentor.backbone)
     return _batch_norms([staged, *head_parts(segmentor)])
 
 
 def _batch_norms(parts: list[nn.Module]) -> list[nn.modules.batchnorm._BatchNorm]:
     modules = (module for part in parts for module in part.modules())
-    return [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = (m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    return [norm for norm in norms if norm.running_mean is not None]
 
 
 @MODELS.register_module()
