@@ -4,7 +4,6 @@ An adapted model whose backbone stayed frozen holds its source model's backbone 
 file of the rest and the source model give it back: `split` and `join`.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmseg_uvpt.checkpoints.hashes import ADAPTED_FROM, bytes_of, contents_sha256
 from mmseg_uvpt.checkpoints.loading import (
     SPLIT,
     differences,
@@ -19,28 +19,17 @@ from mmseg_uvpt.checkpoints.loading import (
     load_file,
     state_dict_of,
 )
-from mmseg_uvpt.checkpoints.names import COMPUTED, is_adapted, names_in_source
+from mmseg_uvpt.checkpoints.names import COMPUTED, added_names, is_adapted, names_in_source
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.nested import dict_or_empty
 
-ADAPTED_FROM = 'adapted_from'  # see `ancestors`
 # what says which model this is; the rest (environment, hooks' messages) is its training's affair
 _META = (
     *('CLASSES', 'PALETTE', 'dataset_meta', 'config', 'cfg', 'experiment_name', 'exp_name'),
     *('epoch', 'iter', 'seed', 'time', 'mmengine_version', 'mmseg_version', 'mmcv_version'),
     ADAPTED_FROM,
 )
-
-
-def ancestors(loaded: Mapping) -> list[str]:
-    """Return the hashes of the weights that a model was adapted from, as its checkpoint says.
-
-    Its source model's is the first; one that was adapted itself is followed by its own. Empty for
-    a model that was not adapted, or by version 0.1.
-    """
-    found = (loaded.get('meta') or {}).get(ADAPTED_FROM)
-    return [*map(str, found)] if isinstance(found, list | tuple) else []
 
 
 def strip(path: str | Path) -> dict:
@@ -173,16 +162,6 @@ def join(small_path: str | Path, source_path: str | Path) -> dict:
     return {'meta': small['meta'], 'state_dict': tensors}
 
 
-def contents_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of tensors: names, types, shapes and bytes, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
-        digest.update(_bytes(tensor).numpy())
-    return digest.hexdigest()
-
-
 def _of_source(names: Iterable[str]) -> dict[str, str | None]:
     """Return what the source model calls the tensors of a model; None for what it has not.
 
@@ -198,7 +177,7 @@ def _backbone(source: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _source_model(path: str | Path) -> dict[str, Tensor]:
     tensors = state_dict_of(load_file(path), path)
-    if is_adapted(tensors):
+    if added_names(tensors):
         raise UserError(f'{path} is an adapted model: name the source model it was adapted from')
     parts = _of_source(tensors)
     source = {parts[name]: tensor for name, tensor in tensors.items() if parts[name] is not None}
@@ -213,9 +192,4 @@ def _taken_sha256(source: Mapping[str, Tensor], names: Iterable[str]) -> str:
 
 def _same(first: Tensor, second: Tensor) -> bool:
     alike = first.dtype == second.dtype and first.shape == second.shape
-    return alike and torch.equal(_bytes(first), _bytes(second))
-
-
-def _bytes(tensor: Tensor) -> Tensor:
-    """Return a tensor's bytes: equal where numbers are not, as NaN, or the other way, as -0.0."""
-    return tensor.contiguous().reshape(-1).view(torch.uint8)
+    return alike and torch.equal(bytes_of(first), bytes_of(second))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_uvpt.checkpoints.export import strip
+from mmseg_uvpt.checkpoints.hashes import require_descent
 from mmseg_uvpt.checkpoints.loading import fit, load_source_model
 from mmseg_uvpt.checkpoints.names import is_adapted, is_added
 from mmseg_uvpt.errors import UserError
@@ -33,12 +34,13 @@ def interpolate(
 
     Raises:
         UserError: a file cannot be read or does not fit the model; or a weight that the tuner
-            leaves frozen differs.
+            leaves frozen differs, or the one was not adapted from the other.
     """
     model = models[0]
     checkpoint = strip(adapted)
     if not is_adapted(checkpoint['state_dict']):
         raise UserError(f'{adapted} is a source model: name a model that was adapted from {source}')
+    require_descent(adapted, source)
     end = fit(model, checkpoint['state_dict'], f'adapted model {adapted}')
     load_source_model(model, source)
     start, again = (each.state_dict() for each in models)

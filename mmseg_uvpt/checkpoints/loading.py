@@ -150,7 +150,8 @@ def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[s
 
     Args:
         model: a segmentor; one whose backbone has prompts is an adapted model.
-        state_dict: released or own names.
+        state_dict: released or own names; for a source model also that of an adapted one whose
+            tuner added no tensor.
         what: how to call the file in an error.
 
     Returns:
@@ -162,6 +163,13 @@ def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[s
     expected = model.state_dict()
     adapted = is_adapted(expected)
     leave_one_out = any(name.startswith(LEAVE_ONE_OUT) for name in expected)
+    if not adapted and is_adapted(state_dict):
+        if added_names(state_dict):
+            raise UserError(
+                f'{what} is an adapted model: it holds prompts, and the config describes a source '
+                'model. Use the config of its adaptation (configs/uni_uvpt/).'
+            )
+        state_dict = source_tensors(state_dict, what)
     ours = to_ours(dict(state_dict), adapted, expected)
     if leave_one_out and not any(name.startswith(LEAVE_ONE_OUT) for name in ours):
         raise UserError(
@@ -174,11 +182,6 @@ def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[s
             f'{what} is a source model: it holds no prompts, and the config describes an adapted '
             'model. Test it with the config of its pretraining (configs/pretrain/), or adapt it: '
             'python train.py <config> --source-checkpoint <file>.'
-        )
-    if not adapted and is_adapted(state_dict):
-        raise UserError(
-            f'{what} is an adapted model: it holds prompts, and the config describes a source '
-            'model. Use the config of its adaptation (configs/uni_uvpt/).'
         )
     cure = ''
     if adapted and set(filter(is_added, ours)) != set(filter(is_added, expected)):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from mmseg_uvpt.checkpoints.export import ADAPTED_FROM
+from mmseg_uvpt.checkpoints.hashes import ADAPTED_FROM
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import refuse_to_replace, write_text

@@ -11,10 +11,10 @@ import statistics
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from mmseg_uvpt.checkpoints.hashes import weights_of
 from mmseg_uvpt.demo.chain import chosen_iterations, scores, stages
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.engine.config.resolve import read
-from mmseg_uvpt.engine.inference.label_record import weights_of
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint, run_record_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_text

@@ -14,10 +14,11 @@ from mmseg.registry import DATASETS
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.datasets.files.image_files import read_image
 from mmseg_uvpt.engine.config.classes import meta_of
+from mmseg_uvpt.engine.config.normalisation import is_adaptation
 from mmseg_uvpt.engine.config.required import require_data, require_file
 from mmseg_uvpt.engine.config.resolve import read, score_that_counts
 from mmseg_uvpt.engine.inference.loop import predict
-from mmseg_uvpt.engine.inference.model import accelerated_model
+from mmseg_uvpt.engine.inference.model import accelerated_model, source_within
 from mmseg_uvpt.engine.inference.result import Result
 from mmseg_uvpt.engine.work_folder.claim import CONFIG
 from mmseg_uvpt.errors import UserError, first_line
@@ -134,7 +135,10 @@ def _predicted(cfg: Config, models: Mapping[str, str], loader: str, dataset: obj
     networks = {}
     for name, path in models.items():
         require_file(path, f'checkpoint of the {name} model', 'put it back')
-        networks[name] = accelerated_model(cfg, str(path), classes, loader)
+        described = cfg.copy()
+        if name == SOURCE and is_adaptation(cfg):  # which may have been adapted itself
+            described.model = source_within(cfg.model)
+        networks[name] = accelerated_model(described, str(path), classes, loader)
     numbers = evenly_spaced(range(len(dataset)), PREDICTED)
     frames, confusions = [], {name: [] for name in models}
     for number in progress(numbers, 'predicting frames for the report', 'frame'):

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
+from mmseg_uvpt.checkpoints.hashes import weights_sha256
 from mmseg_uvpt.checkpoints.loading import load_source_model
 from mmseg_uvpt.engine.scripts import test
 from mmseg_uvpt.errors import UserError
@@ -58,10 +59,12 @@ def frames(data_root):
 def compare(tmp_path, checkpoints, adaptation_config, data_root):
     """Compare the two; return the result."""
 
-    def run(*options: str, source='source.pth', config=adaptation_config) -> dict:
+    def run(
+        *options: str, adapted='adapted.pth', source='source.pth', config=adaptation_config
+    ) -> dict:
         where = ['--work-dir', str(tmp_path / 'work'), '--data-root', str(data_root)]
         out = tmp_path / 'score.json'
-        files = [str(checkpoints / 'adapted.pth'), '--compare', str(checkpoints / source)]
+        files = [str(checkpoints / adapted), '--compare', str(checkpoints / source)]
         test.main([str(config), *files, *where, '--out', str(out), *options])
         return json.loads(out.read_text())
 
@@ -98,6 +101,28 @@ def test_source_and_adapted_are_scored_on_the_same_images(compare, options, tmp_
     assert (np.stack(shown) == (green[1], green[0], red)).all()
     ran = sorted((tmp_path / 'work').glob('*/config.py'))
     assert [Config.fromfile(path).model.type for path in ran] == ['UniUVPT', 'SourceSegmentor']
+
+
+@pytest.mark.usefixtures('frames')
+def test_the_source_is_that_of_the_training(compare, checkpoints):
+    """Whatever its file is called; of a second round it is what the first one made."""
+    loaded = torch.load(checkpoints / 'source.pth', weights_only=True)
+    weights = loaded['state_dict']
+    adapted = torch.load(checkpoints / 'adapted.pth', weights_only=True)
+    adapted['meta'] = {**adapted['meta'], 'adapted_from': [weights_sha256(weights)]}
+    torch.save(adapted, checkpoints / 'second.pth')
+    by_our_names = {  # without prompts, as AdaBN leaves it
+        name.replace('backbone.', 'backbone.staged.'): tensor for name, tensor in weights.items()
+    }
+    first = {**loaded, 'state_dict': {**by_our_names, 'scale_weights': torch.ones(3)}}
+    torch.save(first, checkpoints / 'first.pth')
+    with pytest.raises(UserError, match=r'second\.pth was not adapted from .*first\.pth'):
+        compare(adapted='second.pth', source='first.pth')
+    own = compare(adapted='second.pth')['comparison']
+    adapted['meta']['adapted_from'].append(weights_sha256(first['state_dict']))
+    torch.save(adapted, checkpoints / 'second.pth')
+    found = compare(adapted='second.pth', source='first.pth')['comparison']
+    assert {**found, 'source_checkpoint': ''} == {**own, 'source_checkpoint': ''}
 
 
 @pytest.mark.usefixtures('frames')

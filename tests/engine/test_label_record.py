@@ -10,10 +10,11 @@ import torch
 from mmengine.config import Config
 
 from mmseg_uvpt.checkpoints.export import join, split, strip
+from mmseg_uvpt.checkpoints.hashes import weights_sha256
 from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.checkpoints.reading import write_file
-from mmseg_uvpt.engine.inference.label_record import require_labels_of, weights_sha256
+from mmseg_uvpt.engine.inference.label_record import require_labels_of
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, train
 from mmseg_uvpt.errors import UserError
 

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_uvpt.checkpoints.export import ADAPTED_FROM
+from mmseg_uvpt.checkpoints.hashes import ADAPTED_FROM
 from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.datasets.label_encodings import CLASSES

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmseg_uvpt.checkpoints.hashes import weights_sha256
 from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.demo.settings import METHODS, Method, Settings
-from mmseg_uvpt.engine.inference.label_record import weights_sha256
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json
 from mmseg_uvpt.leaderboard.run_record import (

@@ -15,7 +15,8 @@ from runs_code import RunsCode
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints import reading
-from mmseg_uvpt.checkpoints.export import contents_sha256, join, split, strip
+from mmseg_uvpt.checkpoints.export import join, split, strip
+from mmseg_uvpt.checkpoints.hashes import contents_sha256
 from mmseg_uvpt.checkpoints.loading import load_file, load_source_model
 from mmseg_uvpt.checkpoints.names import to_ours, to_released
 from mmseg_uvpt.checkpoints.reading import SUFFIXES, read_file, write_file

@@ -3,7 +3,7 @@
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from mmseg_uvpt.checkpoints.export import ADAPTED_FROM, ancestors
+from mmseg_uvpt.checkpoints.hashes import ADAPTED_FROM, ancestors
 from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.engine.inference.label_record import facts_of, is_descendant, record_in
 

@@ -4,8 +4,9 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
+from mmseg_uvpt.checkpoints.hashes import require_descent
 from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
-from mmseg_uvpt.checkpoints.names import is_adapted
+from mmseg_uvpt.checkpoints.names import added_names
 from mmseg_uvpt.engine.config.classes import classes_in, meta_of, require_same
 from mmseg_uvpt.engine.config.normalisation import is_adaptation
 from mmseg_uvpt.engine.config.required import require_file
@@ -18,16 +19,18 @@ from mmseg_uvpt.evaluation.score import Score
 from mmseg_uvpt.registry import is_a
 
 
-def describe_source(cfg: Config, source: str) -> None:
+def describe_source(cfg: Config, checkpoint: str, source: str) -> None:
     """Let the config of an adaptation describe the test of its source model, in place.
 
     Args:
         cfg: resolved config.
-        source: the source model's checkpoint.
+        checkpoint: the adapted model's.
+        source: the source model's, which may be an adapted one whose tuner added no tensor.
 
     Raises:
-        UserError: the config is no adaptation's, or its metric counts no images; the checkpoint
-            is missing, an adapted model, of other classes, or does not fit.
+        UserError: the config is no adaptation's, or its metric counts no images; the source model
+            is missing, an adapted model, of other classes, does not fit, or is not what the other
+            was adapted from.
     """
     if not is_adaptation(cfg):
         raise UserError(
@@ -39,15 +42,16 @@ def describe_source(cfg: Config, source: str) -> None:
         raise UserError('--compare needs test_evaluator.type=DomainIoUMetric')
     require_file(source, '--compare:', 'give the source model, --source-checkpoint of the training')
     loaded = load_file(source)
-    if is_adapted(state_dict_of(loaded, source)):
+    if added_names(state_dict_of(loaded, source)):
         raise UserError(
             f'--compare: {source} is an adapted model: give the source model, '
             '--source-checkpoint of the training'
         )
     classes = meta_of(cfg.test_dataloader.dataset)['classes']
     require_same({'test_dataloader': classes, f'source model {source}': classes_in(loaded)})
-    source_model(cfg, source)  # raises here what it would after the adapted model was scored
+    require_descent(checkpoint, source)
     cfg.model = source_within(cfg.model)
+    source_model(cfg, source)  # raises here what it would after the adapted model was scored
     for metric in used:
         metric.pop('out_json', None)  # that is of the adapted model's result
 

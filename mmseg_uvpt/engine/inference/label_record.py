@@ -4,11 +4,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor
-
-from mmseg_uvpt.checkpoints.export import ADAPTED_FROM, ancestors, contents_sha256
+from mmseg_uvpt.checkpoints.hashes import ADAPTED_FROM, ancestors, weights_of, weights_sha256
 from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
-from mmseg_uvpt.checkpoints.names import COMPUTED, to_ours
 from mmseg_uvpt.engine.config.classes import classes_in, require_same
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import file_hash, read_object, why_unreadable
@@ -20,27 +17,11 @@ _OPTIONS = {
     'threshold': '--threshold',
     'class_quantile': '--class-quantile',
 }
-# what records of before 2026-11-30 do not say
-_NOTED = {'pipeline': 'pipeline (size of the images)', 'amp': '--amp'}
-
-
-def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of what a model predicts with.
-
-    It is the same for all files of the same weights: under released or our names, in any format,
-    with or without the state of their training.
-    """
-    ours = to_ours(dict(tensors), prompted=True)
-    return contents_sha256({n: t for n, t in ours.items() if not COMPUTED.match(n)})
-
-
-def weights_of(checkpoint: str | Path) -> str:
-    """Return the `weights_sha256` of a checkpoint.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    return weights_sha256(state_dict_of(load_file(checkpoint), checkpoint))
+# what records of before 2026-12-01 do not all say
+_NOTED = {
+    **{'pipeline': 'pipeline (size of the images)', 'amp': '--amp'},
+    **{'data_preprocessor': 'model.data_preprocessor', 'test_cfg': 'model.test_cfg'},
+}
 
 
 def facts_of(loaded: Mapping, checkpoint: str) -> dict:

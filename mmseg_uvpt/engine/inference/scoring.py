@@ -82,7 +82,7 @@ def score(
     facts = provenance.of_predictions(cfg, checkpoint, command) if show_dir else {}
     of_source = copy.deepcopy(cfg)
     if source:
-        describe_source(of_source, source)
+        describe_source(of_source, checkpoint, source)
     made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
     with readable_failures(cfg.work_dir):
         shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mmseg_uvpt.checkpoints.export import ancestors, strip
+from mmseg_uvpt.checkpoints.export import strip
+from mmseg_uvpt.checkpoints.hashes import ancestors
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.sharing.model_card import card_text
