@@ -97,6 +97,44 @@ def test_whole_files_are_skipped_others_made_again(label):
     np.testing.assert_array_equal(read(folder, FRAMES[0]), made[FRAMES[0]])
 
 
+def test_labels_of_other_images_are_not_taken_for_those_of_these(
+    label, data_root, finished, tmp_path
+):
+    """Of the same names and sizes, or by a model that is asked otherwise."""
+    folder = label(data=data_root)
+    image = data_root / f'cityscapes/leftImg8bit/train/{FRAMES[0]}_leftImg8bit.png'
+    shutil.copytree(data_root, tmp_path / 'copied')
+    label(data=tmp_path / 'copied')
+    first = image.read_bytes()
+    cv2.imwrite(str(image), 255 - cv2.imread(str(image)))
+    with pytest.raises(UserError, match=r'holds pseudo labels of other images: .*aachen_0_left'):
+        label(data=data_root)
+    path(folder, FRAMES[0]).unlink()
+    label(data=data_root)
+    image.write_bytes(first)
+    changed = ('model.data_preprocessor.mean=[0,0,0]', 'model.test_cfg.temperature=5')
+    for change in changed:
+        with pytest.raises(UserError, match=f'made with another {change[:14]}'):
+            label('--cfg-options', change, data=data_root)
+
+
+def test_no_label_of_another_model_is_left_by_force(label, data_root, finished, tmp_path):
+    """Not of an image either that is not there any more."""
+    folder = label(data=data_root)
+    own = folder / 'own_gtFine_labelTrainIds.png'  # which nobody noted
+    own.write_bytes(path(folder, FRAMES[2]).read_bytes())
+    (data_root / f'cityscapes/leftImg8bit/train/{FRAMES[2]}_leftImg8bit.png').unlink()
+    loaded = torch.load(finished / 'iter_4.pth', weights_only=True)
+    loaded['state_dict']['decode_head.conv_seg.bias'][3] += 1
+    torch.save(loaded, tmp_path / 'other.pth')
+    label('--force', checkpoint=tmp_path / 'other.pth', data=data_root)
+    assert not path(folder, FRAMES[2]).exists()
+    assert path(folder, FRAMES[0]).is_file()
+    assert own.is_file()
+    report = json.loads((folder / 'pseudo_labels.json').read_text())
+    assert report['images'] == report['images_with_confidence'] == 2
+
+
 def test_two_runs_exclude_each_other(label, monkeypatch):
     folder = label()
     monkeypatch.setattr(lock, '_PATIENCE', 0.2)

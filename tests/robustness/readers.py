@@ -141,13 +141,8 @@ def _pseudo_label(path: Path) -> np.ndarray:
 
 
 def _whole_pseudo_label(path: Path) -> bool | None:
-    class Report:
-        classes = tuple(range(19))
-
-        def add_label(self, label: np.ndarray) -> None:
-            pass
-
-    return _count_if_whole(_frame(path), Report()) or None
+    report = LabelReport(path.parent, [*map(str, range(19))], {}, force=True)
+    return _count_if_whole(_frame(path), report) or None
 
 
 def _converted(folder: Path) -> None:

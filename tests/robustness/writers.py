@@ -78,7 +78,7 @@ def _labelling(folder: Path, number: int) -> None:
     with readable_failures(str(folder)):
         report = LabelReport(folder, ('road', 'car'), facts, force=False)
         report.begin(anew=False)
-        report.add_confidence(f'{number}.png', label, np.full(label.shape, 0.5))
+        report.add_confidence(f'{number}.png', Path(__file__), label, np.full(label.shape, 0.5))
         write_png(folder / f'{number}.png', label)
         report.add_label(label)
         report.end()

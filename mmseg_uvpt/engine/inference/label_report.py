@@ -2,6 +2,7 @@
 
 import json
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import parse_json, read_bytes, regular, write_json
 
 JOURNAL = 'pseudo_label_confidences.jsonl'
+_BEGINNING = 2**16  # bytes of an image that tell it from another of as many bytes
+_CURE = 'choose another --pseudo_label_dir, or replace them with --force'
 
 
 class LabelReport:
@@ -30,9 +33,9 @@ class LabelReport:
     ``pseudo_labels.json`` says which config and checkpoint made them and, once all are there, how
     frequent each class is and how confident the model was of it. Frequencies are counted on the
     files, confidences at the size that the network saw. The latter are lost once a label is
-    written, so a line a frame of a journal keeps their sums: ``pseudo_label_confidences.jsonl``,
-    and one with ``.rank1`` and so on before the suffix for each further process. `add_label` and
-    `add_confidence` may be called by several threads.
+    written, so a line a frame of a journal keeps their sums, and of which image they are:
+    ``pseudo_label_confidences.jsonl``, and one with ``.rank1`` and so on before the suffix for each
+    further process. `add_label` and `add_confidence` may be called by several threads.
 
     Args:
         folder: of the pseudo labels.
@@ -53,6 +56,7 @@ class LabelReport:
         self.images = 0
         self.sizes: Counter[str] = Counter()  # of the labels, as width x height
         self._sums: dict[str, np.ndarray] = {}  # of a frame, (2, C): pixels, their confidence
+        self._images: dict[str, list] = {}  # of a frame what tells its image, noted now and then
         self._lock = threading.Lock()
         if not force:
             self._refuse_other_model()
@@ -61,20 +65,19 @@ class LabelReport:
         found = record_in(self.folder)
         if found is None:
             return
-        cure = 'choose another --pseudo_label_dir, or replace them with --force'
         if 'checkpoint' not in found or not found.keys() & {'weights_sha256', 'checkpoint_sha256'}:
-            raise UserError(f'{self.folder / REPORT} names no checkpoint of its labels: {cure}')
+            raise UserError(f'{self.folder / REPORT} names no checkpoint of its labels: {_CURE}')
         if maker := made_by_another(found, self.facts):
             raise UserError(
-                f'{self.folder} holds pseudo labels of another checkpoint, {maker}: {cure}'
+                f'{self.folder} holds pseudo labels of another checkpoint, {maker}: {_CURE}'
             )
         if recorded_classes(found) not in (None, self.classes):
-            raise UserError(f'{self.folder} holds pseudo labels of other classes: {cure}')
+            raise UserError(f'{self.folder} holds pseudo labels of other classes: {_CURE}')
         if how := made_otherwise(found, self.facts):
-            raise UserError(f'{self.folder} holds pseudo labels made with {how}: {cure}')
-        self._take_thresholds(found.get('thresholds'), cure)
+            raise UserError(f'{self.folder} holds pseudo labels made with {how}: {_CURE}')
+        self._take_thresholds(found.get('thresholds'))
 
-    def _take_thresholds(self, found: object, cure: str) -> None:
+    def _take_thresholds(self, found: object) -> None:
         """Take up the confidences, 0..1, that an earlier run has measured for each class."""
         if found is None:
             return
@@ -82,7 +85,7 @@ class LabelReport:
         if [*(found or ())] != self.classes or not all(
             type(value) in (int, float) and 0 <= value <= 1 for value in values
         ):
-            raise UserError(f'{self.folder / REPORT} names no thresholds of its classes: {cure}')
+            raise UserError(f'{self.folder / REPORT} names no thresholds of its classes: {_CURE}')
         self.facts['thresholds'] = found
 
     @property
@@ -104,6 +107,8 @@ class LabelReport:
         else:
             for journal in self._journals():
                 journal.unlink()
+            self._sums.clear()
+            self._images.clear()
         self._write_begun()
         self._take_up_all()
 
@@ -122,6 +127,8 @@ class LabelReport:
         """Take up what a line says of a frame; `table` says of how many frames nothing is known."""
         try:
             entry = parse_json(line)
+            if isinstance(entry['frame'], str):
+                self._images.setdefault(entry['frame'], []).append(entry.get('image'))
             sums = np.array([entry['pixels'], entry['confidence']], np.float64)
             whole = sums.shape == (2, len(self.classes)) and (sums >= 0).all()
             if whole and isinstance(entry['frame'], str):
@@ -137,11 +144,33 @@ class LabelReport:
             self.images += 1
             self.sizes[f'{label.shape[1]} x {label.shape[0]}'] += 1
 
-    def add_confidence(self, frame: str, label: np.ndarray, confidence: np.ndarray) -> None:
+    def noted_frames(self) -> list[str]:
+        """Return the names of the frames that the journals of earlier runs have."""
+        self._take_up_all()
+        return [*self._images]
+
+    def require_same_image(self, frame: str, image: Path) -> None:
+        """Make sure that a frame's image is the one that was labelled, where that was noted.
+
+        Raises:
+            UserError: it is another.
+        """
+        noted = self._images.get(frame) or [None]
+        if None not in noted and _told_apart(image) not in noted:
+            raise UserError(
+                f'{self.folder} holds pseudo labels of other images: {image} is not the one of '
+                f'this name that was labelled. {_CURE.capitalize()}; of images that were meant to '
+                'be replaced, deleting their labels is enough'
+            )
+
+    def add_confidence(
+        self, frame: str, image: Path, label: np.ndarray, confidence: np.ndarray
+    ) -> None:
         """Note how confident the model was of a frame.
 
         Args:
             frame: its name; noted again, it replaces what was noted before.
+            image: its file.
             label: (h, w) uint8 class at the size the network saw.
             confidence: (h, w) probability of that class, 0..1.
 
@@ -152,6 +181,7 @@ class LabelReport:
         sums = np.bincount(label.ravel(), confidence.ravel(), minlength=number)
         pixels = np.bincount(label.ravel(), minlength=number)
         entry = {'frame': frame, 'pixels': pixels.tolist(), 'confidence': sums.round(3).tolist()}
+        entry['image'] = _told_apart(image)
         rank = f'.rank{get_rank()}.' if get_rank() else '.'
         journal = self.folder / JOURNAL.replace('.', rank)
         try:
@@ -216,3 +246,8 @@ class LabelReport:
         if len(self._sums) < self.images:
             lines.append(f'confidences of {len(self._sums)} of them are known')
         return '\n'.join(lines)
+
+
+def _told_apart(image: Path) -> list[int]:
+    """Return what tells an image from another, wherever it is copied to: its length, its start."""
+    return [image.stat().st_size, zlib.crc32(read_bytes(image, _BEGINNING))]

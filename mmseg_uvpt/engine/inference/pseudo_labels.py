@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from mmseg.registry import DATASETS
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.correction.pseudo_label_files import TargetFrame, list_frames
+from mmseg_uvpt.datasets.cityscapes import pseudo_label_path
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.image_files import image_size
 from mmseg_uvpt.datasets.image_cache import through_cache
@@ -44,6 +46,12 @@ from mmseg_uvpt.engine.work_folder.lock import locked
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_png
 from mmseg_uvpt.progress import progress
+
+# what of a model's config decides its predictions, beside the network
+_OF_MODEL = {
+    'data_preprocessor': ('mean', 'std', 'bgr_to_rgb'),
+    'test_cfg': ('mode', 'crop_size', 'stride', 'temperature'),
+}
 
 
 def label_target(
@@ -85,9 +93,10 @@ def label_target(
     facts = provenance.of_predictions(cfg, checkpoint, command)
     facts |= facts_of(load_file(checkpoint), checkpoint)
     made = {
-        'pipeline': None if aug_test else json.loads(json.dumps(cfg[LOADER].dataset.pipeline)),
+        'pipeline': None if aug_test else _plain(cfg[LOADER].dataset.pipeline),
         'amp': uvpt_config(cfg).amp,
-        'tta_pipeline': json.loads(json.dumps(cfg[LOADER].dataset.pipeline)) if aug_test else None,
+        **{key: _plain(cfg.model.get(key), keys) for key, keys in _OF_MODEL.items()},
+        'tta_pipeline': _plain(cfg[LOADER].dataset.pipeline) if aug_test else None,
         'threshold': threshold,
         'class_quantile': class_quantile,
     }
@@ -103,6 +112,13 @@ def label_target(
         with locked(folder, launcher(), command, '--pseudo_label_dir'):
             target = TargetFrames(cfg[LOADER], dataset, frames, model)
             _label_all(target, report, force)
+
+
+def _plain(described: object, keys: Sequence[str] | None = None) -> object:
+    """Return an entry of a config as JSON gives it back, of a dict only some keys."""
+    if keys is not None:
+        described = {key: described[key] for key in keys if key in (described or ())}
+    return json.loads(json.dumps(described))
 
 
 def _refuse_ground_truth(dataset: BaseSegDataset, frames: list[TargetFrame], folder: Path) -> None:
@@ -124,8 +140,8 @@ def _label_all(target: TargetFrames, report: LabelReport, force: bool) -> None:
     """Write the labels that are missing, all processes together, and the report."""
     if is_main_process():
         if force:  # before the report names the new checkpoint: no mixture is taken for its work
-            for frame in target.frames:
-                frame.pseudo_label.unlink(missing_ok=True)
+            for label in _labels_there(target, report):
+                label.unlink(missing_ok=True)
             ConfidenceCounts.remove(report.folder)
         report.begin(anew=force)
     thresholds = find_thresholds(target, report)
@@ -143,6 +159,14 @@ def _label_all(target: TargetFrames, report: LabelReport, force: bool) -> None:
         report.sizes = sum(sizes, Counter())
         report.end()
         print(report.table())
+
+
+def _labels_there(target: TargetFrames, report: LabelReport) -> set[Path]:
+    """Return the labels of all frames, and of those that the folder's record has beside them."""
+    images = Path(target.dataset.data_prefix['img_path'])
+    noted = (name for name in report.noted_frames() if '..' not in Path(name).parts)
+    others = {pseudo_label_path(target.dataset, images / name, report.folder) for name in noted}
+    return others | {frame.pseudo_label for frame in target.frames}
 
 
 def _label(
@@ -165,18 +189,23 @@ def _write(
 ) -> None:
     """Write a frame's label, and note it and the confidences in the report."""
     # noted first: a frame whose label is there is never predicted again
-    report.add_confidence(frame.name, seen, confidence)
+    report.add_confidence(frame.name, frame.image, seen, confidence)
     write_png(frame.pseudo_label, label)
     report.add_label(label)
 
 
 def _count_if_whole(frame: TargetFrame, report: LabelReport) -> bool:
-    """Tell whether a frame has a whole label of the right size; if so, count its classes."""
+    """Tell whether a frame has a whole label of the right size; if so, count its classes.
+
+    Raises:
+        UserError: it is of another image.
+    """
     try:
         label = read_train_ids(frame.pseudo_label, len(report.classes))
     except DataError:
         return False
     if label.shape != image_size(frame.image):
         return False
+    report.require_same_image(frame.name, frame.image)
     report.add_label(label)
     return True
