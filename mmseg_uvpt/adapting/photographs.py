@@ -29,7 +29,9 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.progress import progress
 
 MOST_ELONGATED = 8  # sides of a photograph, one to the other
-UNREADABLE = 'which cannot be read'  # why one is left out
+# why a photograph is left out
+UNREADABLE = 'which cannot be read'
+MAPS = 'label maps, as their values say (saved as RGB they are photographs)'
 _MOST_CLASSES = 64  # of a label map that is known by its values
 SMALLEST = 32  # pixels of the shorter side, where the last stage of a backbone has one
 _LONGEST = 255  # bytes of a file's name
@@ -154,7 +156,7 @@ def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:
     if each.problem:
         found.left_out[UNREADABLE].append(f'{each.name} ({each.problem})')
     elif each.is_map:
-        found.left_out['label maps, as their values say'].append(each.name)
+        found.left_out[MAPS].append(each.name)
     elif not is_listable(each.name):
         found.left_out['whose name cannot be listed'].append(repr(each.name))
     elif len(os.fsencode(Path(each.name).stem + TRAIN_IDS)) > _LONGEST:

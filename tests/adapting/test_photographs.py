@@ -7,7 +7,7 @@ from nasty_folder import GOOD, make_nasty_folder, scene
 from PIL import Image
 
 from mmseg_uvpt.adapting.labelled import find_labelled
-from mmseg_uvpt.adapting.photographs import UNREADABLE, survey
+from mmseg_uvpt.adapting.photographs import MAPS, UNREADABLE, survey
 from mmseg_uvpt.errors import UserError
 
 
@@ -133,7 +133,7 @@ def test_label_maps_are_known_by_their_values(tmp_path):
     Image.fromarray(label).save(tmp_path / 'labels/0.png')
     found = survey(tmp_path, 1)
     assert found.used == ['images/0.png', 'images/grey.png']
-    assert found.left_out == {'label maps, as their values say': ['labels/0.png']}
+    assert found.left_out == {MAPS: ['labels/0.png']}
 
 
 def test_predictions_are_no_photographs(tmp_path):
