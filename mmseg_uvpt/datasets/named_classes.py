@@ -1,8 +1,10 @@
 """Classes that a config names: any up to 254, for label files that hold their ids as they are."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.files import read_bytes, why_unreadable
 
 MOST = 254  # ids 0..253: a label has 8 bits, and 255 is for pixels that do not count
 
@@ -30,6 +32,8 @@ class NamedClasses:
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+        if isinstance((metainfo or {}).get('classes'), str):
+            metainfo = {**metainfo, 'classes': _names_in(metainfo['classes'])}
         found = super()._load_metainfo(metainfo)
         own = list(cls.METAINFO.get('classes', ()))
         check_names(found.get('classes', own), f'{cls.__name__}: metainfo.classes')
@@ -60,6 +64,17 @@ def not_mapped(what: str) -> str:
         f'{what}: the ids of labels are not mapped here. Write label files that hold 0 for the '
         'first class and so on, and 255 for pixels that do not count (docs/extending.md)'
     )
+
+
+def _names_in(path: str) -> list[str]:
+    """Return the names of a file, one a line."""
+    if reason := why_unreadable(path):
+        raise UserError(f'metainfo.classes names the file {os.path.abspath(path)}, which {reason}')
+    try:
+        lines = read_bytes(path).decode('utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f'{path} of metainfo.classes is no UTF-8 text: {error}') from error
+    return [name for line in lines if (name := line.strip())]
 
 
 def check_names(classes: object, where: str) -> None:
