@@ -119,6 +119,14 @@ def test_windows_are_averaged_as_by_mmseg(model, window):
     torch.testing.assert_close(found.logits, expected[0])
 
 
+@pytest.mark.parametrize('given', [{'stride': (17, 20)}, {'stride': (16,)}, {'stride': (0, 1)}, {}])
+def test_windows_that_leave_gaps(model, given):
+    model.test_cfg = ConfigDict(mode='slide', crop_size=(16, 20), **given)
+    image = torch.zeros(3, *SEEN, dtype=torch.uint8)
+    with pytest.raises(UserError, match=r'windows of crop_size=\(16, 20\), a stride=.*leave gaps'):
+        next(predict(model, [{'inputs': [image], 'data_samples': samples(1)}]))
+
+
 @pytest.mark.parametrize('number', [float('nan'), float('inf')])
 @pytest.mark.parametrize('views', [False, True])
 def test_a_model_without_numbers_predicts_nothing(model, number, views):

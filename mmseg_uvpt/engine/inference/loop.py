@@ -109,7 +109,7 @@ def _logits(
 
     size = inputs.shape[2:]
     if test_cfg.get('mode') == 'slide':
-        logits = _by_windows(network, inputs, test_cfg['crop_size'], test_cfg['stride'])
+        logits = _by_windows(network, inputs, *_windows(test_cfg))
     elif tiles := _tiles(model, inputs):
         say_tiles(tuple(size), tiles)
         logits = in_tiles(network, inputs, tiles)
@@ -130,6 +130,18 @@ def _logits(
 def _tiles(model: nn.Module, inputs: Tensor) -> Tiles | None:
     free, grid = partial(free_memory, inputs.device), partial(grid_of, model)
     return tiles_for(inputs.shape[2:], free, grid, model.num_classes, len(inputs))
+
+
+def _windows(test_cfg: Mapping) -> tuple[Sequence[int], Sequence[int]]:
+    """Return size and stride (height, width) of the windows that a config asks for."""
+    size, stride = test_cfg.get('crop_size'), test_cfg.get('stride')
+    are_pairs = all(isinstance(each, list | tuple) and len(each) == 2 for each in (size, stride))
+    if not are_pairs or not all(0 < step <= side for side, step in zip(size, stride, strict=True)):
+        raise UserError(
+            f'model.test_cfg: windows of crop_size={size}, a stride={stride} apart, leave gaps. '
+            'mode=slide needs both, (height, width) each, and strides from 1 to the window'
+        )
+    return size, stride
 
 
 def _by_windows(
