@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmseg_uvpt.datasets.label_encodings import CLASSES as CITYSCAPES
 from mmseg_uvpt.datasets.named_classes import colours
+from mmseg_uvpt.engine.config.classes import classes_of
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
 from mmseg_uvpt.engine.scripts import generate_pseudo_label, pretrain, test, train
@@ -102,6 +103,27 @@ def test_names_of_cityscapes_are_names_as_others(own, data_root, tmp_path):
     state = torch.load(tmp_path / 'work/iter_4.pth', weights_only=True)
     assert list(state['meta']['dataset_meta']['classes']) == ['sky', 'road', 'car']
     assert len(state['state_dict']['decode_head.conv_seg.bias']) == 3
+
+
+def test_scores_follow_the_classes(own):
+    """Those that checkpoints and candidates are chosen by, as of 16 classes after SYNTHIA."""
+    score = "default_hooks = dict(checkpoint=dict(save_best='mIoU16'), selection=%s)"
+    _, config = own(5, score % "dict(_delete_=True, type='SelectionHook', score='mIoU16')")
+    hooks = read(config).default_hooks
+    assert (hooks.checkpoint.save_best, hooks.selection.score) == ('mIoU', 'mIoU')
+
+
+def test_names_in_a_file(own, tmp_path):
+    """With the mark that Notepad begins with, and an empty line at its end."""
+    file = tmp_path / 'names.txt'
+    file.write_bytes(b'\xef\xbb\xbfroad\r\nbus stop \r\n\r\n')
+    metainfo = f'metainfo = dict(_delete_=True, classes={str(file)!r})'
+    config, _ = own(5, metainfo)
+    found = classes_of(read(config))
+    assert found == ('road', 'bus stop')
+    file.unlink()
+    with pytest.raises(UserError, match=r'metainfo.classes names the file .*names.txt, which does'):
+        read(config)
 
 
 SOME = "dict(classes=('a', 'b', 'c', 'd', 'e'))"

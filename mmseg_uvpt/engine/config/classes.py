@@ -120,10 +120,11 @@ def _follow(cfg: Config, own: Sequence[str], named: Sequence[str]) -> None:
     for part in (head, *label_corrections(cfg)):
         if part.get('num_classes') == len(own):
             part['num_classes'] = len(named)
-    checkpoints = dict_or_empty(dict_or_empty(cfg.get('default_hooks')).get('checkpoint'))
-    best = checkpoints.get('save_best')
-    if best in _means(own) and best not in _means(named):
-        checkpoints['save_best'] = 'mIoU'
+    hooks = dict_or_empty(cfg.get('default_hooks'))
+    for name, key in (('checkpoint', 'save_best'), ('selection', 'score')):
+        hook = dict_or_empty(hooks.get(name))
+        if hook.get(key) in _means(own) and hook[key] not in _means(named):
+            hook[key] = 'mIoU'
 
 
 def _means(classes: Sequence[str]) -> list[str]:
