@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -19,12 +19,12 @@ from mmseg_uvpt.adapting.labelled import Labelled, is_listable, real
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import images_below, read_image
+from mmseg_uvpt.datasets.files.predicted_files import predicted_files
 from mmseg_uvpt.datasets.label_encodings import IGNORE
 from mmseg_uvpt.datasets.layouts import TRAIN_IDS
 from mmseg_uvpt.datasets.parallel import run_each
 from mmseg_uvpt.engine.inference.images import CLASSES
 from mmseg_uvpt.engine.inference.sources import VIDEO_SUFFIXES
-from mmseg_uvpt.engine.work_folder.outputs import PREDICTIONS, written_files
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.progress import progress
 
@@ -108,7 +108,7 @@ def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Su
     paths, other_files = images_below(folder)
     found = Survey(folder, other_files=other_files)
     files = list(paths_below(folder))
-    predicted = {real(path) for path in _predictions(files)}
+    predicted = {Path(path) for path in predicted_files(files)}
     names, scoring = [], labelled.files() if labelled else set()
     for path in paths:
         name, resolved = path.relative_to(folder).as_posix(), real(path)
@@ -139,14 +139,6 @@ def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Su
     found.size, found.sizes = sizes.most_common(1)[0][0], len(sizes)
     found.distinct = 1 + sum((a.look ^ b.look).bit_count() > _SAME_LOOK for a, b in pairwise(used))
     return found
-
-
-def _predictions(files: Iterable[str]) -> Iterator[Path]:
-    """Yield the files that a record of predictions lists."""
-    for path in files:
-        if os.path.basename(path) == PREDICTIONS:
-            with suppress(UserError):  # of others
-                yield from written_files(os.path.dirname(path))
 
 
 def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import SUFFIXES, left_out, naming, without_suffix
+from mmseg_uvpt.datasets.files.predicted_files import predicted_files
 from mmseg_uvpt.datasets.layouts import TRAIN_IDS, Layout
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
@@ -65,7 +66,12 @@ class CheckedFiles:
         Raises:
             DataError: some are no files, which mmengine would pass over.
         """
-        paths = [path for path in paths_below(images) if self._has(path)]
+        below = [*paths_below(images)]
+        predicted = predicted_files(below)
+        others = (p for p in below if not (predicted and os.path.realpath(p) in predicted))
+        paths = [path for path in others if self._has(path)]
+        if predicted:
+            print_log(f'predictions made here, below {images}, are left out', 'current')
         found = [p for p in paths if p.endswith(suffixes) and not p.endswith(TRAIN_IDS)]
         wrong = [path for path in found if not os.path.isfile(path)]
         if wrong:

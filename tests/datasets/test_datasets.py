@@ -1,4 +1,6 @@
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +40,25 @@ def add_image(kind, root):
     path = root / FILES[kind][0]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rgb(path, np.zeros((4, 6, 3)))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_predictions_made_here_are_no_images(tmp_path, kind):
+    """They lie where `predict --out` put them, below the images, under the same names."""
+    add_image(kind, tmp_path)
+    image = tmp_path / FILES[kind][0]
+    seen = image.parent / 'seen'
+    seen.mkdir()
+    for name in (image.name, f'own_{image.name}'):
+        shutil.copy(image, seen / name)
+    record = {'checkpoint_sha256': 'of a model', 'files': [image.name]}
+    (seen / 'predictions.json').write_text(json.dumps(record))
+    data_set = build(kind, tmp_path, [IMAGE])
+    named = [Path(data_set.get_data_info(i)['img_path']) for i in range(len(data_set))]
+    assert {*named} == {image, seen / f'own_{image.name}'}
+    layout = LAYOUTS[kind]
+    frames, _ = layout.image_frames(tmp_path, 'val' if kind == 'cityscapes' else layout.splits[0])
+    assert {*frames.values()} == {*named}
 
 
 @pytest.mark.parametrize(('kind', 'frames'), [('gta', 2), ('synthia', 1), ('cityscapes', 3)])

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from mmseg_uvpt.datasets.files.predicted_files import PREDICTIONS
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.images import CLASSES, predict_images
 from mmseg_uvpt.engine.scripts import test
-from mmseg_uvpt.engine.work_folder.outputs import PREDICTIONS, claim_folder
+from mmseg_uvpt.engine.work_folder.outputs import claim_folder
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import refuse_to_replace
 

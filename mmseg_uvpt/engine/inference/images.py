@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from mmseg_uvpt.datasets.files.predicted_files import PREDICTIONS, written_files
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.inference.abstention import Abstention
 from mmseg_uvpt.engine.inference.predictor import Predictor
@@ -17,7 +18,7 @@ from mmseg_uvpt.engine.inference.video_files import write_video
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
 from mmseg_uvpt.engine.work_folder.failures import readable_failures
-from mmseg_uvpt.engine.work_folder.outputs import PREDICTIONS, claim_folder, written_files
+from mmseg_uvpt.engine.work_folder.outputs import claim_folder
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import open_regular, why_unreadable, write_json, write_png
 from mmseg_uvpt.progress import progress

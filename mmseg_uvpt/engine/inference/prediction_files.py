@@ -8,11 +8,12 @@ from mmengine.hooks import Hook
 from mmseg.datasets import BaseSegDataset
 from mmseg.structures import SegDataSample
 
+from mmseg_uvpt.datasets.files.predicted_files import PREDICTIONS
 from mmseg_uvpt.datasets.label_encodings import CLASSES, TRAIN_ID_TO_CITYSCAPES
 from mmseg_uvpt.datasets.layouts import LAYOUTS
 from mmseg_uvpt.engine.inference.writers import Writers
 from mmseg_uvpt.engine.work_folder import provenance
-from mmseg_uvpt.engine.work_folder.outputs import PREDICTIONS, claim_folder
+from mmseg_uvpt.engine.work_folder.outputs import claim_folder
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import write_json, write_png
 

@@ -6,21 +6,11 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
+from mmseg_uvpt.datasets.files.predicted_files import MADE_BY, PREDICTIONS, read_record
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import read_object, refuse_inputs, write_json
+from mmseg_uvpt.files import refuse_inputs, write_json
 
-PREDICTIONS = 'predictions.json'  # lists the files of a folder, and says what made them
-_BY = 'checkpoint_sha256'
 _ASKED = 'asked'  # options on which predictions depend
-
-
-def written_files(folder: str | Path) -> set[Path]:
-    """Return the files that earlier runs wrote into a folder, as its record lists them.
-
-    Raises:
-        UserError: the record is none of this project's.
-    """
-    return {Path(folder) / name for name in _record(Path(folder), '').get('files', [])}
 
 
 def claim_folder(
@@ -44,8 +34,8 @@ def claim_folder(
             has been written then.
     """
     folder, files = Path(folder), list(files)
-    record = _record(folder, option)
-    if record.get(_BY, facts[_BY]) != facts[_BY]:
+    record = read_record(folder, option)
+    if record.get(MADE_BY, facts[MADE_BY]) != facts[MADE_BY]:
         raise UserError(
             f'{option} {folder} holds predictions of another checkpoint, '
             f'{record.get("checkpoint")}: choose another folder'
@@ -82,19 +72,3 @@ def claim_folder(
 
 def _told(asked: dict) -> str:
     return ', '.join(f'{name} {value}' for name, value in asked.items())
-
-
-def _record(folder: Path, option: str) -> dict:
-    path = folder / PREDICTIONS
-    if not os.path.lexists(path):
-        return {}
-    cure = f'choose another folder for {option}' if option else 'choose another folder'
-    found = read_object(path, cure)
-    files = found.get('files', [])
-    if (
-        _BY not in found
-        or not isinstance(files, list)
-        or not all(isinstance(f, str) for f in files)
-    ):
-        raise UserError(f'{path} is no record of predictions made here: {cure}')
-    return found
