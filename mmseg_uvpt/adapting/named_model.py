@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from mmengine.config import Config
+
 from mmseg_uvpt.checkpoints.loading import load_file, source_tensors, state_dict_of
 from mmseg_uvpt.checkpoints.zoo import read_zoo
 from mmseg_uvpt.engine.config.classes import meta_of
+from mmseg_uvpt.engine.config.resolve import read as read_ours
 from mmseg_uvpt.engine.inference.model import source_within
 from mmseg_uvpt.engine.sharing.pretrained import CONFIG, WEIGHTS, local_folder
 from mmseg_uvpt.engine.sharing.shared_config import read_shared
@@ -13,8 +16,10 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.from_mmseg import scale_of_tests
 from mmseg_uvpt.importing.from_transformers import CONFIG as TRANSFORMERS
 from mmseg_uvpt.importing.mmseg_backbones import is_staged
+from mmseg_uvpt.importing.mmseg_config import read_config
 from mmseg_uvpt.importing.read import read
 from mmseg_uvpt.importing.source_model import SourceModel
+from mmseg_uvpt.nested import dict_or_empty
 from mmseg_uvpt.shipped import find_config, shipped
 
 
@@ -50,7 +55,18 @@ def read_model(name: str, config: str | None = None) -> SourceModel:
             f'{name} is a folder without a model (iter_*.pth, {TRANSFORMERS} of transformers, or '
             f'{WEIGHTS} and {CONFIG}). MODEL is named first, and PHOTOS after it'
         )
-    return read(path, find_config(config) if config else _recipe_of(path))
+    return read(path, config_of(config) if config else _recipe_of(path))
+
+
+def config_of(name: str) -> Config | Path:
+    """Return what a config of ours gives, its classes filled in; of one of mmseg the path.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = find_config(name)
+    imported = dict_or_empty(read_config(path).get('custom_imports')).get('imports') or ()
+    return read_ours(path) if 'mmseg_uvpt.register' in imported else path
 
 
 def _recipe_of(path: Path) -> Path | None:

@@ -34,11 +34,12 @@ def main() -> None:
     """Import the model, say what it is, and score it."""
     args = parse_arguments()
 
-    from mmseg_uvpt.importing.config_files import Files, write  # after --help: takes seconds
+    from mmseg_uvpt.adapting.named_model import config_of  # after --help: takes seconds
+    from mmseg_uvpt.importing.config_files import Files, write
     from mmseg_uvpt.importing.read import read
     from mmseg_uvpt.importing.source_model import build
 
-    source = read(args.model, args.config)
+    source = read(args.model, args.config and config_of(str(args.config)))
     files = Files.of(source, args.out)
     files.refuse_to_replace([args.model, *([args.config] if args.config else [])], args.force)
     model = build(source)

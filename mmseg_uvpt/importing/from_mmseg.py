@@ -26,19 +26,22 @@ _OF_CONVNEXT = ('mmpretrain', 'mmcls')  # which a translated backbone does witho
 _INPUTS = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr', 'test_cfg')  # of a preprocessor
 
 
-def read(checkpoint: str | Path, config: str | Path | None = None) -> SourceModel:
+def read(checkpoint: str | Path, config: str | Path | Config | None = None) -> SourceModel:
     """Read a checkpoint of mmseg 1.x or 0.x.
 
     Args:
         checkpoint: its file, which is opened without running any code in it.
-        config: the config file, a program that is run; None for the text within the checkpoint,
-            which is not.
+        config: the config file, a program that is run, or what it gave; None for the text within
+            the checkpoint, which is not.
 
     Raises:
         UserError: a file cannot be read, or describes something else than one backbone and head.
     """
     loaded = load_file(checkpoint)
-    cfg = read_config(config) if config else config_within(loaded, checkpoint)
+    if isinstance(config, Config):
+        cfg, config = config, config.filename
+    else:
+        cfg = read_config(config) if config else config_within(loaded, checkpoint)
     named = (cfg.get('custom_imports') or {}).get('imports') or () if config else ()
     named = [named] if isinstance(named, str) else list(named)
     imports = [name for name in named if not name.startswith(_OF_CONVNEXT)]
@@ -161,8 +164,11 @@ def _classes(cfg: Config, loaded: Mapping) -> Sequence[str] | None:
     """Return names: the checkpoint's, else those of the config's data set."""
     if found := _meta(loaded).get('classes'):
         return found
-    kind = DATASETS.get(str(cfg.get('dataset_type')))
-    return getattr(kind, 'METAINFO', {}).get('classes')
+    if found := dict_or_empty(cfg.get('metainfo')).get('classes'):  # of a config of ours
+        return found
+    kinds = (cfg.get('dataset_type'), *values_of(cfg.get('test_dataloader'), 'type'))
+    known = (getattr(DATASETS.get(str(kind)), 'METAINFO', {}) for kind in kinds)
+    return next(filter(None, (meta.get('classes') for meta in known)), None)
 
 
 def _notes(cfg: Config, described: dict) -> list[str]:

@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
+from mmengine.config import Config
+
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing import from_mmseg, from_transformers
 from mmseg_uvpt.importing.source_model import SourceModel
 
 
-def read(path: Path, config: Path | None = None) -> SourceModel:
+def read(path: Path, config: Path | Config | None = None) -> SourceModel:
     """Read a checkpoint of mmseg, or a folder of `transformers` or its file of weights.
 
     Args:
         path: file or folder.
-        config: of mmseg; None for the one within the checkpoint.
+        config: of mmseg, or what one of ours gave; None for the one within the checkpoint.
 
     Raises:
         UserError: it cannot be read, or is no model that could be a source model here.
@@ -24,7 +26,7 @@ def read(path: Path, config: Path | None = None) -> SourceModel:
         return from_mmseg.read(path, config)
     if config:
         raise UserError(
-            f'--config {config} is of mmseg, whose models are files: name the checkpoint, not the '
-            f'folder {path}'
+            f'--config {getattr(config, "filename", config)} is of mmseg, whose models are files: '
+            f'name the checkpoint, not the folder {path}'
         )
     return from_transformers.read(path)

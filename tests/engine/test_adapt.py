@@ -20,6 +20,7 @@ import mmseg_uvpt
 from mmseg_uvpt.adapting import command_stages, inputs, preparation, trial
 from mmseg_uvpt.adapting.named_model import read_model
 from mmseg_uvpt.adapting.steps import _LOCK
+from mmseg_uvpt.checkpoints.loading import load_file
 from mmseg_uvpt.commands import adapt
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.file_lock import alone
@@ -203,6 +204,20 @@ def test_hours_that_do_not_suffice_for_all_iterations_make_fewer_of_them(
         '--dry-run',
     )
     assert '| 36 ' in capfd.readouterr().out  # 0.01 hours of iterations that take a second
+
+
+def test_a_config_of_ours_names_the_classes(finished, source_config, tmp_path):
+    """Its own, or those of its data sets, where the checkpoint says nothing of them."""
+    loaded = load_file(finished / 'iter_4.pth')
+    torch.save({'state_dict': loaded['state_dict']}, tmp_path / 'plain.pth')
+    found = read_model(str(tmp_path / 'plain.pth'), str(source_config))
+    assert list(found.classes) == list(loaded['meta']['dataset_meta']['classes'])
+    head = {k: t[:3] for k, t in loaded['state_dict'].items() if 'conv_seg' in k}
+    torch.save({'state_dict': loaded['state_dict'] | head}, tmp_path / 'three.pth')
+    own = tmp_path / 'own.py'
+    own.write_text(f"_base_ = {str(source_config)!r}\nmetainfo = dict(classes=['a', 'b', 'c'])\n")
+    found = read_model(str(tmp_path / 'three.pth'), str(own))
+    assert (found.classes, found.model['decode_head']['num_classes']) == (('a', 'b', 'c'), 3)
 
 
 def test_a_model_can_be_named_in_several_ways(finished, tmp_path):
