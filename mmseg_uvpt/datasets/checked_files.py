@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmseg_uvpt.datasets.files.data_error import DataError
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import SUFFIXES, left_out, naming, without_suffix
-from mmseg_uvpt.datasets.files.predicted_files import predicted_files
+from mmseg_uvpt.datasets.files.predicted_files import without_predictions
 from mmseg_uvpt.datasets.layouts import TRAIN_IDS, Layout
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import why_unreadable
@@ -67,10 +67,9 @@ class CheckedFiles:
             DataError: some are no files, which mmengine would pass over.
         """
         below = [*paths_below(images)]
-        predicted = predicted_files(below)
-        others = (p for p in below if not (predicted and os.path.realpath(p) in predicted))
-        paths = [path for path in others if self._has(path)]
-        if predicted:
+        photographs = without_predictions(below)
+        paths = [path for path in photographs if self._has(path)]
+        if len(photographs) < len(below):
             print_log(f'predictions made here, below {images}, are left out', 'current')
         found = [p for p in paths if p.endswith(suffixes) and not p.endswith(TRAIN_IDS)]
         wrong = [path for path in found if not os.path.isfile(path)]

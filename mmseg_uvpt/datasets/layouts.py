@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from os.path import realpath
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from mmseg_uvpt.datasets.conversion.polygons import polygons_size, read_cityscap
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import SUFFIXES, images_below, left_out, without_suffix
 from mmseg_uvpt.datasets.files.png_files import png_header
-from mmseg_uvpt.datasets.files.predicted_files import predicted_files
+from mmseg_uvpt.datasets.files.predicted_files import without_predictions
 from mmseg_uvpt.datasets.label_encodings import (
     CITYSCAPES_TO_TRAIN_ID,
     SYNTHIA_TO_TRAIN_ID,
@@ -135,8 +134,8 @@ class Layout:
                 sentences.append(f'Set img_suffix of the data set to {", ".join(used)}')
             return found, '. '.join(filter(None, sentences))
         photographs, sentence = images_below(folder)
-        predicted = predicted_files(paths_below(folder))
-        for path in (path for path in photographs if realpath(path) not in predicted):
+        kept = {*without_predictions(paths_below(folder))}
+        for path in (path for path in photographs if str(path) in kept):
             name = _name(path.with_suffix(''), folder)
             found[_name(path, folder) if name in found else name] = path
         return found, sentence
@@ -167,8 +166,8 @@ class Layout:
         if not self.raw_suffixes:
             return f'Put the labels there: {self.title} holds them as they are (data/README.md)'
         suffix, folders = self.train_ids_suffix, [Path(root) / f for f in self.label_folders()]
-        real = Path(realpath(wanted))
-        inside = any(real.is_relative_to(realpath(folder)) for folder in folders)
+        real = Path(os.path.realpath(wanted))
+        inside = any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
         if not inside or not wanted.endswith(suffix):
             return (
                 f'{self.convert_command(root)} converts what is below '
@@ -191,11 +190,8 @@ class Layout:
 def _by_frame(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
-    below = [*paths_below(folder)]
-    predicted = predicted_files(below)
+    below = without_predictions(paths_below(folder))
     paths = (Path(path) for path in below if path.endswith(suffixes))
-    if predicted:
-        paths = (path for path in paths if realpath(path) not in predicted)
     frames = {without_suffix(_name(p, folder), suffixes): p for p in paths}
     # Where raw labels end in plain '.png', converted ones in the same folder do so too.
     return {f: frames[f] for f in sorted(frames) if not frames[f].name.endswith(TRAIN_IDS)}

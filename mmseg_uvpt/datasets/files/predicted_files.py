@@ -31,6 +31,13 @@ def predicted_files(paths: Iterable[str]) -> set[str]:
     return {os.path.realpath(path) for path in found}
 
 
+def without_predictions(paths: Iterable[str]) -> list[str]:
+    """Return paths without those that the records of predictions among them list."""
+    paths = [*paths]
+    predicted = predicted_files(paths)  # following links takes time: mostly there are none
+    return [p for p in paths if os.path.realpath(p) not in predicted] if predicted else paths
+
+
 def read_record(folder: Path, option: str) -> dict:
     """Return the record of the predictions in a folder; empty where there is none.
 
