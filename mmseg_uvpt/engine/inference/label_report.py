@@ -20,7 +20,7 @@ from mmseg_uvpt.engine.inference.label_record import (
 )
 from mmseg_uvpt.engine.work_folder.provenance import now
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import parse_json, read_bytes, regular, write_json
+from mmseg_uvpt.files import objects_in_lines, parse_json, read_bytes, regular, write_json
 
 JOURNAL = 'pseudo_label_confidences.jsonl'
 _BEGINNING = 2**16  # bytes of an image that tell it from another of as many bytes
@@ -107,8 +107,6 @@ class LabelReport:
         else:
             for journal in self._journals():
                 journal.unlink()
-            self._sums.clear()
-            self._images.clear()
         self._write_begun()
         self._take_up_all()
 
@@ -144,10 +142,11 @@ class LabelReport:
             self.images += 1
             self.sizes[f'{label.shape[1]} x {label.shape[0]}'] += 1
 
-    def noted_frames(self) -> list[str]:
+    def noted_frames(self) -> set[str]:
         """Return the names of the frames that the journals of earlier runs have."""
-        self._take_up_all()
-        return [*self._images]
+        lines = (line for file in self._journals() for line in read_bytes(file).splitlines())
+        names = (entry.get('frame') for entry in objects_in_lines(lines))
+        return {name for name in names if isinstance(name, str)}
 
     def require_same_image(self, frame: str, image: Path) -> None:
         """Make sure that a frame's image is the one that was labelled, where that was noted.
