@@ -58,13 +58,18 @@ def weights_of(checkpoint: str | Path) -> str:
     return weights_sha256(state_dict_of(load_file(checkpoint), checkpoint))
 
 
-def require_descent(adapted: str | Path, source: str | Path) -> None:
+def require_descent(loaded: Mapping, adapted: str | Path, source: str | Path) -> None:
     """Make sure that a model was adapted from another, as far as its checkpoint says from which.
 
+    Args:
+        loaded: contents of the adapted model's checkpoint.
+        adapted: its path.
+        source: the other's, which is read where there is something to compare.
+
     Raises:
-        UserError: it was adapted from others; or a file cannot be read.
+        UserError: it was adapted from others; or the source model cannot be read.
     """
-    known = ancestors(load_file(adapted))
+    known = ancestors(loaded)
     if known and weights_of(source) not in known:
         raise UserError(
             f'{adapted} was not adapted from {source}, whose weights are others: name its source '

@@ -40,7 +40,7 @@ def interpolate(
     checkpoint = strip(adapted)
     if not is_adapted(checkpoint['state_dict']):
         raise UserError(f'{adapted} is a source model: name a model that was adapted from {source}')
-    require_descent(adapted, source)
+    require_descent(checkpoint, adapted, source)
     end = fit(model, checkpoint['state_dict'], f'adapted model {adapted}')
     load_source_model(model, source)
     start, again = (each.state_dict() for each in models)

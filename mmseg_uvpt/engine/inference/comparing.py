@@ -49,7 +49,7 @@ def describe_source(cfg: Config, checkpoint: str, source: str) -> None:
         )
     classes = meta_of(cfg.test_dataloader.dataset)['classes']
     require_same({'test_dataloader': classes, f'source model {source}': classes_in(loaded)})
-    require_descent(checkpoint, source)
+    require_descent(load_file(checkpoint), checkpoint, source)
     cfg.model = source_within(cfg.model)
     source_model(cfg, source)  # raises here what it would after the adapted model was scored
     for metric in used:
