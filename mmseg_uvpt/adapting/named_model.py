@@ -58,15 +58,15 @@ def read_model(name: str, config: str | None = None) -> SourceModel:
     return read(path, config_of(config) if config else _recipe_of(path))
 
 
-def config_of(name: str) -> Config | Path:
-    """Return what a config of ours gives, its classes filled in; of one of mmseg the path.
+def config_of(name: str) -> Config:
+    """Return what a config file gives; of one of ours with its classes and normalisation filled in.
 
     Raises:
         UserError: it cannot be read.
     """
-    path = find_config(name)
-    imported = dict_or_empty(read_config(path).get('custom_imports')).get('imports') or ()
-    return read_ours(path) if 'mmseg_uvpt.register' in imported else path
+    cfg = read_config(find_config(name))
+    imported = dict_or_empty(cfg.get('custom_imports')).get('imports') or ()
+    return read_ours(name) if 'mmseg_uvpt.register' in imported else cfg
 
 
 def _recipe_of(path: Path) -> Path | None:
