@@ -55,7 +55,7 @@ def norms_of_head(segmentor: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]
 
 
 def norms_of_source(segmentor: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Return those of the source model in a segmentor, none that a tuner has added."""
+    """Return the batch norms of its source model that keep statistics, none of a tuner's."""
     staged = getattr(segmentor.backbone, 'staged', segmentor.backbone)
     return _batch_norms([staged, *head_parts(segmentor)])
 
