@@ -65,6 +65,8 @@ def stages(settings: Settings, root: Path) -> Iterator[Stage]:
         'scoring the source model on the photographic look',
         (_test(settings.pretraining, source, root / 'source-only/score.json', place),),
     )
+    if online := _curve_run(settings):
+        yield from _adaptation(online, root)
     yield from _adaptation(settings, root)
 
 
@@ -225,27 +227,42 @@ def stage_count(settings: Settings) -> int:
     count, link = _source_count(settings) + 1, settings
     while link:
         count += 2 + _is_labelled(link)
-        link = link.former
+        link = link.former or _curve_run(link)
     return count
 
 
 def _is_labelled(settings: Settings) -> bool:
     """Tell whether images are labelled for a method.
 
-    The source model labels them in any case, for the other methods.
+    The source model labels them in any case, for the other methods; for an offline correction it
+    has done so when the online one ran.
     """
+    if _curve_run(settings):
+        return False
     return not settings.former or reads_pseudo_labels(_recipe(settings.adaptation))
+
+
+def _curve_run(settings: Settings) -> Settings | None:
+    """Return the settings of the online run whose curve an offline correction reads, if one is."""
+    offline = 'OfflineLabelCorrectionHook' in ' '.join(_variation(settings))
+    return settings.but(tuner=None, variant=None) if offline else None
 
 
 def _changed(settings: Settings, root: Path) -> list[str]:
     """Return the entries in which an adaptation differs from its config."""
     changes = [f'model.tuner.type={settings.other_tuner}'] if settings.other_tuner else []
-    if settings.variant:
-        changes += ablation_options(settings.variant, _recipe(settings.adaptation))
-    if any('OfflineLabelCorrectionHook' in change for change in changes):
-        curve_run = root / settings.but(tuner=None, variant=None).folder
-        changes.append(option_of('default_hooks.label_correction.record', str(curve_run)))
+    changes += _variation(settings)
+    if online := _curve_run(settings):
+        record = str(root / online.folder)
+        changes.append(option_of('default_hooks.label_correction.record', record))
     return changes
+
+
+def _variation(settings: Settings) -> list[str]:
+    """Return the entries that make an ablation of the method."""
+    if not settings.variant:
+        return []
+    return ablation_options(settings.variant, _recipe(settings.adaptation))
 
 
 def _truth(settings: Settings, changes: Sequence[str]) -> list[str]:

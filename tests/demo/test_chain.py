@@ -144,12 +144,17 @@ def test_an_ablation_changes_what_its_file_says(variant, changed, tmp_path):
     assert set(test) & given == {entry for entry in changed if entry.startswith('model.')}
 
 
-def test_the_record_of_offline_correction_is_the_full_methods(tmp_path):
+def test_an_offline_correction_comes_after_the_online_run_whose_curve_it_reads(tmp_path):
+    """In a new folder, too, where nobody has run the full method before."""
     settings = Settings(backbone='swin', variant='correction-offline')
-    for folder in ('pretrain', settings.folder):
+    for folder in ('pretrain', 'adapt', settings.folder):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / 'iter_3.pth').touch()
-    *_, training, _ = (stage.commands[0] for stage in chain.stages(settings, tmp_path))
+    stages = list(chain.stages(settings, tmp_path))
+    online = list(chain.stages(Settings(backbone='swin'), tmp_path))
+    assert len(stages) == chain.stage_count(settings) == len({s.name for s in stages})
+    assert stages[:-2] == online
+    *_, training, _ = (stage.commands[0] for stage in stages)
     assert f'default_hooks.label_correction.record={tmp_path / "adapt"}' in training
 
 
