@@ -3,6 +3,7 @@
 import io
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -258,3 +259,24 @@ def test_a_pgm_of_another_depth_is_refused(tmp_path, white):
         read_image(path)
     path.write_bytes(b'P5\n6 4\n255\n' + bytes(24))
     assert read_image(path).shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize('bits', [8, 10, 12, 14])
+@pytest.mark.parametrize('suffix', ['png', 'tif', 'pgm'])
+def test_values_of_cameras_in_16_bits_are_refused(tmp_path, suffix, bits):
+    """Read as 8-bit they would be nearly black, and a model would find nothing in them."""
+    most = 2**bits - 1
+    stored = np.linspace(0, most, 24).astype(np.uint16).reshape(4, 6)
+    path = tmp_path / f'a.{suffix}'
+    cv2.imwrite(str(path), stored)
+    words = f'a.{suffix} has 16 bits a value, of which it uses {bits} .* {most} of 65535'
+    with pytest.raises(DataError, match=words):
+        read_image(path)
+    cv2.imwrite(str(path), stored << (16 - bits))
+    assert read_image(path).max() == 255
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_an_image_that_is_black_is_read(tmp_path, dtype):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((4, 6, 3), dtype))
+    assert (read_image(tmp_path / 'a.png') == 0).all()

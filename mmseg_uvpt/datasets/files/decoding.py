@@ -36,6 +36,7 @@ _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
 _SCAN = 0xDA
 _ARITHMETIC = (0xC9, 0xCA)  # kinds of coding that may leave out zeros at the end of a scan
 _FILLER = bytes(range(1, 255)) * 8
+_DARK = 64  # below it lies, cut to 8 bits, what uses 14 of 16 bits or fewer
 
 
 def check_pixels(path: str | Path, size: tuple[int, int]) -> None:
@@ -68,6 +69,35 @@ def decode(data: bytes, flags: int) -> np.ndarray:
         raise ValueError(error.err or str(error)) from error
     if pixels is None:
         raise ValueError('its pixels cannot be decoded')
+    return pixels
+
+
+def decode_colour(data: bytes, path: str | Path) -> np.ndarray:
+    """Return the pixels of an image file's bytes in 8-bit colour, not turned.
+
+    Of 16 bits the upper 8 are taken, of alpha nothing.
+
+    Args:
+        data: as `decode` takes them.
+        path: of the file, for the error.
+
+    Returns:
+        np.ndarray: uint8 (H, W, 3), B, G, R.
+
+    Raises:
+        ValueError: they cannot be decoded.
+        DataError: values of fewer bits, as cameras give them, lie in 16: the image would be nearly
+            black.
+    """
+    pixels = decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels.max() < _DARK:
+        stored = decode(data, cv2.IMREAD_UNCHANGED)
+        if stored.dtype == np.uint16 and (most := int(stored.max())):
+            raise DataError(
+                f'{path} has 16 bits a value, of which it uses {most.bit_length()} (its largest is '
+                f'{most} of 65535): it would be read as nearly black. Save it as 8-bit RGB, '
+                'brightened.'
+            )
     return pixels
 
 

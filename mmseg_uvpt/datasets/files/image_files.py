@@ -17,8 +17,8 @@ from mmseg_uvpt.datasets.files.decoding import (
     READS_AVIF,
     READS_HEIF,
     check_pixels,
-    decode,
     decode_by_pillow,
+    decode_colour,
     is_short_jpeg,
     jpeg_end,
     open_head,
@@ -120,8 +120,8 @@ def read_image(path: str | Path) -> np.ndarray:
         np.ndarray: uint8 (H, W, 3), B, G, R.
 
     Raises:
-        DataError: the file is missing, truncated, damaged, too large, or of a kind that is not
-            read.
+        DataError: the file is missing, truncated, damaged, too large, of a kind that is not
+            read, or nearly black: see `decoding.decode_colour`.
     """
     if _is_called_png(path):
         return read_colour_png(path)
@@ -214,7 +214,7 @@ class _Head:
     """
 
     def __init__(self, data: bytes, path: str | Path):
-        self.data = data
+        self.data, self.path = data, path
         self.orientation = 1  # what is to be turned here
         self.by_pillow = False
         try:
@@ -224,7 +224,7 @@ class _Head:
                 check_pixels(path, self.size)
                 return
             with open_head(data) as head:
-                self._take(head, path)
+                self._take(head)
         except DataError:
             raise
         except OSError as error:  # Pillow's message names a buffer, not a file
@@ -236,7 +236,8 @@ class _Head:
         except Exception as error:  # the bytes steer the reader: it may fail in any way
             raise _unusable(path, error) from error
 
-    def _take(self, head: Image.Image, path: str | Path) -> None:
+    def _take(self, head: Image.Image) -> None:
+        path = self.path
         self.kind = head.format
         check_pixels(path, (head.height, head.width))
         if self.kind in ('JPEG', 'MPO'):
@@ -263,10 +264,11 @@ class _Head:
 
         Raises:
             ValueError: it cannot be decoded.
+            DataError: see `decode_colour`.
         """
         if self.by_pillow:
             return decode_by_pillow(self.data)
-        pixels = decode(self.data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        pixels = decode_colour(self.data, self.path)
         if self.kind in ('JPEG', 'MPO') and is_short_jpeg(self.data, self.end, pixels):
             raise ValueError('its end is missing, before other data')
         turn = _TURNS.get(self.orientation)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mmseg_uvpt.datasets.files.data_error import DataError
-from mmseg_uvpt.datasets.files.decoding import check_pixels, decode, open_head
+from mmseg_uvpt.datasets.files.decoding import check_pixels, decode, decode_colour, open_head
 from mmseg_uvpt.files import read_bytes, why_unreadable
 
 CURE = 'Put it there again from where it came from.'
@@ -113,10 +113,13 @@ def read_colour_png(path: str | Path) -> np.ndarray:
         np.ndarray: uint8 (H, W, 3), B, G, R.
 
     Raises:
-        DataError: the file is missing, truncated or damaged.
+        DataError: the file is missing, truncated or damaged, or nearly black: see `decode_colour`.
     """
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return _decoded(read_whole_png(path)[0], flags, path, CURE)
+    data, _ = read_whole_png(path)
+    try:
+        return decode_colour(data, path)
+    except ValueError as error:
+        raise _damaged(path, error, CURE) from error
 
 
 def read_grey_png(path: str | Path, what: str, cure: str = CURE) -> np.ndarray:
