@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -101,6 +102,29 @@ def test_source_and_adapted_are_scored_on_the_same_images(compare, options, tmp_
     assert (np.stack(shown) == (green[1], green[0], red)).all()
     ran = sorted((tmp_path / 'work').glob('*/config.py'))
     assert [Config.fromfile(path).model.type for path in ran] == ['UniUVPT', 'SourceSegmentor']
+
+
+@pytest.mark.usefixtures('frames')
+def test_a_result_that_nobody_named_is_not_lost(
+    tmp_path, checkpoints, adaptation_config, data_root
+):
+    """A test of other images, or without the comparison, has the same default file."""
+    work, models = tmp_path / 'work', checkpoints.name
+    given = [str(adaptation_config), str(checkpoints / 'adapted.pth'), '--work-dir', str(work)]
+    given += ['--data-root', str(data_root)]
+    compared = ['--compare', str(checkpoints / 'source.pth')]
+    test.main([*given, *compared])
+    test.main([*given, *compared])  # the same once more
+    result = work / f'test_{models}_adapted.json'
+    before = result.read_bytes()
+    other = shutil.copytree(data_root, tmp_path / 'other')
+    with pytest.raises(UserError, match=r'adapted\.json exists: it has a comparison, .* --out'):
+        test.main(given)
+    with pytest.raises(UserError, match=r'adapted\.json exists: .* other data, .*test\.py.* --out'):
+        test.main([*given, *compared, '--data-root', str(other)])
+    assert result.read_bytes() == before
+    test.main([*given, '--data-root', str(other), '--out', str(result)])
+    assert 'comparison' not in json.loads(result.read_text())
 
 
 @pytest.mark.usefixtures('frames')

@@ -1,6 +1,7 @@
 """Scoring one checkpoint, or writing what a benchmark's server is to score."""
 
 import copy
+import json
 import os
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.calibration import Calibration
 from mmseg_uvpt.evaluation.score import Score
 from mmseg_uvpt.files import file_hash, read_object, write_json
+
+_OTHER_FILE = 'name another file with --out'
 
 
 def score(
@@ -62,7 +65,8 @@ def score(
 
     Raises:
         UserError: checkpoint or data are missing, or the checkpoint does not fit the config; or
-            ``source`` is no source model that does.
+            ``source`` is no source model that does; or the result would replace another file, or
+            in the work folder one of other data.
     """
     require_file(checkpoint, 'checkpoint', 'model/README.md lists the released files')
     require_data(cfg, 'test_dataloader')
@@ -71,8 +75,18 @@ def score(
     suffix = '_aug' if aug_test else ''
     file = Path(checkpoint).resolve()  # two runs have an iter_80000.pth each
     name = f'test_{file.parent.name}_{file.stem}{suffix}.json'
-    out = out or str(Path(cfg.work_dir) / name)
-    _refuse_other_file(Path(out))
+    made = {
+        'checkpoint': checkpoint,
+        'aug_test': aug_test,
+        'amp': uvpt_config(cfg).amp,
+        'dataset': json.loads(json.dumps(cfg.test_dataloader.dataset, default=str)),
+    }
+    if out:
+        _earlier_result(out)
+    else:
+        out = str(Path(cfg.work_dir) / name)
+        asked = {'comparison': source, 'calibration': calibration}
+        _refuse_to_lose(out, made['dataset'], {part for part in asked if asked[part]})
     _prepare(cfg, aug_test)
     if calibration:
         used = cfg.test_evaluator
@@ -83,7 +97,6 @@ def score(
     of_source = copy.deepcopy(cfg)
     if source:
         describe_source(of_source, checkpoint, source)
-    made = {'checkpoint': checkpoint, 'aug_test': aug_test, 'amp': uvpt_config(cfg).amp}
     with readable_failures(cfg.work_dir):
         shown = [PredictionFilesHook(show_dir, facts)] if show_dir else []
         start, metrics, found, sure = _test(cfg, checkpoint, command, *shown)
@@ -170,12 +183,33 @@ def _test(
     return start, metrics, *found
 
 
-def _refuse_other_file(path: Path) -> None:
-    """Raise a `UserError` where the result would replace anything but an earlier one."""
-    if os.path.lexists(path):
-        cure = 'it is no result of a test and would be overwritten; name another file with --out'
-        if not read_object(path, cure).keys() & {'checkpoint', 'intersection'}:
-            raise UserError(f'{path} exists: {cure}')
+def _earlier_result(path: str) -> dict:
+    """Return the result that a file has; a `UserError` where it has anything else."""
+    if not os.path.lexists(path):
+        return {}
+    cure = f'it is no result of a test and would be overwritten; {_OTHER_FILE}'
+    found = read_object(path, cure)
+    if not found.keys() & {'checkpoint', 'intersection'}:
+        raise UserError(f'{path} exists: {cure}')
+    return found
+
+
+def _refuse_to_lose(path: str, dataset: dict, parts: set[str]) -> None:
+    """Raise a `UserError` where an earlier result is of other images, or has parts that this lacks.
+
+    That of the file that nobody named: what it is called says nothing of these.
+    """
+    earlier = _earlier_result(path)
+    if earlier.get('dataset', dataset) != dataset:
+        raise UserError(
+            f'{path} exists: it is the result of other data, or of the same read otherwise '
+            f'(its command: {earlier.get("command")}); {_OTHER_FILE}'
+        )
+    if lost := earlier.keys() & {'comparison', 'calibration'} - parts:
+        raise UserError(
+            f'{path} exists: it has a {" and a ".join(sorted(lost))}, which would be lost; '
+            f'{_OTHER_FILE}'
+        )
 
 
 def _result(found: Score | None, metrics: dict) -> dict:
