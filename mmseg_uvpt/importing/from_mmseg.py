@@ -1,6 +1,6 @@
 """A model of mmseg: an `EncoderDecoder`, from its config and its checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config
@@ -65,15 +65,15 @@ def read(checkpoint: str | Path, config: str | Path | Config | None = None) -> S
         'test_cfg': dict_or_empty(model.get('test_cfg')) or {'mode': 'whole'},
     }
     kept = without(tensors, AUXILIARY)
-    head = described['decode_head']
+    head, meta = described['decode_head'], _meta(cfg, loaded)
     of = ' of mmseg' if model['type'].rpartition('.')[2] == SEGMENTORS[0] else ''
     source = SourceModel(
         origin=str(checkpoint),
         what=f'{model["backbone"]["type"]} and {head["type"]}{of}',
         model=described,
         state_dict=kept,
-        classes=names_of_classes(_classes(cfg, loaded), head['num_classes']),
-        palette=_meta(loaded).get('palette'),
+        classes=names_of_classes(meta.get('classes'), head['num_classes']),
+        palette=meta.get('palette'),
         imports=imports,
         not_staged=reason,
         adapted_from=tuple(ancestors(loaded)),
@@ -149,26 +149,29 @@ def _plain_norms(node: object) -> object:
     return type(node)(map(_plain_norms, node)) if isinstance(node, list | tuple) else node
 
 
-def _meta(loaded: Mapping) -> dict:
-    """Return what a checkpoint says of its classes, by mmengine's names; mmseg 0.x had others."""
-    meta = loaded['meta']
-    found = dict_or_empty(meta.get('dataset_meta')) or {'classes': meta.get('CLASSES')}
-    found = {str(key).lower(): value for key, value in found.items()}
-    palette = found.get('palette', meta.get('PALETTE'))
-    whole = isinstance(palette, list | tuple) and all(isinstance(c, list | tuple) for c in palette)
-    known = whole and len(palette) == len(found.get('classes') or ())
-    return {**found, 'palette': palette if known else None}
+def _meta(cfg: Config, loaded: Mapping) -> Mapping:
+    """Return ``classes`` and ``palette``: the checkpoint's, else those of the config's data set.
 
-
-def _classes(cfg: Config, loaded: Mapping) -> Sequence[str] | None:
-    """Return names: the checkpoint's, else those of the config's data set."""
-    if found := _meta(loaded).get('classes'):
-        return found
-    if found := dict_or_empty(cfg.get('metainfo')).get('classes'):  # of a config of ours
-        return found
+    Empty where neither names classes; without a palette that is not of as many colours.
+    """
     kinds = (cfg.get('dataset_type'), *values_of(cfg.get('test_dataloader'), 'type'))
-    known = (getattr(DATASETS.get(str(kind)), 'METAINFO', {}) for kind in kinds)
-    return next(filter(None, (meta.get('classes') for meta in known)), None)
+    stated = (
+        _meta_of_checkpoint(loaded['meta']),
+        dict_or_empty(cfg.get('metainfo')),  # of a config of ours
+        *map(dict_or_empty, values_of(cfg.get('test_dataloader'), 'metainfo')),
+        *(getattr(DATASETS.get(str(kind)), 'METAINFO', {}) for kind in kinds),
+    )
+    found = next((meta for meta in stated if meta.get('classes')), {})
+    palette = found.get('palette')
+    whole = isinstance(palette, list | tuple) and all(isinstance(c, list | tuple) for c in palette)
+    return found if whole and len(palette) == len(found['classes']) else {**found, 'palette': None}
+
+
+def _meta_of_checkpoint(meta: Mapping) -> dict:
+    """Return what a checkpoint says of its classes, by mmengine's names; mmseg 0.x had others."""
+    old = {'classes': meta.get('CLASSES'), 'palette': meta.get('PALETTE')}
+    found = dict_or_empty(meta.get('dataset_meta')) or old
+    return {str(key).lower(): value for key, value in found.items()}
 
 
 def _notes(cfg: Config, described: dict) -> list[str]:

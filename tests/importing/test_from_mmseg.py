@@ -156,6 +156,21 @@ def test_other_classes_are_named(saved, imported):
     assert "labels     to score with hold 0 for 'sky', 1 for 'Road'" in source.summary()
 
 
+@pytest.mark.parametrize('place', ['top', 'data set', 'checkpoint of 0.x'])
+def test_colours_are_those_beside_the_names(saved, place):
+    names, colours = [f'kind {i}' for i in range(19)], [[i, 2 * i, 3 * i] for i in range(19)]
+    named = dict(classes=names, palette=colours)
+    entries = {
+        'top': dict(metainfo=named),
+        'data set': dict(test_dataloader=dict(dataset=dict(type='BaseSegDataset', metainfo=named))),
+    }
+    old = dict(CLASSES=names, PALETTE=colours) if place == 'checkpoint of 0.x' else {}
+    _, path = saved(meta=dict(cfg=text_of(model=MODEL, **entries.get(place, {})), **old))
+    assert read(path).named() == named
+    _, path = saved(meta=dict(cfg=text_of(model=MODEL), CLASSES=names, PALETTE=colours[:5]))
+    assert read(path).named() == dict(classes=names)
+
+
 def test_a_checkpoint_of_version_0(saved):
     old = {key: value for key, value in MODEL.items() if key != 'data_preprocessor'}
     norm = dict(mean=[7, 8, 9], std=[1, 2, 3], to_rgb=False)
