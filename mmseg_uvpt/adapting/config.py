@@ -6,8 +6,9 @@ from mmengine.config import Config
 
 from mmseg_uvpt.adapting import BEST
 from mmseg_uvpt.adapting.adaptation_plan import Plan
-from mmseg_uvpt.adapting.labelled import Labelled, file_suffixes
+from mmseg_uvpt.adapting.labelled import Labelled, file_suffixes, truth_of
 from mmseg_uvpt.adapting.photographs import MOST_ELONGATED, Survey
+from mmseg_uvpt.datasets.layouts import CITYSCAPES
 from mmseg_uvpt.files import write_text
 from mmseg_uvpt.importing.config_files import adapted_model, config_text
 from mmseg_uvpt.importing.source_model import SourceModel
@@ -57,7 +58,9 @@ def _entries(
 ) -> dict:
     resize = {'type': 'Resize', 'scale': plan.size, 'keep_ratio': True}
     seen = [_LOAD, resize, _PACK]
-    photographs = _data_set(found.folder, '.', folder / LIST, file_suffixes(found.used))
+    known = all(name.endswith(CITYSCAPES.image_suffix) for name in found.used)
+    suffixes = (CITYSCAPES.image_suffix,) if known else file_suffixes(found.used)
+    photographs = _data_set(found.folder, '.', folder / LIST, suffixes)
     tested, pipeline = photographs, seen
     if labelled:
         tested = _data_set(
@@ -68,7 +71,8 @@ def _entries(
         pipeline = [_LOAD, resize, {'type': 'LoadLabelChecked'}, _PACK]
     loader = {'num_workers': plan.workers, 'persistent_workers': plan.workers > 0}
     test = {'batch_size': 1, **loader, 'dataset': {**tested, 'pipeline': pipeline}}
-    method, crops, hooks = _method(plan, folder)
+    truth = labelled and truth_of(found.used, found.folder, labelled)
+    method, crops, hooks = _method(plan, folder, truth)
     train = {**photographs, 'pipeline': crops}
     return {
         'model': {**adapted_model(source, checkpoint), **method},
@@ -90,8 +94,11 @@ def _entries(
     }
 
 
-def _method(plan: Plan, folder: Path) -> tuple[dict, list[dict], dict]:
-    """Return a method's own part of the model, the pipeline of its training, and its hooks."""
+def _method(plan: Plan, folder: Path, truth: Path | None) -> tuple[dict, list[dict], dict]:
+    """Return a method's own part of the model, the pipeline of its training, and its hooks.
+
+    A label correction says what it gains by ``truth``, label maps of the photographs.
+    """
     name = 'methods' if plan.method == BEST else 'datasets/cityscapes_adaptation'
     base = Config.fromfile(shipped(f'configs/_base_/{name}.py')).to_dict()
     if plan.method == BEST:
@@ -103,6 +110,7 @@ def _method(plan: Plan, folder: Path) -> tuple[dict, list[dict], dict]:
             'pseudo_label_dir': str(folder / LABELS),
             'interval': plan.correction_interval,
             'queue_length': plan.queue_length,
+            'truth_dir': truth and str(truth.resolve()),
         }
         hooks = {'label_correction': correction}
     side = min(plan.size)  # however elongated, so that each photograph has room for a crop

@@ -128,6 +128,28 @@ def find_labelled(root: Path) -> Labelled:
     )
 
 
+def truth_of(names: Iterable[str], photographs: Path, labelled: Labelled) -> Path | None:
+    """Return the folder of the label maps of photographs that are adapted to, if all have one.
+
+    That is known of Cityscapes' layout, whose other images are labelled to score with.
+
+    Args:
+        names: of the photographs, relative to ``photographs``.
+        photographs: their folder.
+        labelled: those to score with.
+    """
+    for split in CITYSCAPES.splits:
+        images, labels = (
+            labelled.root / CITYSCAPES.folder(top, split)
+            for top in (CITYSCAPES.images, CITYSCAPES.labels)
+        )
+        stems = (without_suffix(name, (CITYSCAPES.image_suffix,)) for name in names)
+        maps = (labels / f'{stem}{CITYSCAPES.train_ids_suffix}' for stem in stems)
+        if real(images) == real(photographs) and all(path.is_file() for path in maps):
+            return labels
+    return None
+
+
 def _layouts() -> Iterator[tuple[str, str, str, str]]:
     """Yield folders of images and of labels, and what follows names of labels and of images."""
     for split in reversed(CITYSCAPES.splits):

@@ -19,6 +19,8 @@ from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.file_lock import alone
 from mmseg_uvpt.files import is_text, read_object, write_json
+from mmseg_uvpt.report.correction_gain import against_truth, correction_sentence
+from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, VERDICT
 
 ADAPT, REPORT = 'adapt.json', 'report.html'
@@ -87,6 +89,8 @@ def _adapt(args: Namespace, command: str, record: dict, out: Path, photographs: 
     after = _after_the_verdict(out, photographs, checkpoint, temperature)
     run_each(after, out, total, following)
     write_json(out / ADAPT, record | {'verdict': asdict(verdict), 'temperature': temperature})
+    if gained := correction_sentence(against_truth(RunFolder(out / WORK, method))):
+        print(gained, flush=True)
     return verdict
 
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from mmseg_uvpt.adapting import BEST, PUBLISHED
 from mmseg_uvpt.arguments import ScriptParser, positive_int, seed
 from mmseg_uvpt.demo.backbones import BACKBONES
 
@@ -34,6 +35,13 @@ def parse_arguments() -> argparse.Namespace:
         'generalise-then-adapt, with the augmentations that need no downloaded weights',
     )
     parser.add_argument(
+        '--method',
+        choices=[BEST, PUBLISHED],
+        default=BEST,
+        help='of the adaptation: the best recipe so far (default), or as published, whose label '
+        'correction is held against the truth in the end',
+    )
+    parser.add_argument(
         '--work-dir', metavar='DIR', default='work_dirs/demo', help='default: work_dirs/demo'
     )
     quick = parser.add_argument_group('for a quick look; the result then means nothing')
@@ -53,7 +61,7 @@ def main() -> None:
     """Run the chain."""
     args = parse_arguments()
 
-    from mmseg_uvpt.demo.chain import ADAPTED, run_demo
+    from mmseg_uvpt.demo.chain import adapted_folder, run_demo
     from mmseg_uvpt.demo.settings import Settings
 
     settings = Settings(
@@ -61,9 +69,10 @@ def main() -> None:
         backbone=args.backbone,
         train_frames=args.train_frames,
         val_frames=args.val_frames,
+        method=args.method,
         source=args.source,
         iterations=args.iterations,
     )
     root = Path(args.work_dir).resolve() / settings.run_folder
     run_demo(settings, root)
-    print(f'{root / ADAPTED}/report.html shows the result.')
+    print(f'{root / adapted_folder(settings)}/report.html shows the result.')

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_uvpt.adapting import BEST
 from mmseg_uvpt.adapting.command_stages import Command, Stage, run_each
 from mmseg_uvpt.demo.backbones import PRETRAINED
 from mmseg_uvpt.demo.settings import FULL, METHODS, Settings
@@ -22,7 +23,10 @@ from mmseg_uvpt.files import read_object
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
 from mmseg_uvpt.shipped import shipped
 
-ADAPTED = 'adapted'  # folder of what the demo ends with
+
+def adapted_folder(settings: Settings) -> str:
+    """Return the name of the folder of what the demo ends with."""
+    return 'adapted' if settings.method == BEST else f'adapted-{settings.method}'
 
 
 def demo_stages(settings: Settings, root: Path) -> Iterator[Stage]:
@@ -36,15 +40,17 @@ def demo_stages(settings: Settings, root: Path) -> Iterator[Stage]:
         UserError: the settings do not go together.
     """
     yield from _source_stages(settings, root)
-    city = root / 'data/cityscapes'
+    city, folder = root / 'data/cityscapes', adapted_folder(settings)
     adapting = (
         *('tools/adapt.py', str(root / 'pretrain'), str(city / 'leftImg8bit/train')),
-        *('--labelled', str(city), '--out', str(root / ADAPTED), '--seed', str(settings.seed)),
+        *('--labelled', str(city), '--out', str(root / folder), '--seed', str(settings.seed)),
     )
+    if settings.method != BEST:
+        adapting = (*adapting, '--method', settings.method)
     if settings.iterations:
         adapting = (*adapting, '--iterations', str(settings.iterations))
     title = 'adapting it to the photographic look, without labels'
-    yield Stage('adapt', title, (adapting,), shown=True)
+    yield Stage(folder, title, (adapting,), shown=True)
 
 
 def stages(settings: Settings, root: Path) -> Iterator[Stage]:

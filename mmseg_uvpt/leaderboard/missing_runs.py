@@ -10,7 +10,6 @@ from mmseg_uvpt.demo import chain
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.errors import STOPPED, UserError
 from mmseg_uvpt.file_lock import alone
-from mmseg_uvpt.leaderboard.correction_record import correction_sentence
 from mmseg_uvpt.leaderboard.run_record import (
     SOURCE,
     path_of,
@@ -19,6 +18,7 @@ from mmseg_uvpt.leaderboard.run_record import (
     source_record,
     write_record,
 )
+from mmseg_uvpt.report.correction_gain import correction_sentence
 
 _CPU = Path('/proc/cpuinfo')
 _WITHOUT_AVX512 = {

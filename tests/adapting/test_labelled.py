@@ -7,7 +7,7 @@ import pytest
 from nasty_folder import scene
 from PIL import Image
 
-from mmseg_uvpt.adapting.labelled import find_labelled
+from mmseg_uvpt.adapting.labelled import find_labelled, truth_of
 from mmseg_uvpt.datasets.label_encodings import CLASSES
 from mmseg_uvpt.errors import UserError
 
@@ -36,6 +36,25 @@ def test_three_layouts(tmp_path, image, label, folders):
     suffix = next(s for s in found.image_suffixes if image.endswith(s))
     below = image.removeprefix(f'{found.images}/').removesuffix(suffix) + found.label_suffix
     assert f'{found.labels}/{below}'.removeprefix('./') == label
+
+
+def test_label_maps_of_the_photographs_themselves(tmp_path):
+    """All of them, in Cityscapes' layout; else nothing is known of how right pseudo labels are."""
+    for split in ('train', 'val'):
+        for i in range(2):
+            image = tmp_path / f'leftImg8bit/{split}/x_{i}_leftImg8bit.png'
+            label = tmp_path / f'gtFine/{split}/x_{i}_gtFine_labelTrainIds.png'
+            for path in (image, label):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(scene(i)[..., 0]).save(path)
+    found, images = find_labelled(tmp_path), tmp_path / 'leftImg8bit/train'
+    assert found.images == 'leftImg8bit/val'
+    names = [f'x_{i}_leftImg8bit.png' for i in range(2)]
+    assert truth_of(names, images, found) == tmp_path / 'gtFine/train'
+    assert truth_of(names, tmp_path / 'elsewhere', found) is None
+    (tmp_path / 'gtFine/train/x_1_gtFine_labelTrainIds.png').unlink()
+    assert truth_of(names, images, found) is None
+    assert truth_of(names[:1], images, found) == tmp_path / 'gtFine/train'
 
 
 def test_the_folder_may_be_this_one(tmp_path, monkeypatch):

@@ -172,7 +172,7 @@ def test_the_checkpoint_that_is_best_by_labels_is_scored_where_it_is_not_the_las
 
 
 def test_the_demo_ends_as_any_adaptation_of_photographs_does(tmp_path):
-    settings = Settings(backbone='swin', seed=5, iterations=3)
+    settings = Settings(backbone='swin', seed=5, iterations=3, method='best')
     *before, last = chain.demo_stages(settings, tmp_path)
     assert [stage.name for stage in before] == ['render', 'convert', 'pretrain']
     (command,) = last.commands
@@ -180,6 +180,10 @@ def test_the_demo_ends_as_any_adaptation_of_photographs_does(tmp_path):
     assert command[:3] == ('tools/adapt.py', f'{tmp_path}/pretrain', f'{city}/leftImg8bit/train')
     assert command[command.index('--labelled') + 1] == str(city)
     assert command[-4:] == ('--seed', '5', '--iterations', '3')
+    published = settings.but(method='uni-uvpt')
+    (other,) = list(chain.demo_stages(published, tmp_path))[-1].commands
+    assert other[other.index('--method') + 1] == 'uni-uvpt'
+    assert other[other.index('--out') + 1] != command[command.index('--out') + 1]
 
 
 @pytest.mark.slow

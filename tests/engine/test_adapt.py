@@ -122,6 +122,31 @@ def test_a_nasty_folder_ends_in_a_model(
 
 
 @pytest.mark.slow
+def test_the_correction_is_held_against_the_truth_of_the_photographs(
+    call, finished, tmp_path, capfd
+):
+    """Where all of them have label maps, as in the demo: they are never trained on."""
+    rng, city = np.random.default_rng(0), tmp_path / 'city'
+    for split, number in (('train', 4), ('val', 2)):
+        for i in range(number):
+            image = city / f'leftImg8bit/{split}/ulm/ulm_{i}_leftImg8bit.png'
+            label = city / f'gtFine/{split}/ulm/ulm_{i}_gtFine_labelTrainIds.png'
+            for path in (image, label):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(scene(i + 10 * number)).save(image)
+            cv2.imwrite(str(label), rng.integers(0, 19, (64, 96)).astype(np.uint8))
+    out, images = tmp_path / 'out', city / 'leftImg8bit/train'
+    call(
+        *(finished, images, '--labelled', city, '--out', out, '--method', 'uni-uvpt'),
+        *('--queue', '2', '--correction-interval', '1', *QUICK),
+    )
+    said = 'The label correction, against the truth that no training sees: labels '
+    assert said in capfd.readouterr().out
+    assert (out / 'adaptation/label_correction_truth.csv').is_file()
+    assert len(list((out / 'labels').rglob('ulm_*_gtFine_labelTrainIds.png'))) == 4
+
+
+@pytest.mark.slow
 def test_the_published_method_labels_first(call, finished, photographs, tmp_path):
     out = tmp_path / 'out'
     ran = call(finished, photographs, '--out', out, '--method', 'uni-uvpt', *QUICK)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmseg_uvpt.leaderboard.correction_record import against_truth, correction_sentence
+from mmseg_uvpt.report.correction_gain import against_truth, correction_sentence
 from mmseg_uvpt.report.run_folder import RunFolder
 
 
