@@ -24,9 +24,13 @@ class MeanTeacher(AdaptedSegmentor):
     the batch (`class_mix.class_mix`), and once more with patches masked (MIC; Hoyer et al., CVPR
     2023). The teacher is what predicts and what checkpoints hold.
 
+    With q the teacher's label of a pixel, w its weight and p the student's probabilities, the loss
+    is the mean over pixels of ``- w log p_q``, the mean of the views, plus the same of the masked
+    one. With ``'soft'`` labels it is that of ``- w sum_c q_c log p_c``.
+
     Args:
         momentum: m of the moving average of what is tuned, buffers included: t <- m t + (1 - m) s
-            after each step.
+            after each step. 0.999 as in the paper.
         labels: what is learnt of the teacher: its classes, which count by their ``'confidence'``;
             or, by ``'class_quantile'``, those alone that are as confident as that quantile of
             their class; or ``'soft'``, its probabilities.
@@ -39,8 +43,9 @@ class MeanTeacher(AdaptedSegmentor):
             A share is a moving average over iterations of what the teacher predicts, in all
             processes; so are the thresholds of ``'class_quantile'``.
         mix: whether images are mixed; a batch of one is not.
-        mask_patch: side of the masked patches, in pixels.
-        mask_ratio: share of the patches that are masked, 0..1; 0 leaves that view out.
+        mask_patch: side of the masked patches, in pixels; 64 as in MIC.
+        mask_ratio: share of the patches that are masked, 0..1, 0.7 as in MIC; 0 leaves that view
+            out.
         **kwargs: of `AdaptedSegmentor`.
 
     Raises:

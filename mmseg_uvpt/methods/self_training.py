@@ -13,7 +13,9 @@ class SelfTraining(AdaptedSegmentor):
 
     Which of them count is decided when they are made: all, those above a global threshold, or, as
     in class-balanced self-training (CBST; Zou et al., ECCV 2018), above a threshold a class
-    (``generate_pseudo_label.py --threshold``, ``--class-quantile``); the others are 255.
+    (``generate_pseudo_label.py --threshold``, ``--class-quantile``); the others are 255. With y the
+    label and p the probabilities of a pixel, the loss is the mean over labelled pixels of
+    ``- log p_y``, and that over the views.
 
     Args:
         **kwargs: of `AdaptedSegmentor`; views are trained alike.

@@ -119,6 +119,7 @@ def test_adaptation_recipe(row):
     assert cfg.train_cfg.val_interval == 2000
     assert cfg.train_dataloader.batch_size == 1
     assert cfg.default_hooks.checkpoint.save_best == next(iter(scores(*row, 0)))
+    assert cfg.default_hooks.selection.select == 'target labels'  # as in the published table
     steps = cfg.train_dataloader.dataset.pipeline
     assert [step.type for step in steps] == [
         'LoadImageChecked',
@@ -132,6 +133,21 @@ def test_adaptation_recipe(row):
     assert steps[2].scale == (1024, 512)
     assert (steps[3].crop_size, steps[3].cat_max_ratio) == ((512, 512), 0.75)
     assert_published_views(cfg)
+
+
+@pytest.mark.parametrize('row', ROWS, ids='-'.join)
+def test_the_best_recipe_of_each_is_chosen_without_labels(row):
+    pretraining, backbone, source = row
+    name = f'{STEMS[pretraining]}_{backbone.lower()}_{SOURCES[source]}-to-cityscapes_best.py'
+    cfg, published = resolved(CONFIGS / 'best/uni_uvpt' / name), adaptation(row)
+    assert cfg.model.type == 'MeanTeacher'
+    assert cfg.default_hooks.label_correction is None
+    selection = cfg.default_hooks.selection
+    assert selection.select == 'guarded'
+    assert selection.get('score', 'mIoU19') == next(iter(scores(*row, 0)))
+    for part in ('backbone', 'decode_head', 'source_checkpoint'):
+        assert cfg.model[part] == published.model[part]
+    assert cfg.train_cfg.max_iters == published.train_cfg.max_iters
 
 
 def assert_published_views(cfg):

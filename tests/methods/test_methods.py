@@ -3,14 +3,21 @@
 `tests/engine/test_method_runs.py` trains each of them through train.py.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from mmseg_uvpt.correction.hook import LabelCorrectionHook
+from mmseg_uvpt.correction.offline import OfflineLabelCorrectionHook
+from mmseg_uvpt.methods.anchors import PullToSource, RestoreWeights
 from mmseg_uvpt.methods.class_mix import class_mix
+from mmseg_uvpt.methods.early_learning import EarlyLearning
 from mmseg_uvpt.methods.masking import mask_patches
+from mmseg_uvpt.methods.mean_teacher import MeanTeacher
 from mmseg_uvpt.methods.self_training import cross_entropy
 from mmseg_uvpt.methods.weight_copy import WeightCopy, trained
 from mmseg_uvpt.models.losses.entropy import entropy_regulariser
@@ -19,6 +26,23 @@ from mmseg_uvpt.ops.resizing import resized
 
 SMALL = dict(view_scales=(1.0,))
 STATISTICS = dict(_delete_=True, type='Statistics')
+
+
+@pytest.mark.parametrize(
+    ('part', 'defaults'),
+    [
+        (MeanTeacher, {'momentum': 0.999, 'mix': True, 'mask_patch': 64, 'mask_ratio': 0.7}),
+        (PullToSource, {'weight': 0.01}),
+        (RestoreWeights, {'share': 0.01}),
+        (EarlyLearning, {'weight': 3.0, 'momentum': 0.7}),
+        (OfflineLabelCorrectionHook, {'slope_change': 0.9, 'confidence': 0.8}),
+        (LabelCorrectionHook, {'interval': 200, 'queue_length': 1000, 'slope': 0.95}),
+    ],
+    ids=lambda part: getattr(part, '__name__', ''),
+)
+def test_defaults_are_the_published_ones(part, defaults):
+    stated = inspect.signature(part).parameters
+    assert {name: stated[name].default for name in defaults} == defaults
 
 
 def test_cross_entropy_is_the_mean_over_labelled_pixels():

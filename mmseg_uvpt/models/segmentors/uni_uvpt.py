@@ -20,11 +20,19 @@ from mmseg_uvpt.models.segmentors.adaptation import AdaptedSegmentor, Views, agr
 class UniUVPT(AdaptedSegmentor):
     """A frozen source model with prompts, tuned on its own pseudo labels.
 
+    "When Visual Prompt Tuning Meets Source-Free Domain Adaptive Semantic Segmentation" (NeurIPS
+    2023), section 3. With L the Lovasz softmax of view 1 against its labels, H its entropy
+    regulariser, P the prediction consistency of the views with their mixture, and Q_s the distance
+    of the prompts of stage s between the views (`models.losses`), the loss is
+
+        self_training_weight (L + entropy_weight H) + prediction_weight P
+            + sum_s prompt_weight Q_s.
+
     Args:
-        self_training_weight: of the self-training loss.
-        entropy_weight: of the entropy regulariser within it.
-        prediction_weight: of the prediction consistency.
-        prompt_weight: of the prompt consistency of each stage.
+        self_training_weight: of the self-training loss; 1.
+        entropy_weight: of the entropy regulariser within it; 0.005.
+        prediction_weight: of the prediction consistency; 1.
+        prompt_weight: of the prompt consistency of each stage; 0.001.
         confidence_floor: of the mixture, from which its pixels count in the prediction consistency.
         lovasz_bins: of `LovaszSoftmax`; None for the exact loss.
         view_scales: sizes of the views; the first one is trained on the labels.
