@@ -31,12 +31,15 @@ class Candidate:
         criteria: value of each criterion that could be taken, by its name; higher is better.
         score: its mean IoU by the target's labels in percent; None without labels.
         interval: of 95 %, by resamples of the labelled images, in percent.
+        vanished: names of classes that the source model predicts and it does not; known when the
+            training ends.
     """
 
     iteration: int
     criteria: dict[str, float] = field(default_factory=dict)
     score: float | None = None
     interval: tuple[float, float] | None = None
+    vanished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a training ends with: which candidate was chosen and why, in words and as JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from mmseg_uvpt.selection.committee import (
     Choice,
     choose_by,
     choose_guarded,
+    vanished_classes,
 )
 from mmseg_uvpt.selection.criteria import CRITERIA
 
@@ -110,6 +111,7 @@ class Conclusion:
                         for name in CRITERIA
                         if name in candidate.criteria
                     },
+                    'vanished': list(candidate.vanished),
                     'score': candidate.score,
                     'interval': candidate.interval and list(candidate.interval),
                 }
@@ -163,6 +165,10 @@ def conclude(
     """
     choices = {LAST: Choice(len(candidates) - 1, 'it is the last')}
     if pixels:
+        candidates = [
+            replace(each, vanished=tuple(classes[i] for i in vanished_classes(own, pixels[0])))
+            for each, own in zip(candidates, pixels, strict=True)
+        ]
         choices[GUARDED] = choose_guarded(candidates, pixels, guards or {}, classes)
     for rule in (TARGET_LABELS, select):
         if rule not in choices and (choice := choose_by(candidates, rule)):

@@ -66,7 +66,10 @@ def read_run(path: str | Path) -> Run:
         if path.name != SELECTION and not (record := record.get('selection')):
             raise UserError(f'{path} does not say what was found of its candidates: leave it out')
         candidates = [
-            Candidate(row['iteration'], row['criteria'], row['score'])
+            Candidate(
+                *(row[name] for name in ('iteration', 'criteria', 'score')),
+                vanished=tuple(row.get('vanished', ())),  # older ones do not say
+            )
             for row in record['candidates']
         ]
         places = {candidate.iteration: i for i, candidate in enumerate(candidates)}
@@ -123,7 +126,7 @@ def _by_committee(runs: Sequence[Run]) -> Ranking:
     """Return what the committee was worth, which ranks adapted models only."""
     found, gains = [], []
     for run in runs:
-        vanished = [0] * len(run.candidates)  # not recorded
+        vanished = [len(each.vanished) for each in run.candidates]
         ranks = -mean_ranks(run.candidates[1:], vanished[1:])
         found.append(spearman(ranks.tolist(), [each.score for each in run.candidates[1:]]))
         gains.append(_gain(run, preferred(run.candidates, vanished)))

@@ -207,6 +207,15 @@ def test_conclusion(labels, select, scores, rule, selected):
     assert ('target labels' in record['choices']) == (scores[0] is not None)
 
 
+def test_a_record_names_the_classes_that_vanished(labels):
+    reference, with_errors = labels
+    source, better = with_errors(0.3, 1), with_errors(0.1, 2)
+    without_person = torch.where(better == 2, 0, better)
+    given = evidence(reference, source, better, without_person)
+    found = conclude('guarded', candidates(1, 2, 3), CLASSES, 'mIoU19', *given).to_json()
+    assert [row['vanished'] for row in found['candidates']] == [[], [], ['person']]
+
+
 def test_without_images_labels_or_the_last_count():
     assert conclusion('guarded', (None, None)).rule == 'last'
     assert conclusion('target labels', (3.0, 2.0)).selected.iteration == 0

@@ -54,6 +54,18 @@ def test_correlations_and_gains(folders):
     assert spearman([1, 1], [1, 2]) is None
 
 
+def test_the_committee_counts_classes_that_vanished(folders):
+    """Where a run says which: in the first one the ensemble alone would prefer iteration 100."""
+    path = folders[0] / 'selection.json'
+    record = json.loads(path.read_text())
+    record['candidates'][1]['vanished'] = ['bus', 'train']
+    record['candidates'][2]['criteria']['ensemble'] = 2.5
+    path.write_text(json.dumps(record))
+    found = {ranking.name: ranking for ranking in rank_all([read_run(folders[0])])}
+    assert found['ensemble'].gains == [5.0]
+    assert found['committee'].gains == [1.0]
+
+
 def test_a_run_in_which_nothing_was_judged_says_nothing_of_the_committee(folders, tmp_path):
     folder = write(tmp_path / 'c', (1.0, 2.0), (40.0, 30.0), guarded=0)
     record = json.loads((folder / 'selection.json').read_text())
