@@ -22,7 +22,7 @@ STAGES = {
     'imagenet': 'ImageNet weights, for `pretrain.py`',
     'style': 'Style networks, for `pretrain.py` with source-GtA',
     'source': 'Source models',
-    'adapted': 'Adapted models',
+    'adapted': 'Adapted models, the best of their evaluations by target labels',
 }
 
 
@@ -240,7 +240,8 @@ def text_table(files: list[ZooFile], root: Path) -> str:
     for entry in files:
         there = 'yes' if (root / entry.file).is_file() else 'no'
         table.add_row([entry.file, there, entry.stage, entry.score_text, entry.config])
-    return table.get_string()
+    chosen = 'adapted: the best of the evaluations of a training by target labels, as published'
+    return f'{table.get_string()}\n{chosen}'
 
 
 def to_json(files: list[ZooFile], root: Path) -> str:
