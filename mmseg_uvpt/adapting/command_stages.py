@@ -90,7 +90,8 @@ def run(stage: Stage, root: Path, position: str) -> None:
         if done.get('commands') != commands:
             raise UserError(
                 f'{root} holds a run of other settings: its stage "{stage.name}" was made by '
-                f'other commands, see {record}. Choose another folder, or delete this one.'
+                f'other commands, see {record}; or it was moved, and they name where it lay. '
+                'Choose another folder, move it back, or delete this one.'
             )
         print(f'[{position}] {stage.title}: done before', flush=True)
         return

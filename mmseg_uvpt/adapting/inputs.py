@@ -9,11 +9,11 @@ from pathlib import Path
 from mmseg_uvpt.datasets.files.file_walk import paths_below
 from mmseg_uvpt.datasets.files.image_files import SUFFIXES
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
-from mmseg_uvpt.files import file_hash
+from mmseg_uvpt.files import file_hash, size_and_start
 
 
 def inputs_of(args: Namespace) -> dict[str, str]:
-    """Return hashes of the model's files, and of names and sizes in each folder of photographs.
+    """Return hashes of the model's files, and of names, sizes and beginnings of photographs.
 
     Args:
         args: of the command line.
@@ -47,5 +47,5 @@ def _listing_hash(folder: Path) -> str:
     for path in paths_below(folder):
         if path.lower().endswith(SUFFIXES) and os.path.isfile(path):
             digest.update(os.fsencode(os.path.relpath(path, folder)) + b'\0')
-            digest.update(f'{os.path.getsize(path)}\n'.encode())
+            digest.update(f'{size_and_start(path)}\n'.encode())
     return digest.hexdigest()

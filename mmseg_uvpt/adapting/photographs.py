@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from textwrap import shorten
 
@@ -57,10 +56,10 @@ class Survey:
     Attributes:
         folder: that was searched.
         used: names of the photographs relative to it, in order.
-        size: (height, width) that half of them have, or more.
+        size: (height, width) that most of them have.
         sizes: how many different ones there are.
-        distinct: of those used, how many do not look as the one before: frames of a video count
-            once as long as nothing moves.
+        distinct: of those used, how many do not look as the last one that counts: frames of a
+            video count once as long as nothing moves.
         left_out: reasons to what is left out for them, a line each.
         other_files: a sentence on images of kinds that are not read, or none.
     """
@@ -78,7 +77,7 @@ class Survey:
         height, width = self.size
         sizes = f'{self.sizes} sizes, most often' if self.sizes > 1 else 'all of'
         like = len(self.used) - self.distinct
-        frames = f'; {like} look as the one before, as frames of a video do' if like else ''
+        frames = f'; {like} look as one before, as frames of a video do' if like else ''
         yield f'{len(self.used)} used, {sizes} {width} x {height}{frames}'
         for reason, found in self.left_out.items():
             more = f' and {len(found) - 3} more' if len(found) > 3 else ''
@@ -137,8 +136,17 @@ def survey(folder: Path, processes: int, labelled: Labelled | None = None) -> Su
     used = [looks[name] for name in found.used]
     sizes = Counter(each.size for each in used)
     found.size, found.sizes = sizes.most_common(1)[0][0], len(sizes)
-    found.distinct = 1 + sum((a.look ^ b.look).bit_count() > _SAME_LOOK for a, b in pairwise(used))
+    found.distinct = _distinct([each.look for each in used])
     return found
+
+
+def _distinct(looks: list[int]) -> int:
+    """Count looks that differ from the last one that counts; a slow change ends in another one."""
+    counted = looks[:1]
+    for look in looks:
+        if (counted[-1] ^ look).bit_count() > _SAME_LOOK:
+            counted.append(look)
+    return len(counted)
 
 
 def _sort_in(found: Survey, each: _Photograph, seen: dict, stems: dict) -> None:

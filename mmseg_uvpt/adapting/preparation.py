@@ -18,6 +18,7 @@ from mmseg_uvpt.adapting.trial import TRIAL, Costs, duration, try_plan
 from mmseg_uvpt.engine.config.resolve import read as read_config
 from mmseg_uvpt.engine.sharing.shared_config import require_shareable
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.bootstrap import FEWEST
 from mmseg_uvpt.importing.config_files import write_checkpoint
 from mmseg_uvpt.importing.source_model import SourceModel, build
 from mmseg_uvpt.models.segmentors.source import norms_of_source
@@ -136,6 +137,27 @@ def _within(plan: Plan, costs: Costs, used: int, labelled: int, hours: float) ->
     return left
 
 
+def _of_few(used: int, distinct: int) -> str:
+    """Say what the guard can make of so few photographs; nothing of enough of them."""
+    if used < FEWEST:
+        return (
+            f'of fewer than {FEWEST} photographs nothing but labels can tell whether the model '
+            'became better, so the source model will be kept: --labelled DIR with ten is enough'
+        )
+    if used < _FEW:
+        return (
+            f'of {used} photographs the guard can hardly be sure: it will rather keep the source '
+            'model'
+        )
+    if distinct < _FEW:
+        return (
+            f'of {used} photographs {distinct} look different. The others count as much, so the '
+            'guard is surer than it should be: ten labelled ones of other places can tell '
+            '(--labelled DIR)'
+        )
+    return ''
+
+
 def _told(
     source: SourceModel,
     found: Survey,
@@ -162,9 +184,6 @@ def _told(
     yield from (f'note: {note}' for note in source.notes)
     if source.not_staged:
         yield f'note: {source.not_staged}. The head alone is tuned'
-    if found.distinct < _FEW:
-        yield (
-            f'note: of {found.distinct} different photographs the guard can hardly be sure: it '
-            'will rather keep the source model'
-        )
+    if not labelled and (note := _of_few(len(found.used), found.distinct)):
+        yield f'note: {note}'
     yield table.get_string()

@@ -15,10 +15,11 @@ from mmseg_uvpt.adapting.preparation import SOURCE, prepare
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.result import temperature_in
+from mmseg_uvpt.engine.sharing.pretrained import CARD, CONFIG, WEIGHTS
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.file_lock import alone
-from mmseg_uvpt.files import is_text, read_object, write_json
+from mmseg_uvpt.files import is_text, read_object, refuse_inputs, write_json
 from mmseg_uvpt.report.correction_gain import against_truth, correction_sentence
 from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, VERDICT
@@ -55,6 +56,9 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {args.out} is a file: name a folder')
     record = _record(args, out)
+    refuse_inputs(
+        [out / name for name in _PREPARED], filter(None, (args.model, args.config)), '--out'
+    )
     if args.dry_run:
         above = next(folder for folder in out.parents if folder.is_dir())
         try:
@@ -125,9 +129,10 @@ def _after_the_verdict(
         *('--list', str(out / LIST), '--out', str(out / PREDICTIONS)),
     )
     yield Stage('predictions', 'predicting the photographs', (predicting,))
-    cfg = read(out / ADAPTATION)
-    cfg.merge_from_dict({'model.test_cfg.temperature': temperature})
-    Predictor(cfg, checkpoint).save_pretrained(out)
+    if not all((out / name).is_file() for name in (WEIGHTS, CONFIG, CARD)):  # or as people left it
+        cfg = read(out / ADAPTATION)
+        cfg.merge_from_dict({'model.test_cfg.temperature': temperature})
+        Predictor(cfg, checkpoint).save_pretrained(out)
     report = ('tools/report.py', str(out / WORK), '--out', str(out / REPORT))
     yield Stage('report', 'writing the report', (report,))
 
@@ -162,7 +167,8 @@ def _record(args: Namespace, out: Path) -> dict:
     """
     if not (out / ADAPT).is_file():
         found = [path.name for path in out.iterdir()] if out.is_dir() else []
-        others = [name for name in found if name not in _PREPARED and not name.startswith('.')]
+        own = _PREPARED if _LOCK in found else ()  # which precedes them
+        others = [name for name in found if name not in own and not name.startswith('.')]
         if others:
             raise UserError(f'--out {out} holds other files, as {others[0]}: name a new folder')
         return {}

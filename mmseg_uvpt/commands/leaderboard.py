@@ -13,7 +13,7 @@ RECORDS = (Path() if INSTALLED else CHECKOUT) / 'docs/results/minicity'
 EXAMPLE = """\
 example:
   python tools/leaderboard.py run --hours 8
-  python tools/leaderboard.py run --hours 0                  # only say what is missing
+  python tools/leaderboard.py run --hours 0                  # only say which one is next
   python tools/leaderboard.py run --hours 8 --rows best adabn --seeds 0 1 2 3 4
   python tools/leaderboard.py table --page docs/results.md
   python tools/leaderboard.py table --format latex --out leaderboard.tex"""
@@ -70,7 +70,8 @@ def main() -> int:
         for name in ('train_frames', 'val_frames', 'iterations')
         if (value := getattr(args, name, None))
     }
-    records = args.records or (args.work_dir / 'records' if quick else RECORDS)
+    looked_at = '-'.join(f'{name}={value}' for name, value in quick.items())
+    records = args.records or (args.work_dir / 'records' / looked_at if quick else RECORDS)
     if args.command == 'table':
         _make_table(args, records)
         return 0

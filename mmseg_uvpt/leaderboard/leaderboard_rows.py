@@ -148,6 +148,13 @@ def read_rows(folder: Path) -> list[Row]:
     if not records:
         raise UserError(f'{folder} holds no record of a run: python tools/leaderboard.py run')
     for (backbone, row), by_seed in records.items():
+        lengths = {record['iterations']: seed for seed, record in by_seed.items()}
+        if len(lengths) > 1:
+            named = ' and '.join(f'{n} (seed {seed})' for n, seed in lengths.items())
+            raise UserError(
+                f'{folder}/{backbone}/{row}_seed*.json are of trainings of {named} iterations, '
+                'which have no common mean: delete those of a quick look'
+            )
         for seed, record in by_seed.items():
             path = f'{folder}/{backbone}/{row}_seed{seed}.json'
             source = sources[backbone].get(seed, {})

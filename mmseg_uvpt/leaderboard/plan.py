@@ -25,8 +25,8 @@ def planned_runs(
     return [
         settings
         for group in (_methods, _tuners, _ablations)
-        for seed in seeds
-        for backbone in backbones
+        for seed in dict.fromkeys(seeds)
+        for backbone in dict.fromkeys(backbones)
         for settings in group(Settings(seed=seed, backbone=backbone, **quick))
     ]
 

@@ -154,7 +154,10 @@ def choose_guarded(
         if INDEPENDENT not in bounds:
             return Choice(0, f'{what}, and nothing can tell whether it is above the source model')
         worst = min(bounds, key=bounds.get)
-        told = f'its {worst} lies above that of the source model by {bounds[worst]:+.2f} at least'
+        taken_off = f', {100 * len(lost) / len(classes):.2f} taken off for that' if lost else ''
+        told = (
+            f'its {worst} less that of the source model is {bounds[worst]:+.2f} at least{taken_off}'
+        )
         if bounds[worst] > 0:
             return Choice(place, '; '.join([*reasons, f'{what}, and {told}']))
         reasons.append(f'{what}, but {told}, which is not above 0')

@@ -7,7 +7,7 @@ from nasty_folder import GOOD, make_nasty_folder, scene
 from PIL import Image
 
 from mmseg_uvpt.adapting.labelled import find_labelled
-from mmseg_uvpt.adapting.photographs import MAPS, UNREADABLE, survey
+from mmseg_uvpt.adapting.photographs import MAPS, UNREADABLE, _distinct, survey
 from mmseg_uvpt.errors import UserError
 
 
@@ -45,9 +45,16 @@ def test_what_cannot_is_named_with_its_reason(found):
 def test_it_is_said_in_a_few_lines(found):
     lines = list(found.lines())
     assert lines[0] == (
-        '9 used, 4 sizes, most often 96 x 64; 1 look as the one before, as frames of a video do'
+        '9 used, 4 sizes, most often 96 x 64; 1 look as one before, as frames of a video do'
     )
     assert len(lines) == 1 + len(found.left_out) + 1
+
+
+def test_frames_count_once_as_long_as_nothing_moves():
+    """A slow change counts in the end, though no frame differs much from the one before."""
+    assert _distinct([0]) == 1
+    assert _distinct([0b1, 0b11, 0b111, 0b1]) == 1
+    assert _distinct([2**bits - 1 for bits in range(16)]) == 4
 
 
 def test_turned_photographs_are_measured_upright(tmp_path):

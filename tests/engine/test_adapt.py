@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
 
@@ -107,7 +109,9 @@ def test_a_nasty_folder_ends_in_a_model(
     np.testing.assert_array_equal(left(image).confidence, shared(image).confidence)
     np.testing.assert_array_equal(trained(image).classes, shared(image).classes)
 
+    (out / 'README.md').write_text(f'{card}\nlicence: mine\n')
     assert call(*arguments) == []  # nothing is done twice
+    assert 'licence: mine' in (out / 'README.md').read_text()
     assert record['verdict']['sentence'] in capfd.readouterr().out
     with pytest.raises(UserError, match=r'other arguments \(iterations was 3, now 4\)'):
         call(*arguments, '--iterations', 4)
@@ -205,9 +209,42 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     (tmp_path / 'mine/letter.txt').touch()
     with pytest.raises(UserError, match='holds other files'):
         call(finished, photographs, '--out', tmp_path / 'mine')
+    own = tmp_path / 'own/source.pth'
+    own.parent.mkdir()
+    own.write_bytes((finished / 'iter_4.pth').read_bytes())
+    for model in (own, finished):
+        with pytest.raises(UserError, match=r'holds other files, as source\.pth'):
+            call(model, photographs, '--out', own.parent)
+    (own.parent / _LOCK).touch()  # as a call leaves that was stopped early
+    with pytest.raises(UserError, match=r'--out would overwrite .*own/source\.pth, which is read'):
+        call(own, photographs, '--out', own.parent)
+    assert own.read_bytes() == (finished / 'iter_4.pth').read_bytes()
     monkeypatch.setattr(trial.shutil, 'disk_usage', lambda _: type('', (), {'free': 5}))
     with pytest.raises(UserError, match=r'of disk, and 5 bytes are free'):
         call(finished, one, '--out', tmp_path / 'full', *QUICK)
+
+
+@pytest.mark.parametrize(
+    ('used', 'distinct', 'says'),
+    [
+        (4, 4, 'of fewer than 5 photographs .* the source model will be kept'),
+        (9, 9, 'of 9 photographs the guard can hardly be sure'),
+        (64, 1, 'of 64 photographs 1 look different.* the guard is surer than it should be'),
+        (64, 10, '$'),
+    ],
+)
+def test_what_the_guard_can_make_of_few_photographs(used, distinct, says):
+    assert re.match(says, preparation._of_few(used, distinct))
+
+
+def test_other_photographs_under_the_same_names_are_noticed(tmp_path):
+    """Of the same length, too, as all bitmaps of a size are."""
+    given = Namespace(model='none', config=None, photographs=str(tmp_path), labelled=None)
+    hashes = set()
+    for number in range(2):
+        Image.fromarray(scene(number)).save(tmp_path / '0.bmp')
+        hashes.add(inputs.inputs_of(given)['photographs'])
+    assert len(hashes) == 2
 
 
 def test_hours_that_do_not_suffice_for_all_iterations_make_fewer_of_them(

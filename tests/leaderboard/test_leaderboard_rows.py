@@ -152,6 +152,13 @@ def test_a_run_of_another_source_model_is_refused(records):
         read_rows(records)
 
 
+def test_trainings_of_other_lengths_have_no_mean(records):
+    path = records / 'swin/uni-uvpt_seed1.json'
+    write_record(path, json.loads(path.read_text()) | {'iterations': 20})
+    with pytest.raises(UserError, match=r'uni-uvpt_seed\*\.json are of .* and 20 \(seed 1\) iter'):
+        read_rows(records)
+
+
 def test_what_was_chosen_and_not_kept_has_a_score_and_no_difference(records):
     """An evaluation scored it; nobody has its weights, of which images are counted."""
     write_run(records, 'tent', 0, {0: SOURCE[0], 240: 0.3}, {'last': 240})

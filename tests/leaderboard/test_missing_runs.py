@@ -175,7 +175,8 @@ def test_from_nothing_to_a_table(tmp_path):
         *('run', '--backbones', 'swin', '--seeds', 0, '--rows', *rows, *quick, '--hours', 1)
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    records = tmp_path / 'records'
+    assert 'The label correction, against the truth that no training sees' in run.stdout
+    records = tmp_path / 'records/train_frames=4-val_frames=2-iterations=4'
     found = {path.stem for path in (records / 'swin').iterdir()}
     assert found == {f'{row}_seed0' for row in ('source', *rows)}
     record = json.loads((records / 'swin/uni-uvpt_Head_seed0.json').read_text())

@@ -64,6 +64,10 @@ def save_source(root: Path, weight: float) -> None:
 
 
 def test_what_a_run_says_is_kept(root):
+    (root / RUN.folder / 'label_correction_truth.csv').write_text(
+        'iterations,class,event,iou,mended,spoilt,still_wrong\n'
+        '0,road,begin,0.5,0,0,0\n240,road,end,0.6,7,3,1\n'
+    )
     record = run_record(RUN, root)
     assert record['row'] == 'uni-uvpt_Head'
     assert (record['method'], record['tuner']) == ('uni-uvpt', 'Head')
@@ -74,6 +78,11 @@ def test_what_a_run_says_is_kept(root):
     assert set(record['counts']) == {'240', '120'}
     assert record['counts']['120']['union'][0][0] == 37130 + 25
     assert record['seconds_per_iteration'] == 3
+    of_road = {'iou': [0.5, 0.6], 'mended': [0, 7], 'spoilt': [0, 3], 'still_wrong': [0, 1]}
+    assert record['label_correction'] == {
+        **{'iterations': [0, 240], 'labels_miou': [50, 60], 'mended': [0, 7], 'spoilt': [0, 3]},
+        'classes': {'road': of_road},
+    }
     assert record['parameters'] == {'trainable': 7}
     assert record['git']['commit'] == 'abc'
     assert record['hardware'] == '2 CPU cores'

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +19,16 @@ from mmseg_uvpt.engine.inference.label_record import (
 )
 from mmseg_uvpt.engine.work_folder.provenance import now
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.files import objects_in_lines, parse_json, read_bytes, regular, write_json
+from mmseg_uvpt.files import (
+    objects_in_lines,
+    parse_json,
+    read_bytes,
+    regular,
+    size_and_start,
+    write_json,
+)
 
 JOURNAL = 'pseudo_label_confidences.jsonl'
-_BEGINNING = 2**16  # bytes of an image that tell it from another of as many bytes
 _CURE = 'choose another --pseudo_label_dir, or replace them with --force'
 
 
@@ -155,7 +160,7 @@ class LabelReport:
             UserError: it is another.
         """
         noted = self._images.get(frame) or [None]
-        if None not in noted and _told_apart(image) not in noted:
+        if None not in noted and size_and_start(image) not in noted:
             raise UserError(
                 f'{self.folder} holds pseudo labels of other images: {image} is not the one of '
                 f'this name that was labelled. {_CURE.capitalize()}; of images that were meant to '
@@ -180,7 +185,7 @@ class LabelReport:
         sums = np.bincount(label.ravel(), confidence.ravel(), minlength=number)
         pixels = np.bincount(label.ravel(), minlength=number)
         entry = {'frame': frame, 'pixels': pixels.tolist(), 'confidence': sums.round(3).tolist()}
-        entry['image'] = _told_apart(image)
+        entry['image'] = size_and_start(image)
         rank = f'.rank{get_rank()}.' if get_rank() else '.'
         journal = self.folder / JOURNAL.replace('.', rank)
         try:
@@ -245,8 +250,3 @@ class LabelReport:
         if len(self._sums) < self.images:
             lines.append(f'confidences of {len(self._sums)} of them are known')
         return '\n'.join(lines)
-
-
-def _told_apart(image: Path) -> list[int]:
-    """Return what tells an image from another, wherever it is copied to: its length, its start."""
-    return [image.stat().st_size, zlib.crc32(read_bytes(image, _BEGINNING))]
