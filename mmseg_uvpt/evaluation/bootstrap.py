@@ -8,7 +8,7 @@ the fewer images have any of the classes (expanded percentile interval: Hesterbe
 Should Know About the Bootstrap, 2015, section 5.3). Only images vary: not the seed of a training.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -112,9 +112,39 @@ def mean_iou_difference_interval(
     Raises:
         ValueError: the two do not have the same images and reference.
     """
-    if not np.array_equal(counts.truth, baseline.truth):
-        raise ValueError('counts and baseline are not of the same images with the same reference')
+    _require_same_images(counts, baseline)
     return _interval(counts, _means(counts, subset) - _means(baseline, subset), subset)
+
+
+def mean_difference_interval(
+    pairs: Mapping[int, tuple[ImageCounts, ImageCounts]], subset: Sequence[int] | None = None
+) -> Interval | None:
+    """Return the 95 % interval of a difference of mean IoU that is averaged over seeds, in -1..1.
+
+    Images are drawn for each seed, for both of its models alike, and the differences of the seeds
+    are averaged in each resample.
+
+    Args:
+        pairs: by the seed the counts of a model, and those of its baseline on the same images.
+        subset: as of `mean_iou_interval`.
+
+    Returns:
+        Interval: None where fewer than `FEWEST` images of a seed have any of these classes.
+
+    Raises:
+        ValueError: two of a pair do not have the same images and reference.
+    """
+    for counts, baseline in pairs.values():
+        _require_same_images(counts, baseline)
+    images = min((_labelled(counts, subset) for counts, _ in pairs.values()), default=0)
+    if images < FEWEST:
+        return None
+    # resamples of equally many images are the same draws: in another order for each seed
+    resampled = [
+        np.random.default_rng(seed).permutation(_means(counts, subset) - _means(baseline, subset))
+        for seed, (counts, baseline) in pairs.items()
+    ]
+    return expanded_interval(np.mean(resampled, 0), images)
 
 
 def expanded_interval(values: np.ndarray, images: int) -> Interval:
@@ -138,8 +168,18 @@ def _means(counts: ImageCounts, subset: Sequence[int] | None) -> np.ndarray:
 def _interval(
     counts: ImageCounts, values: np.ndarray, subset: Sequence[int] | None
 ) -> Interval | None:
-    images = int(counts.truth[:, _columns(subset)].any(axis=1).sum())
+    images = _labelled(counts, subset)
     return expanded_interval(values, images) if images >= FEWEST else None
+
+
+def _labelled(counts: ImageCounts, subset: Sequence[int] | None) -> int:
+    """Return how many images have any of the classes in the reference."""
+    return int(counts.truth[:, _columns(subset)].any(axis=1).sum())
+
+
+def _require_same_images(counts: ImageCounts, baseline: ImageCounts) -> None:
+    if not np.array_equal(counts.truth, baseline.truth):
+        raise ValueError('counts and baseline are not of the same images with the same reference')
 
 
 def _columns(subset: Sequence[int] | None) -> slice | list[int]:

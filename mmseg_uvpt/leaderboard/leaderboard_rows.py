@@ -19,7 +19,7 @@ import numpy as np
 
 from mmseg_uvpt.demo.settings import FULL, STATISTICS
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.evaluation.bootstrap import FEWEST, ImageCounts, expanded_interval
+from mmseg_uvpt.evaluation.bootstrap import ImageCounts, mean_difference_interval
 from mmseg_uvpt.leaderboard.plan import place
 from mmseg_uvpt.leaderboard.run_record import BY_LABELS, LAST_ONE, SOURCE, read_record
 from mmseg_uvpt.selection.committee import GUARDED, TARGET_LABELS
@@ -97,17 +97,12 @@ class Row:
         if not seeds:
             return Difference(None, None, None, 0)
         mean = statistics.mean(ours[seed] - theirs[seed] for seed in seeds)
-        images = min(len(self.sources[seed]['ground_truth_pixels']) for seed in seeds)
-        if images < FEWEST:
-            return Difference(mean, None, None, len(seeds))
-        # resamples of equally many images are the same draws: in another order for each seed
-        resampled = [
-            np.random.default_rng(seed).permutation(
-                resample(self, which, seed) - resample(baseline, LAST_ONE, seed)
-            )
-            for seed in seeds
-        ]
-        return Difference(mean, *expanded_interval(np.mean(resampled, 0), images), len(seeds))
+        pairs = {
+            seed: (_counts(self, which, seed), _counts(baseline, LAST_ONE, seed)) for seed in seeds
+        }
+        interval = mean_difference_interval(pairs)
+        bounds = interval.in_percent() if interval else (None, None)
+        return Difference(mean, *bounds, len(seeds))
 
 
 def _score(record: dict, which: str) -> float | None:
@@ -118,16 +113,13 @@ def _score(record: dict, which: str) -> float | None:
 
 
 @cache
-def resample(row: Row, which: str, seed: int) -> np.ndarray:
-    """Return a checkpoint's mIoU in each resample of a seed's images, float64 (RESAMPLES,)."""
+def _counts(row: Row, which: str, seed: int) -> ImageCounts:
+    """Return what was counted of a checkpoint in each image of a seed."""
     record, source = row.records[seed], row.sources[seed]
     # the model that an adaptation begins with is counted once, in the record of the source
     counts = record['counts'].get(str(record['iteration'][which]), source['counts'])
     named = {**counts, 'truth': source['ground_truth_pixels']}
-    return 100 * np.nanmean(
-        ImageCounts(**{name: np.array(count) for name, count in named.items()}).resampled_iou,
-        axis=1,
-    )
+    return ImageCounts(**{name: np.array(count) for name, count in named.items()})
 
 
 def read_rows(folder: Path) -> list[Row]:

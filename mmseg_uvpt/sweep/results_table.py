@@ -9,12 +9,16 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter, itemgetter
 from pathlib import Path
+
+import numpy as np
 
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import ENVIRONMENT, run_record_of
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.bootstrap import ImageCounts, Interval, mean_difference_interval
 from mmseg_uvpt.files import read_object, read_object_if_there
 from mmseg_uvpt.selection.committee import GUARDED, LAST, TARGET_LABELS
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
@@ -52,11 +56,13 @@ class Run:
         source: mIoU in percent of the source model by the number of classes.
         adapted: the same of the adapted model.
         checkpoint: that the adapted score is of.
+        result: file of the adapted score.
         chosen: by the number of classes that the run's choice went by, the mIoU that its selection
             records of the last model, of what was chosen without labels, and by target labels.
         iterations: of the finished adaptation.
         hours: that it took, all of its starts together.
         hardware: that it, or else the scoring, ran on.
+        parameters: that the adaptation trained.
     """
 
     root: str
@@ -66,11 +72,13 @@ class Run:
     source: dict[int, float | None] = field(default_factory=dict)
     adapted: dict[int, float | None] = field(default_factory=dict)
     checkpoint: str | None = None
+    result: str | None = None
     chosen: dict[int, dict[str, float]] = field(default_factory=dict)
     is_compared_alike: bool = True  # by the same kind of test, and with the source it was made of
     iterations: int | None = None
     hours: float | None = None
     hardware: str | None = None
+    parameters: int | None = None
 
     @property
     def chosen_by(self) -> str:
@@ -108,6 +116,8 @@ class Result:
         published_source: mIoU in percent by the number of classes.
         published_adapted: the same.
         runs: what was measured, a seed each, with models of one kind: see `Run.is_like`.
+        full: of a variant, the row of the full method with models of the same kinds; None where
+            nothing is known of it.
     """
 
     row: Row
@@ -115,6 +125,7 @@ class Result:
     published_source: dict[int, float]
     published_adapted: dict[int, float]
     runs: list[Run]
+    full: 'Result | None' = None
 
     @property
     def facts(self) -> dict:
@@ -129,6 +140,7 @@ class Result:
             'iterations': sorted({run.iterations for run in self.runs if run.iterations}),
             'hours': statistics.mean(hours) if hours else None,
             'hardware': sorted({run.hardware for run in self.runs if run.hardware}),
+            'parameters': sorted({run.parameters for run in self.runs if run.parameters}),
         }
 
     @property
@@ -161,6 +173,34 @@ class Result:
         values = [run.chosen.get(size, {}).get(rule) for run in self.runs]
         return [value for value in values if value is not None]
 
+    def less_full(self, size: int) -> tuple[float, Interval | None] | None:
+        """Compare a variant with the full method, over the seeds of a work root that have both.
+
+        Returns:
+            tuple: the mean difference of the adapted models' mIoU, in points, and its 95 %
+            interval by resamples of the images (None of few images, or where they were not
+            counted one by one); None where no seed has both, scored alike on the same images.
+        """
+        full = {(run.root, run.seed): run for run in (self.full.runs if self.full else ())}
+        together = [(run, full[key]) for run in self.runs if (key := (run.root, run.seed)) in full]
+        found = [
+            pair
+            for run, other in together
+            if None not in (run.adapted.get(size), other.adapted.get(size))
+            and (pair := _alike_results(_scores(Path(run.result)), _scores(Path(other.result))))
+        ]
+        if not found:
+            return None
+        name = f'mIoU{size}'
+        mean = statistics.mean(ours[name] - theirs[name] for ours, theirs in found)
+        if not all('of_each_frame' in score for pair in found for score in pair):
+            return mean, None
+        pairs = {i: tuple(map(_counts, pair)) for i, pair in enumerate(found)}
+        classes = found[0][0]['classes']
+        subset = [classes.index(each) for each in found[0][0]['classes_of_mean'][name]]
+        interval = mean_difference_interval(pairs, subset)
+        return mean, interval and interval.in_percent()
+
 
 def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
     """Return all rows of the benchmark with what the work roots hold of them.
@@ -192,7 +232,33 @@ def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
         known = [_by_size((said.published or {}).get(which, {})) for which in ('source', 'adapted')]
         for alike in _alike(runs) or [[]]:
             results.append(Result(row, adapted and Path(adapted).name, *known, alike))
+    for result in results:
+        if result.row.variant:
+            result.full = next((other for other in results if _is_full(other, result)), None)
     return results
+
+
+def _is_full(other: Result, result: Result) -> bool:
+    """Tell whether a result is that of the full method, of which another is a variant."""
+    facts = (attrgetter('name', 'target')(each.row) for each in (other, result))
+    same = len({*facts}) == 1 and not other.row.variant
+    return same and all(a.is_like(b) for a in other.runs for b in result.runs)
+
+
+def _alike_results(ours: dict, theirs: dict) -> tuple[dict, dict] | None:
+    """Return two results if they are of the same kind of test on the same images."""
+    truth = [each.get('of_each_frame', {}).get('ground_truth_pixels') for each in (ours, theirs)]
+    kind = itemgetter('aug_test', 'amp', 'frames', 'ground_truth_pixels')
+    try:
+        return (ours, theirs) if kind(ours) == kind(theirs) and truth[0] == truth[1] else None
+    except KeyError:  # of a version that did not say
+        return None
+
+
+def _counts(score: dict) -> ImageCounts:
+    each = score['of_each_frame']
+    truth = each['ground_truth_pixels']
+    return ImageCounts(*map(np.array, (each['intersection'], each['union'], truth)))
 
 
 def _seeds(root: Path) -> list[tuple[int, Path]]:
@@ -243,11 +309,13 @@ def _run(
         source=_by_size(source),
         adapted=_by_size(adapted),
         checkpoint=adapted.get('checkpoint'),
+        result=str(test / 'score.json') if adapted else None,
         chosen=_chosen(training / SELECTION),
         is_compared_alike=_is_alike(source, adapted, made_of),
         iterations=iterations if finished else None,
         hours=hours_of(training, record) if finished else None,
         hardware=hardware(training) or hardware(test),
+        parameters=_parameters(record),
     )
 
 
@@ -262,6 +330,11 @@ def _chosen(path: Path) -> dict[int, dict[str, float]]:
         rule: scores.get(found['choices'].get(rule, {}).get('iteration')) for rule in CHOICES
     }
     return {int(size): {rule: score for rule, score in choices.items() if is_score(score)}}
+
+
+def _parameters(record: dict) -> int | None:
+    starts = record.get('starts') or [{}]
+    return (starts[-1].get('parameters') or {}).get('trainable')
 
 
 def _origin(checkpoint: str | None, released: str | None) -> str | None:

@@ -9,6 +9,7 @@ from mmseg_uvpt.sweep.results_table import CHOICES, Result
 from mmseg_uvpt.sweep.scores import SIZES
 from mmseg_uvpt.tables import markdown, number, records_to_csv
 
+_BOUNDS = ('less_full_low', 'less_full_high')
 _MODELS, _FIGURES = ('source_model', 'adapted_model'), ('source', 'adapted', 'gain')
 
 
@@ -31,6 +32,10 @@ def to_records(results: Sequence[Result]) -> list[dict]:
                 values = result.measured(what, size)
                 record[name] = statistics.mean(values) if values else None
                 record[f'{name}_deviation'] = statistics.stdev(values) if len(values) > 1 else None
+            if has_variants:
+                mean, interval = result.less_full(size) or (None, None)
+                record['less_full'] = mean
+                record |= dict(zip(_BOUNDS, interval or (None, None), strict=True))
             for rule in CHOICES:
                 values = result.measured_choice(rule, size)
                 record[f'chosen by {rule}'] = statistics.mean(values) if values else None
@@ -60,6 +65,7 @@ def to_markdown(results: Sequence[Result]) -> str:
         head += [f'published: {figure}' for figure in figures]
         head += ['models', *(f'ours: {figure}' for figure in figures), 'ours: chosen by']
         head += [f'evaluations: {" / ".join(CHOICES)}']
+        head += ['ours: less the full method', 'parameters trained'] if has_variants else []
         head += ['iterations', 'seeds', 'hardware', 'hours']
     else:
         head += [*figures, 'config', 'adapted model']
@@ -68,7 +74,7 @@ def to_markdown(results: Sequence[Result]) -> str:
         for size in result.sizes:
             source, adapted, gain = result.published(size)
             known = (number(source), number(adapted), number(gain, '+'))
-            more = _measured(result, size) if measured else _links(result, size)
+            more = _measured(result, size, has_variants) if measured else _links(result, size)
             variant = [result.row.variant] if has_variants else []
             lines.append([result.row.source_model, *variant, str(size), *known, *more])
     return markdown(head, lines)
@@ -87,7 +93,16 @@ def _links(result: Result, size: int) -> list[str]:
     return [link, f'`{model}`' if model else '']
 
 
-def _measured(result: Result, size: int) -> list[str]:
+def _less_full(result: Result, size: int) -> str:
+    """Return the difference and its interval: +0.3 (-0.1 to +0.7)."""
+    mean, interval = result.less_full(size) or (None, None)
+    if mean is None:
+        return ''
+    bounds = ' to '.join(number(bound, '+') for bound in interval or ())
+    return number(mean, '+') + (f' ({bounds})' if bounds else '')
+
+
+def _measured(result: Result, size: int, has_variants: bool) -> list[str]:
     models = ' / '.join(result.models(which) or '-' for which in _MODELS) if result.runs else ''
     ours = [
         _over_seeds(result.measured(what, size), len(result.runs), '+' if what == 'gain' else '')
@@ -100,10 +115,15 @@ def _measured(result: Result, size: int) -> list[str]:
     return [
         *(models, *ours, ' / '.join(facts['chosen_by'])),
         ' / '.join(choices) if any(choices) else '',
-        ', '.join(map(str, facts['iterations'])),
-        *(', '.join(map(str, facts['seeds'])), '; '.join(facts['hardware'])),
+        *((_less_full(result, size), _list(facts['parameters'])) if has_variants else ()),
+        _list(facts['iterations']),
+        *(_list(facts['seeds']), '; '.join(facts['hardware'])),
         '' if facts['hours'] is None else f'{facts["hours"]:.1f}',
     ]
+
+
+def _list(values: Sequence[int]) -> str:
+    return ', '.join(map(str, values))
 
 
 def _over_seeds(values: list[float], seeds: int, sign: str = '') -> str:

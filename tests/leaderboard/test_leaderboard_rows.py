@@ -11,7 +11,7 @@ from made_up_records import IMAGES, confusions, miou, write_run, write_source
 from scipy.stats import norm, t
 
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.leaderboard import leaderboard_rows
+from mmseg_uvpt.evaluation import bootstrap
 from mmseg_uvpt.leaderboard.leaderboard_formats import LATEX, to_csv, to_latex, to_markdown
 from mmseg_uvpt.leaderboard.leaderboard_rows import read_rows, summarise
 from mmseg_uvpt.leaderboard.run_record import write_record
@@ -174,7 +174,7 @@ def test_what_was_chosen_and_not_kept_has_a_score_and_no_difference(records):
 
 
 def test_few_images_have_no_interval(records, monkeypatch):
-    monkeypatch.setattr(leaderboard_rows, 'FEWEST', IMAGES + 1)
+    monkeypatch.setattr(bootstrap, 'FEWEST', IMAGES + 1)
     found = entries(records, 'best')['last - uni-uvpt']
     assert found.mean is not None
     assert found.low is found.high is None

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
 
 from mmseg_uvpt.errors import UserError
@@ -23,6 +24,7 @@ BEGIN = '<!-- made by tools/results_table.py -->'
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / 'configs'
 GTA, SYNTHIA = 'sss_swin-b_gta5', 'source-gta_mit-b5_synthia'
+SWIN = 'sss_swin-b_gta5-to-cityscapes'  # of ablations
 # mIoU19, mIoU16, mIoU13 of two seeds
 SOURCE, ADAPTED = [(50.0, 51.0, 52.0), (50.4, 51.2, 52.2)], [(56.0, 57.0, 58.0), (57.4, 57.6, 58.4)]
 
@@ -265,6 +267,47 @@ def test_means_over_fewer_seeds_say_so(work_root):
     (work_root / f'seed1/test/{GTA}/score.json').unlink()
     line = to_markdown(collect(CONFIGS, [work_root])).splitlines()[2]
     assert '| own / own | 50.2 ± 0.3 | 56.0 (n=1) | +6.0 (n=1) |' in line
+
+
+def counted(frames: np.ndarray) -> dict:
+    """Return a result of six frames of 100 pixels of two classes, with a share of them right."""
+    truth = np.full((len(frames), 2), 100)
+    right = np.rint(frames * truth).astype(int)
+    union = truth + (truth - right).sum(1, keepdims=True) - (truth - right)
+    each = {'intersection': right, 'union': union, 'ground_truth_pixels': truth}
+    score = 100 * (right.sum(0) / union.sum(0)).mean()
+    return {
+        **{'aug_test': False, 'amp': False, 'frames': len(frames), 'checkpoint': 'model.pth'},
+        **{'mIoU': score, 'mIoU19': score, 'classes': ['road', 'sky']},
+        **{'classes_of_mean': {'mIoU19': ['road', 'sky']}, 'ground_truth_pixels': [600, 600]},
+        'of_each_frame': {name: counts.tolist() for name, counts in each.items()},
+    }
+
+
+def test_a_variant_is_compared_with_the_full_method_in_the_same_seeds_and_frames(tmp_path):
+    draw, found = np.random.default_rng(0), {}
+    for seed in range(3):
+        for name, least in ((GTA, 0.6), (f'{GTA}_views-1', 0.5)):
+            right = draw.uniform(least, least + 0.1, (6, 2))
+            found[name, seed] = counted(right)
+            write(tmp_path / f'seed{seed}/test/{name}/score.json', found[name, seed])
+            start = START | {'parameters': {'trainable': 7}}
+            write(tmp_path / f'seed{seed}/train/{name}/run.json', {'starts': [start]})
+    path = tmp_path / f'seed2/test/{GTA}/score.json'  # of a test of another kind
+    write(path, found[GTA, 2] | {'aug_test': True})
+    results = collect(CONFIGS / 'ablations', [tmp_path])
+    ours = record(results, f'{SWIN}_views-1.py', 19)
+    less = [found[f'{GTA}_views-1', seed]['mIoU'] - found[GTA, seed]['mIoU'] for seed in (0, 1)]
+    assert ours['less_full'] == pytest.approx(mean(less))
+    assert ours['less_full_low'] < mean(less) < ours['less_full_high'] < 0
+    assert ours['parameters'] == [7]
+    full, other = (record(results, f'{SWIN}{end}.py', 19) for end in ('', '_slope-0.90'))
+    assert full['less_full'] is other['less_full'] is None
+    cell = f'| {mean(less):+.1f} ({ours["less_full_low"]:+.1f} to {ours["less_full_high"]:+.1f}) |'
+    assert cell in to_markdown(results)
+    write(path, found[GTA, 2])
+    more = record(collect(CONFIGS / 'ablations', [tmp_path]), f'{SWIN}_views-1.py', 19)
+    assert more['less_full'] != pytest.approx(mean(less))
 
 
 def test_page_without_a_place(tmp_path):
