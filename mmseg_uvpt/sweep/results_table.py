@@ -9,16 +9,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import attrgetter, itemgetter
 from pathlib import Path
-
-import numpy as np
 
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import ENVIRONMENT, run_record_of
 from mmseg_uvpt.errors import UserError
-from mmseg_uvpt.evaluation.bootstrap import ImageCounts, Interval, mean_difference_interval
 from mmseg_uvpt.files import read_object, read_object_if_there
 from mmseg_uvpt.selection.committee import GUARDED, LAST, TARGET_LABELS
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
@@ -116,8 +112,6 @@ class Result:
         published_source: mIoU in percent by the number of classes.
         published_adapted: the same.
         runs: what was measured, a seed each, with models of one kind: see `Run.is_like`.
-        full: of a variant, the row of the full method with models of the same kinds; None where
-            nothing is known of it.
     """
 
     row: Row
@@ -125,7 +119,6 @@ class Result:
     published_source: dict[int, float]
     published_adapted: dict[int, float]
     runs: list[Run]
-    full: 'Result | None' = None
 
     @property
     def facts(self) -> dict:
@@ -173,34 +166,6 @@ class Result:
         values = [run.chosen.get(size, {}).get(rule) for run in self.runs]
         return [value for value in values if value is not None]
 
-    def less_full(self, size: int) -> tuple[float, Interval | None] | None:
-        """Compare a variant with the full method, over the seeds of a work root that have both.
-
-        Returns:
-            tuple: the mean difference of the adapted models' mIoU, in points, and its 95 %
-            interval by resamples of the images (None of few images, or where they were not
-            counted one by one); None where no seed has both, scored alike on the same images.
-        """
-        full = {(run.root, run.seed): run for run in (self.full.runs if self.full else ())}
-        together = [(run, full[key]) for run in self.runs if (key := (run.root, run.seed)) in full]
-        found = [
-            pair
-            for run, other in together
-            if None not in (run.adapted.get(size), other.adapted.get(size))
-            and (pair := _alike_results(_scores(Path(run.result)), _scores(Path(other.result))))
-        ]
-        if not found:
-            return None
-        name = f'mIoU{size}'
-        mean = statistics.mean(ours[name] - theirs[name] for ours, theirs in found)
-        if not all('of_each_frame' in score for pair in found for score in pair):
-            return mean, None
-        pairs = {i: tuple(map(_counts, pair)) for i, pair in enumerate(found)}
-        classes = found[0][0]['classes']
-        subset = [classes.index(each) for each in found[0][0]['classes_of_mean'][name]]
-        interval = mean_difference_interval(pairs, subset)
-        return mean, interval and interval.in_percent()
-
 
 def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
     """Return all rows of the benchmark with what the work roots hold of them.
@@ -232,33 +197,7 @@ def collect(config_root: Path, work_roots: Sequence[Path]) -> list[Result]:
         known = [_by_size((said.published or {}).get(which, {})) for which in ('source', 'adapted')]
         for alike in _alike(runs) or [[]]:
             results.append(Result(row, adapted and Path(adapted).name, *known, alike))
-    for result in results:
-        if result.row.variant:
-            result.full = next((other for other in results if _is_full(other, result)), None)
     return results
-
-
-def _is_full(other: Result, result: Result) -> bool:
-    """Tell whether a result is that of the full method, of which another is a variant."""
-    facts = (attrgetter('name', 'target')(each.row) for each in (other, result))
-    same = len({*facts}) == 1 and not other.row.variant
-    return same and all(a.is_like(b) for a in other.runs for b in result.runs)
-
-
-def _alike_results(ours: dict, theirs: dict) -> tuple[dict, dict] | None:
-    """Return two results if they are of the same kind of test on the same images."""
-    truth = [each.get('of_each_frame', {}).get('ground_truth_pixels') for each in (ours, theirs)]
-    kind = itemgetter('aug_test', 'amp', 'frames', 'ground_truth_pixels')
-    try:
-        return (ours, theirs) if kind(ours) == kind(theirs) and truth[0] == truth[1] else None
-    except KeyError:  # of a version that did not say
-        return None
-
-
-def _counts(score: dict) -> ImageCounts:
-    each = score['of_each_frame']
-    truth = each['ground_truth_pixels']
-    return ImageCounts(*map(np.array, (each['intersection'], each['union'], truth)))
 
 
 def _seeds(root: Path) -> list[tuple[int, Path]]:
@@ -281,9 +220,9 @@ def _run(
     row: Row, root: Path, seed: int, folder: Path, released: tuple[str | None, str | None]
 ) -> Run | None:
     """Return what a seed's folder holds of a row; None if nothing."""
-    source = _scores(folder / 'test_source' / row.name_on_target / 'score.json')
+    source = read_scores(folder / 'test_source' / row.name_on_target / 'score.json')
     training, test = folder / 'train' / row.adapted_name, folder / 'test' / row.adapted_name
-    adapted = _scores(test / 'score.json')
+    adapted = read_scores(test / 'score.json')
     record = run_record_of(training)
     pretraining = folder / 'pretrain' / row.name
     unfinished = is_begun(pretraining) and 'finished' not in run_record_of(pretraining)
@@ -403,7 +342,7 @@ def hardware(folder: Path) -> str | None:
     return ', '.join(gpus) or f'{facts.get("processors", "?")} CPU cores'
 
 
-def _scores(path: Path) -> dict:
+def read_scores(path: Path) -> dict:
     """Return the result of a test; empty where there is none."""
     found = read_object_if_there(path, _CURE)
     for name in [f'mIoU{size}' for size in SIZES]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmseg_uvpt.sweep.jobs import shown
 from mmseg_uvpt.sweep.results_table import CHOICES, Result
 from mmseg_uvpt.sweep.scores import SIZES
+from mmseg_uvpt.sweep.variant_comparison import less_full
 from mmseg_uvpt.tables import markdown, number, records_to_csv
 
 _BOUNDS = ('less_full_low', 'less_full_high')
@@ -33,7 +34,7 @@ def to_records(results: Sequence[Result]) -> list[dict]:
                 record[name] = statistics.mean(values) if values else None
                 record[f'{name}_deviation'] = statistics.stdev(values) if len(values) > 1 else None
             if has_variants:
-                mean, interval = result.less_full(size) or (None, None)
+                mean, interval = less_full(result, results, size) or (None, None)
                 record['less_full'] = mean
                 record |= dict(zip(_BOUNDS, interval or (None, None), strict=True))
             for rule in CHOICES:
@@ -65,8 +66,8 @@ def to_markdown(results: Sequence[Result]) -> str:
         head += [f'published: {figure}' for figure in figures]
         head += ['models', *(f'ours: {figure}' for figure in figures), 'ours: chosen by']
         head += [f'evaluations: {" / ".join(CHOICES)}']
-        head += ['ours: less the full method', 'parameters trained'] if has_variants else []
         head += ['iterations', 'seeds', 'hardware', 'hours']
+        head += ['ours: less the full method', 'parameters trained'] if has_variants else []
     else:
         head += [*figures, 'config', 'adapted model']
     lines = []
@@ -74,7 +75,9 @@ def to_markdown(results: Sequence[Result]) -> str:
         for size in result.sizes:
             source, adapted, gain = result.published(size)
             known = (number(source), number(adapted), number(gain, '+'))
-            more = _measured(result, size, has_variants) if measured else _links(result, size)
+            more = _measured(result, size) if measured else _links(result, size)
+            if measured and has_variants:
+                more += [_difference(result, results, size), _list(result.facts['parameters'])]
             variant = [result.row.variant] if has_variants else []
             lines.append([result.row.source_model, *variant, str(size), *known, *more])
     return markdown(head, lines)
@@ -93,16 +96,16 @@ def _links(result: Result, size: int) -> list[str]:
     return [link, f'`{model}`' if model else '']
 
 
-def _less_full(result: Result, size: int) -> str:
-    """Return the difference and its interval: +0.3 (-0.1 to +0.7)."""
-    mean, interval = result.less_full(size) or (None, None)
+def _difference(result: Result, results: Sequence[Result], size: int) -> str:
+    """Return that to the full method and its interval: +0.3 (-0.1 to +0.7)."""
+    mean, interval = less_full(result, results, size) or (None, None)
     if mean is None:
         return ''
     bounds = ' to '.join(number(bound, '+') for bound in interval or ())
     return number(mean, '+') + (f' ({bounds})' if bounds else '')
 
 
-def _measured(result: Result, size: int, has_variants: bool) -> list[str]:
+def _measured(result: Result, size: int) -> list[str]:
     models = ' / '.join(result.models(which) or '-' for which in _MODELS) if result.runs else ''
     ours = [
         _over_seeds(result.measured(what, size), len(result.runs), '+' if what == 'gain' else '')
@@ -115,7 +118,6 @@ def _measured(result: Result, size: int, has_variants: bool) -> list[str]:
     return [
         *(models, *ours, ' / '.join(facts['chosen_by'])),
         ' / '.join(choices) if any(choices) else '',
-        *((_less_full(result, size), _list(facts['parameters'])) if has_variants else ()),
         _list(facts['iterations']),
         *(_list(facts['seeds']), '; '.join(facts['hardware'])),
         '' if facts['hours'] is None else f'{facts["hours"]:.1f}',
