@@ -52,7 +52,7 @@ class Run:
         source: mIoU in percent of the source model by the number of classes.
         adapted: the same of the adapted model.
         checkpoint: that the adapted score is of.
-        result: file of the adapted score.
+        result: file of the adapted score, relative to ``root``.
         chosen: by the number of classes that the run's choice went by, the mIoU that its selection
             records of the last model, of what was chosen without labels, and by target labels.
         iterations: of the finished adaptation.
@@ -248,7 +248,7 @@ def _run(
         source=_by_size(source),
         adapted=_by_size(adapted),
         checkpoint=adapted.get('checkpoint'),
-        result=str(test / 'score.json') if adapted else None,
+        result=str((test / 'score.json').relative_to(root)) if adapted else None,
         chosen=_chosen(training / SELECTION),
         is_compared_alike=_is_alike(source, adapted, made_of),
         iterations=iterations if finished else None,

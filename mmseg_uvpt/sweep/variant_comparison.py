@@ -55,7 +55,7 @@ def _is_full_of(other: Result, result: Result) -> bool:
 
 
 def _result(run: Run) -> dict:
-    return read_scores(Path(run.result)) if run.result else {}
+    return read_scores(Path(run.root, run.result)) if run.result else {}
 
 
 def _are_alike(ours: dict, theirs: dict, name: str) -> bool:

@@ -225,7 +225,7 @@ def test_the_tool_lists(run, tmp_path):
     embeddings(tmp_path / EMBEDDINGS.file)
     status, out = run('list', '--model-root', tmp_path)
     assert status == 0
-    assert [re.split(r' +\| +', line)[1] for line in out.splitlines()[3:-1]].count('yes') == 1
+    assert [re.split(r' +\| +', line)[1] for line in out.splitlines()[3:-2]].count('yes') == 1
     listed = json.loads(run('list', '--json', '--only', 'style/*', '--model-root', tmp_path)[1])
     assert [entry['there'] for entry in listed] == [False] * 4 + [True]
     assert run('list', '--markdown')[1].strip() == to_markdown(FILES)
