@@ -2,14 +2,14 @@
 
 Importing this package is cheap on purpose: ``import mmseg_uvpt.register`` is what loads mmseg
 and puts the project's models, data sets, hooks and metrics into its registries. It is enough for
-torchvision, and so for mmseg, to be importable beside a CPU build of torch, and for what mmcv and
-mmseg warn of without need to stay unsaid.
+torchvision, and so for mmseg, to be importable beside a CPU build of torch, for yapf to be so while
+other processes start, and for what mmcv and mmseg warn of without need to stay unsaid.
 """
 
 import warnings
 from typing import TYPE_CHECKING
 
-from mmseg_uvpt.torchvision_schema import declare_before_use
+from mmseg_uvpt.import_mends import mend_imports
 
 if TYPE_CHECKING:
     from mmseg_uvpt.engine.inference.predictor import Predictor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ['from_pretrained', 'load']
 __version__ = '0.1.0'
 
-declare_before_use()
+mend_imports()
 
 # mmcv without compiled operators is what this project asks for; deformable attention is its own
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')

@@ -1,8 +1,8 @@
-"""Importing the package is cheap, and enough for torchvision and mmseg beside a CPU build of torch.
+"""Importing the package is cheap, and enough for torchvision, mmseg and yapf to be importable.
 
-The cases are run with a torch and a torchvision of a few lines, which have the real ones' order of
-imports. The real ones are there in all other tests, and by themselves in that of README.md
-(`models/test_checkpoints.py`).
+The cases of torchvision are run with a torch and a torchvision of a few lines, which have the
+real ones' order of imports. The real ones are there in all other tests, and by themselves in that
+of README.md (`models/test_checkpoints.py`).
 """
 
 import os
@@ -104,3 +104,16 @@ def test_operators_that_torchvision_brings_stay_its_own(packages, code):
 def test_without_torchvision_there_is_nothing_to_declare(packages):
     code = 'import sys; sys.modules["torchvision"] = None\nimport mmseg_uvpt, torch\n'
     assert run(code + 'print(vars(torch.ops.torchvision))', packages) == '{}'
+
+
+@pytest.mark.parametrize('kept', [0, 1, 1000])
+def test_a_grammar_cut_short_is_made_and_written_again(tmp_path, kept):
+    """As another process that has just begun to write it, or a full disk, leaves it."""
+    cache = {'XDG_CACHE_HOME': str(tmp_path)}
+    run('import yapf', **cache)
+    grammars = {path: path.read_bytes() for path in tmp_path.rglob('*.pickle')}
+    assert len(grammars) == 2
+    for path, content in grammars.items():
+        path.write_bytes(content[:kept])
+    run('import mmseg_uvpt, yapf', **cache)
+    assert {path: path.read_bytes() for path in tmp_path.rglob('*.pickle')} == grammars
