@@ -4,7 +4,7 @@ Candidate 0 is the source model. Nothing here knows of files or models.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.stats import rankdata
@@ -50,6 +50,23 @@ class Choice:
     reason: str
 
 
+def with_vanished(
+    candidates: Sequence[Candidate], pixels: Sequence[np.ndarray], classes: Sequence[str]
+) -> list[Candidate]:
+    """Return candidates that know which classes vanished.
+
+    Args:
+        candidates: the source model first.
+        pixels: of each candidate those predicted as each class, (C,).
+        classes: names of the classes.
+    """
+    lost = [vanished_classes(of_candidate, pixels[0]) for of_candidate in pixels]
+    return [
+        replace(candidate, vanished=tuple(classes[i] for i in ids))
+        for candidate, ids in zip(candidates, lost, strict=True)
+    ]
+
+
 def vanished_classes(pixels: np.ndarray, of_source: np.ndarray) -> list[int]:
     """Return the classes that the source predicts and a candidate no longer does.
 
@@ -63,9 +80,7 @@ def vanished_classes(pixels: np.ndarray, of_source: np.ndarray) -> list[int]:
     return np.flatnonzero(seen & (pixels < LEFT * of_source)).tolist()
 
 
-def mean_ranks(
-    candidates: Sequence[Candidate], vanished: Sequence[int], committee: Sequence[str] = COMMITTEE
-) -> np.ndarray:
+def mean_ranks(candidates: Sequence[Candidate], committee: Sequence[str] = COMMITTEE) -> np.ndarray:
     """Return the mean rank of each candidate over the criteria of a committee: 1 is the best.
 
     A criterion that not every candidate has is left out; equal values share their ranks. The number
@@ -73,12 +88,16 @@ def mean_ranks(
 
     Args:
         candidates: N of them.
-        vanished: number of vanished classes of each.
         committee: names of criteria.
     """
-    votes = [[c.criteria.get(name, np.nan) for c in candidates] for name in committee]
-    votes = [vote for vote in votes if not np.isnan(vote).any()]
-    return np.mean([rankdata(-np.array(vote)) for vote in (*votes, np.negative(vanished))], axis=0)
+    fewest = rankdata([len(candidate.vanished) for candidate in candidates])
+    return np.mean([*_ranks(candidates, committee), fewest], axis=0)
+
+
+def _ranks(candidates: Sequence[Candidate], names: Sequence[str]) -> list[np.ndarray]:
+    """Return the ranks by each criterion that every candidate has."""
+    votes = [[c.criteria.get(name, np.nan) for c in candidates] for name in names]
+    return [rankdata(-np.array(vote)) for vote in votes if not np.isnan(vote).any()]
 
 
 def choose_by(candidates: Sequence[Candidate], name: str) -> Choice | None:
@@ -94,7 +113,7 @@ def choose_by(candidates: Sequence[Candidate], name: str) -> Choice | None:
     return Choice(best, f'{name} is {values[best]:.2f}, the largest')
 
 
-def preferred(candidates: Sequence[Candidate], vanished: Sequence[int]) -> int:
+def preferred(candidates: Sequence[Candidate]) -> int:
     """Return the place of the adapted model that the committee prefers, by the best mean rank.
 
     Of equal ones it is the best by the committee's first criterion, and then the earliest. The
@@ -103,17 +122,14 @@ def preferred(candidates: Sequence[Candidate], vanished: Sequence[int]) -> int:
 
     Args:
         candidates: the source model, and at least one more.
-        vanished: number of vanished classes of each.
     """
     adapted = candidates[1:]
-    by_all = mean_ranks(adapted, vanished[1:])
-    by_first = mean_ranks(adapted, [0] * len(adapted), COMMITTEE[:1])
-    return 1 + int(np.lexsort((by_first, by_all))[0])
+    by_first = _ranks(adapted, COMMITTEE[:1])
+    return 1 + int(np.lexsort((*by_first, mean_ranks(adapted)))[0])
 
 
 def choose_guarded(
     candidates: Sequence[Candidate],
-    pixels: Sequence[np.ndarray],
     guards: Mapping[str, Sequence[ImageCounts]],
     classes: Sequence[str],
 ) -> Choice:
@@ -127,15 +143,13 @@ def choose_guarded(
     that agrees most with that reference is tested in the same way.
 
     Args:
-        candidates: the source model first.
-        pixels: of each candidate those predicted as each class, (C,).
+        candidates: the source model first; see `with_vanished`.
         guards: by the name of a reference its agreement with each candidate.
         classes: names of the classes.
     """
-    vanished = [vanished_classes(of_candidate, pixels[0]) for of_candidate in pixels]
     if len(candidates) == 1:
         return Choice(0, 'there is no other candidate')
-    best = preferred(candidates, [len(each) for each in vanished])
+    best = preferred(candidates)
     asked = {best: f'the committee prefers iteration {candidates[best].iteration}'}
     if closest := choose_by(candidates[1:], INDEPENDENT):
         place = 1 + closest.index
@@ -143,9 +157,9 @@ def choose_guarded(
         asked.setdefault(place, told)
     reasons = []
     for place, what in asked.items():
-        lost = vanished[place]
+        lost = candidates[place].vanished
         if lost:
-            what += f', where {", ".join(classes[i] for i in lost)} vanished'
+            what += f', where {", ".join(lost)} vanished'
         bounds = {}
         for name, counts in guards.items():
             interval = mean_iou_difference_interval(counts[place], counts[0])

@@ -1,7 +1,7 @@
 """What a training ends with: which candidate was chosen and why, in words and as JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mmseg_uvpt.selection.committee import (
     Choice,
     choose_by,
     choose_guarded,
-    vanished_classes,
+    with_vanished,
 )
 from mmseg_uvpt.selection.criteria import CRITERIA
 
@@ -161,15 +161,13 @@ def conclude(
         candidates: the source model first.
         classes: names of the classes.
         metric: name of the labelled score.
-        pixels, guards: of `committee.choose_guarded`; left out where no images were judged.
+        pixels: of `committee.with_vanished`.
+        guards: of `committee.choose_guarded`; both are left out where no images were judged.
     """
     choices = {LAST: Choice(len(candidates) - 1, 'it is the last')}
     if pixels:
-        candidates = [
-            replace(each, vanished=tuple(classes[i] for i in vanished_classes(own, pixels[0])))
-            for each, own in zip(candidates, pixels, strict=True)
-        ]
-        choices[GUARDED] = choose_guarded(candidates, pixels, guards or {}, classes)
+        candidates = with_vanished(candidates, pixels, classes)
+        choices[GUARDED] = choose_guarded(candidates, guards or {}, classes)
     for rule in (TARGET_LABELS, select):
         if rule not in choices and (choice := choose_by(candidates, rule)):
             choices[rule] = choice

@@ -126,10 +126,9 @@ def _by_committee(runs: Sequence[Run]) -> Ranking:
     """Return what the committee was worth, which ranks adapted models only."""
     found, gains = [], []
     for run in runs:
-        vanished = [len(each.vanished) for each in run.candidates]
-        ranks = -mean_ranks(run.candidates[1:], vanished[1:])
+        ranks = -mean_ranks(run.candidates[1:])
         found.append(spearman(ranks.tolist(), [each.score for each in run.candidates[1:]]))
-        gains.append(_gain(run, preferred(run.candidates, vanished)))
+        gains.append(_gain(run, preferred(run.candidates)))
     return Ranking(COMMITTEE_ROW, [c for c in found if c is not None], gains)
 
 

@@ -11,11 +11,13 @@ from mmseg_uvpt.selection.committee import (
     GUARDS,
     INDEPENDENT,
     Candidate,
+    Choice,
     choose_by,
     choose_guarded,
     mean_ranks,
     preferred,
     vanished_classes,
+    with_vanished,
 )
 from mmseg_uvpt.selection.conclusion import conclude
 from mmseg_uvpt.selection.criteria import count_agreement
@@ -49,6 +51,10 @@ def evidence(reference, *predictions):
     return pixels, dict.fromkeys(GUARDS, counts)
 
 
+def guarded(given: list[Candidate], pixels: list, guards: dict) -> Choice:
+    return choose_guarded(with_vanished(given, pixels, CLASSES), guards, CLASSES)
+
+
 def test_vanished_classes():
     of_source = np.array([9_000, 980, 15, 5])  # the last is below a thousandth
     assert vanished_classes(np.array([9_500, 500, 0, 0]), of_source) == [2]
@@ -59,18 +65,18 @@ def test_vanished_classes():
 def test_mean_ranks():
     first, second, third = (
         Candidate(0, {'a': 1.0, 'b': 5.0, 'c': 1.0}),
-        Candidate(1, {'a': 3.0, 'b': 5.0}),
+        Candidate(1, {'a': 3.0, 'b': 5.0}, vanished=('car',)),
         Candidate(2, {'a': 2.0, 'b': 7.0, 'c': 9.0}),
     )
     # a: 3, 1, 2; b: 2.5, 2.5, 1; c is not known of all; vanished: 1.5, 3, 1.5
-    found = mean_ranks([first, second, third], [0, 1, 0], ('a', 'b', 'c'))
+    found = mean_ranks([first, second, third], ('a', 'b', 'c'))
     assert found.tolist() == pytest.approx([7 / 3, 6.5 / 3, 4.5 / 3])
 
 
 def test_the_guard_lets_pass_what_is_surely_better(labels):
     reference, with_errors = labels
-    found = choose_guarded(
-        candidates(1, 2), *evidence(reference, with_errors(0.3, 1), with_errors(0.1, 2)), CLASSES
+    found = guarded(
+        candidates(1, 2), *evidence(reference, with_errors(0.3, 1), with_errors(0.1, 2))
     )
     assert found.index == 1
     assert 'at least' in found.reason
@@ -80,8 +86,8 @@ def test_the_guard_lets_pass_what_is_surely_better(labels):
 def test_the_guard_holds_back_the_rest(labels, share):
     """What is as good or worse, whatever the committee says."""
     reference, with_errors = labels
-    found = choose_guarded(
-        candidates(1, 2), *evidence(reference, with_errors(0.3, 1), with_errors(share, 2)), CLASSES
+    found = guarded(
+        candidates(1, 2), *evidence(reference, with_errors(0.3, 1), with_errors(share, 2))
     )
     assert found.index == 0
     assert 'not above 0' in found.reason
@@ -90,10 +96,9 @@ def test_the_guard_holds_back_the_rest(labels, share):
 def test_the_committee_does_not_rank_the_source(labels):
     """A source model that sees next to nothing is dense, as at night; the guard asks about it."""
     reference, with_errors = labels
-    found = choose_guarded(
+    found = guarded(
         candidates(3, 2, 1),
         *evidence(reference, *(with_errors(share, i) for i, share in enumerate((0.6, 0.1, 0.1)))),
-        CLASSES,
     )
     assert (found.index, found.reason[:36]) == (1, 'the committee prefers iteration 100,')
 
@@ -101,9 +106,10 @@ def test_the_committee_does_not_rank_the_source(labels):
 def test_preferred_is_the_densest_of_equal_ranks():
     source, first, second = candidates(9, 1, 2)
     first.criteria['ensemble'] = 3.0
-    assert preferred([source, first, second], [0, 0, 0]) == 2
-    assert preferred([source, first, second], [0, 0, 1]) == 1
-    assert choose_guarded([source], [np.ones(3)], {}, CLASSES).index == 0
+    assert preferred([source, first, second]) == 2
+    second.vanished = ('person',)
+    assert preferred([source, first, second]) == 1
+    assert guarded([source], [np.ones(3)], {}).index == 0
 
 
 def test_a_class_that_vanishes_counts_against_a_candidate(labels):
@@ -111,8 +117,8 @@ def test_a_class_that_vanishes_counts_against_a_candidate(labels):
     reference, with_errors = labels
     source, better = with_errors(0.6, 1), with_errors(0.05, 2)
     without_person = torch.where(better == 2, 0, better)
-    passed = choose_guarded(candidates(1, 2), *evidence(reference, source, better), CLASSES)
-    held = choose_guarded(candidates(1, 2), *evidence(reference, source, without_person), CLASSES)
+    passed = guarded(candidates(1, 2), *evidence(reference, source, better))
+    held = guarded(candidates(1, 2), *evidence(reference, source, without_person))
     assert (passed.index, held.index) == (1, 0)
     assert 'where person vanished' in held.reason
     assert 'at least, 33.33 taken off for that, which is not above 0' in held.reason
@@ -125,7 +131,7 @@ def test_the_guard_goes_by_the_reference_that_says_least(labels):
     worse = evidence(source, source, other)[1]
     for name in GUARDS:
         guards = better | {name: worse[name]}
-        found = choose_guarded(candidates(1, 2), pixels, guards, CLASSES)
+        found = guarded(candidates(1, 2), pixels, guards)
         assert (found.index, f'its {name} less that of' in found.reason) == (0, True)
 
 
@@ -136,11 +142,11 @@ def test_where_the_preferred_one_fails_the_closest_to_the_independent_reference_
     three = candidates(1, 2, 3)
     for candidate, agreement in zip(three, (70, 90, 50), strict=True):
         candidate.criteria[INDEPENDENT] = agreement
-    found = choose_guarded(three, *evidence(reference, source, early, late), CLASSES)
+    found = guarded(three, *evidence(reference, source, early, late))
     assert found.index == 1
     assert 'the committee prefers iteration 200, but its ' in found.reason
     assert f'; iteration 100 has the largest {INDEPENDENT}, and its ' in found.reason
-    found = choose_guarded(three, *evidence(reference, source, with_errors(0.4, 2), late), CLASSES)
+    found = guarded(three, *evidence(reference, source, with_errors(0.4, 2), late))
     assert found.index == 0
     assert found.reason.count('which is not above 0') == 2
 
@@ -148,10 +154,10 @@ def test_where_the_preferred_one_fails_the_closest_to_the_independent_reference_
 def test_without_anything_to_guard_by_the_source_is_chosen(labels):
     reference, with_errors = labels
     pixels, _ = evidence(reference, with_errors(0.3, 1), with_errors(0.1, 2))
-    found = choose_guarded(candidates(1, 2), pixels, {}, CLASSES)
+    found = guarded(candidates(1, 2), pixels, {})
     assert found.index == 0
     one = {'ensemble': [count_agreement(reference[:1], reference[:1], 3)] * 2}  # a single image
-    assert choose_guarded(candidates(1, 2), pixels, one, CLASSES).index == 0
+    assert guarded(candidates(1, 2), pixels, one).index == 0
 
 
 def test_the_candidates_alone_cannot_tell_whether_they_are_better(labels):
@@ -159,7 +165,7 @@ def test_the_candidates_alone_cannot_tell_whether_they_are_better(labels):
     reference, with_errors = labels
     pixels, guards = evidence(reference, with_errors(0.3, 1), with_errors(0.1, 2))
     guards.pop(INDEPENDENT)
-    found = choose_guarded(candidates(1, 2), pixels, guards, CLASSES)
+    found = guarded(candidates(1, 2), pixels, guards)
     assert (found.index, 'nothing can tell' in found.reason) == (0, True)
 
 
