@@ -25,6 +25,12 @@ def number(value: float | None, sign: str = '') -> str:
     return '' if value is None else f'{round(value, 1) + 0.0:{sign}.1f}'  # 0.0, not -0.0
 
 
+def difference(mean: float | None, bounds: Sequence[float] | None) -> str:
+    """Return a difference with the bounds of its interval, if any: +0.3 (-0.1 to +0.7)."""
+    between = ' to '.join(number(bound, '+') for bound in bounds or ())
+    return number(mean, '+') + (f' ({between})' if between else '')
+
+
 def records_to_csv(records: Sequence[dict]) -> str:
     """Return flat records of the same keys as CSV; see `to_csv`."""
     text = io.StringIO()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mmseg_uvpt.leaderboard.leaderboard_rows import Difference, Gain, Row, Spread, summarise
-from mmseg_uvpt.tables import markdown, number, records_to_csv
+from mmseg_uvpt.tables import difference, markdown, number, records_to_csv
 
 LATEX = '% made by tools/leaderboard.py'  # how a table begins
 _LATEX = {'%': r'\%', '&': r'\&', '_': r'\_', '±': r'$\pm$'}
@@ -63,11 +63,12 @@ def _text(value: object, seeds: int) -> str:
         return value
     if not value.seeds:
         return ''
-    text = number(value.mean, '' if isinstance(value, Spread) else '+')
-    if isinstance(value, Spread) and value.deviation is not None:
-        text += f' ± {number(value.deviation)}'
-    if isinstance(value, Difference) and value.low is not None:
-        text += f' ({number(value.low, "+")} to {number(value.high, "+")})'
+    if isinstance(value, Spread):
+        spread = '' if value.deviation is None else f' ± {number(value.deviation)}'
+        text = number(value.mean) + spread
+    else:
+        bounded = isinstance(value, Difference) and value.low is not None
+        text = difference(value.mean, (value.low, value.high) if bounded else None)
     return text if value.seeds == seeds else f'{text} (n={value.seeds})'
 
 

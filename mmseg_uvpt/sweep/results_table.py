@@ -9,12 +9,16 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import ENVIRONMENT, run_record_of
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.evaluation.bootstrap import ImageCounts
 from mmseg_uvpt.files import read_object, read_object_if_there
 from mmseg_uvpt.selection.committee import GUARDED, LAST, TARGET_LABELS
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
@@ -52,13 +56,13 @@ class Run:
         source: mIoU in percent of the source model by the number of classes.
         adapted: the same of the adapted model.
         checkpoint: that the adapted score is of.
-        result: file of the adapted score, relative to ``root``.
         chosen: by the number of classes that the run's choice went by, the mIoU that its selection
             records of the last model, of what was chosen without labels, and by target labels.
         iterations: of the finished adaptation.
         hours: that it took, all of its starts together.
         hardware: that it, or else the scoring, ran on.
         parameters: that the adaptation trained.
+        test: what the test of the adapted model wrote; empty where there is none.
     """
 
     root: str
@@ -68,13 +72,20 @@ class Run:
     source: dict[int, float | None] = field(default_factory=dict)
     adapted: dict[int, float | None] = field(default_factory=dict)
     checkpoint: str | None = None
-    result: str | None = None
     chosen: dict[int, dict[str, float]] = field(default_factory=dict)
     is_compared_alike: bool = True  # by the same kind of test, and with the source it was made of
     iterations: int | None = None
     hours: float | None = None
     hardware: str | None = None
     parameters: int | None = None
+    test: dict = field(default_factory=dict)
+
+    @cached_property
+    def counts(self) -> ImageCounts | None:
+        """Pixels of each image by the adapted model; None where they were not counted so."""
+        each = self.test.get('of_each_frame')
+        names = 'intersection', 'union', 'ground_truth_pixels'
+        return each and ImageCounts(*(np.array(each[name]) for name in names))
 
     @property
     def chosen_by(self) -> str:
@@ -220,9 +231,9 @@ def _run(
     row: Row, root: Path, seed: int, folder: Path, released: tuple[str | None, str | None]
 ) -> Run | None:
     """Return what a seed's folder holds of a row; None if nothing."""
-    source = read_scores(folder / 'test_source' / row.name_on_target / 'score.json')
+    source = _scores(folder / 'test_source' / row.name_on_target / 'score.json')
     training, test = folder / 'train' / row.adapted_name, folder / 'test' / row.adapted_name
-    adapted = read_scores(test / 'score.json')
+    adapted = _scores(test / 'score.json')
     record = run_record_of(training)
     pretraining = folder / 'pretrain' / row.name
     unfinished = is_begun(pretraining) and 'finished' not in run_record_of(pretraining)
@@ -248,13 +259,13 @@ def _run(
         source=_by_size(source),
         adapted=_by_size(adapted),
         checkpoint=adapted.get('checkpoint'),
-        result=str((test / 'score.json').relative_to(root)) if adapted else None,
         chosen=_chosen(training / SELECTION),
         is_compared_alike=_is_alike(source, adapted, made_of),
         iterations=iterations if finished else None,
         hours=hours_of(training, record) if finished else None,
         hardware=hardware(training) or hardware(test),
         parameters=_parameters(record),
+        test=adapted,
     )
 
 
@@ -342,7 +353,7 @@ def hardware(folder: Path) -> str | None:
     return ', '.join(gpus) or f'{facts.get("processors", "?")} CPU cores'
 
 
-def read_scores(path: Path) -> dict:
+def _scores(path: Path) -> dict:
     """Return the result of a test; empty where there is none."""
     found = read_object_if_there(path, _CURE)
     for name in [f'mIoU{size}' for size in SIZES]:

@@ -3,12 +3,13 @@
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import fields
 
 from mmseg_uvpt.sweep.jobs import shown
-from mmseg_uvpt.sweep.results_table import CHOICES, Result
+from mmseg_uvpt.sweep.results_table import CHOICES, Result, Run
 from mmseg_uvpt.sweep.scores import SIZES
 from mmseg_uvpt.sweep.variant_comparison import less_full
-from mmseg_uvpt.tables import markdown, number, records_to_csv
+from mmseg_uvpt.tables import difference, markdown, number, records_to_csv
 
 _BOUNDS = ('less_full_low', 'less_full_high')
 _MODELS, _FIGURES = ('source_model', 'adapted_model'), ('source', 'adapted', 'gain')
@@ -46,7 +47,12 @@ def to_records(results: Sequence[Result]) -> list[dict]:
 
 def to_json(results: Sequence[Result]) -> str:
     """Return the records, and below them each run, as JSON."""
-    runs = [{'row': r.row.adapted_name, **vars(run)} for r in results for run in r.runs]
+    shown_of = [each.name for each in fields(Run) if each.name != 'test']
+    runs = [
+        {'row': r.row.adapted_name, **{name: getattr(run, name) for name in shown_of}}
+        for r in results
+        for run in r.runs
+    ]
     whole = {'unit': 'mIoU in percent', 'table': to_records(results), 'runs': runs}
     return json.dumps(whole, indent=2, allow_nan=False) + '\n'
 
@@ -98,11 +104,7 @@ def _links(result: Result, size: int) -> list[str]:
 
 def _difference(result: Result, results: Sequence[Result], size: int) -> str:
     """Return that to the full method and its interval: +0.3 (-0.1 to +0.7)."""
-    mean, interval = less_full(result, results, size) or (None, None)
-    if mean is None:
-        return ''
-    bounds = ' to '.join(number(bound, '+') for bound in interval or ())
-    return number(mean, '+') + (f' ({bounds})' if bounds else '')
+    return difference(*(less_full(result, results, size) or (None, None)))
 
 
 def _measured(result: Result, size: int) -> list[str]:

@@ -3,12 +3,9 @@
 import statistics
 from collections.abc import Sequence
 from operator import itemgetter
-from pathlib import Path
 
-import numpy as np
-
-from mmseg_uvpt.evaluation.bootstrap import ImageCounts, Interval, mean_difference_interval
-from mmseg_uvpt.sweep.results_table import Result, Run, read_scores
+from mmseg_uvpt.evaluation.bootstrap import Interval, mean_difference_interval
+from mmseg_uvpt.sweep.results_table import Result
 
 
 def less_full(
@@ -29,20 +26,16 @@ def less_full(
     full = next((other for other in results if _is_full_of(other, result)), None)
     theirs = {(run.root, run.seed): run for run in (full.runs if full else ())}
     together = [(r, theirs[key]) for r in result.runs if (key := (r.root, r.seed)) in theirs]
-    pairs = [
-        pair
-        for pair in ((_result(ours), _result(other)) for ours, other in together)
-        if _are_alike(*pair, f'mIoU{size}')
-    ]
+    name = f'mIoU{size}'
+    pairs = [pair for pair in together if _are_alike(*(run.test for run in pair), name)]
     if not pairs:
         return None
-    name = f'mIoU{size}'
-    mean = statistics.mean(ours[name] - other[name] for ours, other in pairs)
-    if not all('of_each_frame' in score for pair in pairs for score in pair):
+    mean = statistics.mean(ours.test[name] - other.test[name] for ours, other in pairs)
+    counts = {i: (ours.counts, other.counts) for i, (ours, other) in enumerate(pairs)}
+    if not all(all(pair) for pair in counts.values()):
         return mean, None
-    score = pairs[0][0]
+    score = pairs[0][0].test
     subset = [score['classes'].index(each) for each in score['classes_of_mean'][name]]
-    counts = {i: tuple(map(_counts, pair)) for i, pair in enumerate(pairs)}
     interval = mean_difference_interval(counts, subset)
     return mean, interval and interval.in_percent()
 
@@ -52,10 +45,6 @@ def _is_full_of(other: Result, result: Result) -> bool:
     same = (other.row.name, other.row.target) == (result.row.name, result.row.target)
     are_two = bool(result.row.variant) and not other.row.variant
     return same and are_two and all(a.is_like(b) for a in other.runs for b in result.runs)
-
-
-def _result(run: Run) -> dict:
-    return read_scores(Path(run.root, run.result)) if run.result else {}
 
 
 def _are_alike(ours: dict, theirs: dict, name: str) -> bool:
@@ -68,10 +57,3 @@ def _are_alike(ours: dict, theirs: dict, name: str) -> bool:
         return kind(ours) == kind(theirs) and truth[0] == truth[1]
     except KeyError:  # of a version that did not say
         return False
-
-
-def _counts(score: dict) -> ImageCounts:
-    each = score['of_each_frame']
-    return ImageCounts(
-        *(np.array(each[of]) for of in ('intersection', 'union', 'ground_truth_pixels'))
-    )
