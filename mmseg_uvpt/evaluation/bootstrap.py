@@ -90,7 +90,8 @@ def mean_iou_interval(counts: ImageCounts, subset: Sequence[int] | None = None) 
         Interval: None where fewer than `FEWEST` images have any of these classes in the
             reference.
     """
-    return _interval(counts, _means(counts, subset), subset)
+    images = _labelled(counts, subset)
+    return expanded_interval(_means(counts, subset), images) if images >= FEWEST else None
 
 
 def mean_iou_difference_interval(
@@ -112,8 +113,7 @@ def mean_iou_difference_interval(
     Raises:
         ValueError: the two do not have the same images and reference.
     """
-    _require_same_images(counts, baseline)
-    return _interval(counts, _means(counts, subset) - _means(baseline, subset), subset)
+    return mean_difference_interval({0: (counts, baseline)}, subset)
 
 
 def mean_difference_interval(
@@ -135,7 +135,10 @@ def mean_difference_interval(
         ValueError: two of a pair do not have the same images and reference.
     """
     for counts, baseline in pairs.values():
-        _require_same_images(counts, baseline)
+        if not np.array_equal(counts.truth, baseline.truth):
+            raise ValueError(
+                'counts and baseline are not of the same images with the same reference'
+            )
     images = min((_labelled(counts, subset) for counts, _ in pairs.values()), default=0)
     if images < FEWEST:
         return None
@@ -165,21 +168,9 @@ def _means(counts: ImageCounts, subset: Sequence[int] | None) -> np.ndarray:
     return np.divide(total, present, out=np.full(len(iou), np.nan), where=present > 0)
 
 
-def _interval(
-    counts: ImageCounts, values: np.ndarray, subset: Sequence[int] | None
-) -> Interval | None:
-    images = _labelled(counts, subset)
-    return expanded_interval(values, images) if images >= FEWEST else None
-
-
 def _labelled(counts: ImageCounts, subset: Sequence[int] | None) -> int:
     """Return how many images have any of the classes in the reference."""
     return int(counts.truth[:, _columns(subset)].any(axis=1).sum())
-
-
-def _require_same_images(counts: ImageCounts, baseline: ImageCounts) -> None:
-    if not np.array_equal(counts.truth, baseline.truth):
-        raise ValueError('counts and baseline are not of the same images with the same reference')
 
 
 def _columns(subset: Sequence[int] | None) -> slice | list[int]:
