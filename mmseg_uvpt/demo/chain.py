@@ -264,11 +264,12 @@ def _changed(settings: Settings, root: Path) -> list[str]:
     return changes
 
 
-def _variation(settings: Settings) -> list[str]:
+@cache
+def _variation(settings: Settings) -> tuple[str, ...]:
     """Return the entries that make an ablation of the method."""
     if not settings.variant:
-        return []
-    return ablation_options(settings.variant, _recipe(settings.adaptation))
+        return ()
+    return tuple(ablation_options(settings.variant, _recipe(settings.adaptation)))
 
 
 def _truth(settings: Settings, changes: Sequence[str]) -> list[str]:
