@@ -143,8 +143,7 @@ def truth_of(names: Iterable[str], photographs: Path, labelled: Labelled) -> Pat
             labelled.root / CITYSCAPES.folder(top, split)
             for top in (CITYSCAPES.images, CITYSCAPES.labels)
         )
-        stems = (without_suffix(name, (CITYSCAPES.image_suffix,)) for name in names)
-        maps = (labels / f'{stem}{CITYSCAPES.train_ids_suffix}' for stem in stems)
+        maps = (labels / labelled.label_of(name) for name in names)
         if real(images) == real(photographs) and all(path.is_file() for path in maps):
             return labels
     return None

@@ -27,9 +27,9 @@ from mmseg_uvpt.processes import share_of_processors
 SOURCE = 'source.pth'
 _FEW = 10  # photographs, of which nobody can say much without labels
 _FEWEST_IN_TIME = 30  # iterations that --hours may leave
-_NO_REFERENCE = (
-    'of a model without batch norms nothing but labels can tell whether it became better, so the '
-    'source model will be kept: --labelled DIR with ten photographs is enough to ask'
+_NOTHING_TELLS = (
+    'nothing but labels can tell whether the model became better, so the source model will be '
+    'kept: --labelled DIR with ten photographs is enough to ask'
 )
 
 
@@ -81,7 +81,7 @@ def prepare(args: Namespace, folder: Path) -> Prepared:
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(source, model, folder / SOURCE)
     if not (labelled or norms_of_source(model)):
-        source.notes.append(_NO_REFERENCE)
+        source.notes.append(f'of a model without batch norms {_NOTHING_TELLS}')
     del model
 
     def planned(asked: Namespace) -> Plan:
@@ -140,10 +140,7 @@ def _within(plan: Plan, costs: Costs, used: int, labelled: int, hours: float) ->
 def _of_few(used: int, distinct: int) -> str:
     """Say what the guard can make of so few photographs; nothing of enough of them."""
     if used < FEWEST:
-        return (
-            f'of fewer than {FEWEST} photographs nothing but labels can tell whether the model '
-            'became better, so the source model will be kept: --labelled DIR with ten is enough'
-        )
+        return f'of fewer than {FEWEST} photographs {_NOTHING_TELLS}'
     if used < _FEW:
         return (
             f'of {used} photographs the guard can hardly be sure: it will rather keep the source '
