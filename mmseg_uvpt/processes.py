@@ -44,6 +44,11 @@ def handling(numbers: Iterable[int], handler: Callable) -> Iterator[None]:
             signal.signal(number, former)
 
 
+def interrupt(number: int, frame: object) -> None:
+    """Handle a signal as Ctrl-C: what is open is closed, and temporary files are removed."""
+    raise KeyboardInterrupt
+
+
 def run_apart(run: Callable[[], str | None], seconds: float) -> None:
     """Run a function in a copy of this process, which ends within a time whatever it is doing.
 

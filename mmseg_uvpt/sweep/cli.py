@@ -12,6 +12,7 @@ from mmseg_uvpt.arguments import ScriptParser, key_and_value, positive_int, seed
 from mmseg_uvpt.engine.scripts import published
 from mmseg_uvpt.engine.scripts.options import DATA_ROOT
 from mmseg_uvpt.errors import UserError
+from mmseg_uvpt.processes import interrupt
 from mmseg_uvpt.shipped import find_configs, shipped
 from mmseg_uvpt.subcommands import as_typed
 
@@ -176,7 +177,7 @@ def _run(jobs: list, args: argparse.Namespace) -> int:
     again = frozenset(job for job in jobs if args.again and job.done())
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, _interrupt)
+            signal.signal(number, interrupt)
     with Screen() as screen:
         if args.engine == 'slurm':
             statuses = slurm.run(jobs, slurm.Options.of(args), screen, again)
@@ -198,10 +199,6 @@ def _report(done: list) -> None:
     if shown:
         page = shown[0].settings.work_root / f'report_{shown[0].stage}.html'
         report_jobs([job.folder for job in shown], page)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _print_commands(statuses: dict, again: bool) -> int:

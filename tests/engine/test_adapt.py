@@ -19,7 +19,7 @@ from nasty_folder import GOOD, make_nasty_folder, scene
 from PIL import Image
 
 import mmseg_uvpt
-from mmseg_uvpt.adapting import command_stages, inputs, preparation, trial
+from mmseg_uvpt.adapting import command_stages, inputs, preparation, steps, trial
 from mmseg_uvpt.adapting.named_model import read_model
 from mmseg_uvpt.adapting.steps import _LOCK
 from mmseg_uvpt.checkpoints.loading import load_file
@@ -170,6 +170,20 @@ def test_a_dry_run_leaves_nothing(call, finished, photographs, tmp_path, capfd, 
     told = capfd.readouterr().out
     for word in ('--iterations', '--lr', 'time', 'memory', 'disk', 'will be kept: --labelled DIR'):
         assert word in told
+
+
+def test_a_dry_run_that_is_told_to_stop_leaves_nothing(
+    finished, photographs, tmp_path, monkeypatch
+):
+    def stopped(args, made):
+        (made / 'source.pth').write_bytes(b'begun')
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(steps, 'prepare', stopped)
+    words = ['adapt', finished, photographs, '--out', tmp_path / 'out', '--dry-run']
+    monkeypatch.setattr(sys, 'argv', [str(word) for word in words])
+    assert adapt.main() == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_done_is_said_before_anything_is_written(
