@@ -17,10 +17,9 @@ from mmseg_uvpt.engine.inference.predictor import Predictor
 from mmseg_uvpt.engine.inference.result import temperature_in
 from mmseg_uvpt.engine.sharing.pretrained import CARD, CONFIG, WEIGHTS
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
-from mmseg_uvpt.errors import STOPPING, UserError
+from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.file_lock import alone
 from mmseg_uvpt.files import is_text, read_object, refuse_inputs, write_json
-from mmseg_uvpt.processes import handling, interrupt
 from mmseg_uvpt.report.correction_gain import against_truth, correction_sentence
 from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION, VERDICT
@@ -63,10 +62,7 @@ def adapt(args: Namespace, command: str) -> Verdict | None:
     if args.dry_run:
         above = next(folder for folder in out.parents if folder.is_dir())
         try:
-            with (
-                handling(STOPPING, interrupt),
-                TemporaryDirectory(prefix='.dry-run.', dir=above) as made,
-            ):
+            with TemporaryDirectory(prefix='.dry-run.', dir=above) as made:
                 prepare(args, Path(made))
         except PermissionError as error:
             raise UserError(f'--out {args.out}: {above} may not be written to') from error

@@ -79,11 +79,13 @@ def main() -> int:
 
     from mmseg_uvpt.adapting.command_stages import StageFailed
     from mmseg_uvpt.adapting.steps import adapt  # after --help: takes seconds
-    from mmseg_uvpt.errors import STOPPED
+    from mmseg_uvpt.errors import STOPPED, STOPPING
+    from mmseg_uvpt.processes import handling, interrupt
 
     again = 'stopped; the same command goes on from here'
     try:
-        verdict = adapt(args, typed_command('tools/adapt.py', sys.argv[1:]))
+        with handling(STOPPING, interrupt):  # temporary folders are removed
+            verdict = adapt(args, typed_command('tools/adapt.py', sys.argv[1:]))
     except StageFailed as error:
         if error.status != STOPPED:
             raise
