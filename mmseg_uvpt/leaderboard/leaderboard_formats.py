@@ -1,8 +1,11 @@
 """The leaderboard as Markdown, CSV and LaTeX."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from mmseg_uvpt.leaderboard.leaderboard_rows import Difference, Gain, Row, Spread, summarise
+from mmseg_uvpt.leaderboard.run_record import LAST_ONE
+from mmseg_uvpt.selection.committee import GUARDED
 from mmseg_uvpt.tables import difference, markdown, number, records_to_csv
 
 LATEX = '% made by tools/leaderboard.py'  # how a table begins
@@ -10,8 +13,8 @@ _LATEX = {'%': r'\%', '&': r'\&', '_': r'\_', '±': r'$\pm$'}
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """Return a Markdown table, without the columns that have no entry."""
-    return markdown(*_cells(rows))
+    """Return a Markdown table, without the columns that have no entry, and what did harm."""
+    return f'{markdown(*_cells(rows))}\n{_harm(rows)}\n'
 
 
 def to_latex(rows: Sequence[Row]) -> str:
@@ -49,6 +52,25 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     columns = [c for c in zip(entries[0], *texts, strict=True) if any(c[1:])]
     head, *lines = map(list, zip(*columns, strict=True))
     return head, lines
+
+
+def _harm(rows: Sequence[Row]) -> str:
+    """Say how many runs end below their source models, and how many spoil more than they mend."""
+    told = []
+    for which in (LAST_ONE, GUARDED):
+        below = Counter()
+        for row in rows:
+            below[row.facts['row']] += sum(gain < 0 for gain in row.gains(which))
+        runs = sum(len(row.gains(which)) for row in rows)
+        named = ', '.join(f'{name} {count}' for name, count in below.most_common() if count)
+        if runs:
+            told.append(f'the {which} one in {below.total()} of {runs}' + (named and f' ({named})'))
+    corrected = [end for row in rows for end in row.corrected()]
+    spoilt = sum(spoilt > mended for mended, spoilt in corrected)
+    return (
+        f'Below its source model is {" and ".join(told)}. Of the {len(corrected)} runs whose label '
+        f'correction changed labels, it spoilt more pixels than it mended in {spoilt}.'
+    )
 
 
 def _text(value: object, seeds: int) -> str:

@@ -80,11 +80,21 @@ class Row:
         mean = statistics.mean(scores) if scores else None
         return Spread(mean, statistics.stdev(scores) if len(scores) > 1 else None, len(scores))
 
+    def gains(self, which: str) -> list[float]:
+        """Return by how much each of a checkpoint's models is above its source model."""
+        source = self.scores(SOURCE)
+        return [score - source[seed] for seed, score in self.scores(which).items()]
+
     def worst_gain(self, which: str) -> Gain:
         """Return a checkpoint's least gain over the source model."""
-        source = self.scores(SOURCE)
-        gains = [score - source[seed] for seed, score in self.scores(which).items()]
+        gains = self.gains(which)
         return Gain(min(gains, default=None), len(gains))
+
+    def corrected(self) -> list[tuple[int, int]]:
+        """Return the pixels that the label correction of each run mended and spoilt, if any."""
+        found = (record.get('label_correction') for record in self.records.values())
+        ends = ((each['mended'][-1], each['spoilt'][-1]) for each in found if each)
+        return [end for end in ends if any(end)]
 
     def difference(self, which: str, baseline: 'Row | None') -> Difference:
         """Compare a checkpoint with the last one of a baseline, over the seeds that kept both."""

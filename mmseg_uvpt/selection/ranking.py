@@ -140,6 +140,8 @@ def to_markdown(rankings: Sequence[Ranking], runs: Sequence[Run]) -> str:
     """Return a table, a row a criterion or rule, and a line that explains it."""
     numbers = [len(run.candidates) for run in runs]
     best = [choose_by(run.candidates, TARGET_LABELS).index for run in runs]
+    kept = [i for i, run in enumerate(runs) if run.choices.get(GUARDED) == 0]
+    better = sum(best[i] > 0 for i in kept)
     head = ('chosen by', 'Spearman, mean (lowest)', 'runs', 'mean gain over the source', 'worst')
     lines = []
     for name, correlations, gains in rankings:
@@ -153,5 +155,6 @@ def to_markdown(rankings: Sequence[Ranking], runs: Sequence[Run]) -> str:
         f'\n{len(runs)} runs of {min(numbers)} to {max(numbers)} candidates, the source model '
         f'among them, which is the best by the labels in {best.count(0)}. Spearman: rank '
         "correlation of criterion and mIoU over a run's candidates. Gains are in points of mIoU by "
-        'the labels.\n'
+        f'the labels. The guard kept what a run began with in {len(kept)}; {better} of these had '
+        'something better.\n'
     )

@@ -109,7 +109,7 @@ def test_rows_stand_in_the_order_of_the_plan(records):
 
 def test_markdown_and_latex_say_the_same(records):
     rows = read_rows(records)
-    head, rule, *lines = to_markdown(rows).splitlines()
+    head, rule, *lines, _, _ = to_markdown(rows).splitlines()
     assert rule == '|---' * head.count(' | ') + '|---|'
     titles = head.strip('| ').split(' | ')
     cells = dict(zip(titles, lines[3].strip('| ').split(' | '), strict=True))
@@ -128,6 +128,18 @@ def test_markdown_and_latex_say_the_same(records):
     assert latex[1] == rf'\begin{{tabular}}{{{"l" * len(titles)}}}'
     assert latex[3].removesuffix(r' \\').split(' & ') == titles
     assert latex[-3].removesuffix(r' \\').replace(r'$\pm$', '±').split(' & ') == [*cells.values()]
+
+
+def test_what_did_harm_stands_below_the_table(records):
+    for seed, (mended, spoilt) in enumerate([([0, 5], [0, 7]), ([0, 7], [9, 5]), ([0], [0])]):
+        path = records / f'swin/uni-uvpt_seed{seed}.json'
+        correction = {'label_correction': {'mended': mended, 'spoilt': spoilt}}
+        write_record(path, json.loads(path.read_text()) | correction)
+    assert to_markdown(read_rows(records)).endswith(
+        '|\n\nBelow its source model is the last one in 2 of 8 (adabn 1, best 1) and the guarded '
+        'one in 0 of 2. Of the 2 runs whose label correction changed labels, it spoilt more pixels '
+        'than it mended in 1.\n'
+    )
 
 
 def test_columns_without_an_entry_are_in_csv_alone(tmp_path):

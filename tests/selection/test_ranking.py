@@ -84,6 +84,7 @@ def test_the_tool(folders, monkeypatch, capsys):
     (row,) = [line for line in text.splitlines() if line.startswith('| ensemble')]
     assert row.endswith('| 2 | +1.50 | -2.00 | 1 of 2 |')
     assert '2 runs of 4 to 4 candidates' in text
+    assert 'The guard kept what a run began with in 1; 1 of these had something better.' in text
 
 
 def test_records_that_do_not_serve(folders, tmp_path):
