@@ -88,9 +88,16 @@ def test_without_label_correction_labels_stay_as_they_were_made(start, pseudo_la
 
 @pytest.mark.slow
 def test_uni_uvpt_without_label_correction(start, pseudo_labels, data_root):
+    """It trains as with a correction that never begins, and keeps no bank."""
     labels = ('--pseudo-label-dir', str(data_root / 'cityscapes/pretrain/tiny/train'))
-    folder = start('work', *FIXED, more=(*labels, '--foreign-labels'))
-    assert (folder / 'iter_4.pth').is_file()
+    without = start('without', *FIXED, more=(*labels, '--foreign-labels'))
+    never = ('default_hooks.label_correction.interval=100',)
+    idle = start('idle', *never, more=(*labels, '--foreign-labels'))
+    found, expected = (weights(folder, 4)['state_dict'] for folder in (without, idle))
+    assert found.keys() == expected.keys()
+    assert [name for name, tensor in found.items() if not torch.equal(tensor, expected[name])] == []
+    assert (idle / 'label_bank').is_dir()
+    assert not (without / 'label_bank').exists()
 
 
 def test_labels_that_nothing_names_or_reads(start, pseudo_labels):
