@@ -1,8 +1,9 @@
 """``uvpt adapt`` on MiniCity's looks: is the model that it leaves ever worse than its source?
 
-Source models are those of the leaderboard: ``python tools/leaderboard.py run --rows uni-uvpt``
-makes what is missing. Each adaptation is the command, as a user types it; the labels of other
-streets score it. What was made is not made again.
+Source models are those of the leaderboard, which its runs leave in the work folder. Each adaptation
+is the command, as a user types it; the labels of other streets score it. Beside it stand new
+statistics in the head's batch norms and no training, by ``train.py``. What was made is not made
+again.
 """
 
 import argparse
@@ -11,22 +12,27 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.files import read_object
+from mmseg_uvpt.selection.conclusion import SELECTION
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BY_DAY = 'cityscapes'  # the look of the leaderboard's target
-BACKBONES = ('efficientnet-lite0', 'swin')
+RECIPES = {'efficientnet-lite0': 'efficientnet-lite0', 'swin': 'swin-nano'}  # names of configs
+COLUMNS = (
+    *('look', 'backbone', 'seed', 'source', "head's statistics alone", 'after one iteration'),
+    *('guard', 'chosen', 'last', 'best by the labels'),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/leaderboard'))
     parser.add_argument('--looks', nargs='+', default=[BY_DAY, 'night', 'fog'])
-    parser.add_argument('--backbones', nargs='+', default=BACKBONES)
+    parser.add_argument('--backbones', nargs='+', default=[*RECIPES])
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()
-    print('| look | backbone | seed | source | guard | chosen or last | verdict |')
-    print('|---|---|---|---|---|---|---|')
+    print(f'| {" | ".join(COLUMNS)} |\n{"|---" * len(COLUMNS)}|')
     for seed in args.seeds:
         for look in args.looks:
             for backbone in args.backbones:
@@ -44,13 +50,29 @@ def row(work_dir: Path, look: str, backbone: str, seed: int) -> Iterator[str]:
         *('--out', out, '--seed', seed),
         log=out.with_suffix('.log'),
     )
-    found = read_object(out / 'adapt.json', 'delete its folder')['verdict']
-    selected = read_object(out / 'adaptation/selection.json', 'delete its folder')['selected']
-    low, high = found['interval']
-    yield from (look, backbone, str(seed), f'{found["source"]:.1f}')
-    yield f'iteration {selected}' if selected else 'source'
-    yield f'{found["candidate"]:.1f} ({found["difference"]:+.1f}, {low:+.1f} to {high:+.1f})'
-    yield 'adapted' if found['adapted'] else 'source model kept'
+    statistics = out.with_name(f'{out.name}-adabn')
+    if not (statistics / SELECTION).is_file():
+        command(
+            *('train.py', f'configs/demo/adabn_{RECIPES[backbone]}.py', '--work-dir', statistics),
+            *('--source-checkpoint', last_checkpoint(model / 'pretrain'), '--data-root', data),
+            *('--seed', seed),
+            log=statistics.with_suffix('.log'),
+        )
+    of_statistics, of_adaptation = (
+        read_object(folder / SELECTION, 'delete its folder')
+        for folder in (statistics, out / 'adaptation')
+    )
+    scores = {each['iteration']: each['score'] for each in of_adaptation['candidates']}
+    chosen, last = of_adaptation['selected'], max(scores)
+    verdict = read_object(out / 'adapt.json', 'delete its folder')['verdict']
+    low, high = verdict['interval']
+    yield from (look, backbone, str(seed), f'{scores[0]:.1f}')
+    yield f'{of_statistics["candidates"][-1]["score"]:.1f}'
+    yield f'{scores[1]:.1f}'
+    yield f'iteration {chosen}' if chosen else 'source'
+    yield f'{verdict["candidate"]:.1f} ({verdict["difference"]:+.1f}, {low:+.1f} to {high:+.1f})'
+    yield f'{scores[last]:.1f}'
+    yield f'{max(scores.values()):.1f}'
 
 
 def rendered(work_dir: Path, look: str, seed: int) -> Path:
