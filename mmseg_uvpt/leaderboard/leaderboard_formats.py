@@ -58,13 +58,12 @@ def _harm(rows: Sequence[Row]) -> str:
     """Say how many runs end below their source models, and how many spoil more than they mend."""
     told = []
     for which in (LAST_ONE, GUARDED):
-        below = Counter()
-        for row in rows:
-            below[row.facts['row']] += sum(gain < 0 for gain in row.gains(which))
-        runs = sum(len(row.gains(which)) for row in rows)
-        named = ', '.join(f'{name} {count}' for name, count in below.most_common() if count)
-        if runs:
-            told.append(f'the {which} one in {below.total()} of {runs}' + (named and f' ({named})'))
+        gains = [(row.facts['row'], gain) for row in rows for gain in row.gains(which)]
+        below = Counter(name for name, gain in gains if gain < 0)
+        named = ', '.join(f'{name} {count}' for name, count in below.most_common())
+        if gains:
+            harmed = f'{below.total()} of {len(gains)}' + (named and f' ({named})')
+            told.append(f'the {which} one in {harmed}')
     corrected = [end for row in rows for end in row.corrected()]
     spoilt = sum(spoilt > mended for mended, spoilt in corrected)
     return (
