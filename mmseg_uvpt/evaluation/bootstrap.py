@@ -60,6 +60,20 @@ class ImageCounts:
         truth = matrices.sum(axis=2)
         return cls(intersection, truth + matrices.sum(axis=1) - intersection, truth)
 
+    @classmethod
+    def from_json(cls, lists: Mapping[str, list]) -> 'ImageCounts':
+        """Make counts of what `to_json` gave."""
+        names = ('intersection', 'union', 'ground_truth_pixels')
+        return cls(*(np.array(lists[name], np.int64) for name in names))
+
+    def to_json(self) -> dict[str, list]:
+        """Return the counts as lists, as results of tests hold them."""
+        return {
+            'intersection': self.intersection.tolist(),
+            'union': self.union.tolist(),
+            'ground_truth_pixels': self.truth.tolist(),
+        }
+
     @cached_property
     def resampled_iou(self) -> np.ndarray:
         """IoU of each class in each resample, float64 (RESAMPLES, C) in 0..1, NaN where absent.

@@ -176,11 +176,7 @@ class Score:
                 for size, ids in self.subsets.items()
             },
             'definition': DEFINITION,
-            'of_each_frame': {
-                'intersection': self.counts.intersection.tolist(),
-                'union': self.counts.union.tolist(),
-                'ground_truth_pixels': self.counts.truth.tolist(),
-            },
+            'of_each_frame': self.counts.to_json(),
         }
 
 

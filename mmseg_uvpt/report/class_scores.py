@@ -88,9 +88,7 @@ def _compare(source: Mapping, adapted: Mapping, counting: str | None) -> Compari
 
 def _score(found: Mapping) -> Score | None:
     try:
-        each = found['of_each_frame']
-        names = ('intersection', 'union', 'ground_truth_pixels')
-        counts = [np.array(each[name], np.int64) for name in names]
-        return Score(tuple(found['classes']), ImageCounts(*counts))
+        counts = ImageCounts.from_json(found['of_each_frame'])
+        return Score(tuple(found['classes']), counts)
     except (KeyError, TypeError, ValueError):  # an older version's
         return None

@@ -12,8 +12,6 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
 from mmseg_uvpt.engine.work_folder.claim import ENVIRONMENT, run_record_of
@@ -84,8 +82,7 @@ class Run:
     def counts(self) -> ImageCounts | None:
         """Pixels of each image by the adapted model; None where they were not counted so."""
         each = self.test.get('of_each_frame')
-        names = 'intersection', 'union', 'ground_truth_pixels'
-        return each and ImageCounts(*(np.array(each[name]) for name in names))
+        return each and ImageCounts.from_json(each)
 
     @property
     def chosen_by(self) -> str:
