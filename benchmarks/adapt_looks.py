@@ -12,13 +12,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mmseg_uvpt.demo.settings import STATISTICS, Settings
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint
 from mmseg_uvpt.files import read_object
 from mmseg_uvpt.selection.conclusion import SELECTION
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BY_DAY = 'cityscapes'  # the look of the leaderboard's target
-RECIPES = {'efficientnet-lite0': 'efficientnet-lite0', 'swin': 'swin-nano'}  # names of configs
+BACKBONES = ('efficientnet-lite0', 'swin')
 COLUMNS = (
     *('look', 'backbone', 'seed', 'source', "head's statistics alone", 'after one iteration'),
     *('guard', 'chosen', 'last', 'best by the labels'),
@@ -29,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/leaderboard'))
     parser.add_argument('--looks', nargs='+', default=[BY_DAY, 'night', 'fog'])
-    parser.add_argument('--backbones', nargs='+', default=[*RECIPES])
+    parser.add_argument('--backbones', nargs='+', default=BACKBONES)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()
     print(f'| {" | ".join(COLUMNS)} |\n{"|---" * len(COLUMNS)}|')
@@ -41,7 +42,8 @@ def main() -> None:
 
 def row(work_dir: Path, look: str, backbone: str, seed: int) -> Iterator[str]:
     """Adapt unless that is done; yield the cells of a row."""
-    model = work_dir / f'{backbone}-seed{seed}'
+    settings = Settings(seed, backbone, method=STATISTICS)
+    model = work_dir / settings.run_folder
     data = model / 'data' if look == BY_DAY else rendered(work_dir, look, seed)
     out = work_dir / f'adapted-{look}' / model.name
     city = data / 'cityscapes'
@@ -53,7 +55,7 @@ def row(work_dir: Path, look: str, backbone: str, seed: int) -> Iterator[str]:
     statistics = out.with_name(f'{out.name}-adabn')
     if not (statistics / SELECTION).is_file():
         command(
-            *('train.py', f'configs/demo/adabn_{RECIPES[backbone]}.py', '--work-dir', statistics),
+            *('train.py', settings.adaptation, '--work-dir', statistics),
             *('--source-checkpoint', last_checkpoint(model / 'pretrain'), '--data-root', data),
             *('--seed', seed),
             log=statistics.with_suffix('.log'),
