@@ -64,11 +64,14 @@ def _harm(rows: Sequence[Row]) -> str:
         if gains:
             harmed = f'{below.total()} of {len(gains)}' + (named and f' ({named})')
             told.append(f'the {which} one in {harmed}')
+    harm = f'Below its source model is {" and ".join(told)}.'
     corrected = [end for row in rows for end in row.corrected()]
+    if not corrected:
+        return harm
     spoilt = sum(spoilt > mended for mended, spoilt in corrected)
     return (
-        f'Below its source model is {" and ".join(told)}. Of the {len(corrected)} runs whose label '
-        f'correction changed labels, it spoilt more pixels than it mended in {spoilt}.'
+        f'{harm} Of the {len(corrected)} runs whose label correction changed labels, it spoilt '
+        f'more pixels than it mended in {spoilt}.'
     )
 
 
