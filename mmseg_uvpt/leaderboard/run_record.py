@@ -16,13 +16,13 @@ from mmseg_uvpt.demo.chain import chosen_iterations, scores, stages
 from mmseg_uvpt.demo.settings import Settings
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.work_folder.claim import last_checkpoint, run_record_of
+from mmseg_uvpt.engine.work_folder.hours_and_hardware import hardware
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.files import read_object, write_text
 from mmseg_uvpt.report.correction_gain import against_truth
 from mmseg_uvpt.report.run_folder import RunFolder
 from mmseg_uvpt.selection.committee import GUARDED, TARGET_LABELS
 from mmseg_uvpt.shipped import CHECKOUT, shipped
-from mmseg_uvpt.sweep.results_table import hardware
 
 # the checkpoints that count, beside the one that is guarded
 SOURCE, LAST_ONE = 'source', 'last'

@@ -2,9 +2,9 @@
 
 import statistics
 
+from mmseg_uvpt.engine.work_folder.hours_and_hardware import hardware, hours_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.report.run_folder import RunFolder
-from mmseg_uvpt.sweep.results_table import hardware, hours_of
 
 
 def facts_of(run: RunFolder) -> dict[str, object]:

@@ -3,21 +3,20 @@
 Only JSON files are read there, none of the configs: those of other people's runs are code.
 """
 
-import os
 import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from mmseg_uvpt.engine.config.resolve import read
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
-from mmseg_uvpt.engine.work_folder.claim import ENVIRONMENT, run_record_of
+from mmseg_uvpt.engine.work_folder.claim import run_record_of
+from mmseg_uvpt.engine.work_folder.hours_and_hardware import hardware, hours_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.evaluation.bootstrap import ImageCounts
-from mmseg_uvpt.files import read_object, read_object_if_there
+from mmseg_uvpt.files import read_object_if_there
 from mmseg_uvpt.selection.committee import GUARDED, LAST, TARGET_LABELS
 from mmseg_uvpt.selection.conclusion import CHECKPOINT, SELECTION
 from mmseg_uvpt.sweep.models import (
@@ -37,7 +36,6 @@ _SEED = re.compile(r'seed(\d+)(-released-(source|adapted))?')
 CHOICES = (LAST, GUARDED, TARGET_LABELS)  # rules whose choices stand side by side
 _OF_RELEASED = 'own, of the released source'
 _CURE = 'delete it and run the job again'
-_START = re.compile(r'\d{8}_\d{6}(_\d+)?$')  # folder of one start of a script
 
 
 @dataclass
@@ -301,53 +299,6 @@ def _is_alike(source: dict, adapted: dict, made_of: str | None) -> bool:
 def _by_size(scores: dict) -> dict[int, float]:
     named = {size: scores.get(f'mIoU{size}') for size in SIZES}
     return {size: score for size, score in named.items() if score is not None}
-
-
-def hours_of(folder: Path, record: dict) -> float | None:
-    """Return how long a training took; None where its one start has not finished.
-
-    Of one start its record says so. Several took what they did together, each until it last wrote
-    something, but no longer than from the first one to the end: files may have been copied since,
-    and tests may have written others. The names of their folders are times of the machine that ran
-    them.
-
-    Raises:
-        UserError: the record does not say when.
-    """
-    try:
-        starts, finished = record['starts'], record.get('finished')
-        began = datetime.fromisoformat(starts[0]['started'])
-        ended = datetime.fromisoformat(finished) if finished else None
-        whole = (ended - began).total_seconds() if ended else float('inf')
-    except (LookupError, TypeError, ValueError) as error:
-        raise UserError(
-            f'{folder}: run.json does not say when the run began and ended, {_CURE}'
-        ) from error
-    if len(starts) == 1:
-        return whole / 3600 if ended else None
-    seconds = 0.0
-    for start in folder.iterdir():
-        if start.is_dir() and _START.fullmatch(start.name):
-            try:
-                begin = datetime.strptime(start.name[:15], '%Y%m%d_%H%M%S')
-            except ValueError:  # digits that are no time: a folder of others
-                continue
-            begin = begin.replace(tzinfo=began.tzinfo).timestamp()
-            ends = [path.stat().st_mtime for path in start.rglob('*') if path.is_file()]
-            seconds += max(0.0, max(ends, default=begin) - begin)
-    return min(seconds, whole) / 3600
-
-
-def hardware(folder: Path) -> str | None:
-    """Return the GPUs of a run, or its processors, as its ``environment.json`` says."""
-    folders = [folder, *sorted(folder.glob('*'))]
-    paths = (start / ENVIRONMENT for start in folders)
-    found = next(filter(os.path.lexists, paths), None)
-    if not found:
-        return None
-    facts = read_object(found, _CURE)
-    gpus = [f'{name.count(",") + 1} x {gpu}' for name, gpu in facts.items() if name[:4] == 'GPU ']
-    return ', '.join(gpus) or f'{facts.get("processors", "?")} CPU cores'
 
 
 def _scores(path: Path) -> dict:
