@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import mmengine
 import torch
 from mmengine.dist import barrier, broadcast_object_list, is_main_process
@@ -14,11 +13,11 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from mmseg_uvpt.correction.hook import LabelCorrectionHook
-from mmseg_uvpt.correction.label_bank import Box
 from mmseg_uvpt.datasets.seeded_batches import data_set_of
 from mmseg_uvpt.engine.hooks.descent import DescentHook
 from mmseg_uvpt.engine.hooks.resume import evaluating
 from mmseg_uvpt.engine.hooks.whole_checkpoint import WholeCheckpointHook, counting_score
+from mmseg_uvpt.engine.inference.bank_labels import BankLabels
 from mmseg_uvpt.engine.inference.judging import Judge
 from mmseg_uvpt.engine.inference.loop import score_batch
 from mmseg_uvpt.engine.inference.target_images import LOADER, TargetImages
@@ -132,9 +131,10 @@ class SelectionHook(Hook):
         if runner.cfg.get(LOADER) and self.images:
             images = TargetImages(runner.cfg, self.images)
             model = without_wrapper(runner.model)
-            bank_labels = _BankLabels(runner, self.corrections, images)
-            given = bank_labels if bank_labels.hook else None
-            self._judge = Judge(images, self._files, model.num_classes, given)
+            bank = next((hook.bank for hook in self.corrections if hook.bank is not None), None)
+            dataset = data_set_of(runner.train_dataloader)
+            labels = None if bank is None else BankLabels(bank, dataset, images)
+            self._judge = Judge(images, self._files, model.num_classes, labels)
             self._warn_early(runner, len(images.paths))
         else:
             runner.logger.warning(
@@ -275,37 +275,3 @@ def _tell(runner: Runner, iteration: int, numbers: dict[str, float]) -> None:
         runner.logger.info(f'candidate of iteration {iteration}: {told}')
         named = {f'selection/{name}': value for name, value in numbers.items()}
         runner.visualizer.add_scalars(named, iteration)
-
-
-class _BankLabels:
-    """Reads the label bank's current labels of the images that are judged by.
-
-    Args:
-        runner: of the training.
-        hooks: hooks that correct labels; the first that has a bank counts.
-        images: whose labels are wanted, resized to those of predictions.
-    """
-
-    def __init__(
-        self, runner: Runner, hooks: Sequence[LabelCorrectionHook], images: TargetImages
-    ) -> None:
-        self.hook = next((hook for hook in hooks if hook.bank is not None), None)
-        self._sizes = images.sizes()
-        if self.hook:
-            dataset = data_set_of(runner.train_dataloader)
-            paths = (dataset.get_data_info(i)['img_path'] for i in range(len(dataset)))
-            places = {path: i for i, path in enumerate(paths)}
-            self._places = [places.get(path) for path in images.paths]
-
-    def __call__(self) -> list[Tensor]:
-        """Return each image's label (h, w), 255 where the bank does not have the image."""
-        return [
-            self._label(place, size) for place, size in zip(self._places, self._sizes, strict=True)
-        ]
-
-    def _label(self, place: int | None, size: tuple[int, int]) -> Tensor:
-        if place is None:
-            return torch.full(size, 255, dtype=torch.uint8)
-        height, width = self.hook.bank.layout.frame_sizes[place]
-        label = self.hook.bank.read_label(place, Box(0, height, 0, width))
-        return torch.from_numpy(cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST))
