@@ -4,7 +4,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_uvpt.checkpoints.loading import load_file, source_tensors, state_dict_of
+from mmseg_uvpt.checkpoints.fitting import source_tensors
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.checkpoints.zoo import read_zoo
 from mmseg_uvpt.engine.config.classes import meta_of
 from mmseg_uvpt.engine.config.resolve import read as read_ours

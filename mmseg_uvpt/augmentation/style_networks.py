@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from mmseg_uvpt.augmentation.adain import AdaIN
 from mmseg_uvpt.augmentation.prerequisites import FILES, require_weights
 from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation
-from mmseg_uvpt.checkpoints.loading import differences, state_dict_of
+from mmseg_uvpt.checkpoints.fitting import differences
+from mmseg_uvpt.checkpoints.loading import state_dict_of
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
 

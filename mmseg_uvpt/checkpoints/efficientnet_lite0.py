@@ -8,7 +8,8 @@ import timm
 import torch
 from torch import Tensor
 
-from mmseg_uvpt.checkpoints.loading import differences, state_dict_of
+from mmseg_uvpt.checkpoints.fitting import differences
+from mmseg_uvpt.checkpoints.loading import state_dict_of
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
 

@@ -11,14 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmseg_uvpt.checkpoints.fitting import differences
 from mmseg_uvpt.checkpoints.hashes import ADAPTED_FROM, bytes_of, contents_sha256
-from mmseg_uvpt.checkpoints.loading import (
-    SPLIT,
-    differences,
-    is_split,
-    load_file,
-    state_dict_of,
-)
+from mmseg_uvpt.checkpoints.loading import SPLIT, is_split, load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import COMPUTED, added_names, is_adapted, names_in_source
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError

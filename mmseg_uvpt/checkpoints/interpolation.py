@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_uvpt.checkpoints.export import strip
+from mmseg_uvpt.checkpoints.fitting import fit
 from mmseg_uvpt.checkpoints.hashes import require_descent
-from mmseg_uvpt.checkpoints.loading import fit, load_source_model
+from mmseg_uvpt.checkpoints.loading import load_source_model
 from mmseg_uvpt.checkpoints.names import is_adapted, is_added
 from mmseg_uvpt.errors import UserError
 

@@ -12,16 +12,9 @@ from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from mmseg_uvpt.checkpoints.fitting import checked, fit, refuse_added, some_of
 from mmseg_uvpt.checkpoints.hub import local_file
-from mmseg_uvpt.checkpoints.names import (
-    COMPUTED,
-    LEAVE_ONE_OUT,
-    added_names,
-    is_adapted,
-    is_added,
-    names_in_source,
-    to_ours,
-)
+from mmseg_uvpt.checkpoints.names import LEAVE_ONE_OUT, is_adapted, to_ours
 from mmseg_uvpt.checkpoints.reading import read_file
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.models.backbones.staged import StagedBackbone
@@ -91,7 +84,7 @@ def state_dict_of(checkpoint: Mapping, path: str | Path = 'checkpoint') -> dict[
     if odd:
         raise UserError(
             f'{path} holds tensors that no model of this project has (sparse, quantised, without '
-            f'values, or not named by a text): {_some([str(name) for name in odd])}'
+            f'values, or not named by a text): {some_of([str(name) for name in odd])}'
         )
     return tensors
 
@@ -104,133 +97,6 @@ def _is_plain(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and not (
         tensor.is_meta or tensor.is_quantized or tensor.is_nested
     )
-
-
-def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """Say how two state dicts differ in names and shapes.
-
-    Returns:
-        list: a line for missing and unexpected names, and for those of another shape or kind of
-        number, each naming at most six; empty if they fit. Buffers that are computed when a model
-        is built are not missed.
-    """
-    missing = [k for k in expected if k not in found and not COMPUTED.match(k)]
-    unexpected = [k for k in found if k not in expected]
-    shaped = [
-        f'{k} {_shape(found[k])} instead of {_shape(expected[k])}'
-        for k in expected
-        if k in found
-        and found[k].numel() + expected[k].numel() > 0
-        and _shape(found[k]) != _shape(expected[k])
-    ]
-    typed = [
-        f'{k} {found[k].dtype} instead of {expected[k].dtype}'
-        for k in expected
-        if k in found and expected[k].is_floating_point() > found[k].is_floating_point()
-    ]
-    kinds = (
-        *(('missing', missing), ('unexpected', unexpected)),
-        *(('of another shape', shaped), ('of another type', typed)),
-    )
-    return [f'{len(names)} {kind}: {_some(names)}' for kind, names in kinds if names]
-
-
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    """Return a tensor's shape; counters were saved both as scalars and as one-element vectors."""
-    return () if tensor.numel() == 1 else tuple(tensor.shape)
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - 6
-    return ', '.join(names[:6]) + (f' and {rest} more' if rest > 0 else '')
-
-
-def fit(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
-    """Translate a state dict for a model and make sure that it fits.
-
-    Args:
-        model: a segmentor; one whose backbone has prompts is an adapted model.
-        state_dict: released or own names; for a source model also that of an adapted one whose
-            tuner added no tensor.
-        what: how to call the file in an error.
-
-    Returns:
-        dict: our names to tensors of the model's shapes.
-
-    Raises:
-        UserError: names the missing, unexpected and mis-shaped keys.
-    """
-    expected = model.state_dict()
-    adapted = is_adapted(expected)
-    leave_one_out = any(name.startswith(LEAVE_ONE_OUT) for name in expected)
-    if not adapted and is_adapted(state_dict):
-        if added_names(state_dict):
-            raise UserError(
-                f'{what} is an adapted model: it holds prompts, and the config describes a source '
-                'model. Use the config of its adaptation (configs/uni_uvpt/).'
-            )
-        state_dict = source_tensors(state_dict, what)
-    ours = to_ours(dict(state_dict), adapted, expected)
-    if leave_one_out and not any(name.startswith(LEAVE_ONE_OUT) for name in ours):
-        raise UserError(
-            f'{what} holds no leave-one-out heads ({LEAVE_ONE_OUT}0 to 5), and the config '
-            'describes generalise-then-adapt (type SourceGtA). Use a config of standard single '
-            'source, configs/pretrain/sss_*.py, or one of adaptation.'
-        )
-    if adapted and not is_adapted(state_dict):
-        raise UserError(
-            f'{what} is a source model: it holds no prompts, and the config describes an adapted '
-            'model. Test it with the config of its pretraining (configs/pretrain/), or adapt it: '
-            'python train.py <config> --source-checkpoint <file>.'
-        )
-    cure = ''
-    if adapted and set(filter(is_added, ours)) != set(filter(is_added, expected)):
-        cure = ' Its tuner has to be that of its training: --cfg-options model.tuner.type=NAME'
-    return _checked(expected, ours, what, cure)
-
-
-def _checked(
-    expected: Mapping[str, Tensor], ours: dict[str, Tensor], what: str, cure: str = ''
-) -> dict[str, Tensor]:
-    classifier = 'decode_head.conv_seg.weight'
-    if classifier in expected and classifier in ours:
-        wanted, held = len(expected[classifier]), len(ours[classifier])
-        if wanted != held:
-            raise UserError(
-                f'{what} has a head of {held} classes, the config one of {wanted} '
-                '(model.decode_head.num_classes)'
-            )
-    lines = differences(expected, ours)
-    if lines:
-        raise UserError(f'{what} does not fit the model. {"; ".join(lines)}.{cure}')
-    return {name: tensor.reshape(expected[name].shape) for name, tensor in ours.items()}
-
-
-def source_tensors(state_dict: Mapping[str, Tensor], what: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of the source model within a state dict, by the source model's names.
-
-    An adapted model whose tuner added no tensor (statistics, head, norms, ...) is a source model,
-    too; what its method has beside the network, as scale weights, is left out.
-
-    Args:
-        state_dict: of a source model or an adapted one, in released names or ours.
-        what: names it in the error.
-
-    Raises:
-        UserError: a tuner added tensors.
-    """
-    _refuse_added(state_dict, what)
-    names = names_in_source(state_dict)
-    return {names[name]: tensor for name, tensor in state_dict.items() if names[name]}
-
-
-def _refuse_added(state_dict: Mapping[str, Tensor], what: str | Path) -> None:
-    if added := added_names(state_dict):
-        raise UserError(
-            f'{what} is an adapted model that holds more than a source model, {_some(added)}: '
-            'its tuner added them. Name the source model it was adapted from, or a model that '
-            'was adapted by a tuner that adds nothing (docs/tuning.md)'
-        )
 
 
 def load_source_model(model: nn.Module, path: str | Path) -> None:
@@ -246,12 +112,10 @@ def load_source_model(model: nn.Module, path: str | Path) -> None:
     ours = to_ours(tensors, prompted=True)
     network = ('backbone.staged.', 'neck.', 'decode_head.')
     if is_adapted(tensors):
-        _refuse_added(tensors, path)
+        refuse_added(tensors, path)
         ours = {name: tensor for name, tensor in ours.items() if name.startswith(network)}
     expected = {n: tensor for n, tensor in model.state_dict().items() if n.startswith(network)}
-    model.load_state_dict(
-        {**model.state_dict(), **_checked(expected, ours, f'source model {path}')}
-    )
+    model.load_state_dict({**model.state_dict(), **checked(expected, ours, f'source model {path}')})
     MMLogger.get_current_instance().info(f'source model: {path}')
 
 
@@ -303,7 +167,7 @@ def fit_imagenet_weights(backbone: nn.Module, path: str | Path) -> dict[str, Ten
         for name, tensor in expected.items()
         if name in held or not name.startswith(backbone.output_norms or ('\0',))
     }
-    return _checked(required, held, what)
+    return checked(required, held, what)
 
 
 def load_initial_weights(model: nn.Module, imagenet: bool = True) -> None:

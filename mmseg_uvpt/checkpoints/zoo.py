@@ -209,7 +209,8 @@ def check_contents(entry: ZooFile, path: Path) -> str:
     import mmseg_uvpt.register  # noqa: F401
     from mmseg_uvpt.augmentation.prerequisites import FILES
     from mmseg_uvpt.augmentation.style_networks import NETWORKS, fit_weights
-    from mmseg_uvpt.checkpoints.loading import fit, fit_imagenet_weights, load_file, state_dict_of
+    from mmseg_uvpt.checkpoints.fitting import fit
+    from mmseg_uvpt.checkpoints.loading import fit_imagenet_weights, load_file, state_dict_of
     from mmseg_uvpt.checkpoints.shapes import shapes_only
 
     init_default_scope('mmseg')

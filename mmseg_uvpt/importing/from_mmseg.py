@@ -8,8 +8,9 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 import mmseg_uvpt.register  # noqa: F401
+from mmseg_uvpt.checkpoints.fitting import source_tensors
 from mmseg_uvpt.checkpoints.hashes import ancestors
-from mmseg_uvpt.checkpoints.loading import load_file, source_tensors, state_dict_of
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.errors import UserError
 from mmseg_uvpt.importing.mmseg_backbones import NotStaged, backbone_as_it_is, staged
 from mmseg_uvpt.importing.mmseg_config import config_within, import_modules, read_config, values_of

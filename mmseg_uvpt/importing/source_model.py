@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 import mmseg_uvpt.models.segmentors.source  # noqa: F401  # which the registry is asked for
-from mmseg_uvpt.checkpoints.loading import fit
+from mmseg_uvpt.checkpoints.fitting import fit
 from mmseg_uvpt.datasets.label_encodings import CLASSES, PALETTE
 from mmseg_uvpt.datasets.named_classes import check_names
 from mmseg_uvpt.errors import UserError, first_line

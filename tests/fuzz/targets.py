@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'robustness'))
 import damages
 import readers
 
-from mmseg_uvpt.checkpoints.loading import fit, state_dict_of
+from mmseg_uvpt.checkpoints.fitting import fit
+from mmseg_uvpt.checkpoints.loading import state_dict_of
 from mmseg_uvpt.checkpoints.names import is_adapted, names_in_source, to_ours, to_released
 from mmseg_uvpt.errors import UserError
 

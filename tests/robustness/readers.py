@@ -26,7 +26,8 @@ from mmseg_uvpt.augmentation import prerequisites, style_images
 from mmseg_uvpt.augmentation.style_networks import fit_weights
 from mmseg_uvpt.augmentation.style_randomisation import StyleRandomisation
 from mmseg_uvpt.checkpoints.export import join, split
-from mmseg_uvpt.checkpoints.loading import fit, fit_imagenet_weights, load_file, state_dict_of
+from mmseg_uvpt.checkpoints.fitting import fit
+from mmseg_uvpt.checkpoints.loading import fit_imagenet_weights, load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import to_released
 from mmseg_uvpt.checkpoints.reading import write_file
 from mmseg_uvpt.checkpoints.shapes import shapes_only

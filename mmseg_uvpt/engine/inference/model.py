@@ -11,7 +11,8 @@ from torch import nn
 
 import mmseg_uvpt.register  # noqa: F401
 from mmseg_uvpt.acceleration.accelerate import accelerate_as_config_says
-from mmseg_uvpt.checkpoints.loading import fit, load_file, state_dict_of
+from mmseg_uvpt.checkpoints.fitting import fit
+from mmseg_uvpt.checkpoints.loading import load_file, state_dict_of
 from mmseg_uvpt.checkpoints.names import is_adapted
 from mmseg_uvpt.engine.config.classes import classes_in, require_equal, require_same
 from mmseg_uvpt.engine.config.uvpt import uvpt_config
